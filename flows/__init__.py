@@ -1,0 +1,1 @@
+"""When, and what then: Prefect flows over the DVC graph."""

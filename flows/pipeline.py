@@ -1,0 +1,150 @@
+"""Runs the pipeline: a task for each stage of dvc.yaml, started when what it needs is done.
+
+    python -m flows.pipeline [--verbose] [--stage NAME ...] [--max-workers N]
+
+DVC decides whether a stage is stale and is the only cache; Prefect schedules, observes and reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.environment import set_environment
+
+set_environment()  # Prefect reads its settings at import
+
+from prefect import flow, get_run_logger, task  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.futures import PrefectFuture  # noqa: E402
+from prefect.states import Completed, Failed  # noqa: E402
+from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
+
+from flows import stages, workspace  # noqa: E402
+from flows.execution import FAILED, Outcome, run_stage, start_guard, stop_all  # noqa: E402
+from flows.progress import Progress  # noqa: E402
+from flows.summary import print_summary  # noqa: E402
+from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+
+MAX_WORKERS = 2
+
+
+@flow(name="pipeline", validate_parameters=True, persist_result=False)
+def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, verbose: bool = False) -> State[Any]:
+    """Bring every stage up to date, or only the targets and what they need.
+
+    Args:
+        targets: stages; none: all.
+        max_workers: stages that may run side by side.
+        verbose: show the output of the stages as they run.
+
+    Raises:
+        RatchetError: the workspace or params.yaml is not fit to run.
+    """
+    root = Path.cwd()
+    workspace.prepare(root)
+    start_guard(root)
+    plan = stages.read_graph(root, targets or ())
+    with Progress(len(plan), verbose=verbose) as progress:
+        try:
+            outcomes = _run_all(root, plan, progress, max_workers)
+        finally:
+            stop_all()
+        stages.sort_lock(root)
+        failed = [name for name, outcome in outcomes.items() if outcome.state == FAILED]
+        left = [stage.name for stage in plan if stage.name not in outcomes]
+        if left:
+            progress.not_run(left, failed)
+    if failed:
+        faults = "\n\n".join(f"{name}: {outcomes[name].message}" for name in failed)
+        return Failed(message=f"{len(failed)} of {len(plan)} stages failed.\n\n{faults}")
+    print_summary(root, progress.console)
+    counts = [f"{state.lower()} {n}" for state, n in _count(outcomes).items()]
+    return Completed(message=f"{len(plan)} stages: {', '.join(counts)}")
+
+
+def _run_all(root: Path, plan: list[stages.Stage], progress: Progress, max_workers: int) -> dict[str, Outcome]:
+    """Run the stages, each when its needs are done; those that need a failed one are left out."""
+    outcomes: dict[str, Outcome] = {}
+    futures: dict[str, PrefectFuture[Any]] = {}
+    ended: queue.SimpleQueue[tuple[str, Outcome | None]] = queue.SimpleQueue()
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=max_workers)
+    with runner:
+        while True:
+            done = {name for name, outcome in outcomes.items() if outcome.state != FAILED}
+            for stage in [stage for stage in plan if stage.name not in futures and done.issuperset(stage.needs)]:
+                work, box = _task(root, stage, progress)
+                needs = [futures[name] for name in stage.needs]
+                futures[stage.name] = runner.submit(work, parameters={}, wait_for=needs)
+                futures[stage.name].add_done_callback(_announce(ended, stage.name, box))
+            if len(futures) == len(outcomes):
+                return outcomes  # what has not started by now, waits for a failed stage
+            name, outcome = ended.get()
+            if outcome is None:  # the task itself broke, not the stage
+                outcome = Outcome(FAILED, 0.0, str(futures[name].state.message))
+                progress.finished(name, outcome)
+            outcomes[name] = outcome
+
+
+def _task(root: Path, stage: stages.Stage, progress: Progress) -> tuple[Any, list[Outcome]]:
+    """The task of a stage, whose final state bears the name of what DVC did; and where it leaves its outcome."""
+    box: list[Outcome] = []
+
+    @task(name=stage.name, task_run_name=stage.name, cache_policy=NO_CACHE, persist_result=False)
+    def run() -> State[Any]:
+        outcome = run_stage(
+            root, stage, lambda: progress.started(stage.name), lambda line: progress.said(stage.name, line)
+        )
+        line = progress.finished(stage.name, outcome)
+        box.append(outcome)
+        get_run_logger().info(line)
+        if outcome.state == FAILED:
+            return Failed(name=FAILED, message=outcome.message)
+        return Completed(name=outcome.state, message=line)
+
+    return run, box
+
+
+def _announce(
+    ended: queue.SimpleQueue[tuple[str, Outcome | None]], name: str, box: list[Outcome]
+) -> Callable[[PrefectFuture[Any]], None]:
+    return lambda future: ended.put((name, box[0] if box else None))
+
+
+def _count(outcomes: dict[str, Outcome]) -> dict[str, int]:
+    states = [outcome.state for outcome in outcomes.values()]
+    return {state: states.count(state) for state in dict.fromkeys(states)}
+
+
+def main() -> int:
+    """Read the command line, refuse what can be refused at once, run; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__.split("\n")[0])
+    parser.add_argument("--verbose", action="store_true", help="show the output of the stages")
+    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="this stage and what it needs")
+    parser.add_argument("--max-workers", type=int, default=MAX_WORKERS, help="stages side by side, at most")
+    arguments = parser.parse_args()
+    root = Path.cwd()
+    try:
+        workspace.prepare(root)
+        stages.read_graph(root, arguments.stage)
+        start_guard(root)
+        state = pipeline(arguments.stage, arguments.max_workers, arguments.verbose, return_state=True)
+        if not state.is_completed():
+            raise PipelineError(str(state.message))
+    except RatchetError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command carries on from here", file=sys.stderr)
+        return 130
+    print(state.message)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

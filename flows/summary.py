@@ -1,0 +1,76 @@
+"""The table a run ends with: baseline, teacher, student and chosen model, the verdict, where the report lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ratchet.files import read_json
+
+EVALUATION, DECISION, REPORT = Path("reports/evaluate.json"), Path("reports/decision.json"), Path("reports/report.html")
+ALWAYS = ("baseline", "teacher", "student")
+COLUMNS = {
+    "accuracy": ("accuracy", "{:.3f}"),
+    "p95 ms": ("latency_p95_ms", "{:.1f}"),
+    "size MB": ("size_mb", "{:.1f}"),
+    "$ per million": ("cost_per_million_usd", "{:.2f}"),
+}
+"""Heading → metric of reports/evaluate.json and how its figure is written."""
+
+
+def print_summary(root: Path, console: Console) -> None:
+    """Print what the reports say; nothing where there are none."""
+    if not (root / EVALUATION).is_file() or not (root / DECISION).is_file():
+        return
+    evaluation, decision = read_json(root / EVALUATION), read_json(root / DECISION)
+    console.print()
+    console.print(summary_table(evaluation["bundles"], decision["chosen"]))
+    console.print(verdict(decision))
+    if (root / REPORT).is_file():
+        console.print(Text(f"Report: {REPORT}"))
+
+
+def summary_table(bundles: dict[str, Any], chosen: str | None) -> Table:
+    """A row a model; the chosen one last and marked, also when it is one of the others."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model")
+    for heading in COLUMNS:
+        table.add_column(heading, justify="right")
+    rows = [(name, name) for name in ALWAYS if name in bundles]
+    if chosen in bundles:
+        rows.append((f"chosen: {chosen}", str(chosen)))
+    for title, name in rows:
+        metrics = bundles[name]["metrics"]
+        cells = [_cell(metrics.get(metric), form) for metric, form in COLUMNS.values()]
+        table.add_row(title, *cells, style="bold" if title != name else "")
+    return table
+
+
+def verdict(decision: dict[str, Any]) -> Text:
+    """The gate's verdict with its reasons."""
+    accepted = decision["verdict"] == "accepted"
+    text = Text(f"\nPromotion: {decision['verdict']}", style="bold green" if accepted else "bold red")
+    if decision["chosen"]:
+        text.append(f" — {decision['chosen']}")
+    for reason in decision["reasons"]:
+        text.append(f"\n  · {reason}", style="default not bold")
+    return text
+
+
+def _cell(estimate: dict[str, Any] | None, form: str) -> str:
+    """The value with its interval; a dash where it is undefined.
+
+    >>> _cell({"value": 0.81234, "low": 0.79, "high": 0.83, "n": 9}, "{:.3f}"), _cell({"value": None}, "{:.3f}")
+    ('0.812 [0.790, 0.830]', '–')
+    """
+    if not estimate or estimate.get("value") is None:
+        return "–"
+    value = form.format(estimate["value"])
+    low, high = estimate.get("low"), estimate.get("high")
+    if low is None or high is None or low == high:
+        return value
+    return f"{value} [{form.format(low)}, {form.format(high)}]"

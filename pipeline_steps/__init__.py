@@ -1,0 +1,1 @@
+"""What goes in, what comes out: one module, one DVC stage, one params block, one test file."""

@@ -1,0 +1,100 @@
+"""The student: some of the teacher's layers, taught by its probabilities on labelled and unlabelled texts alike.
+
+Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531; Sanh et al. 2019, https://arxiv.org/abs/1910.01108
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ratchet.compress.distillation import logits_of, student_of
+from ratchet.entry import entry
+from ratchet.files import sha256_json, write_json
+from ratchet.models.batching import encode, load_tokenizer
+from ratchet.models.checkpoint import load_model, save_model
+from ratchet.models.examples import Examples, class_indices
+from ratchet.models.fit_params import FitParams
+from ratchet.models.training import Fit, fit
+from ratchet.models.tuning import count_parameters
+from ratchet.params import load_params
+from ratchet.tables import LABELED, SOFT_LABELS, SPLIT, UNLABELED, read_table, write_table
+
+READS = {
+    "teacher": "models/teacher",
+    "labeled": "data/labeled.parquet",
+    "unlabeled": "data/unlabeled.parquet",
+    "splits": "data/splits",
+}
+WRITES = {
+    "student": "models/student",
+    "soft_labels": "data/soft_labels.parquet",
+    "report": "reports/distil.json",
+}
+SCRATCH = Path(".scratch/distil")
+
+
+class Params(FitParams):
+    """How the student is made and taught."""
+
+    layers: list[int] = Field(min_length=1)
+    """The teacher's layers it starts from, counted from 0."""
+    temperature: float = Field(gt=0, le=20)
+    """What teacher's and student's logits are divided by: higher shows more of the smaller probabilities."""
+    soft_weight: float = Field(ge=0, le=1)
+    """Weight of the teacher's probabilities against the label, where there is one."""
+    max_unlabeled: int = Field(ge=0)
+    """Unlabelled texts to learn from, at most, chosen at random; 0: none."""
+
+
+def run(
+    teacher: Any, tokenizer: Any, texts: pd.DataFrame, validation: pd.DataFrame, labels: list[str], params: Params
+) -> tuple[Any, Fit, NDArray[np.float32]]:
+    """The student, what fitting did, and the teacher's logits of `texts`, (n_texts, n_classes)."""
+    tokens, hard = encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels)
+    print(f"the teacher labels {len(tokens):,} texts")
+    soft = logits_of(teacher, tokens)
+    held_out = Examples(encode(tokenizer, validation["text"].tolist()), class_indices(validation, labels))
+    student = student_of(teacher, params.layers)
+    fitted = fit(
+        student, Examples(tokens, hard, soft), held_out, params, SCRATCH,
+        temperature=params.temperature, soft_weight=params.soft_weight,
+    )  # fmt: skip
+    return student, fitted, soft
+
+
+def main() -> None:
+    params = load_params(Params, "distil")
+    labeled = read_table(Path(READS["labeled"]), LABELED)
+    unlabeled = read_table(Path(READS["unlabeled"]), UNLABELED)
+    unlabeled = unlabeled.sample(min(params.max_unlabeled, len(unlabeled)), random_state=params.seed)
+    validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
+    texts = pd.concat([labeled[["id", "text", "label"]], unlabeled[["id", "text"]]], ignore_index=True)
+    teacher, parent = load_model(Path(READS["teacher"]))
+    tokenizer = load_tokenizer(Path(READS["teacher"]), parent.max_tokens)
+    student, fitted, soft = run(teacher, tokenizer, texts, validation, parent.labels, params)
+    manifest = parent.model_copy(
+        update={
+            "name": "student",
+            "parent": parent.name,
+            "params_sha256": sha256_json(params.model_dump()),
+            "data_sha256": sha256_json([parent.data_sha256, texts["id"]]),
+        }
+    )
+    save_model(student, Path(READS["teacher"]), Path(WRITES["student"]), manifest)
+    columns = {f"logit_{label}": soft[:, index] for index, label in enumerate(parent.labels)}
+    write_table(Path(WRITES["soft_labels"]), texts.assign(**columns), SOFT_LABELS)
+    report = {
+        "command": "python -m pipeline_steps.distil", "n_texts": len(texts), "n_labeled": len(labeled),
+        **count_parameters(student), **fitted.to_json(),
+    }  # fmt: skip
+    write_json(Path(WRITES["report"]), report)
+
+
+if __name__ == "__main__":
+    entry(main)

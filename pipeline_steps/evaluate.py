@@ -1,0 +1,189 @@
+"""Every bundle through the one `Predictor` interface: quality with intervals, latency, throughput, size, memory, cost.
+
+Timings are interleaved over bundles within one process; quality differences are paired over texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+import ratchet.params
+from ratchet.entry import entry
+from ratchet.errors import BundleError
+from ratchet.files import read_json, sha256_file, write_json
+from ratchet.measure.comparison import Measured, against, draw, metrics_of, slice_accuracies
+from ratchet.measure.estimate import Estimate
+from ratchet.measure.footprint import Footprint, footprint
+from ratchet.measure.latency import interleaved_ms
+from ratchet.measure.machine import describe_machine
+from ratchet.measure.scoring import score
+from ratchet.models.bundle import MANIFEST, size_mb
+from ratchet.models.examples import class_indices
+from ratchet.models.predictor import Predictor, Proba, load
+from ratchet.params import load_params
+from ratchet.tables import PREDICTIONS, SPLIT, read_table, write_table
+from ratchet.trust.slices import slice_masks
+
+BUNDLES = {
+    "baseline": "models/baseline",
+    "teacher": "models/teacher",
+    "student": "models/student",
+    "pruned": "models/pruned",
+    "pruned-bnb-int8": "models/pruned-bnb-int8",
+    "pruned-bnb-nf4": "models/pruned-bnb-nf4",
+    "pruned-onnx-fp32": "models/pruned-onnx-fp32",
+    "pruned-onnx-int8": "models/pruned-onnx-int8",
+    "pruned-openvino-fp32": "models/pruned-openvino-fp32",
+    "pruned-openvino-int8": "models/pruned-openvino-int8",
+}
+READS = {**BUNDLES, "splits": "data/splits", "champion": "models/champion.json"}
+WRITES = {
+    "predictions": "data/predictions.parquet",
+    "report": "reports/evaluate.json",
+    "metrics": "reports/metrics.json",
+}
+HEADLINES = ("accuracy", "macro_f1", "ece", "latency_p95_ms", "size_mb", "cost_per_million_usd")
+"""The metrics that `dvc metrics diff` shows in a review; all of them stand in the report."""
+REFERENCES = ("baseline", "teacher", "champion")
+
+
+class Params(ratchet.params.Params):
+    """On how much the figures rest."""
+
+    slices: list[str] = Field(min_length=0)
+    """Features whose groups are measured separately: length, negation, rating, or a column of the data."""
+    length_edges: list[int] = Field(min_length=2, max_length=2)
+    """The most words of a short text, and of a medium one."""
+    n_bootstrap: int = Field(ge=100, le=100_000)
+    """Bootstrap draws behind each 95 % interval."""
+    n_bins: int = Field(ge=2, le=100)
+    """Bins of the calibration error."""
+    n_latency: int = Field(ge=20)
+    """Test texts whose latency is measured at batch 1, chosen at random."""
+    n_rounds: int = Field(ge=1)
+    """Times each of them is measured; the median counts."""
+    n_chunks: int = Field(ge=2)
+    """Chunks into which the test texts are cut to measure throughput."""
+    usd_per_core_hour: float = Field(gt=0)
+    """Price of one processor core for an hour, in US dollars."""
+    n_threads: int = Field(ge=0)
+    """CPU threads; 0: all cores."""
+    seed: int = Field(ge=0)
+    """Seed of the resampling, and of the choice and order of texts."""
+
+
+def run(
+    predictors: Mapping[str, Predictor], taken: Mapping[str, tuple[float, Footprint]], test: pd.DataFrame,
+    transfer: pd.DataFrame, params: Params,
+) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
+    """The predictions of every bundle on both sets, and the report.
+
+    Args:
+        predictors: the loaded bundles by name.
+        taken: size in megabytes and footprint of each.
+        test: labelled texts of the training domain.
+        transfer: labelled texts of the other domain; may be empty.
+        params: see `Params`.
+    """
+    labels = next(iter(predictors.values())).labels
+    rng = np.random.default_rng(params.seed)
+    y_true, y_transfer = class_indices(test, labels), class_indices(transfer, labels)
+    n_latency = min(params.n_latency, len(test))
+    texts = rng.choice(test["text"].to_numpy(dtype=object), n_latency, replace=False).tolist()
+    print(f"latency: {n_latency} texts × {params.n_rounds} rounds × {len(predictors)} bundles, interleaved", flush=True)
+    latencies = interleaved_ms(predictors, texts, params.n_rounds, rng)
+    measured: dict[str, Measured] = {}
+    tables = []
+    for name, predictor in predictors.items():
+        if predictor.labels != labels:
+            raise BundleError("Two bundles know different classes.", where=name, got=predictor.labels, expected=labels)
+        scored = score(predictor, test["text"].tolist(), params.n_chunks, np.random.default_rng(params.seed))
+        elsewhere = predictor.predict_proba(transfer["text"].tolist())
+        tables += [_table(name, labels, "test", test, scored.proba)]
+        tables += [_table(name, labels, "transfer", transfer, elsewhere)]
+        size, memory = taken[name]
+        measured[name] = Measured(scored, elsewhere.argmax(1) == y_transfer, latencies[name], size, memory)
+        print(f"{name}: {len(test) / scored.wall_s.sum():.0f} texts/s", flush=True)
+    n_chunks = len(next(iter(measured.values())).scored.wall_s)
+    draws = draw(len(test), len(transfer), n_latency, n_chunks, params.n_bootstrap, params.seed)
+    masks = slice_masks(test, params.slices, params.length_edges)
+    bundles = {}
+    for name, item in measured.items():
+        others = [other for other in REFERENCES if other in measured and other != name]
+        bundles[name] = {
+            "metrics": _json(metrics_of(item, y_true, params.n_bins, params.usd_per_core_hour, draws)),
+            "slices": {n: _json(m) for n, m in slice_accuracies(item, y_true, masks, draws).items()},
+            "against": {other: _json(against(item, measured[other], y_true, draws)) for other in others},
+        }
+    report = {"labels": labels, "n_test": len(test), "n_transfer": len(transfer), "bundles": bundles}
+    return pd.concat(tables, ignore_index=True), report
+
+
+def champion_path(pointer: Path) -> Path | None:
+    """The folder of the champion that `pointer` names and pins; None when there is none yet.
+
+    Raises:
+        BundleError: the champion is not there, or is not the one that was pinned.
+    """
+    champion = read_json(pointer)
+    if champion["bundle"] is None:
+        return None
+    path = Path(champion["bundle"])
+    manifest = path / MANIFEST
+    if not manifest.is_file() or (got := sha256_file(manifest)) != champion["manifest_sha256"]:
+        raise BundleError(
+            "The champion is not the bundle that was promoted.", where=path, got=got if manifest.is_file() else "none",
+            expected=champion["manifest_sha256"], fix=f"fetch it from where it was released, or correct {pointer}",
+        )  # fmt: skip
+    return path
+
+
+def main() -> None:
+    params = load_params(Params, "evaluate")
+    splits = Path(READS["splits"])
+    test, transfer = (
+        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "transfer")
+    )
+    paths = {name: Path(path) for name, path in BUNDLES.items()}
+    if (champion := champion_path(Path(READS["champion"]))) is not None:
+        paths["champion"] = champion
+    predictors = {name: load(path, params.n_threads) for name, path in paths.items()}
+    texts = test["text"].head(20).tolist()
+    print(f"footprint: {len(paths)} bundles, each in a process of its own", flush=True)
+    taken = {name: (size_mb(path), footprint(path, texts, params.n_threads)) for name, path in paths.items()}
+    predictions, report = run(predictors, taken, test, transfer, params)
+    for name, bundle in report["bundles"].items():
+        manifest = predictors[name].manifest
+        bundle |= {"kind": manifest.kind, "precision": manifest.precision, "parent": manifest.parent}
+        bundle["deployable"] = name != "champion"
+    report |= {"command": "python -m pipeline_steps.evaluate", "machine": describe_machine(params.n_threads)}
+    write_table(Path(WRITES["predictions"]), predictions, PREDICTIONS)
+    write_json(Path(WRITES["report"]), report)
+    headlines = {
+        name: {metric: bundle["metrics"][metric]["value"] for metric in HEADLINES}
+        for name, bundle in report["bundles"].items()
+    }
+    write_json(Path(WRITES["metrics"]), headlines)
+
+
+def _table(name: str, labels: list[str], split: str, frame: pd.DataFrame, proba: Proba) -> pd.DataFrame:
+    predicted = np.array(labels, dtype=object)[proba.argmax(axis=1)]
+    table = pd.DataFrame({"id": frame["id"].to_numpy(), "split": split, "bundle": name}, dtype="str")
+    table["label"] = frame["label"].to_numpy()
+    table["predicted"] = pd.Series(predicted, dtype="str")
+    table["confidence"] = proba.max(axis=1)
+    return table.assign(**{f"proba_{label}": proba[:, index] for index, label in enumerate(labels)})
+
+
+def _json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.to_json() for name, estimate in estimates.items()}
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,109 @@
+"""Which bundle, if any, is promoted: the first in the ranking that passes every gate.
+
+A rejected promotion is a result, with its reasons, and no failure of the line. What is written here is a decision;
+acting on it (registry, champion) is a flow's business, because DVC's run cache replays outputs and skips side effects.
+
+Source: gates as declared data follow the model validation of Baylor et al., TFX (KDD 2017), section 3.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from ratchet.entry import entry
+from ratchet.files import write_json
+from ratchet.params import Params as StrictParams
+from ratchet.params import load_params
+from ratchet.release.choice import rank, rule_sentence
+from ratchet.release.gates import CHAMPION, Gate, check_gates
+from ratchet.release.reports import Report, merge_bundles, read_report
+
+READS = {"evaluate": "reports/evaluate.json", "audit": "reports/audit.json", "explain": "reports/explain.json"}
+WRITES = {"decision": "reports/decision.json"}
+COMMAND = "python -m pipeline_steps.promote"
+
+
+class Params(StrictParams):
+    """How bundles are ranked, and what the chosen one must measure."""
+
+    size_tie: float = Field(ge=0, le=1)
+    """Bundles at most this much larger than the smallest count as equally small; a rate."""
+    latency_tie: float = Field(ge=0, le=1)
+    """Bundles at most this much slower at p95 than the fastest count as equally fast; a rate."""
+    gates: list[Gate] = Field(min_length=1)
+    """All of these must pass."""
+
+
+def run(evaluate: Report, audit: Report, explain: Report, params: Params) -> dict[str, Any]:
+    """The decision: verdict, chosen bundle, ranking, every gate of every candidate, reasons in words.
+
+    Candidates are all deployable bundles but the champion, the baseline and the teacher among them.
+    """
+    bundles = merge_bundles(evaluate, audit, explain)
+    candidates = {name: item for name, item in bundles.items() if item.get("deployable") and name != CHAMPION}
+    champion = bundles.get(CHAMPION)
+    verdicts = {
+        name: check_gates(params.gates, name, item, has_champion=champion is not None)
+        for name, item in candidates.items()
+    }
+    ranking = rank(candidates, params.size_tie, params.latency_tie)
+    passing = [name for name in ranking if verdicts[name]["passed"]]
+    return {
+        "command": COMMAND,
+        "verdict": "accepted" if passing else "rejected",
+        "chosen": passing[0] if passing else None,
+        "ranking": ranking,
+        "rule": rule_sentence(params.size_tie, params.latency_tie),
+        "champion": champion,
+        "passing": passing,
+        "bundles": verdicts,
+        "reasons": _reasons(ranking, passing, verdicts, champion is not None),
+    }
+
+
+def _reasons(
+    ranking: list[str], passing: list[str], verdicts: Mapping[str, Mapping[str, Any]], has_champion: bool
+) -> list[str]:
+    """Why this bundle, and why not those before it; or why none."""
+    if passing:
+        chosen = passing[0]
+        n_gates = len(verdicts[chosen]["gates"])
+        gates = "the one gate" if n_gates == 1 else f"all {n_gates} gates"
+        reasons = [f"{chosen} is the first bundle in the ranking that passes {gates}."]
+        reasons += [_failure(name, verdicts[name]) for name in ranking[: ranking.index(chosen)]]
+        if passing[1:]:
+            reasons.append(f"Also passing, but later in the ranking: {', '.join(passing[1:])}.")
+    elif ranking:
+        reasons = [f"None of the {len(ranking)} candidates passes every gate."]
+        reasons += [_failure(name, verdicts[name]) for name in sorted(ranking, key=lambda n: len(_failed(verdicts[n])))]
+    else:
+        reasons = ["There is no deployable bundle to choose from."]
+    if not has_champion:
+        reasons.append("There is no champion yet: gates against it do not apply.")
+    return reasons
+
+
+def _failed(verdict: Mapping[str, Any]) -> list[str]:
+    return [gate["reason"] for gate in verdict["gates"] if not gate["passed"]]
+
+
+def _failure(name: str, verdict: Mapping[str, Any]) -> str:
+    failed = _failed(verdict)
+    return f"{name} fails {len(failed)} of {len(verdict['gates'])} gates: {'; '.join(failed)}."
+
+
+def main() -> None:
+    """Load the measured reports, decide, save."""
+    params = load_params(Params, "promote")
+    reports = {name: read_report(Path(path)) for name, path in READS.items()}
+    decision = run(reports["evaluate"], reports["audit"], reports["explain"], params)
+    write_json(Path(WRITES["decision"]), decision)
+    print(f"promote: {decision['verdict']}: {decision['reasons'][0]}")
+
+
+if __name__ == "__main__":
+    entry(main)

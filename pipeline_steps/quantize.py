@@ -1,0 +1,51 @@
+"""Fewer bits by bitsandbytes: a memory tool everywhere, a speed tool on GPUs and on CPUs with AVX-512."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+from pydantic import Field
+
+import ratchet.params
+from ratchet.compress.quantization import Scheme, quantize, stored_dtypes
+from ratchet.entry import entry
+from ratchet.files import sha256_json, write_json
+from ratchet.measure.fidelity import fidelity
+from ratchet.params import load_params
+from ratchet.tables import SPLIT, read_table
+
+READS = {"source": "models/{model}", "splits": "data/splits"}
+WRITES = {"bundle": "models/{model}-{scheme}", "report": "reports/quantize/{model}-{scheme}.json"}
+
+
+class Params(ratchet.params.Params):
+    """How the stored bundle is checked."""
+
+    n_check: int = Field(ge=1)
+    """Validation texts on which the reloaded bundle is compared with its source."""
+    n_threads: int = Field(ge=0)
+    """CPU threads; 0: all cores."""
+
+
+def run(source: Path, target: Path, scheme: Scheme, texts: pd.Series, params: Params) -> dict[str, object]:
+    """Quantize, load again, and measure how far the reloaded bundle is from its source."""
+    quantize(source, target, scheme, sha256_json(params.model_dump()))
+    return {**fidelity(source, target, texts.tolist(), params.n_threads), "stored_numbers": stored_dtypes(target)}
+
+
+def main() -> None:
+    params = load_params(Params, "quantize")
+    model, scheme = sys.argv[1:3]
+    names = {"model": model, "scheme": scheme}
+    validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT)
+    source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
+    measured = run(source, target, cast(Scheme, scheme), validation["text"].head(params.n_check), params)
+    command = f"python -m pipeline_steps.quantize {model} {scheme}"
+    write_json(Path(WRITES["report"].format(**names)), {"command": command, **measured})
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,97 @@
+"""What people read: one self-contained HTML page, verdict first, and a Markdown model card.
+
+Both are made from the measured reports alone and hold no date, so the same reports give the same bytes.
+
+Source: Mitchell et al., Model Cards for Model Reporting (FAT* 2019), https://arxiv.org/abs/1810.03993.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field
+
+from ratchet.entry import entry
+from ratchet.files import replace_file
+from ratchet.params import Params as StrictParams
+from ratchet.params import load_params
+from ratchet.release.curve import read_curve
+from ratchet.release.model_card import CardTexts, render_card
+from ratchet.release.report_page import Material, render_page
+from ratchet.release.reports import Report, read_report
+
+NEEDED = {"evaluate": "reports/evaluate.json", "decision": "reports/decision.json"}
+OPTIONAL = {
+    "ingest": "reports/ingest.json",
+    "validate": "reports/validate.json",
+    "split": "reports/split.json",
+    "sample": "reports/sample.json",
+    "baseline": "reports/baseline.json",
+    "train": "reports/train.json",
+    "distil": "reports/distil.json",
+    "prune": "reports/prune.json",
+    "explain": "reports/explain.json",
+    "audit": "reports/audit.json",
+}
+READS = {**OPTIONAL, **NEEDED, "curve": "reports/label_efficiency.csv", "explanations": "reports/explain"}
+WRITES = {"page": "reports/report.html", "card": "reports/model_card.md"}
+
+
+class Params(StrictParams):
+    """What only people can say about the model; shown as it is."""
+
+    title: str = Field(min_length=1)
+    """What the model does, as a heading."""
+    description: str = Field(min_length=1)
+    """What goes in and what comes out, in a sentence or two."""
+    intended_use: str = Field(min_length=1)
+    """For what, and by whom, the model is meant to be used."""
+    out_of_scope: str = Field(min_length=1)
+    """For what it is not meant."""
+    ethical_considerations: list[str] = Field(min_length=1)
+    """Whom errors or misuse may harm, and what was done about it."""
+    caveats: list[str] = Field(min_length=1)
+    """What else a user should know before relying on it."""
+
+
+class Rendered(NamedTuple):
+    """What `run` returns."""
+
+    page: str
+    card: str
+
+
+def run(material: Material, params: Params) -> Rendered:
+    """The page as HTML and the card as Markdown."""
+    texts = CardTexts(**params.model_dump())
+    return Rendered(render_page(material, params.title, params.description), render_card(material.reports, texts))
+
+
+def load_material() -> Material:
+    """All reports that exist; those of evaluate and promote must."""
+    reports: dict[str, Report] = {
+        name: read_report(Path(path)) for name, path in OPTIONAL.items() if Path(path).is_file()
+    }
+    reports |= {name: read_report(Path(path)) for name, path in NEEDED.items()}
+    folder, beside = Path(READS["explanations"]), Path(WRITES["page"]).parent
+    return Material(
+        reports,
+        read_curve(Path(READS["curve"])),
+        {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))},
+        [path.relative_to(beside).as_posix() for path in sorted(folder.rglob("*.html"))],
+    )
+
+
+def main() -> None:
+    """Load what was measured, render, save."""
+    params = load_params(Params, "report")
+    rendered = run(load_material(), params)
+    for path, text in ((WRITES["page"], rendered.page), (WRITES["card"], rendered.card)):
+        with replace_file(Path(path)) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
+    print(f"report: {WRITES['page']} and {WRITES['card']}")
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,180 @@
+"""Which texts get a label: pool-based active learning against hidden labels, and what the labels are worth.
+
+The training split plays the oracle: a label counts as bought when the query strategy asks for it, and no later stage
+sees any other. Logistic regression on frozen embeddings chooses. Source: Settles 2009, Active Learning Literature
+Survey, section 2.3 (pool-based sampling), https://burrsettles.com/pub/settles.activelearning.pdf.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+import ratchet.params
+from ratchet.entry import entry
+from ratchet.errors import TrainingError
+from ratchet.files import replace_file, write_json
+from ratchet.labels.active_learning import learn, query_sizes, unit_length
+from ratchet.labels.label_efficiency import curve_table, label_efficiency, labels_to_reach, seed_estimate
+from ratchet.labels.query_strategies import QUERY_STRATEGIES
+from ratchet.models.backbones import resolve_backbone
+from ratchet.models.embedding import Embeddings, embed
+from ratchet.models.examples import class_indices, class_names
+from ratchet.params import load_params
+from ratchet.tables import LABELED, SPLIT, UNLABELED, read_table, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READS = {"splits": "data/splits"}
+WRITES = {
+    "labeled": "data/labeled.parquet",
+    "unlabeled": "data/unlabeled.parquet",
+    "report": "reports/sample.json",
+    "curve": "reports/label_efficiency.csv",
+}
+
+
+class Params(ratchet.params.Params):
+    """How many labels are bought, and how they are chosen."""
+
+    query_strategy: Literal["random", "entropy", "margin", "least_confidence", "hybrid"]
+    """What chooses the labels; with two classes entropy, margin and least_confidence choose alike."""
+    budget: int = Field(ge=2)
+    """Labels to buy in all; from the number of labelled texts on, all are bought."""
+    n_initial: int = Field(ge=1)
+    """Labels bought at random before the strategy has a model to ask."""
+    n_rounds: int = Field(ge=1, le=1000)
+    """Rounds in which the rest is bought; the selection model is fitted again after each."""
+    n_curve_labels: int = Field(ge=2)
+    """Labels up to which the strategies are compared."""
+    n_curve_seeds: int = Field(ge=1, le=1000)
+    """Repetitions of the comparison."""
+    inverse_regularization: float = Field(gt=0)
+    """Of the selection model, on embeddings of unit length; larger fits closer."""
+    backbone: str = Field(min_length=1)
+    """The pretrained model that embeds: package:NAME/FOLDER, a local folder, or a hub id."""
+    backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    """Hash of its model.safetensors; empty: not pinned."""
+    max_tokens: int = Field(ge=8, le=8192)
+    """Texts are cut to this many tokens to embed them."""
+    batch_size: int = Field(ge=1)
+    """Texts embedded in one forward pass."""
+    n_threads: int = Field(ge=0)
+    """CPU threads; 0: as the libraries choose."""
+    seed: int = Field(ge=0)
+    """Seed of all choices."""
+
+
+class Sampled(NamedTuple):
+    """What `run` returns."""
+
+    labeled: pd.DataFrame
+    unlabeled: pd.DataFrame
+    curve: pd.DataFrame
+    report: dict[str, Any]
+
+
+def run(
+    train: pd.DataFrame, train_embeddings: Embeddings, validation: pd.DataFrame, validation_embeddings: Embeddings,
+    params: Params,
+) -> Sampled:  # fmt: skip
+    """The labels that were bought, the texts left without, the label-efficiency curve and the report.
+
+    Args:
+        train: the pool; a text whose label is missing can never be bought.
+        train_embeddings: its embeddings, (n_train, hidden).
+        validation: labelled texts on which selection models are measured; their classes are all there are.
+        validation_embeddings: its embeddings, (n_validation, hidden).
+        params: see `Params`.
+
+    Raises:
+        TrainingError: the pool holds no label, or one that validation lacks.
+    """
+    labels = class_names(validation)
+    hidden = class_indices(train, labels)
+    known = np.flatnonzero(hidden >= 0)
+    if len(known) == 0:
+        raise TrainingError(
+            "There is no label to buy.", where=f"{READS['splits']}/train.parquet", got=f"{len(train)} texts, 0 labels",
+            expected="labels of at least some texts", fix="label texts of the corpus and ingest it again",
+        )  # fmt: skip
+    pool = (unit_length(train_embeddings[known]), hidden[known])
+    held_out = (unit_length(validation_embeddings), class_indices(validation, labels))
+    rounds, asked, accuracy = _buy(pool, held_out, len(labels), params)
+    labeled = train.iloc[known[asked]][["id", "text", "label", "source"]].assign(
+        round=np.asarray(rounds, dtype=np.int64),
+        query_strategy=["random" if number == 0 else params.query_strategy for number in rounds],
+    )
+    bought = np.zeros(len(train), dtype=bool)
+    bought[known[asked]] = True
+    unlabeled = train.loc[~bought, list(UNLABELED.columns)]
+    curves = label_efficiency(
+        pool, held_out, len(labels), (params.n_initial, params.n_curve_labels, params.n_rounds),
+        params.inverse_regularization, params.n_curve_seeds, params.seed,
+    )  # fmt: skip
+    report = {
+        "query_strategy": params.query_strategy,
+        "n_pool": len(train),
+        "n_labeled": len(labeled),
+        "n_unlabeled": len(unlabeled),
+        "n_without_label": len(train) - len(known),
+        "labels": labeled["label"].value_counts().sort_index().to_dict(),
+        "rounds": accuracy,
+        "label_efficiency": {
+            name: {
+                f"accuracy_at_{curves.n_labels[-1]}": seed_estimate(curves.accuracy[name][:, -1]).to_json(),
+                "labels_to_reach_random": estimate.to_json(),
+            }
+            for name, estimate in labels_to_reach(curves, params.seed).items()
+        },
+    }
+    labeled, unlabeled = labeled.reset_index(drop=True), unlabeled.reset_index(drop=True)
+    return Sampled(labeled, unlabeled, curve_table(curves), report)
+
+
+def _buy(
+    pool: tuple[Embeddings, NDArray[np.int64]], held_out: tuple[Embeddings, NDArray[np.int64]], n_classes: int,
+    params: Params,
+) -> tuple[list[int], NDArray[np.int64], list[dict[str, float]]]:  # fmt: skip
+    """Round and pool index of each bought label, in the order bought, and the selection model after each round."""
+    sizes = query_sizes(params.n_initial, min(params.budget, len(pool[0])), params.n_rounds)
+    query, rng = QUERY_STRATEGIES[params.query_strategy], np.random.default_rng(params.seed)
+    rounds: list[int] = []
+    asked: list[NDArray[np.int64]] = []
+    accuracy = []
+    for number, (new, model) in enumerate(learn(*pool, n_classes, query, sizes, params.inverse_regularization, rng)):
+        rounds += [number] * len(new)
+        asked.append(new)
+        hits = float(np.mean(model(held_out[0]).argmax(axis=1) == held_out[1]))
+        accuracy.append({"n_labels": len(rounds), "validation_accuracy": hits})
+    return rounds, np.concatenate(asked), accuracy
+
+
+def main() -> None:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    params = load_params(Params, "sample")
+    splits = Path(READS["splits"])
+    train, validation = (read_table(splits / f"{name}.parquet", SPLIT) for name in ("train", "validation"))
+    validation = validation.dropna(subset="label")
+    folder = resolve_backbone(params.backbone, params.backbone_sha256)
+    print(f"embedding {len(train) + len(validation):,} texts", flush=True)
+    texts = [*train["text"], *validation["text"]]
+    embeddings = embed(folder, texts, params.max_tokens, params.n_threads, params.batch_size)
+    print(f"buying labels by '{params.query_strategy}', and comparing {len(QUERY_STRATEGIES)} strategies", flush=True)
+    with threadpool_limits(params.n_threads or None):
+        sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params)
+    write_table(Path(WRITES["labeled"]), sampled.labeled, LABELED)
+    write_table(Path(WRITES["unlabeled"]), sampled.unlabeled, UNLABELED)
+    with replace_file(Path(WRITES["curve"])) as partial:
+        sampled.curve.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.sample", **sampled.report})
+
+
+if __name__ == "__main__":
+    entry(main)

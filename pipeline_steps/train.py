@@ -1,0 +1,79 @@
+"""The teacher: a pretrained encoder fine-tuned on the labels that were bought, by Lightning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import Field
+
+from ratchet.entry import entry
+from ratchet.files import sha256_json, write_json
+from ratchet.models.backbones import load_classifier, resolve_backbone
+from ratchet.models.batching import encode, load_tokenizer
+from ratchet.models.bundle import Manifest
+from ratchet.models.checkpoint import save_model
+from ratchet.models.examples import Examples, class_indices, class_names
+from ratchet.models.fit_params import FitParams
+from ratchet.models.training import Fit, fit
+from ratchet.models.tuning import Method, count_parameters, merge, prepare
+from ratchet.params import load_params
+from ratchet.tables import LABELED, SPLIT, read_table
+
+READS = {"labeled": "data/labeled.parquet", "splits": "data/splits"}
+WRITES = {"teacher": "models/teacher", "report": "reports/train.json", "live": "reports/live/train"}
+SCRATCH = Path(".scratch/train")
+
+
+class Params(FitParams):
+    """How the teacher is trained."""
+
+    method: Method
+    """Which parameters learn: the head alone, low-rank updates (merged afterwards), or all."""
+    backbone: str = Field(min_length=1)
+    """The pretrained model: package:NAME/FOLDER, a local folder, or a hub id."""
+    backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    """Hash of its model.safetensors; empty: not pinned."""
+    max_tokens: int = Field(ge=8, le=8192)
+    """Texts are cut to this many tokens."""
+    lora_rank: int = Field(ge=1, le=1024)
+    """Rank of the updates when method is lora."""
+
+
+def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tuple[Any, Fit, dict[str, int]]:
+    """The fine-tuned model, what fitting did, and how many parameters learned."""
+    import torch
+
+    labels = class_names(validation)
+    folder = resolve_backbone(params.backbone, params.backbone_sha256)
+    tokenizer = load_tokenizer(folder, params.max_tokens)
+    train, held_out = (
+        Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels))
+        for frame in (labeled, validation)
+    )
+    torch.manual_seed(params.seed)
+    model = prepare(load_classifier(folder, len(labels)), params.method, params.lora_rank)
+    counts = count_parameters(model)
+    print(f"{params.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn")
+    fitted = fit(model, train, held_out, params, SCRATCH, Path(WRITES["live"]))
+    return merge(model), fitted, counts
+
+
+def main() -> None:
+    params = load_params(Params, "train")
+    labeled = read_table(Path(READS["labeled"]), LABELED)
+    validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
+    model, fitted, counts = run(labeled, validation, params)
+    manifest = Manifest(
+        name="teacher", kind="torch", precision="fp32", labels=class_names(validation), max_tokens=params.max_tokens,
+        parent="", params_sha256=sha256_json(params.model_dump()),
+        data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
+    )  # fmt: skip
+    save_model(model, resolve_backbone(params.backbone, params.backbone_sha256), Path(WRITES["teacher"]), manifest)
+    report = {"command": "python -m pipeline_steps.train", "n_texts": len(labeled), **counts, **fitted.to_json()}
+    write_json(Path(WRITES["report"]), report)
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,1 @@
+"""Distillation, pruning, bitsandbytes and compilers."""

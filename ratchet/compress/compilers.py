@@ -1,0 +1,162 @@
+"""Inference compilers: a PyTorch bundle to ONNX Runtime or OpenVINO, in fp32 and in post-training int8."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ratchet.errors import ParamsError
+from ratchet.models.batching import Tokens, pad
+from ratchet.models.bundle import Kind, Manifest, write_bundle
+from ratchet.models.checkpoint import copy_tokenizer, load_model
+
+Engine = Literal["onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8"]
+
+
+def export(source: Path, target: Path, engine: Engine, calibration: Sequence[Tokens], params_sha256: str) -> Manifest:
+    """Compile a PyTorch bundle into a new bundle.
+
+    Args:
+        source: the full-precision bundle.
+        target: where the new bundle goes.
+        engine: the runtime and the number format of the weights.
+        calibration: token ids of typical texts; OpenVINO's int8 measures the range of its activations on them.
+        params_sha256: hash of the params block, for the manifest.
+
+    Raises:
+        ParamsError: an engine there is none of.
+    """
+    if engine not in get_args(Engine):
+        raise ParamsError("There is no such engine.", got=engine, expected=", ".join(get_args(Engine)))
+    model, parent = load_model(source)
+    runtime, _, precision = engine.partition("-")
+    kind: Kind = "onnx" if runtime == "onnx" else "openvino"
+    manifest = parent.model_copy(
+        update={
+            "name": f"{parent.name}-{engine}",
+            "kind": kind,
+            "precision": precision,
+            "parent": parent.name,
+            "params_sha256": params_sha256,
+        }
+    )
+
+    def save(folder: Path) -> None:
+        if kind == "onnx":
+            _save_onnx(model.eval(), folder / "model.onnx", int8=precision == "int8")
+        else:
+            _save_openvino(source, folder, calibration if precision == "int8" else None)
+        copy_tokenizer(source, folder)
+
+    return write_bundle(target, manifest, save)
+
+
+def _save_onnx(model: Any, path: Path, int8: bool) -> None:
+    """Trace with dynamic batch and length; int8 quantizes weights per channel and activations on the fly.
+
+    `reduce_range` keeps 7 bits: without VNNI, sums of two 8-bit products overflow 16 bits and accuracy is lost.
+    """
+    import onnx
+
+    graph = _trace(model)
+    if not int8:
+        onnx.save(graph, path)
+        return
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        raw = Path(folder) / "model.onnx"
+        onnx.save(graph, raw)
+        quantize_dynamic(
+            raw, path, op_types_to_quantize=["MatMul", "Gemm", "Gather"], weight_type=QuantType.QInt8,
+            per_channel=True, reduce_range=True,
+        )  # fmt: skip
+
+
+def _trace(model: Any) -> Any:
+    """The model as an ONNX graph without the tracer's remarks, which hold paths of the machine."""
+    import torch
+
+    class Logits(torch.nn.Module):
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    ids, mask = (torch.from_numpy(array) for array in pad([[101, 2023, 2003, 102], [101, 102]]))
+    shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=_longest(model))}
+    with _quiet():
+        program = torch.onnx.export(
+            Logits(model), (ids, mask), dynamo=True, dynamic_shapes=(shape, shape), verbose=False,
+            input_names=["input_ids", "attention_mask"], output_names=["logits"],
+        )  # fmt: skip
+    proto = program.model_proto  # type: ignore[union-attr]
+    graph = proto.graph
+    for item in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+        item.ClearField("doc_string")
+    return proto
+
+
+def _longest(model: Any) -> int:
+    """The longest text the model's position embeddings allow, in tokens."""
+    return int(getattr(model.config, "max_position_embeddings", 512))
+
+
+def _save_openvino(source: Path, folder: Path, calibration: Sequence[Tokens] | None) -> None:
+    """Convert through Optimum; with calibration texts, quantize weights and activations (NNCF).
+
+    The overflow fix keeps 7 bits for the same reason as ONNX Runtime's `reduce_range`.
+    """
+    with _quiet():
+        from optimum.intel import OVConfig, OVModelForSequenceClassification, OVQuantizationConfig, OVQuantizer
+
+        model = OVModelForSequenceClassification.from_pretrained(
+            source, export=True, compile=False, local_files_only=True, load_in_8bit=False
+        )
+        if calibration is not None:
+            import nncf
+
+            names = {port.get_any_name() for port in model.model.inputs}
+            config = OVQuantizationConfig(bits=8, num_samples=len(calibration), overflow_fix="enable")
+            OVQuantizer.from_pretrained(model).quantize(
+                calibration_dataset=nncf.Dataset([_feed(item, names) for item in calibration]),
+                ov_config=OVConfig(quantization_config=config),
+            )
+        _name_by_position(model.model)
+        model.save_pretrained(folder)
+
+
+def _name_by_position(graph: Any) -> None:
+    """Name the nodes by their place: OpenVINO numbers them by a counter of the process, and bytes would differ."""
+    graph.set_friendly_name("classifier")
+    for index, node in enumerate(graph.get_ordered_ops()):
+        if node.get_type_name() != "Parameter":
+            node.set_friendly_name(f"{node.get_type_name()}_{index}")
+
+
+def _feed(tokens: Tokens, names: set[str]) -> dict[str, Any]:
+    """One text as the inputs a graph asks for, each (1, tokens)."""
+    ids, mask = pad([tokens])
+    feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids * 0}
+    return {name: value for name, value in feed.items() if name in names}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Compilers announce at length what they skip and deprecate; their errors still come through."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,64 @@
+"""Knowledge distillation: a shallower student that starts from the teacher's layers and learns its probabilities.
+
+Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531; taking every n-th layer of the teacher as in
+Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.errors import TrainingError
+from ratchet.models.batching import Tokens, pad, sorted_batches
+
+
+def student_of(teacher: Any, layers: Sequence[int]) -> Any:
+    """A copy of the teacher that keeps only the named encoder layers, in that order.
+
+    Raises:
+        TrainingError: a layer the teacher does not have, or an architecture without an `encoder.layer` list.
+    """
+    import torch
+
+    encoder = encoder_of(teacher)
+    n_layers = len(encoder.layer)
+    if not layers or not all(0 <= layer < n_layers for layer in layers):
+        raise TrainingError(
+            "The student's layers are not layers of the teacher.", got=list(layers),
+            expected=f"one or more of 0 to {n_layers - 1}", fix="correct distil.layers",
+        )  # fmt: skip
+    student = copy.deepcopy(teacher)
+    kept = encoder_of(student)
+    kept.layer = torch.nn.ModuleList([kept.layer[layer] for layer in layers])
+    student.config.num_hidden_layers = len(layers)
+    return student
+
+
+def encoder_of(model: Any) -> Any:
+    """The module that holds the list `layer` of transformer layers, as BERT, RoBERTa, MiniLM and their kin have it."""
+    encoder = getattr(getattr(model, "base_model", None), "encoder", None)
+    if encoder is None or not hasattr(encoder, "layer"):
+        raise TrainingError(
+            "This architecture's layers are not where they are expected.", got=type(model).__name__,
+            expected="a model with base_model.encoder.layer (BERT, RoBERTa, MiniLM, ELECTRA)",
+            fix="choose another backbone for train.backbone",
+        )  # fmt: skip
+    return encoder
+
+
+def logits_of(model: Any, tokens: Sequence[Tokens], batch_size: int = 32) -> NDArray[np.float32]:
+    """The model's logits, (n_texts, n_classes), in the order of `tokens`."""
+    import torch
+
+    model.eval()
+    logits = np.zeros((len(tokens), model.config.num_labels), dtype=np.float32)
+    with torch.inference_mode():
+        for batch in sorted_batches([len(item) for item in tokens], batch_size):
+            ids, mask = (torch.from_numpy(a).to(model.device) for a in pad([tokens[index] for index in batch]))
+            logits[batch] = model(input_ids=ids, attention_mask=mask).logits.float().cpu().numpy()
+    return logits

@@ -1,0 +1,1 @@
+"""Sources, cleaning rules, near-duplicates and splits."""

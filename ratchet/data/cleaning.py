@@ -1,0 +1,108 @@
+"""Cleaning of texts: a declared list of repairs, each counted, and the id of what remains."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+
+_LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|blockquote|center|code|dd|div|dl|dt|em|font|h[1-6]|hr|i|img|li|ol|p|pre|q|s|small|span|strong"
+    r"|sub|sup|table|tbody|td|th|thead|tr|tt|u|ul)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+
+
+def decode_entities(text: str) -> str:
+    """HTML entities as the characters they stand for, once; names HTML does not know stay.
+
+    >>> decode_entities("T&A &amp; &#8217;&nosuch;")
+    'T&A & ’&nosuch;'
+    """
+    return _ENTITY.sub(lambda match: html.unescape(match.group()), text) if "&" in text else text
+
+
+def replace_line_breaks(text: str) -> str:
+    """`<br>` and `<br />` as a space."""
+    return _LINE_BREAK.sub(" ", text) if "<" in text else text
+
+
+def remove_tags(text: str) -> str:
+    """Tags of HTML elements become a space; other angle brackets, such as `<grin>`, are the writer's own and stay.
+
+    >>> remove_tags("a <i>b</i> <grin> 1 < 2")
+    'a  b  <grin> 1 < 2'
+    """
+    return _TAG.sub(" ", text) if "<" in text else text
+
+
+def repair_control_characters(text: str) -> str:
+    """C1 controls as the Windows-1252 characters they were typed as; those without one, and C0 controls, are removed.
+
+    Source: browsers read U+0080 to U+009F the same way, https://html.spec.whatwg.org/#numeric-character-reference-end-state
+
+    >>> repair_control_characters("wow" + chr(0x85) + " " + chr(0x8E) + "i" + chr(0x9E) + "ek" + chr(0x10) + chr(0x81))
+    'wow… Žižek'
+    """
+    return _CONTROL.sub(_windows_1252, text)
+
+
+def normalize_unicode(text: str) -> str:
+    """Unicode normalisation form C: one code point for a letter with its accent.
+
+    Source: Unicode Standard Annex 15, https://www.unicode.org/reports/tr15/
+    """
+    return unicodedata.normalize("NFC", text)
+
+
+def collapse_whitespace(text: str) -> str:
+    """Runs of whitespace, line ends included, as one space; none at the ends."""
+    return " ".join(text.split())
+
+
+REPAIRS: dict[str, Callable[[str], str]] = {
+    "entities": decode_entities,
+    "line_breaks": replace_line_breaks,
+    "tags": remove_tags,
+    "control_characters": repair_control_characters,
+    "unicode_nfc": normalize_unicode,
+    "whitespace": collapse_whitespace,
+}
+"""The repairs in the order in which they are made: entities first, because `&lt;br&gt;` hides a line break."""
+
+
+def clean_texts(texts: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+    """The repaired texts, (n_texts), and for each repair how many texts it changed.
+
+    >>> clean_texts(["Good.<br /><br />Really", "fine"])
+    (['Good. Really', 'fine'], {'entities': 0, 'line_breaks': 1, 'tags': 0, 'control_characters': 0, 'unicode_nfc': 0, \
+'whitespace': 1})
+    """
+    counts = dict.fromkeys(REPAIRS, 0)
+    cleaned = []
+    for text in texts:
+        for name, repair in REPAIRS.items():
+            repaired = repair(text)
+            counts[name] += repaired != text
+            text = repaired
+        cleaned.append(text)
+    return cleaned, counts
+
+
+def text_id(text: str) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of the text, casefolded and with whitespace collapsed.
+
+    >>> text_id("Good  film") == text_id("good film\\n"), len(text_id(""))
+    (True, 16)
+    """
+    return hashlib.sha256(collapse_whitespace(text.casefold()).encode()).hexdigest()[:16]
+
+
+def _windows_1252(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return bytes([code]).decode("cp1252", errors="ignore") if code >= 0x80 else ""

@@ -1,0 +1,106 @@
+"""Splits by hash: a row's side follows from its text and from earlier rows only, so later rows never move it.
+
+Rows are taken in corpus order. One without earlier near-duplicates goes where the hash of its id sends it; one with
+some joins their group and side; one whose earlier near-duplicates lie on different sides would carry text from one to
+the other, so it is held out of all of them. Near-duplicates therefore never straddle two sides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SIDES = ("train", "validation", "test", "transfer")
+EXCLUDED = "excluded"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Where each row goes, (n_rows) each: its side, the id of its group's first text, why it is held out if it is."""
+
+    side: list[str]
+    group: list[str]
+    reason: list[str]
+
+
+def unit_hash(key: str, salt: str) -> float:
+    """A number in [0, 1) that depends on key and salt alone: the first 52 bits of the SHA-256 of both.
+
+    >>> 0 <= unit_hash("id", "salt") < 1, unit_hash("id", "a") == unit_hash("id", "b")
+    (True, False)
+    """
+    return int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def hashed_side(key: str, salt: str, validation_rate: float, test_rate: float) -> str:
+    """train, validation or test, with these probabilities over the keys, in every stratum alike."""
+    value = unit_hash(key, salt)
+    if value < test_rate:
+        return "test"
+    return "validation" if value < test_rate + validation_rate else "train"
+
+
+def assign_sides(
+    ids: Sequence[str],
+    in_domain: Sequence[bool],
+    pairs: Iterable[tuple[int, int]],
+    salt: str,
+    validation_rate: float,
+    test_rate: float,
+) -> Assignment:
+    """The side of every row, in rows' order.
+
+    Args:
+        ids: the rows' ids.
+        in_domain: whether a row belongs to the domain that is trained on; the others go to `transfer`.
+        pairs: positions (earlier, later) of near-duplicates.
+        salt: what makes this split different from another one over the same ids.
+        validation_rate: share of groups for validation, in [0, 1].
+        test_rate: share of groups for the test, in [0, 1].
+    """
+    earlier: dict[int, list[int]] = {}
+    for first, second in sorted(pairs):
+        earlier.setdefault(second, []).append(first)
+    side: list[str] = []
+    group: list[str] = []
+    reason: list[str] = []
+    for row, key in enumerate(ids):
+        own = hashed_side(key, salt, validation_rate, test_rate) if in_domain[row] else "transfer"
+        neighbours = [other for other in earlier.get(row, []) if side[other] != EXCLUDED]
+        sides = {side[other] for other in neighbours}
+        why = ""
+        if len(sides) > 1:
+            why = f"its near-duplicates lie in {' and '.join(sorted(sides))}"
+        elif neighbours and (own == "transfer") != (sides == {"transfer"}):
+            why = f"a near-duplicate from another domain lies in {' and '.join(sides)}"
+        elif neighbours:
+            own = side[neighbours[0]]
+        side.append(EXCLUDED if why else own)
+        group.append(group[neighbours[0]] if neighbours else key)
+        reason.append(why)
+    return Assignment(side, group, reason)
+
+
+def smallest_hashes(ids: Sequence[str], strata: Sequence[str], salt: str, n: int) -> list[int]:
+    """Positions, ascending, of a sample of at most n rows: each stratum gives its share, by smallest hash.
+
+    Shares are the strata's shares of all rows, rounded so that they add up to n (largest remainder).
+
+    >>> smallest_hashes(["a", "b", "c", "d"], ["x", "x", "y", "y"], "salt", 2) in ([0, 2], [0, 3], [1, 2], [1, 3])
+    True
+    """
+    members: dict[str, list[int]] = {}
+    for row, stratum in enumerate(strata):
+        members.setdefault(stratum, []).append(row)
+    exact = {stratum: min(1.0, n / len(ids)) * len(rows) for stratum, rows in members.items()}
+    shares = {stratum: int(value) for stratum, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda stratum: (shares[stratum] - exact[stratum], stratum))
+    for stratum in by_remainder[: min(n, len(ids)) - sum(shares.values())]:
+        shares[stratum] += 1
+    chosen = [
+        row
+        for stratum, rows in members.items()
+        for row in sorted(rows, key=lambda row: (unit_hash(ids[row], salt), ids[row]))[: shares[stratum]]
+    ]
+    return sorted(chosen)

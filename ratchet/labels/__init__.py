@@ -1,0 +1,1 @@
+"""Query strategies and what labels are worth."""

@@ -1,0 +1,123 @@
+"""What labels are worth: accuracy by number of labels for each query strategy, over several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ratchet.labels.active_learning import learn, query_sizes
+from ratchet.labels.query_strategies import QUERY_STRATEGIES
+from ratchet.measure.estimate import Estimate, undefined
+
+N_DRAWS = 1000
+Accuracies = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Accuracy on held-out texts by strategy, (n_seeds, n_rounds), after the same numbers of labels (n_rounds,)."""
+
+    n_labels: list[int]
+    accuracy: dict[str, Accuracies]
+
+
+def label_efficiency(
+    pool: tuple[NDArray[np.float32], NDArray[np.int64]],
+    held_out: tuple[NDArray[np.float32], NDArray[np.int64]],
+    n_classes: int,
+    sizes: tuple[int, int, int],
+    inverse_regularization: float,
+    n_seeds: int,
+    seed: int,
+) -> Curves:
+    """Every query strategy learning from the same first labels, seed by seed.
+
+    Args:
+        pool: embeddings (n_pool, hidden) and hidden classes (n_pool,).
+        held_out: the same of the texts on which accuracy is measured.
+        n_classes: number of classes.
+        sizes: (labels at random first, labels in all, rounds).
+        inverse_regularization: of the selection model.
+        n_seeds: repetitions; each strategy starts from the same first labels in each.
+        seed: of all randomness.
+    """
+    n_initial, n_labels, n_rounds = sizes
+    steps = query_sizes(n_initial, min(n_labels, len(pool[0])), n_rounds)
+    accuracy = {}
+    for name, query in QUERY_STRATEGIES.items():
+        rows = []
+        for repetition in range(n_seeds):
+            rng = np.random.default_rng([seed, repetition])
+            rounds = learn(*pool, n_classes, query, steps, inverse_regularization, rng)
+            rows.append([float(np.mean(model(held_out[0]).argmax(axis=1) == held_out[1])) for _, model in rounds])
+        accuracy[name] = np.array(rows)
+    return Curves(np.cumsum(steps).tolist(), accuracy)
+
+
+def curve_table(curves: Curves) -> pd.DataFrame:
+    """One row per strategy and number of labels: strategy, n_labels, accuracy, low, high (95 %, over seeds)."""
+    rows = []
+    for name, accuracy in curves.accuracy.items():
+        for index, n_labels in enumerate(curves.n_labels):
+            estimate = seed_estimate(accuracy[:, index])
+            rows.append((name, n_labels, estimate.value, estimate.low, estimate.high))
+    return pd.DataFrame(rows, columns=["strategy", "n_labels", "accuracy", "low", "high"])
+
+
+def seed_estimate(values: NDArray[np.float64]) -> Estimate:
+    """The mean over seeds (n_seeds,) with Student's t interval, cut to [0, 1]; one seed has no interval (NaN).
+
+    It says how much the choice of labels moves the mean; the held-out texts are the same for all seeds.
+    Source: Student 1908, https://doi.org/10.1093/biomet/6.1.1.
+    """
+    from scipy.stats import t
+
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return Estimate(mean, float("nan"), float("nan"), n, "one seed has no spread")
+    half = float(t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(mean, max(mean - half, 0.0), min(mean + half, 1.0), n)
+
+
+def labels_to_reach(curves: Curves, seed: int, reference: str = "random") -> Mapping[str, Estimate]:
+    """For each strategy, how many labels it needs for the accuracy that `reference` has with all of them.
+
+    The mean curve over seeds is made monotone by isotonic regression and read off by linear interpolation. The
+    interval resamples seeds, the same ones for both strategies; a resample that never gets there counts as the
+    largest number of labels, so an interval that ends there is open above. Undefined (NaN) when the mean never does.
+    """
+    n_seeds, most = len(curves.accuracy[reference]), float(curves.n_labels[-1])
+    drawn = np.sort(np.random.default_rng(seed).integers(0, n_seeds, size=(N_DRAWS, n_seeds)), axis=1)
+    resamples, which = np.unique(drawn, axis=0, return_inverse=True)  # with few seeds the same one comes often
+    estimates = {}
+    for name, accuracy in curves.accuracy.items():
+        value = _crossing(curves.n_labels, accuracy.mean(axis=0), curves.accuracy[reference].mean(axis=0))
+        if np.isnan(value):
+            estimates[name] = undefined(f"not reached with {most:.0f} labels", n_seeds)
+            continue
+        crossings = [
+            _crossing(curves.n_labels, accuracy[rows].mean(axis=0), curves.accuracy[reference][rows].mean(axis=0))
+            for rows in resamples
+        ]
+        low, high = np.percentile(np.nan_to_num(crossings, nan=most)[which], [2.5, 97.5])
+        estimates[name] = Estimate(value, min(float(low), value), max(float(high), value), n_seeds)
+    return estimates
+
+
+def _crossing(n_labels: Sequence[int], accuracy: Accuracies, reference: Accuracies) -> float:
+    """The number of labels at which a curve (n_rounds,) first has the reference's last accuracy; NaN if never."""
+    from sklearn.isotonic import IsotonicRegression
+
+    smooth, target = (IsotonicRegression().fit_transform(n_labels, curve) for curve in (accuracy, reference))
+    reached = np.flatnonzero(smooth >= target[-1] - 1e-12)
+    if len(reached) == 0:
+        return float("nan")
+    at = int(reached[0])
+    if at == 0:
+        return float(n_labels[0])
+    share = (target[-1] - smooth[at - 1]) / (smooth[at] - smooth[at - 1])
+    return float(n_labels[at - 1] + share * (n_labels[at] - n_labels[at - 1]))

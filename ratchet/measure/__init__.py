@@ -1,0 +1,1 @@
+"""Quality, latency, memory and cost, each with its uncertainty."""

@@ -1,0 +1,154 @@
+"""Confidence intervals from one set of resampling weights, shared by every figure that is measured on the same rows.
+
+A Poisson bootstrap gives each row a weight drawn from Poisson(1) instead of drawing rows with replacement, so that
+1,000 resamples of a mean are one matrix product. Figures that use the same weights are paired: their difference
+keeps the covariance of the rows.
+
+Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13 (percentile interval); Chamandy,
+Muralidharan, Najmi & Naidu 2012, Estimating uncertainty for massive data streams (Poisson weights).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.measure.estimate import Estimate, undefined
+
+Weights = NDArray[np.float32]
+Draws = NDArray[np.float64]
+NO_ROWS = "there are no rows to measure on"
+
+
+def weights(n: int, n_draws: int, rng: np.random.Generator) -> Weights:
+    """Resampling weights, (n_draws, n): whole numbers, mean 1. They take 4 bytes × n_draws × n of memory."""
+    return rng.poisson(1.0, size=(n_draws, n)).astype(np.float32)
+
+
+def interval_estimate(value: float, draws: Draws, n: int) -> Estimate:
+    """The value with the 2.5th and 97.5th percentile of its draws, (n_draws,), widened where needed to hold the value.
+
+    Draws that are NaN (a resample in which the figure is undefined) are left out. The draws of a figure that is
+    biased upwards in small samples (a calibration error, a gap between groups) lie above its value, and so does the
+    interval: it errs on the cautious side.
+    """
+    if not np.isfinite(value):
+        return undefined("the figure is undefined on these rows", n)
+    known = draws[np.isfinite(draws)]
+    if known.size == 0:
+        return Estimate(value, float("nan"), float("nan"), n, "no resample defines the figure")
+    low, high = np.percentile(known, [2.5, 97.5])
+    return Estimate(float(value), min(float(low), float(value)), max(float(high), float(value)), n)
+
+
+def mean_draws(values: NDArray[Any], w: Weights) -> Draws:
+    """Weighted means of values (n,) under each draw: (n_draws,); NaN where a draw holds no row."""
+    return rate_draws(values, np.ones(len(values), dtype=bool), w)
+
+
+def rate_draws(values: NDArray[Any], mask: NDArray[np.bool_], w: Weights) -> Draws:
+    """Weighted means of the values (n,) of the masked rows under each draw: (n_draws,); NaN where a draw has none."""
+    total = (w[:, mask] @ np.asarray(values, dtype=np.float32)[mask]).astype(np.float64)  # (n_draws,)
+    size = w[:, mask].sum(axis=1).astype(np.float64)
+    return _ratio(total, size)
+
+
+def mean_estimate(values: NDArray[Any], w: Weights) -> Estimate:
+    """The mean of values (n,); for 0/1 values a rate. Undefined (NaN) without rows.
+
+    >>> mean_estimate(np.array([1, 1, 0, 0]), weights(4, 100, np.random.default_rng(0))).value
+    0.5
+    """
+    if len(values) == 0:
+        return undefined(NO_ROWS)
+    return interval_estimate(float(np.mean(values)), mean_draws(values, w), len(values))
+
+
+def difference_estimate(a: NDArray[Any], b: NDArray[Any], w: Weights) -> Estimate:
+    """mean(a) − mean(b) of two figures of the same rows, both (n,); 0: no difference. Paired: row by row."""
+    return mean_estimate(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), w)
+
+
+def macro_f1_estimate(y_true: NDArray[Any], y_pred: NDArray[Any], n_classes: int, w: Weights) -> Estimate:
+    """Unweighted mean over classes of F1 = 2·TP ÷ (rows of the class + rows predicted as it), in [0, 1].
+
+    Classes are numbers from 0, both (n,). A class that is neither true nor predicted anywhere is left out of the mean.
+    Source: scikit-learn, `f1_score(average="macro")`.
+    """
+    if len(y_true) == 0:
+        return undefined(NO_ROWS)
+    value = _macro_f1(y_true, y_pred, n_classes, _unit(len(y_true)))[0]
+    return interval_estimate(value, _macro_f1(y_true, y_pred, n_classes, w), len(y_true))
+
+
+def macro_f1_difference(
+    y_true: NDArray[Any], pred_a: NDArray[Any], pred_b: NDArray[Any], n_classes: int, w: Weights
+) -> Estimate:
+    """Macro F1 of predictions a minus that of b on the same rows, all (n,); in [-1, 1], 0: no difference."""
+    if len(y_true) == 0:
+        return undefined(NO_ROWS)
+    unit = _unit(len(y_true))
+    value = _macro_f1(y_true, pred_a, n_classes, unit)[0] - _macro_f1(y_true, pred_b, n_classes, unit)[0]
+    draws = _macro_f1(y_true, pred_a, n_classes, w) - _macro_f1(y_true, pred_b, n_classes, w)
+    return interval_estimate(value, draws, len(y_true))
+
+
+def ece_estimate(y_true_correct: NDArray[Any], confidence: NDArray[Any], n_bins: int, w: Weights) -> Estimate:
+    """Expected calibration error: mean over rows of |accuracy − mean confidence| of the row's bin, in [0, 1].
+
+    Args:
+        y_true_correct: 1 where the prediction was right, (n,).
+        confidence: probability of the predicted class, (n,); bins of equal width over [0, 1].
+        n_bins: number of bins.
+        w: resampling weights.
+
+    0 is perfect. It is biased upwards in small samples.
+    Source: Naeini, Cooper & Hauskrecht 2015, https://doi.org/10.1609/aaai.v29i1.9602; Guo et al. 2017,
+    https://arxiv.org/abs/1706.04599.
+    """
+    if len(confidence) == 0:
+        return undefined(NO_ROWS)
+    bins = np.minimum((np.asarray(confidence) * n_bins).astype(np.int64), n_bins - 1)
+    gap = np.asarray(y_true_correct, dtype=np.float64) - np.asarray(confidence, dtype=np.float64)
+    per_bin = np.where(bins[:, None] == np.arange(n_bins), gap[:, None], 0.0)  # (n, n_bins)
+    value = float(np.abs(per_bin.sum(axis=0)).sum() / len(gap))
+    size = w.sum(axis=1).astype(np.float64)
+    error = np.abs(w @ per_bin.astype(np.float32)).sum(axis=1).astype(np.float64)  # (n_draws,)
+    return interval_estimate(value, _ratio(error, size), len(confidence))
+
+
+def proportion_estimate(n_hits: int, n: int) -> Estimate:
+    """A rate of independent trials with its Wilson interval, which needs no resampling; undefined when n is 0.
+
+    Source: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953; the interval is scipy's.
+    """
+    from scipy.stats import binomtest
+
+    if n == 0:
+        return undefined(NO_ROWS)
+    interval = binomtest(n_hits, n).proportion_ci(method="wilson")
+    return Estimate(n_hits / n, float(interval.low), float(interval.high), n)
+
+
+def _unit(n: int) -> Weights:
+    return np.ones((1, n), dtype=np.float32)
+
+
+def _ratio(above: Draws, below: Draws) -> Draws:
+    """Quotients; NaN where the divisor is 0."""
+    quotients: Draws = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    return quotients
+
+
+def _macro_f1(y_true: NDArray[Any], y_pred: NDArray[Any], n_classes: int, w: Weights) -> Draws:
+    """Macro F1 under each draw: (n_draws,)."""
+    classes = np.arange(n_classes)
+    true, pred = np.asarray(y_true)[:, None] == classes, np.asarray(y_pred)[:, None] == classes  # (n, n_classes)
+    hits = (w @ (true & pred).astype(np.float32)).astype(np.float64)  # (n_draws, n_classes)
+    either = (w @ (true.astype(np.float32) + pred.astype(np.float32))).astype(np.float64)
+    present = either > 0
+    f1 = np.divide(2 * hits, either, out=np.zeros_like(hits), where=present)
+    n_present = present.sum(axis=1)
+    return _ratio(f1.sum(axis=1), n_present.astype(np.float64))

@@ -1,0 +1,104 @@
+"""The metrics of one bundle, and of one bundle against another, each with its 95 % interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.measure import bootstrap
+from ratchet.measure.estimate import Estimate, exact
+from ratchet.measure.footprint import Footprint
+from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
+from ratchet.measure.scoring import Scored, cost_per_million, throughput
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was observed of one bundle."""
+
+    scored: Scored
+    """Probabilities of the test texts, and the time they took."""
+    transfer_correct: NDArray[np.bool_]
+    """Whether each text of the other domain was classified rightly, (n_transfer,)."""
+    latency_ms: NDArray[np.float64]
+    """Time of each text alone, (n_latency,)."""
+    size_mb: float
+    footprint: Footprint
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Resamples shared by all bundles, so that differences between them are paired."""
+
+    texts: bootstrap.Weights
+    transfer: bootstrap.Weights
+    latency: NDArray[np.int64]
+    chunks: NDArray[np.int64]
+
+
+def draw(n_texts: int, n_transfer: int, n_latency: int, n_chunks: int, n_draws: int, seed: int) -> Draws:
+    """Resamples of the texts, of the other domain's texts, of the latencies and of the chunks, from one seed."""
+    rng = np.random.default_rng(seed)
+    return Draws(
+        bootstrap.weights(n_texts, n_draws, rng), bootstrap.weights(n_transfer, n_draws, rng),
+        resamples(n_latency, n_draws, rng), resamples(n_chunks, n_draws, rng),
+    )  # fmt: skip
+
+
+def metrics_of(
+    item: Measured, y_true: NDArray[np.int64], n_bins: int, usd_per_core_hour: float, draws: Draws
+) -> dict[str, Estimate]:
+    """Every metric of a bundle by name; `y_true`: class indices, (n_texts,)."""
+    y_pred = item.scored.proba.argmax(axis=1)
+    correct = (y_pred == y_true).astype(np.float64)
+    confidence = item.scored.proba.max(axis=1)
+    n_classes = item.scored.proba.shape[1]
+    return {
+        "accuracy": bootstrap.mean_estimate(correct, draws.texts),
+        "macro_f1": bootstrap.macro_f1_estimate(y_true, y_pred, n_classes, draws.texts),
+        "ece": bootstrap.ece_estimate(correct, confidence, n_bins, draws.texts),
+        "transfer_accuracy": bootstrap.mean_estimate(item.transfer_correct, draws.transfer),
+        "latency_p50_ms": percentile_estimate(item.latency_ms, 50, draws.latency),
+        "latency_p95_ms": percentile_estimate(item.latency_ms, 95, draws.latency),
+        "throughput_per_s": throughput(item.scored, draws.chunks),
+        "cost_per_million_usd": cost_per_million(item.scored, usd_per_core_hour, draws.chunks),
+        "size_mb": exact(item.size_mb),
+        "peak_memory_mb": exact(item.footprint.peak_memory_mb),
+        "cold_start_s": exact(item.footprint.cold_start_s),
+    }
+
+
+def slice_accuracies(
+    item: Measured, y_true: NDArray[np.int64], masks: dict[str, NDArray[np.bool_]], draws: Draws
+) -> dict[str, dict[str, Estimate]]:
+    """Accuracy in each slice."""
+    correct = item.scored.proba.argmax(axis=1) == y_true
+    return {
+        name: {"accuracy": bootstrap.mean_estimate(correct[mask], draws.texts[:, mask])} for name, mask in masks.items()
+    }
+
+
+def against(item: Measured, reference: Measured, y_true: NDArray[np.int64], draws: Draws) -> dict[str, Estimate]:
+    """A bundle against a reference on the same texts.
+
+    Quality as a difference (this minus the reference; 0: equal), what it takes as a ratio (this divided by the
+    reference; 1: equal, 0.25: a quarter).
+    """
+    y_pred, other = item.scored.proba.argmax(axis=1), reference.scored.proba.argmax(axis=1)
+    return {
+        "accuracy": bootstrap.difference_estimate(y_pred == y_true, other == y_true, draws.texts),
+        "macro_f1": bootstrap.macro_f1_difference(y_true, y_pred, other, item.scored.proba.shape[1], draws.texts),
+        "latency_p50_ms": percentile_ratio(item.latency_ms, reference.latency_ms, 50, draws.latency),
+        "latency_p95_ms": percentile_ratio(item.latency_ms, reference.latency_ms, 95, draws.latency),
+        "cost_per_million_usd": _cost_ratio(item.scored, reference.scored, draws.chunks),
+        "size_mb": exact(item.size_mb / reference.size_mb),
+        "peak_memory_mb": exact(item.footprint.peak_memory_mb / reference.footprint.peak_memory_mb),
+    }
+
+
+def _cost_ratio(item: Scored, reference: Scored, draws: NDArray[np.int64]) -> Estimate:
+    """Processor time of the same texts, this divided by the reference."""
+    ratios = item.cpu_s[draws].sum(axis=1) / reference.cpu_s[draws].sum(axis=1)
+    return bootstrap.interval_estimate(float(item.cpu_s.sum() / reference.cpu_s.sum()), ratios, len(item.cpu_s))

@@ -1,0 +1,46 @@
+"""A figure with what is known of its uncertainty: the one shape in which reports hold measurements."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its 95 % interval, how many observations it rests on, and the reason when it is undefined.
+
+    An exact figure (a size on disk) has `low == value == high`. An undefined one is NaN and says why;
+    a gate treats NaN as a failure.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate as a JSON object; NaN becomes null when written."""
+        return {name: item for name, item in asdict(self).items() if name != "reason" or item}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Estimate:
+        """An estimate read back; null is NaN again."""
+        number = {k: math.nan if value[k] is None else float(value[k]) for k in ("value", "low", "high")}
+        return cls(n=int(value["n"]), reason=str(value.get("reason", "")), **number)
+
+
+def exact(value: float, n: int = 1) -> Estimate:
+    """A figure without uncertainty.
+
+    >>> exact(2.0).low
+    2.0
+    """
+    return Estimate(value, value, value, n)
+
+
+def undefined(reason: str, n: int = 0) -> Estimate:
+    """A figure that cannot be had, and why."""
+    return Estimate(math.nan, math.nan, math.nan, n, reason)

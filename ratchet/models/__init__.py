@@ -1,0 +1,1 @@
+"""Bundles, backbones, batching, tuning and precision."""

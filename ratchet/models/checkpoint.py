@@ -1,0 +1,49 @@
+"""A Hugging Face classifier to and from a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ratchet.errors import BundleError
+from ratchet.models.bundle import Manifest, read_manifest, write_bundle
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+def save_model(model: Any, tokenizer_folder: Path, path: Path, manifest: Manifest) -> Manifest:
+    """Write the model's weights (safetensors), its config and the tokenizer as a bundle; the manifest as written."""
+
+    def save(folder: Path) -> None:
+        model.config.id2label = dict(enumerate(manifest.labels))
+        model.config.label2id = {label: index for index, label in enumerate(manifest.labels)}
+        model.config._name_or_path = ""  # a path of the machine that trained it
+        model.save_pretrained(folder)
+        copy_tokenizer(tokenizer_folder, folder)
+
+    return write_bundle(path, manifest, save)
+
+
+def load_model(path: Path) -> tuple[Any, Manifest]:
+    """The trainable model of a full-precision PyTorch bundle, and its manifest.
+
+    Raises:
+        BundleError: the bundle is damaged, or is of another kind.
+    """
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    manifest = read_manifest(path)
+    if manifest.kind != "torch":
+        raise BundleError("This step needs a PyTorch bundle.", where=path, got=manifest.kind, expected="torch")
+    logging.disable_progress_bar()
+    model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True, use_safetensors=True)
+    return model, manifest
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy the tokenizer's files; only `tokenizer.json` has to exist, the others help other loaders."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)

@@ -1,0 +1,51 @@
+"""Training examples: token ids with hard labels, soft labels, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ratchet.errors import TrainingError
+from ratchet.models.batching import Tokens
+
+UNKNOWN = -1
+"""The hard label of a text that nobody has labelled."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts to learn from, all sequences n_texts long."""
+
+    tokens: list[Tokens]
+    hard: NDArray[np.int64]
+    """Class indices, (n_texts,); UNKNOWN where there is none."""
+    soft: NDArray[np.float32] | None = None
+    """A teacher's logits, (n_texts, n_classes)."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def class_names(frame: pd.DataFrame) -> list[str]:
+    """The classes of a table, in alphabetical order: the order of every probability column."""
+    return sorted(frame["label"].dropna().unique())
+
+
+def class_indices(frame: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
+    """The index of each row's label, (n_rows,); UNKNOWN where the label is missing.
+
+    Raises:
+        TrainingError: a label is none of `labels`.
+    """
+    names = frame["label"]
+    if strangers := sorted(set(names.dropna()) - set(labels)):
+        raise TrainingError(
+            "A label is none of the classes the model knows.", got=", ".join(strangers), expected=", ".join(labels),
+            fix="label at least one validation text of each class, or correct the label",
+        )  # fmt: skip
+    order = {name: index for index, name in enumerate(labels)}
+    return np.array([order.get(name, UNKNOWN) for name in names], dtype=np.int64)

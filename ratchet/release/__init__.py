@@ -1,0 +1,1 @@
+"""Gates, the choice among bundles, the model card and the report."""

@@ -1,0 +1,142 @@
+"""The report page as a Jinja template: verdict first, then what it rests on. All texts are escaped by Jinja."""
+
+PAGE = """\
+{%- macro show(item) -%}
+{%- if item.kind == "text" -%}{{ item.text }}
+{%- elif item.kind == "pairs" -%}
+<dl>{% for name, inner in item.pairs %}<dt>{{ name }}</dt><dd>{{ show(inner) }}</dd>{% endfor %}</dl>
+{%- else -%}
+<div class="scroll"><table><thead><tr>{% for name in item.head %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in item.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
+{%- if item.left_out %}<p class="soft">{{ item.left_out }} more rows are in the report's JSON.</p>{% endif %}
+{%- endif -%}
+{%- endmacro -%}
+{%- macro caption(text, command) -%}
+<figcaption>{{ text }}{% if command %} Made by <code>{{ command }}</code>.{% endif %}</figcaption>
+{%- endmacro -%}
+{%- macro figure(svg, text, command) -%}
+{% if svg %}<figure>{{ svg|safe }}{{ caption(text, command) }}</figure>{% endif %}
+{%- endmacro -%}
+{%- macro missing(text) -%}<p class="missing">{{ text }}</p>{%- endmacro -%}
+{%- macro row_head(name, note="") -%}
+<tr{% if name == chosen %} class="chosen"{% endif %}><th scope="row">{{ name }}
+{%- if note %}<span class="ci">{{ note }}</span>{% endif %}</th>
+{%- endmacro -%}
+{%- macro cells(items) -%}
+{% for cell in items %}<td class="n">{{ cell.value }}
+{%- if cell.ci %}<span class="ci">{{ cell.ci }}</span>{% endif %}</td>{% endfor %}
+{%- endmacro -%}
+{%- macro metric_table(table) -%}
+<div class="scroll"><table>
+<thead><tr><th>Bundle</th>{% for head in table.head %}<th class="n">{{ head }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in table.rows %}{{ row_head(row.name) }}{{ cells(row.cells) }}</tr>
+{% endfor %}</tbody></table></div>
+{%- endmacro -%}
+{%- macro more(title, item) -%}
+{% if item %}<details><summary>{{ title }}</summary>{{ show(item) }}</details>{% endif %}
+{%- endmacro -%}
+{%- macro reported(part) -%}
+<h3>{{ part.title }}</h3>
+{% if part.outline %}{{ show(part.outline) }}
+{% if part.command %}<p class="soft">Made by <code>{{ part.command }}</code>.</p>{% endif %}
+{% else %}{{ missing("The report of this step is not available.") }}{% endif %}
+{%- endmacro -%}
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}: {{ verdict }}</title>
+<style>{{ style|safe }}</style>
+</head>
+<body>
+<header class="top">
+<p class="eyebrow">Ratchet report</p>
+<h1>{{ title }}</h1>
+<p>{{ description }}</p>
+<section class="verdict {{ verdict }}" aria-label="Verdict">
+<p class="answer">{% if chosen %}Accepted: {{ chosen }}{% else %}Rejected: nothing is promoted{% endif %}</p>
+<ul>{% for reason in reasons %}<li>{{ reason }}</li>{% endfor %}</ul>
+</section>
+{% if tiles %}
+{% if not chosen %}<p class="soft">Nothing was chosen; the figures below are those of {{ described }},
+which failed the fewest gates.</p>{% endif %}
+<div class="tiles">{% for tile in tiles %}<div class="tile"><div class="name">{{ tile.name }}</div>
+<div class="value">{{ tile.value }}</div>{% if tile.ci %}<div class="note">{{ tile.ci }}</div>{% endif %}
+<div class="note">{{ tile.note }}</div></div>{% endfor %}</div>
+{% endif %}
+<nav aria-label="Contents"><a href="#results">Results</a><a href="#gates">Gates</a>
+<a href="#slices">Slices and fairness</a>
+<a href="#explanations">Explanations</a><a href="#labels">Labels</a><a href="#data">Data</a>
+<a href="#training">Training</a><a href="#machine">Machine and commands</a></nav>
+</header>
+<main>
+<h2 id="results">Results</h2>
+<p>{{ n_test }} test texts; 95 % intervals in brackets. Latency is of one text at a time.</p>
+<div class="scroll"><table>
+<thead><tr><th>Bundle</th>{% for head in result_head %}<th class="n">{{ head }}</th>{% endfor %}
+<th>Gates</th></tr></thead>
+<tbody>{% for row in results %}{{ row_head(row.name, row.engine) }}{{ cells(row.cells) }}
+<td class="{{ 'pass' if row.gates == 'passed' else 'idle' }}">{{ row.gates }}</td></tr>
+{% endfor %}</tbody></table></div>
+{{ figure(scatter, "Accuracy against p95 latency (logarithmic). Whiskers are 95 % intervals; no bundle is "
+"both faster and more accurate than one on the dashed line.", commands.evaluate) }}
+
+<h2 id="gates">Gates</h2>
+<p>{{ rule }}</p>
+<div class="scroll"><table>
+<thead><tr><th>Candidate, in order</th>
+{% for head in gate_head %}<th class="gate center">{{ head }}</th>{% endfor %}</tr></thead>
+<tbody>{% for row in gates %}{{ row_head(row.name) }}
+{% for cell in row.cells %}<td class="center {{ cell.state }}" title="{{ cell.reason }}">{{ cell.mark }}
+<span class="ci">{{ cell.value }}</span></td>{% endfor %}</tr>
+{% endfor %}</tbody></table></div>
+<p class="soft">✓ passed, ✕ failed, ○ does not apply. Each in words:</p>
+{% for row in gates %}<details{% if row.name == described %} open{% endif %}>
+<summary>{{ row.name }}: {{ row.outcome }}</summary>
+<ul>{% for cell in row.cells %}<li{% if cell.state == "fail" %} class="fail"{% endif %}>{{ cell.reason }}</li>
+{% endfor %}</ul>
+</details>{% endfor %}
+<p class="soft">Made by <code>{{ commands.decision }}</code>.</p>
+
+<h2 id="slices">Slices and fairness</h2>
+{% if slices_svg %}{{ figure(slices_svg, "Accuracy of " ~ described ~ " on slices of the test texts; "
+"the dashed line is its accuracy on all of them.", commands.evaluate) }}
+{% else %}{{ missing("No slices were measured for the described bundle.") }}{% endif %}
+{% if audit %}{{ metric_table(audit) }}
+<p class="soft">A difference or gap of 0 means that all groups fare alike.
+Made by <code>{{ commands.audit }}</code>.</p>
+{{ more("More of the audit: " ~ described, audit.details) }}
+{% else %}{{ missing("The audit is not available.") }}{% endif %}
+
+<h2 id="explanations">Explanations</h2>
+{% if explain %}{{ metric_table(explain) }}
+{{ more("More of the explanations: " ~ described, explain.details) }}
+{% else %}{{ missing("The explanations are not available.") }}{% endif %}
+{% for image in images %}<figure><img src="data:image/png;base64,{{ image.data }}" alt="{{ image.title }}">
+{{ caption(image.title, commands.explain) }}</figure>{% endfor %}
+{% if links %}<p>Text by text, in files beside this page:
+{% for link in links %}<a href="{{ link.href }}">{{ link.title }}</a>{{ "" if loop.last else ", " }}{% endfor %}.</p>
+{% endif %}
+
+<h2 id="labels">Labels</h2>
+{% if curve %}{{ figure(curve, curve_caption, commands.sample) }}
+{% else %}{{ missing("No label-efficiency curve is available.") }}{% endif %}
+{% for part in parts.labels %}{{ reported(part) }}{% endfor %}
+
+<h2 id="data">Data</h2>
+{% for part in parts.data %}{{ reported(part) }}{% endfor %}
+
+<h2 id="training">Training and compression</h2>
+{% for part in parts.training %}{{ reported(part) }}{% endfor %}
+
+<h2 id="machine">Machine and commands</h2>
+{{ show(machine) }}
+<h3>Commands</h3>
+<dl>{% for name, command in all_commands %}<dt>{{ name }}</dt><dd><code>{{ command }}</code></dd>{% endfor %}</dl>
+</main>
+<footer>This page is complete in itself: nothing is loaded from elsewhere, and no script runs.</footer>
+</body>
+</html>
+"""

@@ -1,0 +1,119 @@
+"""The data dictionary: each table a name, each column a line. Read and written here, checked both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ratchet.errors import TableError
+from ratchet.files import replace_file
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: pandas dtype, whether a value may be missing, and what it means."""
+
+    dtype: str
+    nullable: bool
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A declared table. Columns beyond the declared ones are metadata and pass through."""
+
+    name: str
+    columns: dict[str, Column]
+
+
+TEXT_COLUMNS = {
+    "id": Column("str", False, "first 16 hexadecimal digits of the SHA-256 of the normalised text"),
+    "text": Column("str", False, "the cleaned text"),
+    "label": Column("str", True, "class name; missing where nobody has labelled the text"),
+    "source": Column("str", False, "where the text comes from: a domain, a file, a channel"),
+}
+
+CORPUS = Table("corpus", {"row": Column("int64", False, "position in the source, from 0"), **TEXT_COLUMNS})
+
+QUARANTINE = Table(
+    "quarantine",
+    {**CORPUS.columns, "rule": Column("str", False, "the rule that was broken"),
+     "reason": Column("str", False, "what was wrong with this row, in words")},
+)  # fmt: skip
+
+SPLIT = Table(
+    "split",
+    {**CORPUS.columns, "group": Column("str", False, "id of the first text of its near-duplicate group")},
+)  # fmt: skip
+
+LABELED = Table(
+    "labeled",
+    {**TEXT_COLUMNS, "round": Column("int64", False, "query round in which the label was bought, from 0"),
+     "query_strategy": Column("str", False, "the strategy that asked for it")},
+)  # fmt: skip
+
+UNLABELED = Table("unlabeled", {name: TEXT_COLUMNS[name] for name in ("id", "text", "source")})
+
+SOFT_LABELS = Table("soft_labels", {name: TEXT_COLUMNS[name] for name in ("id", "text", "label")})
+"""What the teacher says of each text; a column `logit_<class>` for each class follows."""
+
+PREDICTIONS = Table(
+    "predictions",
+    {"id": TEXT_COLUMNS["id"], "split": Column("str", False, "'test', or 'transfer' for the other domain"),
+     "bundle": Column("str", False, "name of the bundle that predicted"),
+     "label": Column("str", False, "the true class"), "predicted": Column("str", False, "the predicted class"),
+     "confidence": Column("float64", False, "probability of the predicted class, in [0, 1]")},
+)  # fmt: skip
+"""One row per text and bundle; a column `proba_<class>` for each class follows."""
+
+
+def read_table(path: Path, table: Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The table at `path`, checked against its declaration.
+
+    Raises:
+        TableError: the file is missing or no Parquet, a column is absent, of another type, or holds a null it may not.
+    """
+    try:
+        frame = pd.read_parquet(path, columns=list(columns) if columns else None)
+    except FileNotFoundError:
+        raise TableError(
+            f"The table '{table.name}' is missing.", where=path, fix="run the stage that writes it: dvc repro"
+        ) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise TableError(f"The table '{table.name}' cannot be read.", where=path, got=error, fix="dvc repro") from None
+    return check_table(frame, table, path, columns)
+
+
+def write_table(path: Path, frame: pd.DataFrame, table: Table) -> None:
+    """Write a checked table as Parquet (zstd), whole or not at all; equal frames give equal bytes."""
+    check_table(frame, table, path)
+    with replace_file(path) as partial:
+        frame.to_parquet(partial, index=False, compression="zstd")
+
+
+def check_table(frame: pd.DataFrame, table: Table, where: object, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """The frame itself, if it keeps the table's declaration."""
+    for name, column in table.columns.items():
+        if columns is not None and name not in columns:
+            continue
+        if name not in frame.columns:
+            raise TableError(
+                f"The table '{table.name}' lacks the column '{name}'.", where=where,
+                got=", ".join(map(str, frame.columns)), expected=", ".join(table.columns),
+            )  # fmt: skip
+        dtype, empty = str(frame[name].dtype), frame[name].empty
+        same = dtype == column.dtype or (column.dtype == "str" and (dtype in ("string", "object") or empty))
+        if not same:
+            raise TableError(
+                f"The column '{name}' of '{table.name}' has another type.", where=where,
+                got=dtype, expected=f"{column.dtype}: {column.meaning}",
+            )  # fmt: skip
+        if not column.nullable and frame[name].isna().any():
+            raise TableError(
+                f"The column '{name}' of '{table.name}' has missing values.", where=where,
+                got=f"{int(frame[name].isna().sum())} of {len(frame)} rows", expected=column.meaning,
+            )  # fmt: skip
+    return frame

@@ -1,0 +1,1 @@
+"""Attributions, slices and fairness."""

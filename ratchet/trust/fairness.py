@@ -1,0 +1,157 @@
+"""Whether a model serves all groups of texts alike: rates by group, and the gaps between groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.measure.bootstrap import Draws, Weights, interval_estimate, rate_draws
+from ratchet.measure.estimate import Estimate, undefined
+
+Names = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate in one group: its value, its bootstrap draws (n_draws,), and the rows it rests on."""
+
+    value: float
+    draws: Draws
+    n: int
+    reason: str = ""
+    """Why the value is NaN, when it is."""
+
+    def estimate(self) -> Estimate:
+        """The rate with its 95 % interval; undefined, with the reason, when it rests on too few rows."""
+        return undefined(self.reason, self.n) if self.reason else interval_estimate(self.value, self.draws, self.n)
+
+
+@dataclass(frozen=True)
+class FeatureAudit:
+    """The groups of one feature: group → measure → rate, and how many rows each group has."""
+
+    rates: dict[str, dict[str, Rate]]
+    sizes: dict[str, int]
+    positive_labels: list[str] = field(default_factory=list)
+
+    def gap(self, measure: str) -> Rate:
+        """Largest minus smallest value of a measure over the groups in which it is defined; 0: no difference.
+
+        NaN with a reason when fewer than two groups define it.
+        """
+        known = [rates[measure] for rates in self.rates.values() if not rates[measure].reason]
+        if len(known) < 2:
+            return Rate(
+                float("nan"), np.zeros(0), sum(rate.n for rate in known), "fewer than two groups are comparable"
+            )
+        draws = np.stack([rate.draws for rate in known])  # (n_groups, n_draws)
+        values = [rate.value for rate in known]
+        return Rate(max(values) - min(values), draws.max(axis=0) - draws.min(axis=0), sum(rate.n for rate in known))
+
+
+def audit_feature(
+    y_true: Names, y_pred: Names, groups: Names, positive_labels: Sequence[str], min_group_size: int, w: Weights
+) -> FeatureAudit:
+    """Accuracy of each group; and for each positive label its selection, true positive and false positive rate.
+
+    Args:
+        y_true: true classes, (n,).
+        y_pred: predicted classes, (n,).
+        groups: the group of each row, (n,): the sensitive feature.
+        positive_labels: classes whose prediction counts as selected, each against all others.
+        min_group_size: a rate that rests on fewer rows is NaN.
+        w: bootstrap weights, (n_draws, n).
+
+    Source: fairlearn's MetricFrame gives the values; see its user guide, "Common fairness metrics".
+    """
+    from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
+    from sklearn.metrics import accuracy_score
+
+    names = sorted(set(groups.tolist()))
+    rates: dict[str, dict[str, Rate]] = {name: {} for name in names}
+    everyone = np.ones(len(y_true), dtype=bool)
+    jobs = [("accuracy", accuracy_score, y_true, y_pred, y_true == y_pred, everyone)]
+    for label in positive_labels:
+        true, pred = y_true == label, y_pred == label
+        jobs += [
+            (f"selection_rate_{label}", selection_rate, true, pred, pred, everyone),
+            (f"true_positive_rate_{label}", true_positive_rate, true, pred, pred, true),
+            (f"false_positive_rate_{label}", false_positive_rate, true, pred, pred, ~true),
+        ]
+    for measure, function, true, pred, hits, rows in jobs:
+        numbers = (true, pred) if measure == "accuracy" else (true.astype(int), pred.astype(int))
+        frame = MetricFrame(metrics=function, y_true=numbers[0], y_pred=numbers[1], sensitive_features=groups)
+        for name in names:
+            mask = (groups == name) & rows
+            rates[name][measure] = _rate(float(frame.by_group[name]), hits, mask, min_group_size, w)
+    return FeatureAudit(rates, {name: int(np.sum(groups == name)) for name in names}, list(positive_labels))
+
+
+def bundle_metrics(features: Mapping[str, FeatureAudit]) -> dict[str, Estimate]:
+    """The figures gates look at: the worst slice, and each gap where it is largest over the features.
+
+    - `worst_slice_accuracy`: the lowest accuracy of any group, in [0, 1].
+    - `accuracy_gap`: highest minus lowest accuracy of the groups of one feature.
+    - `selection_rate_difference`: the same of the rate of predicting a positive label (demographic parity
+      difference). It is no fault by itself where the groups differ in their true rates.
+    - `equalized_odds_difference`: the same of the true or the false positive rate, whichever differs more.
+
+    All are in [0, 1] and 0 is no gap; NaN with a reason where no feature has two groups to compare.
+    Source: Agarwal et al. 2018, https://arxiv.org/abs/1803.02453; Hardt, Price & Srebro 2016,
+    https://arxiv.org/abs/1610.02413.
+    """
+    accuracies = [
+        rates["accuracy"] for audit in features.values() for rates in audit.rates.values()
+        if not rates["accuracy"].reason
+    ]  # fmt: skip
+    worst = undefined("no group is large enough")
+    if accuracies:
+        lowest = min(accuracies, key=lambda rate: rate.value)
+        draws = np.stack([rate.draws for rate in accuracies]).min(axis=0)
+        worst = interval_estimate(lowest.value, draws, lowest.n)
+    gaps = {name: feature_gaps(audit) for name, audit in features.items()}
+    largest = {
+        metric: _largest([item[metric] for item in gaps.values()]).estimate()
+        for metric in ("accuracy_gap", "selection_rate_difference", "equalized_odds_difference")
+    }
+    return {"worst_slice_accuracy": worst, **largest}
+
+
+def feature_gaps(audit: FeatureAudit) -> dict[str, Rate]:
+    """The three gaps of `bundle_metrics` between the groups of one feature; over labels the largest counts."""
+    labels = audit.positive_labels
+    odds = ("true_positive_rate", "false_positive_rate")
+    return {
+        "accuracy_gap": audit.gap("accuracy"),
+        "selection_rate_difference": _largest([audit.gap(f"selection_rate_{label}") for label in labels]),
+        "equalized_odds_difference": _largest([audit.gap(f"{rate}_{label}") for label in labels for rate in odds]),
+    }
+
+
+def slices_json(feature: str, audit: FeatureAudit) -> dict[str, dict[str, Any]]:
+    """'feature=group' → its rows and every rate, as JSON."""
+    return {
+        f"{feature}={group}": {"n": audit.sizes[group], **{m: rate.estimate().to_json() for m, rate in rates.items()}}
+        for group, rates in audit.rates.items()
+    }
+
+
+def _rate(value: float, hits: NDArray[np.bool_], mask: NDArray[np.bool_], least: int, w: Weights) -> Rate:
+    """The rate of hits among the masked rows; its value is fairlearn's, its draws are ours."""
+    n = int(mask.sum())
+    if n < least:
+        return Rate(float("nan"), np.zeros(0), n, f"rests on {n} texts, fewer than {least}")
+    return Rate(value, rate_draws(hits, mask, w), n)
+
+
+def _largest(gaps: Sequence[Rate]) -> Rate:
+    """The largest gap with the draws of the largest; NaN when none is defined."""
+    known = [gap for gap in gaps if not gap.reason]
+    if not known:
+        return Rate(float("nan"), np.zeros(0), 0, gaps[0].reason if gaps else "there is nothing to compare")
+    top = max(known, key=lambda gap: gap.value)
+    return Rate(top.value, np.stack([gap.draws for gap in known]).max(axis=0), top.n)

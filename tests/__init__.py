@@ -1,0 +1,1 @@
+"""Tests, and the contract between dvc.yaml, params.yaml and the code."""

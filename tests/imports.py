@@ -1,0 +1,86 @@
+"""What the modules of the repository import, read from their source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+FORBIDDEN = {
+    "ratchet": ("prefect", "dvc", "pipeline_steps", "flows", "tests"),
+    "pipeline_steps": ("prefect", "dvc", "pipeline_steps", "flows", "tests"),
+    "flows": ("tests",),
+}
+"""Package → what it must not import. Imports run one way: flows → pipeline_steps → ratchet."""
+
+
+def imported(source: str, module: str) -> set[str]:
+    """Dotted names a module's source imports anywhere but under TYPE_CHECKING, functions included.
+
+    `from a import b` gives both `a` and `a.b`: which of the two is a module, only the file system tells.
+
+    >>> sorted(imported("def f():\\n    from a.b import c", "x.y")), sorted(imported("from . import z", "x.y"))
+    (['a.b', 'a.b.c'], ['x', 'x.z'])
+    """
+    found: set[str] = set()
+    for node in _running(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = module.split(".")[: -node.level] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__") and node.args:
+            name = node.args[0]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                found.add(name.value)
+    return found
+
+
+def closure(root: Path, start: Path) -> set[Path]:
+    """Files of ratchet, relative to root, that running `start` can import; packages' __init__ hold no code."""
+    found: set[Path] = set()
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        for name in imported((root / path).read_text(encoding="utf-8"), _module(path)):
+            target = Path(*name.split(".")).with_suffix(".py")
+            if target.parts[0] == "ratchet" and target not in found and (root / target).is_file():
+                found.add(target)
+                waiting.append(target)
+    return found
+
+
+def direction_faults(root: Path) -> list[str]:
+    """Imports that run the wrong way, and package __init__ files that hold more than a docstring."""
+    found = []
+    for package, forbidden in FORBIDDEN.items():
+        for path in sorted((root / package).rglob("*.py")):
+            source, where = path.read_text(encoding="utf-8"), path.relative_to(root)
+            if path.name == "__init__.py" and not _only_docstring(source):
+                found.append(f"{where}: may hold a docstring only: stages do not list it among their deps")
+            names = sorted(imported(source, _module(where)))
+            wrong = [name for name in names if name.split(".")[0] in forbidden]
+            found += [f"{where}: must not import {name}" for name in wrong]
+    return found
+
+
+def _running(node: ast.AST) -> list[ast.AST]:
+    """All nodes below but what runs for the type checker only."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        children: list[ast.AST] = list(node.orelse)
+    else:
+        children = list(ast.iter_child_nodes(node))
+    return [node, *(found for child in children for found in _running(child))]
+
+
+def _called(node: ast.Call) -> str:
+    return ast.unparse(node.func).split(".")[-1]
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
+
+
+def _only_docstring(source: str) -> bool:
+    body = ast.parse(source).body
+    return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)

@@ -1,0 +1,97 @@
+"""Made-up reports, in the shapes the steps write, with round figures that no run measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def estimate(value: float, half: float = 0.0, n: int = 1000) -> Json:
+    """An estimate with a symmetric interval."""
+    return {"value": value, "low": value - half, "high": value + half, "n": n}
+
+
+def bundle(
+    accuracy: float, latency_ms: float, size_mb: float, *, deployable: bool = True, **extra: Any
+) -> Json:  # fmt: skip
+    """A bundle of evaluate's report, compared with a baseline of 0.70 and a teacher of 0.80, 20 ms and 100 MB."""
+    return {
+        "kind": "torch", "precision": "fp32", "parent": "", "deployable": deployable,
+        "metrics": {
+            "accuracy": estimate(accuracy, 0.02), "macro_f1": estimate(accuracy, 0.02), "ece": estimate(0.05, 0.01),
+            "transfer_accuracy": estimate(accuracy - 0.05, 0.03, 500), "latency_p50_ms": estimate(latency_ms / 2, 0.1),
+            "latency_p95_ms": estimate(latency_ms, 0.2), "throughput_per_s": estimate(1000 / latency_ms),
+            "size_mb": estimate(size_mb), "peak_memory_mb": estimate(size_mb * 3),
+            "cost_per_million_usd": estimate(latency_ms / 20),
+        },
+        "slices": {"length=short": {"accuracy": estimate(accuracy + 0.02, 0.03, 400)},
+                   "negation=yes": {"accuracy": estimate(accuracy - 0.06, 0.05, 200)}},
+        "against": {
+            "baseline": {"accuracy": estimate(accuracy - 0.70, 0.01), "macro_f1": estimate(accuracy - 0.70, 0.01),
+                         "latency_p95_ms": estimate(latency_ms / 0.5), "size_mb": estimate(size_mb / 2)},
+            "teacher": {"accuracy": estimate(accuracy - 0.80, 0.01), "macro_f1": estimate(accuracy - 0.80, 0.01),
+                        "latency_p95_ms": estimate(latency_ms / 20), "size_mb": estimate(size_mb / 100),
+                        "cost_per_million_usd": estimate(latency_ms / 20)},
+        },
+        **extra,
+    }  # fmt: skip
+
+
+def evaluate_report(with_champion: bool = False) -> Json:
+    """A baseline that is small and poor, a teacher that is large and good, two compressed bundles that are both."""
+    bundles = {
+        "baseline": bundle(0.70, 0.5, 2.0, kind="tfidf"),
+        "teacher": bundle(0.80, 20.0, 100.0),
+        "small-int8": bundle(0.79, 4.0, 20.0, kind="onnx", precision="int8", parent="teacher"),
+        "small-nf4": bundle(0.77, 30.0, 24.0, kind="bitsandbytes", precision="nf4", parent="teacher"),
+    }
+    for name in ("baseline", "teacher"):
+        del bundles[name]["against"][name]
+    if with_champion:
+        bundles["champion"] = bundle(0.78, 4.0, 20.0, deployable=False, kind="onnx")
+        for name, item in bundles.items():
+            if name != "champion":
+                accuracy = item["metrics"]["accuracy"]["value"] - 0.78
+                item["against"]["champion"] = {
+                    "accuracy": estimate(accuracy, 0.005),
+                    "latency_p95_ms": estimate(item["metrics"]["latency_p95_ms"]["value"] / 4.0),
+                }
+    return {
+        "command": "python -m pipeline_steps.evaluate", "labels": ["negative", "positive"],
+        "machine": {"cpu": "Imaginary 9000", "n_cores": 2, "n_threads": 2, "system": "Linux"},
+        "n_test": 1000, "n_transfer": 500, "bundles": bundles,
+    }  # fmt: skip
+
+
+def audit_report() -> Json:
+    """Fair enough for every bundle."""
+    metrics = {
+        "worst_slice_accuracy": estimate(0.72, 0.05),
+        "accuracy_gap": estimate(0.08, 0.03),
+        "selection_rate_difference": estimate(0.10, 0.04),
+        "equalized_odds_difference": estimate(0.12, 0.05),
+    }
+    bundles = {name: {"metrics": metrics} for name in ("baseline", "teacher", "small-int8", "small-nf4")}
+    return {"command": "python -m pipeline_steps.audit", "bundles": bundles}
+
+
+def explain_report() -> Json:
+    """Only the compressed bundles were explained."""
+    metrics = {"n_explained": estimate(10), "additivity_error": estimate(1e-6),
+               "baseline_deletion_gap": estimate(0.2, 0.05, 10)}  # fmt: skip
+    rest = {"words": [{"word": "dull", "weight": -0.4}, {"word": "<b>bright</b>", "weight": 0.3}]}
+    bundles = {name: {"metrics": metrics, **rest} for name in ("small-int8", "small-nf4")}
+    return {"command": "python -m pipeline_steps.explain", "bundles": bundles}
+
+
+def step_reports() -> dict[str, Json]:
+    """Reports whose form only their own steps know."""
+    return {
+        "ingest": {"command": "python -m pipeline_steps.ingest", "source": "made-up.csv", "n_rows": 4000},
+        "validate": {"command": "python -m pipeline_steps.validate", "n_quarantined": 12, "rules": {
+            "short": {"severity": "quarantine", "kept": True}, "empty": {"severity": "quarantine", "kept": False}}},
+        "split": {"command": "python -m pipeline_steps.split", "rows": {"train": 2000, "test": 1000}},
+        "sample": {"command": "python -m pipeline_steps.sample", "n_labeled": 500, "query_strategy": "margin"},
+        "train": {"command": "python -m pipeline_steps.train", "history": [{"epoch": 1, "loss": 0.5}]},
+    }  # fmt: skip

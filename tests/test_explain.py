@@ -1,0 +1,171 @@
+"""The explain step: which bundles, which texts, honest figures, and pages written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline_steps import baseline, explain
+from ratchet.errors import BundleError
+from ratchet.files import read_json, sha256_file, write_json
+from ratchet.models.bundle import write_bundle
+from ratchet.models.tfidf import save_pipeline
+from ratchet.params import read_yaml
+from ratchet.tables import SPLIT, write_table
+from tests.bundles import manifest
+from tests.linear_words import LinearWords
+from tests.tiny import reviews
+
+VALUES = {
+    "n_candidates": 1, "max_accuracy_loss": 0.015, "size_tie": 0.1, "latency_tie": 0.25, "n_texts": 8,
+    "wrong_rate": 0.25, "max_evals": 40, "deletion_rate": 0.2, "n_random_deletions": 4, "n_bootstrap": 100,
+    "n_threads": 1, "seed": 2,
+}  # fmt: skip
+
+
+def params(**changes: Any) -> explain.Params:
+    return explain.Params.model_validate({**VALUES, **changes})
+
+
+def bundle(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
+    metrics = {"size_mb": {"value": size_mb}, "latency_p95_ms": {"value": latency}}
+    against = {} if loss is None else {"teacher": {"accuracy": {"value": -loss}}}
+    return {"deployable": deployable, "metrics": metrics, "against": against}
+
+
+EVALUATED = {
+    "teacher": bundle(90, 30, None),
+    "baseline": bundle(1, 1, 0.10),
+    "pruned-onnx-int8": bundle(15, 4, 0.01),
+    "pruned-openvino-int8": bundle(15.5, 9, 0.01),
+    "pruned-bnb-nf4": bundle(14, 60, None),
+    "student": bundle(60, 12, 0.0),
+    "champion": bundle(10, 2, 0.0, deployable=False),
+}
+
+
+def test_candidates_are_ranked_deployable_and_near_the_teacher() -> None:
+    expected = ["pruned-onnx-int8", "pruned-openvino-int8", "student", "teacher"]
+    assert explain.candidates(EVALUATED, params(n_candidates=9)) == expected
+    assert explain.candidates(EVALUATED, params(n_candidates=2)) == expected[:2]
+    assert explain.candidates(EVALUATED, params(max_accuracy_loss=0.0)) == ["student"]
+    assert explain.candidates(EVALUATED, params(max_accuracy_loss=0.5)) == ["baseline"]
+
+
+def test_ranking_is_the_one_promote_uses() -> None:
+    blocks = read_yaml(Path(__file__).parents[1] / "params.yaml")
+    for name in ("size_tie", "latency_tie"):
+        assert blocks["explain"][name] == blocks["promote"][name]
+
+
+def test_texts_are_balanced_hold_mistakes_and_do_not_depend_on_order() -> None:
+    test = reviews(200, 1)
+    mislabelled = np.arange(200) % 10 < 2
+    test.loc[mislabelled, "label"] = test.loc[mislabelled, "label"].map(
+        {"positive": "negative", "negative": "positive"}
+    )
+    shares = {"superb": 0.2, "moving": 0.2, "funny": 0.2, "bright": 0.2, "tender": 0.2, "gripping": 0.2,
+              "dull": -0.2, "clumsy": -0.2, "boring": -0.2, "flat": -0.2, "noisy": -0.2, "empty": -0.2}  # fmt: skip
+    predictor = LinearWords(shares)
+    chosen = explain.choose_texts(predictor, test, params())
+    assert len(chosen) == len(set(chosen["id"])) == 8
+    predicted = np.array(predictor.labels)[predictor.predict_proba(chosen["text"].tolist()).argmax(axis=1)]
+    assert (predicted != chosen["label"].to_numpy()).sum() == 2
+    assert chosen["label"].value_counts().to_dict() == {"negative": 4, "positive": 4}
+    again = explain.choose_texts(predictor, test.sample(frac=1, random_state=1), params())
+    assert set(again["id"]) == set(chosen["id"])
+    assert set(explain.choose_texts(predictor, test, params(seed=5))["id"]) != set(chosen["id"])
+
+
+def test_too_few_mistakes_are_filled_with_right_ones_and_the_other_way_round() -> None:
+    test = reviews(40, 1)
+    right = LinearWords({word: 0.1 for word in ("superb", "moving", "funny", "bright", "tender", "gripping")} | {
+        word: -0.1 for word in ("dull", "clumsy", "boring", "flat", "noisy", "empty")})  # fmt: skip
+    assert len(explain.choose_texts(right, test, params())) == 8
+    wrong = LinearWords({word: -share for word, share in right.shares.items()})
+    assert len(explain.choose_texts(wrong, test, params(wrong_rate=0.0))) == 8
+    assert len(explain.choose_texts(right, test, params(n_texts=100))) == 40
+
+
+def test_metrics_of_a_predictor_whose_words_are_known() -> None:
+    test = reviews(60, 3).assign(text=lambda frame: frame["text"].str.replace("the", "flat", n=1))
+    explained = explain.run(LinearWords(), test, params())
+    metrics = explained.report["metrics"]
+    assert metrics["n_explained"]["value"] == 8
+    assert metrics["additivity_error"]["value"] < 1e-9
+    assert metrics["deletion_gap"]["n"] == 8
+    assert metrics["deletion_gap"]["value"] > 0
+    assert explained.report["words"][0]["word"] in ("superb", "moving", "dull", "flat")
+
+
+def test_texts_without_words_are_passed_over_and_none_is_undefined() -> None:
+    test = reviews(4, 1).assign(text="?!")
+    metrics = explain.run(LinearWords(), test, params()).report["metrics"]
+    assert metrics["n_explained"]["value"] == 0
+    assert np.isnan(metrics["additivity_error"]["value"])
+    assert metrics["additivity_error"]["reason"]
+    assert np.isnan(metrics["deletion_gap"]["value"])
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    block = "\n".join(f"  {name}: {value}" for name, value in VALUES.items())
+    Path("params.yaml").write_text(f"explain:\n{block}\n")
+    write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
+    labeled = reviews(120, 1)
+    pipeline, _ = baseline.run(labeled, reviews(20, 2), baseline.Params(max_ngram=2, inverse_regularization=4.0))
+    write_bundle(
+        Path("models/baseline"), manifest("baseline", kind="tfidf", max_tokens=0),
+        lambda folder: save_pipeline(pipeline, folder),
+    )  # fmt: skip
+    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.0)}})
+    return tmp_path
+
+
+def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Path) -> None:
+    explain.main()
+    report = read_json(Path("reports/explain.json"))
+    assert report["command"] == "python -m pipeline_steps.explain"
+    item = report["bundles"]["baseline"]
+    assert set(item["metrics"]) == {"n_explained", "additivity_error", "deletion_gap"}
+    assert item["metrics"]["additivity_error"]["value"] < 1e-6
+    assert item["metrics"]["deletion_gap"]["value"] > 0.02
+    assert "superb" in Path(item["page"]).read_text()
+    files = sorted(Path("reports/explain").iterdir())
+    assert [file.name for file in files] == ["baseline.html", "baseline.png", "contents.txt"]
+    praised = {row["word"]: row["towards"] for row in item["words"]}
+    assert {praised.get(word, "positive") for word in ("superb", "moving", "funny")} == {"positive"}
+    assert {praised.get(word, "negative") for word in ("dull", "clumsy", "boring")} == {"negative"}
+    hashes = [sha256_file(file) for file in [*files, Path("reports/explain.json")]]
+    explain.main()
+    assert [sha256_file(file) for file in [*files, Path("reports/explain.json")]] == hashes
+
+
+def test_without_a_candidate_the_report_is_empty_and_says_so(workspace: Path) -> None:
+    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.2)}})
+    explain.main()
+    assert read_json(Path("reports/explain.json"))["bundles"] == {}
+    assert "No bundle" in Path("reports/explain/contents.txt").read_text()
+
+
+def test_a_corrupted_bundle_stops_it_and_leaves_the_old_pages(workspace: Path) -> None:
+    explain.main()
+    before = sha256_file(Path("reports/explain/baseline.html"))
+    with Path("models/baseline/weights.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleError, match="corrupted"):
+        explain.main()
+    assert sha256_file(Path("reports/explain/baseline.html")) == before
+    assert not list(Path("reports").glob(".*"))
+
+
+def test_rows_without_a_label_are_not_explained() -> None:
+    test = reviews(30, 1)
+    test.loc[::2, "label"] = None
+    chosen = explain.choose_texts(LinearWords(), pd.DataFrame(test), params())
+    assert chosen["label"].notna().all()

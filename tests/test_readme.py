@@ -1,0 +1,128 @@
+"""README: every command exists, the tree is the real one, links lead somewhere, the results are the committed ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratchet.release.results_table import END, START, results_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ("reports/evaluate.json", "reports/decision.json")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+
+
+def tree() -> dict[str, str]:
+    """Path → its label, of the tree in the README; two spaces of indent are one folder."""
+    (block,) = blocks("text")
+    found, folder = {}, ""
+    for line in block.splitlines():
+        name, _, label = line.strip().partition(" ")
+        folder = folder if line.startswith("  ") else name
+        found[folder + name if line.startswith("  ") else name] = label.strip()
+    return found
+
+
+def fault(command: str) -> str:
+    """What is wrong with a command; empty when its program, module, options and files exist."""
+    program, *words = shlex.split(command)
+    if program == "make":
+        targets = re.findall(r"^([\w-]+)\s*:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        return "" if set(words) <= set(targets) else f"no such target: {words}"
+    if program == "python":
+        return _module_fault(words)
+    if program in ("dvc", "prefect"):
+        spec = importlib.util.find_spec(program)
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        folder = Path(spec.submodule_search_locations[0]) / ("commands" if program == "dvc" else "cli")
+        name = words[0].replace("-", "_")
+        return "" if (folder / f"{name}.py").is_file() or (folder / name).is_dir() else f"no such command: {words[0]}"
+    if program in ("source", "export"):
+        return ""
+    return f"no known program: {program}"
+
+
+def _module_fault(words: list[str]) -> str:
+    if words[0] != "-m":
+        return "" if (ROOT / words[0]).is_file() else f"no such file: {words[0]}"
+    path = ROOT / (words[1].replace(".", "/") + ".py")
+    if not path.is_file():
+        return f"no such module: {words[1]}"
+    text = path.read_text(encoding="utf-8")
+    unknown = [word for word in words[2:] if word.startswith("--") and word not in text]
+    return f"no such option: {unknown}" if unknown else ""
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_exists(command: str) -> None:
+    assert not fault(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["make nonsense", "python -m flows.nonsense", "python -m tests.contract --nonsense", "dvc nonsense", "nonsense"],
+)
+def test_a_command_that_does_not_exist_is_found(command: str) -> None:
+    assert fault(command)
+
+
+@pytest.mark.parametrize("path", tree())
+def test_every_path_of_the_tree_exists_and_has_a_label(path: str) -> None:
+    assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file()
+    assert tree()[path]
+
+
+def test_the_tree_leaves_nothing_out() -> None:
+    """Top-level files and folders that git tracks, and what stands directly in ratchet/."""
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    tracked = [Path(line) for line in done.stdout.splitlines()]
+    if not tracked:
+        pytest.skip("no files in git's index: run in a clone")
+    top = {path.parts[0] + ("/" if len(path.parts) > 1 else "") for path in tracked}
+    inside = {path for path in tracked if path.parts[0] == "ratchet" and path.name != "__init__.py"}
+    library = {"ratchet/" + path.parts[1] + ("/" if len(path.parts) > 2 else "") for path in inside}
+    hidden = {".dvc/", ".dvcignore", ".gitignore", ".gitattributes", ".pre-commit-config.yaml", ".python-version"}
+    assert (top - hidden) | library <= set(tree())
+
+
+def test_every_stage_is_in_the_diagram_and_the_table() -> None:
+    steps = {path.stem for path in (ROOT / "pipeline_steps").glob("*.py")} - {"__init__"}
+    (diagram,) = blocks("mermaid")
+    table = {name for row in re.findall(r"^\| ([a-z, ]+) \|", README, re.MULTILINE) for name in row.split(", ")}
+    assert [step for step in sorted(steps) if not re.search(rf"\b{step}\b", diagram)] == []
+    assert steps <= table
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_every_link_inside_the_repository_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_the_results_are_those_of_the_committed_reports() -> None:
+    """Of git's index, so that measuring again on another machine does not fail the tests."""
+    reports: list[dict[str, Any]] = []
+    for path in RESULTS:
+        done = subprocess.run(["git", "show", f":{path}"], cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"{path} is not in git's index: `make run`, then `git add {path}`")
+        reports.append(json.loads(done.stdout))
+    block = README.partition(START)[2].partition(END)[0].strip()
+    assert block == results_table(reports[0], reports[1]), (
+        f"refresh it: python -m ratchet.release.results_table {' '.join(RESULTS)} README.md"
+    )

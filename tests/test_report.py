@@ -1,0 +1,176 @@
+"""report: the page and the card tell what was measured, escape what they are given, and say what is missing."""
+
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipeline_steps import promote, report
+from ratchet.errors import PipelineError
+from ratchet.files import write_json
+from ratchet.measure.estimate import Estimate
+from ratchet.params import load_params
+from ratchet.release.gates import Gate
+from ratchet.release.report_page import Material
+from tests.release_reports import Json, audit_report, evaluate_report, explain_report, step_reports
+
+ROOT = Path(__file__).parents[1]
+PARAMS = load_params(report.Params, "report", ROOT / "params.yaml")
+GATES = load_params(promote.Params, "promote", ROOT / "params.yaml")
+CURVE = {
+    "random": [(50.0, Estimate(0.60, 0.58, 0.62, 3)), (500.0, Estimate(0.71, math.nan, math.nan, 3))],
+    "hybrid": [(50.0, Estimate(0.60, 0.58, 0.62, 3)), (500.0, Estimate(0.73, 0.70, 0.75, 3))],
+}
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def measured(params: promote.Params = GATES) -> dict[str, Json]:
+    evaluate, audit, explain = evaluate_report(), audit_report(), explain_report()
+    decision = promote.run(evaluate, audit, explain, params)
+    return {**step_reports(), "evaluate": evaluate, "audit": audit, "explain": explain, "decision": decision}
+
+
+def material() -> Material:
+    return Material(measured(), CURVE, {"global_words.png": PNG}, ["explain/small-int8.html"])
+
+
+def rejecting() -> promote.Params:
+    gate = Gate(metric="accuracy", against="absolute", comparison="at_least", bound=0.99, rule="value")
+    return GATES.model_copy(update={"gates": [gate, *GATES.gates]})
+
+
+class Tags(HTMLParser):
+    """The tags of a page with their attributes, and whether every one that opens closes."""
+
+    VOID = ("meta", "img", "path", "circle", "polygon", "polyline", "link", "br")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_complete_in_itself_and_well_formed() -> None:
+    page = report.run(material(), PARAMS).page
+    tags = Tags(page)
+    assert tags.open == []
+    assert {"script", "link", "iframe"}.isdisjoint(tag for tag, _ in tags.seen)
+    sources = [attributes.get("src") or "" for _, attributes in tags.seen if "src" in attributes]
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    links = [attributes["href"] or "" for tag, attributes in tags.seen if tag == "a"]
+    assert all(link.startswith("#") or link == "explain/small-int8.html" for link in links)
+    anchors = {f"#{attributes['id']}" for _, attributes in tags.seen if "id" in attributes}
+    assert {link for link in links if link.startswith("#")} <= anchors
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> None:
+    reports = measured()
+    page = report.run(material(), PARAMS).page
+    assert page.index("Accepted: small-int8") < page.index('id="results"')
+    for name in reports["evaluate"]["bundles"]:
+        assert f'<th scope="row">{name}</th>' in page
+    for verdicts in reports["decision"]["bundles"].values():
+        for gate in verdicts["gates"]:
+            assert gate["reason"].replace("'", "&#39;") in page
+    for name, item in reports.items():
+        assert item["command"] in page, name
+    assert "Imaginary 9000" in page
+    assert "5.0× smaller than the teacher" in page
+    assert page.count("<svg") == 3
+
+
+def test_a_rejection_is_told_in_page_and_card() -> None:
+    rendered = report.run(Material(measured(rejecting())), PARAMS)
+    assert "Rejected: nothing is promoted" in rendered.page
+    assert "are those of small-int8" in rendered.page
+    assert "Not promoted; described because it failed the fewest gates" in rendered.card
+    assert "Rejected. None of the 4 candidates" in rendered.card
+
+
+def test_texts_are_escaped() -> None:
+    reports = measured()
+    reports["ingest"] |= {"source": "<script>alert(1)</script>", "<i>key</i>": 1}
+    reports["decision"]["reasons"].append("<img src=x>")
+    bundles = reports["evaluate"]["bundles"]
+    bundles["<svg onload=x>"] = bundles["teacher"]
+    spoiled = Material(reports, {"<script>": CURVE["random"]}, {'a"><script>.png': PNG}, ['x"><script>.html'])
+    rendered = report.run(spoiled, PARAMS)
+    for text in ("<script", "<img src=x", "<i>key", "<svg onload", "<b>bright"):
+        assert text not in rendered.page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in rendered.page
+    assert "<script" not in rendered.card
+    assert "<svg" not in rendered.card
+
+
+def test_what_is_missing_is_said() -> None:
+    reports = {name: item for name, item in measured().items() if name in ("evaluate", "decision")}
+    for bundle in reports["evaluate"]["bundles"].values():
+        del bundle["slices"]
+        bundle["metrics"] = {}
+    rendered = report.run(Material(reports), PARAMS)
+    for text in ("No slices were measured", "The audit is not", "The explanations are not", "No label-efficiency"):
+        assert text in rendered.page
+    assert rendered.page.count("The report of this step is not available.") == 8
+    assert "the report of sample is not available." in rendered.card
+    assert "nan" not in rendered.page.lower().replace("finance", "")
+
+
+def test_the_card_has_every_section_and_only_measured_figures() -> None:
+    reports = measured()
+    card = report.run(Material(reports), PARAMS).card
+    assert re.findall(r"^## (.+)$", card, re.MULTILINE) == [
+        "Model details", "Intended use", "Factors", "Metrics", "Evaluation data", "Training data",
+        "Quantitative analyses", "Ethical considerations", "Caveats and recommendations",
+    ]  # fmt: skip
+    assert "made from: small-int8 ← teacher" in card
+    assert "| length = short | 0.810 [0.780, 0.840] | 400 |" in card
+    assert "| **small-int8** | 0.790 [0.770, 0.810] |" in card
+    assert PARAMS.intended_use in card
+    reports["evaluate"]["bundles"]["small-int8"]["slices"]["length=short"]["accuracy"]["value"] = 0.123
+    assert "0.123" in report.run(Material(reports), PARAMS).card
+
+
+def test_the_same_reports_give_the_same_bytes_and_stay_as_they_were() -> None:
+    reports = measured()
+    assert report.run(Material(reports), PARAMS) == report.run(Material(reports), PARAMS)
+    assert reports == measured()
+
+
+def test_main_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(PipelineError, match=r"reports/evaluate\.json"):
+        report.main()
+    for name, item in measured().items():
+        write_json(Path(report.READS[name]), item)
+    curve = "strategy,n_labels,accuracy,low,high\nrandom,50,0.6,0.5,0.7\nrandom,500,0.7,,\n"
+    Path(report.READS["curve"]).write_text(curve, encoding="utf-8")
+    folder = Path(report.READS["explanations"]) / "small-int8"
+    folder.mkdir(parents=True)
+    (folder / "local_plots.html").write_text("<p>words</p>", encoding="utf-8")
+    (folder / "global-words.png").write_bytes(PNG)
+    report.main()
+    page = Path(report.WRITES["page"]).read_text(encoding="utf-8")
+    assert 'href="explain/small-int8/local_plots.html">local plots</a>' in page
+    assert 'alt="global words"' in page
+    assert "random ends at 0.700" in page
+    assert Path(report.WRITES["card"]).read_text(encoding="utf-8").startswith("# Model card: Sentiment")

@@ -1,0 +1,120 @@
+"""The step that buys labels: exactly the budget, never what nobody knows, and the same again with the same seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline_steps import sample
+from ratchet.errors import TrainingError
+from ratchet.files import read_json, sha256_file
+from ratchet.tables import LABELED, SPLIT, UNLABELED, check_table, read_table, write_table
+from tests.tiny import reviews, tiny_backbone
+
+VALUES = {
+    "query_strategy": "hybrid", "budget": 40, "n_initial": 10, "n_rounds": 3, "n_curve_labels": 30,
+    "n_curve_seeds": 2, "inverse_regularization": 2.0, "backbone": "backbone", "backbone_sha256": "",
+    "max_tokens": 32, "batch_size": 16, "n_threads": 1, "seed": 3,
+}  # fmt: skip
+
+
+def params(**changes: Any) -> sample.Params:
+    return sample.Params.model_validate({**VALUES, **changes})
+
+
+def embedded(frame: pd.DataFrame) -> np.ndarray:
+    """Counts of a few words stand in for embeddings."""
+    words = ["superb", "moving", "funny", "bright", "dull", "clumsy", "boring", "flat", "film", "the"]
+    return np.array([[text.split().count(word) + 0.1 for word in words] for text in frame["text"]], np.float32)
+
+
+def run(train: pd.DataFrame, **changes: Any) -> sample.Sampled:
+    validation = reviews(60, 9)
+    return sample.run(train, embedded(train), validation, embedded(validation), params(**changes))
+
+
+@pytest.mark.parametrize("strategy", ["random", "entropy", "margin", "least_confidence", "hybrid"])
+def test_it_buys_exactly_the_budget_and_keeps_the_rest_without_labels(strategy: str) -> None:
+    train = reviews(150, 1)
+    before = train.copy()
+    sampled = run(train, query_strategy=strategy)
+    check_table(sampled.labeled, LABELED, "test")
+    check_table(sampled.unlabeled, UNLABELED, "test")
+    assert len(sampled.labeled) == 40
+    assert sorted([*sampled.labeled["id"], *sampled.unlabeled["id"]]) == sorted(train["id"])
+    assert "label" not in sampled.unlabeled.columns
+    truth = train.set_index("id")["label"]
+    assert (truth[sampled.labeled["id"]].to_numpy() == sampled.labeled["label"].to_numpy()).all()
+    assert sampled.labeled["round"].value_counts().sort_index().to_dict() == {0: 10, 1: 10, 2: 10, 3: 10}
+    assert set(sampled.labeled.loc[sampled.labeled["round"] == 0, "query_strategy"]) == {"random"}
+    assert set(sampled.labeled.loc[sampled.labeled["round"] > 0, "query_strategy"]) == {strategy}
+    assert [item["n_labels"] for item in sampled.report["rounds"]] == [10, 20, 30, 40]
+    pd.testing.assert_frame_equal(train, before)
+
+
+def test_what_nobody_has_labelled_cannot_be_bought() -> None:
+    train = reviews(60, 1)
+    train.loc[::2, "label"] = None  # every second one, all negatives among them
+    train.loc[[0, 2, 4, 6], "label"] = "negative"
+    sampled = run(train, budget=1000)
+    assert len(sampled.labeled) == 34
+    assert sampled.labeled["label"].notna().all()
+    assert len(sampled.unlabeled) == 26
+    assert sampled.report["n_without_label"] == 26
+
+
+def test_a_budget_beyond_the_pool_labels_everything() -> None:
+    sampled = run(reviews(50, 1), budget=5000)
+    assert len(sampled.labeled) == 50
+    assert len(sampled.unlabeled) == 0
+    check_table(sampled.unlabeled, UNLABELED, "test")
+
+
+def test_the_same_seed_buys_the_same_labels_and_another_seed_others() -> None:
+    first, second, other = (run(reviews(150, 1), seed=seed) for seed in (3, 3, 4))
+    pd.testing.assert_frame_equal(first.labeled, second.labeled)
+    pd.testing.assert_frame_equal(first.curve, second.curve)
+    assert first.report == second.report
+    assert first.labeled["id"].tolist() != other.labeled["id"].tolist()
+
+
+def test_the_curve_compares_every_strategy_up_to_the_same_number_of_labels() -> None:
+    sampled = run(reviews(150, 1))
+    assert set(sampled.curve["strategy"]) == {"random", "entropy", "margin", "least_confidence", "hybrid"}
+    assert sampled.curve.groupby("strategy")["n_labels"].max().unique().tolist() == [30]
+    efficiency = sampled.report["label_efficiency"]
+    assert efficiency["hybrid"]["accuracy_at_30"]["n"] == 2
+    assert efficiency["random"]["labels_to_reach_random"]["value"] <= 30
+
+
+def test_a_pool_without_labels_is_refused() -> None:
+    with pytest.raises(TrainingError, match="no label to buy"):
+        run(reviews(20, 1).assign(label=None))
+
+
+def test_a_class_that_validation_lacks_is_refused() -> None:
+    train = reviews(20, 1)
+    train.loc[3, "label"] = "mixed"
+    with pytest.raises(TrainingError, match="none of the classes"):
+        run(train)
+
+
+@pytest.mark.slow
+def test_main_embeds_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_backbone(tmp_path / "backbone")
+    block = "\n".join(f"  {name}: {value if value != '' else repr('')}" for name, value in VALUES.items())
+    Path("params.yaml").write_text(f"sample:\n{block}\n")
+    for name, n in (("train", 80), ("validation", 40)):
+        write_table(Path(f"data/splits/{name}.parquet"), reviews(n, n), SPLIT)
+    sample.main()
+    hashes = {path: sha256_file(Path(path)) for path in sample.WRITES.values()}
+    assert len(read_table(Path(sample.WRITES["labeled"]), LABELED)) == 40
+    assert len(read_table(Path(sample.WRITES["unlabeled"]), UNLABELED)) == 40
+    assert read_json(Path(sample.WRITES["report"]))["command"] == "python -m pipeline_steps.sample"
+    sample.main()
+    assert {path: sha256_file(Path(path)) for path in sample.WRITES.values()} == hashes

@@ -1,0 +1,55 @@
+"""A miniature backbone with a tokenizer of its own, and texts whose class a few words give away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+PRAISE = ["superb", "moving", "funny", "bright", "tender", "gripping"]
+BLAME = ["dull", "clumsy", "boring", "flat", "noisy", "empty"]
+FILLER = ["the", "film", "is", "a", "story", "with", "scenes", "and", "music", "of", "its", "hero"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def tiny_backbone(folder: Path, n_layers: int = 3) -> Path:
+    """A BERT of random weights: `n_layers` layers of width 32, four heads, 64 feed-forward channels."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    words = SPECIAL + FILLER + PRAISE + BLAME
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=n_layers, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=64, initializer_range=0.2,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def reviews(n: int, seed: int) -> pd.DataFrame:
+    """`n` labelled texts, half of each class, as rows of a split table."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for index in range(n):
+        label = "positive" if index % 2 else "negative"
+        words = [*rng.choice(FILLER, rng.integers(3, 9)), *rng.choice(PRAISE if index % 2 else BLAME, 2)]
+        rows.append((index, f"{seed:08x}{index:08x}", " ".join(rng.permutation(words)), label, "made"))
+    frame = pd.DataFrame(rows, columns=["row", "id", "text", "label", "source"])
+    return frame.assign(group=frame["id"])
+
+
+FIT = {
+    "n_epochs": 3, "batch_size": 8, "learning_rate": 3e-3, "weight_decay": 0.01, "warmup_rate": 0.1, "patience": 3,
+    "precision": "32-true", "n_threads": 1, "seed": 5,
+}  # fmt: skip
+"""Values for the fields of `FitParams` that train the miniature in a second."""
