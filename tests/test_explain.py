@@ -18,13 +18,15 @@ from ratchet.params import read_yaml
 from ratchet.tables import SPLIT, write_table
 from tests.bundles import manifest
 from tests.linear_words import LinearWords
-from tests.tiny import reviews
+from tests.tiny import BLAME, PRAISE, reviews
 
 VALUES = {
     "n_candidates": 1, "max_accuracy_loss": 0.015, "size_tie": 0.1, "latency_tie": 0.25, "n_texts": 8,
     "wrong_rate": 0.25, "max_evals": 40, "deletion_rate": 0.2, "n_random_deletions": 4, "n_bootstrap": 100,
     "n_threads": 1, "seed": 2,
 }  # fmt: skip
+
+SHARES = {**dict.fromkeys(PRAISE, 0.2), **dict.fromkeys(BLAME, -0.2)}
 
 
 def params(**changes: Any) -> explain.Params:
@@ -68,9 +70,7 @@ def test_texts_are_balanced_hold_mistakes_and_do_not_depend_on_order() -> None:
     test.loc[mislabelled, "label"] = test.loc[mislabelled, "label"].map(
         {"positive": "negative", "negative": "positive"}
     )
-    shares = {"superb": 0.2, "moving": 0.2, "funny": 0.2, "bright": 0.2, "tender": 0.2, "gripping": 0.2,
-              "dull": -0.2, "clumsy": -0.2, "boring": -0.2, "flat": -0.2, "noisy": -0.2, "empty": -0.2}  # fmt: skip
-    predictor = LinearWords(shares)
+    predictor = LinearWords(SHARES)
     chosen = explain.choose_texts(predictor, test, params())
     assert len(chosen) == len(set(chosen["id"])) == 8
     predicted = np.array(predictor.labels)[predictor.predict_proba(chosen["text"].tolist()).argmax(axis=1)]
@@ -83,8 +83,7 @@ def test_texts_are_balanced_hold_mistakes_and_do_not_depend_on_order() -> None:
 
 def test_too_few_mistakes_are_filled_with_right_ones_and_the_other_way_round() -> None:
     test = reviews(40, 1)
-    right = LinearWords({word: 0.1 for word in ("superb", "moving", "funny", "bright", "tender", "gripping")} | {
-        word: -0.1 for word in ("dull", "clumsy", "boring", "flat", "noisy", "empty")})  # fmt: skip
+    right = LinearWords(SHARES)
     assert len(explain.choose_texts(right, test, params())) == 8
     wrong = LinearWords({word: -share for word, share in right.shares.items()})
     assert len(explain.choose_texts(wrong, test, params(wrong_rate=0.0))) == 8

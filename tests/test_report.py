@@ -112,12 +112,14 @@ def test_texts_are_escaped() -> None:
     reports["decision"]["reasons"].append("<img src=x>")
     bundles = reports["evaluate"]["bundles"]
     bundles["<svg onload=x>"] = bundles["teacher"]
+    bundles["small-int8"]["slices"]["region=<script>|x"] = {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}}
     spoiled = Material(reports, {"<script>": CURVE["random"]}, {'a"><script>.png': PNG}, ['x"><script>.html'])
     rendered = report.run(spoiled, PARAMS)
     for text in ("<script", "<img src=x", "<i>key", "<svg onload", "<b>bright"):
         assert text not in rendered.page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in rendered.page
     assert "<script" not in rendered.card
+    assert "| region = &lt;script>\\|x | 0.500" in rendered.card
     assert "<svg" not in rendered.card
 
 

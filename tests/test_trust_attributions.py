@@ -43,7 +43,10 @@ class NotGood(Predictor):
 def test_values_of_dependent_words_are_shapleys() -> None:
     predictor, words = NotGood(), ["this", "is", "not", "good"]
     attribution = attribute(predictor, cached_score(predictor), " ".join(words), 64, 0)
-    value = lambda chosen: predictor.predict_proba([" ".join(chosen)])[0, 1]  # noqa: E731
+
+    def value(chosen: list[str]) -> float:
+        return float(predictor.predict_proba([" ".join(chosen)])[0, 1])
+
     expected = np.zeros(4)
     for order in itertools.permutations(range(4)):
         for position, word in enumerate(order):
@@ -54,11 +57,10 @@ def test_values_of_dependent_words_are_shapleys() -> None:
     assert attribution.values[2, 1] < 0 < attribution.values[3, 1]
 
 
-def test_what_a_batch_changes_shows_as_additivity_error() -> None:
-    predictor = LinearWords(noise=0.02)
+def test_a_predictor_that_does_not_repeat_itself_shows_as_additivity_error() -> None:
+    predictor = LinearWords(drift=0.01)
     attribution = attribute(predictor, cached_score(predictor), "superb but flat film", 32, 0)
-    assert attribution.additivity_error == pytest.approx(0.02, abs=0.021)
-    assert attribution.additivity_error > 1e-3 or attribution.base[1] == pytest.approx(0.5)
+    assert attribution.additivity_error >= 0.0099
 
 
 def test_one_word_and_repeated_words() -> None:

@@ -47,8 +47,8 @@ class Attribution:
     def additivity_error(self) -> float:
         """Largest |base + sum of values − probability| over the classes; 0: the words account for all of it.
 
-        The values add up by construction to the probability that was seen while explaining. What is left is the
-        predictor's own doubt: an int8 engine gives a text slightly different figures in another batch.
+        The values add up by construction to what was seen while explaining; the probability is asked for once more.
+        An error says that the predictor does not repeat itself, so that its explanation is of another prediction.
         """
         return float(np.abs(self.base + self.values.sum(axis=0) - self.proba).max())
 
