@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,11 +95,25 @@ def _end_with(process: subprocess.Popen[str], mark: str) -> None:
         supervisor.kill_marked(supervisor.STAGE, mark)
 
 
-def stop_all() -> None:
-    """Tell every supervisor that the flow ends."""
-    for process in list(_supervisors):
-        if process.stdin is not None:
-            process.stdin.close()
+@contextmanager
+def stages_end_with_the_flow(leave: Callable[[], None]) -> Iterator[None]:
+    """When the block is left by an error or a signal, every stage at work is told to stop.
+
+    Ctrl-C reaches Prefect's embedded server too, and without it Prefect would try for minutes to report: so the
+    process leaves at once, by `leave`, when the stages have ended.
+    """
+    try:
+        yield
+    except BaseException as error:
+        running = list(_supervisors)
+        for process in running:
+            if process.stdin is not None:
+                process.stdin.close()
+        if isinstance(error, KeyboardInterrupt) and not os.environ.get("PREFECT_API_URL"):
+            for process in running:
+                process.wait(GRACE_S + 5)
+            leave()
+        raise
 
 
 def start_guard(root: Path) -> None:

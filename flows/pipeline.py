@@ -8,6 +8,7 @@ DVC decides whether a stage is stale and is the only cache; Prefect schedules, o
 from __future__ import annotations
 
 import argparse
+import os
 import queue
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from prefect.states import Completed, Failed  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from flows import stages, workspace  # noqa: E402
-from flows.execution import FAILED, Outcome, run_stage, start_guard, stop_all  # noqa: E402
+from flows.execution import FAILED, Outcome, run_stage, stages_end_with_the_flow, start_guard  # noqa: E402
 from flows.progress import Progress  # noqa: E402
 from flows.summary import print_summary  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
@@ -51,10 +52,7 @@ def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, v
     start_guard(root)
     plan = stages.read_graph(root, targets or ())
     with Progress(len(plan), verbose=verbose) as progress:
-        try:
-            outcomes = _run_all(root, plan, progress, max_workers)
-        finally:
-            stop_all()
+        outcomes = _run_all(root, plan, progress, max_workers)
         stages.sort_lock(root)
         failed = [name for name, outcome in outcomes.items() if outcome.state == FAILED]
         left = [stage.name for stage in plan if stage.name not in outcomes]
@@ -74,7 +72,13 @@ def _run_all(root: Path, plan: list[stages.Stage], progress: Progress, max_worke
     futures: dict[str, PrefectFuture[Any]] = {}
     ended: queue.SimpleQueue[tuple[str, Outcome | None]] = queue.SimpleQueue()
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=max_workers)
-    with runner:
+
+    def leave() -> None:
+        progress.__exit__(None, None, None)
+        print("\nstopped; the same command carries on from here", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    with runner, stages_end_with_the_flow(leave):
         while True:
             done = {name for name, outcome in outcomes.items() if outcome.state != FAILED}
             for stage in [stage for stage in plan if stage.name not in futures and done.issuperset(stage.needs)]:
@@ -133,6 +137,8 @@ def main() -> int:
         workspace.prepare(root)
         stages.read_graph(root, arguments.stage)
         start_guard(root)
+        if not os.environ.get("PREFECT_API_URL"):
+            print("starting Prefect's embedded server, a quarter of a minute ...", flush=True)
         state = pipeline(arguments.stage, arguments.max_workers, arguments.verbose, return_state=True)
         if not state.is_completed():
             raise PipelineError(str(state.message))

@@ -91,15 +91,29 @@ def sort_lock(root: Path) -> None:
 
 
 def _plan(repo: Any, targets: Sequence[str]) -> list[Any]:
-    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+    from dvc.repo.reproduce import get_active_graph, plan_repro
 
-    stages = collect_stages(repo, list(targets) or ["dvc.yaml"])
-    plan = plan_repro(get_active_graph(repo.index.graph), stages)
+    chosen = [stage for name in targets for stage in _named(repo, name)] or list(repo.index.stages)
+    plan = plan_repro(get_active_graph(repo.index.graph), chosen)
     return [stage for stage in plan if getattr(stage, "name", "")]
 
 
+def _named(repo: Any, name: str) -> list[Any]:
+    """The stage of that name, or all of a matrix; not by DVC's own look-up, which depends on the working directory."""
+    found = [
+        stage
+        for stage in repo.index.stages
+        if getattr(stage, "name", "") == name or getattr(stage, "name", "").split("@")[0] == name
+    ]
+    if not found:
+        raise PipelineError(
+            "There is no such stage.", where=f"{repo.root_dir}/dvc.yaml", got=name, fix="dvc stage list"
+        )
+    return found
+
+
 def _load(repo: Any, name: str) -> Any:
-    (stage,) = repo.stage.collect(name)
+    (stage,) = _named(repo, name)
     return stage
 
 

@@ -59,7 +59,8 @@ def run(
     tokens, hard = encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels)
     print(f"the teacher labels {len(tokens):,} texts")
     soft = logits_of(teacher, tokens)
-    held_out = Examples(encode(tokenizer, validation["text"].tolist()), class_indices(validation, labels))
+    unseen = encode(tokenizer, validation["text"].tolist())
+    held_out = Examples(unseen, class_indices(validation, labels), logits_of(teacher, unseen))
     student = student_of(teacher, params.layers)
     fitted = fit(
         student, Examples(tokens, hard, soft), held_out, params, SCRATCH,

@@ -167,7 +167,7 @@ def main() -> None:
     texts = [*train["text"], *validation["text"]]
     embeddings = embed(folder, texts, params.max_tokens, params.n_threads, params.batch_size)
     print(f"buying labels by '{params.query_strategy}', and comparing {len(QUERY_STRATEGIES)} strategies", flush=True)
-    with threadpool_limits(params.n_threads or None):
+    with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
         sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params)
     write_table(Path(WRITES["labeled"]), sampled.labeled, LABELED)
     write_table(Path(WRITES["unlabeled"]), sampled.unlabeled, UNLABELED)

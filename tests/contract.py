@@ -36,6 +36,8 @@ class Stage:
     outs: dict[str, bool]
     """Path → whether DVC caches it, over `outs`, `metrics` and `plots`."""
     params: list[Any]
+    metrics: list[str] = field(default_factory=list)
+    """Those of the outs that stand under `metrics`."""
     matrix: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -82,10 +84,9 @@ def expected_lines(root: Path, name: str, matrix: dict[str, list[str]] | None = 
     lines = [f"  {name}:", *([f"    matrix: {{{values}}}"] if matrix else [])]
     lines += [f"    cmd: {_command(name, list(matrix))}", f"    params: [{name}]", "    deps:"]
     lines += [f"      - {path}" for path in expected_deps(root, name, list(matrix))]
-    lines += [
-        "    outs:",
-        *(f"      - {path}" if cached else f"      - {path}: {{cache: false}}" for path, cached in outs),
-    ]
+    cached = [f"      - {path}" for path, cache in outs if cache]
+    in_git = [f"      - {path}: {{cache: false}}" for path, cache in outs if not cache]
+    lines += [*(["    outs:", *cached] if cached else []), *(["    metrics:", *in_git] if in_git else [])]
     return "\n".join(lines)
 
 
@@ -129,6 +130,11 @@ def wiring_faults(root: Path, stage: Stage) -> list[str]:
         for path, cached in outs.items()
         if stage.outs.get(path, cached) is not cached
     ]
+    found += [
+        f"metrics: {path} must stand here: DVC's run cache leaves a stage out that has `cache: false` under outs"
+        for path, cached in outs.items()
+        if path in stage.outs and not cached and path not in stage.metrics
+    ]
     if not found:
         return []
     paste = expected_lines(root, stage.name, stage.matrix)
@@ -162,8 +168,10 @@ def order_faults(root: Path, stages: list[Stage]) -> list[str]:
         for path in itertools.chain.from_iterable(_expand(out, stage.matrix) for out in stage.outs):
             written[path] = stage.name
     names = [stage.name for stage in stages]
+    values = read_yaml(root / "params.yaml")
     for stage in stages:
-        for dep in itertools.chain.from_iterable(_expand(dep, stage.matrix) for dep in stage.deps):
+        deps = [_with_params(dep, values) for dep in stage.deps]
+        for dep in itertools.chain.from_iterable(_expand(dep, stage.matrix) for dep in deps):
             writers = [name for path, name in written.items() if _overlap(dep, path)]
             if not writers and not (root / dep).exists():
                 found.append(f"stage '{stage.name}' reads {dep}, which no stage writes and the repository lacks")
@@ -182,7 +190,8 @@ def _stage(name: str, entry: dict[str, Any]) -> Stage:
         options: dict[str, dict[str, Any]] = item if isinstance(item, dict) else {item: {}}
         outs |= {path: bool((values or {}).get("cache", True)) for path, values in options.items()}
     cmd, deps, params = " ".join(str(entry["cmd"]).split()), list(entry.get("deps", [])), list(entry.get("params", []))
-    return Stage(name, cmd, deps, outs, params, dict(entry.get("matrix", {})))
+    metrics = [path for item in entry.get("metrics", []) for path in (item if isinstance(item, dict) else [item])]
+    return Stage(name, cmd, deps, outs, params, metrics, dict(entry.get("matrix", {})))
 
 
 def _command(name: str, keys: list[str]) -> str:
@@ -199,6 +208,16 @@ def _expand(path: str, matrix: dict[str, list[str]]) -> list[str]:
     for key, values in matrix.items():
         paths = [known.replace(f"${{item.{key}}}", str(value)) for known in paths for value in values]
     return list(dict.fromkeys(paths))
+
+
+def _with_params(path: str, values: dict[str, Any]) -> str:
+    """`${ingest.watch}` as the value that params.yaml gives it; what is no value of it stays."""
+
+    def value(match: re.Match[str]) -> str:
+        block = values.get(match[1])
+        return str(block.get(match[2], match[0])) if isinstance(block, dict) else match[0]
+
+    return re.sub(r"\$\{(\w+)\.(\w+)\}", value, path)
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -67,7 +67,8 @@ def make_repository(root: Path) -> Path:
         (root / "pipeline_steps" / f"{name}.py").write_text(text.replace("{writes!r}", repr(writes)))
         deps = [f"pipeline_steps/{name}.py", *reads.values()]
         lines += [f"  {name}:", f"    cmd: python -m pipeline_steps.{name}", f"    params: [{name}]",
-                  f"    deps: [{', '.join(deps)}]", f"    outs: [data/{name}, {report}: {{cache: false}}]"]  # fmt: skip
+                  f"    deps: [{', '.join(deps)}]", f"    outs: [data/{name}]",
+                  f"    metrics: [{report}: {{cache: false}}]"]  # fmt: skip
     (root / "dvc.yaml").write_text("\n".join(lines) + "\n")
     write_params(root)
     _run(root, "git", "init", "--quiet")

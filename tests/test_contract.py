@@ -157,6 +157,7 @@ BREAKS = {
                                                "outs: add    - data/made"),
     "a report that git does not keep": ("dvc.yaml", ": {cache: false}", "",
                                     "reports/make.json must have {cache: false}"),
+    "a report among the outs": ("dvc.yaml", "    metrics:\n", "", "metrics: reports/make.json must stand here"),
     "a model that git keeps": ("dvc.yaml", "-${item.engine}\n", "-${item.engine}: {cache: false}\n", "must be cached"),
     "a param with a default": ("pipeline_steps/use.py", "Field(ge=0)", "3", "Params.seed: has a default"),
     "a param without a docstring": ("pipeline_steps/use.py", '    """Random seed."""', "", "seed: has no docstring"),
@@ -205,6 +206,16 @@ def test_the_lines_to_paste_are_the_right_ones(tree: Path) -> None:
     lines = "\n".join(["stages:", *(contract.expected_lines(tree, name, stages[name].matrix) for name in stages)])
     (tree / "dvc.yaml").write_text(lines + "\n")
     assert contract.faults(tree, ["make", "use"]) == []
+
+
+def test_a_path_from_params_must_exist_too(tree: Path) -> None:
+    path = tree / "params.yaml"
+    (tree / "dvc.yaml").write_text(DVC_YAML.replace("data/made/${item.model}", "${use.watch}"))
+    path.write_text("use: {seed: 2, watch: dvc.yaml}\n")
+    assert contract.order_faults(tree, list(contract.read_stages(tree).values())) == []
+    path.write_text("use: {seed: 2, watch: gone.csv}\n")
+    (fault,) = contract.order_faults(tree, list(contract.read_stages(tree).values()))
+    assert fault.startswith("stage 'use' reads gone.csv, which no stage writes")
 
 
 def test_imports_are_found_wherever_they_run() -> None:

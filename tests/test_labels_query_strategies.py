@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.labels.query_strategies import (
+    ALIKE_FOR_TWO,
     QUERY_STRATEGIES,
     entropy_scores,
     least_confidence_scores,
@@ -62,6 +63,15 @@ def test_uncertainty_asks_for_the_least_certain_first(name: str) -> None:
     asked = QUERY_STRATEGIES[name](proba, np.zeros((5, 2), np.float32), labeled, 3, np.random.default_rng(0))
     assert set(asked[:2].tolist()) == {1, 4}
     assert asked[2] == 2
+
+
+def test_with_two_classes_some_strategies_ask_alike() -> None:
+    larger = np.random.default_rng(4).permutation(np.linspace(0.5, 1, 41)[1:])
+    proba = np.stack([larger, 1 - larger], axis=1)
+    nothing = np.zeros((40, 2), np.float32), np.zeros(40, dtype=bool), 9
+    for name, other in ALIKE_FOR_TWO.items():
+        asked = (QUERY_STRATEGIES[each](proba, *nothing, np.random.default_rng(0)).tolist() for each in (name, other))
+        assert len(set(map(tuple, asked))) == 1
 
 
 def test_entropy_and_margin_disagree_with_three_classes() -> None:

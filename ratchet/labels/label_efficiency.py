@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ratchet.labels.active_learning import learn, query_sizes
-from ratchet.labels.query_strategies import QUERY_STRATEGIES
+from ratchet.labels.query_strategies import ALIKE_FOR_TWO, QUERY_STRATEGIES
 from ratchet.measure.estimate import Estimate, undefined
 
 N_DRAWS = 1000
@@ -34,7 +34,7 @@ def label_efficiency(
     n_seeds: int,
     seed: int,
 ) -> Curves:
-    """Every query strategy learning from the same first labels, seed by seed.
+    """Every query strategy learning from the same first labels, seed by seed; those that rank alike are run once.
 
     Args:
         pool: embeddings (n_pool, hidden) and hidden classes (n_pool,).
@@ -48,14 +48,18 @@ def label_efficiency(
     n_initial, n_labels, n_rounds = sizes
     steps = query_sizes(n_initial, min(n_labels, len(pool[0])), n_rounds)
     accuracy = {}
+    alike = ALIKE_FOR_TWO if n_classes == 2 else {}
     for name, query in QUERY_STRATEGIES.items():
+        if name in alike:
+            continue
         rows = []
         for repetition in range(n_seeds):
             rng = np.random.default_rng([seed, repetition])
             rounds = learn(*pool, n_classes, query, steps, inverse_regularization, rng)
             rows.append([float(np.mean(model(held_out[0]).argmax(axis=1) == held_out[1])) for _, model in rounds])
         accuracy[name] = np.array(rows)
-    return Curves(np.cumsum(steps).tolist(), accuracy)
+    accuracy |= {name: accuracy[other] for name, other in alike.items()}
+    return Curves(np.cumsum(steps).tolist(), {name: accuracy[name] for name in QUERY_STRATEGIES})
 
 
 def curve_table(curves: Curves) -> pd.DataFrame:

@@ -112,7 +112,10 @@ QUERY_STRATEGIES: dict[str, QueryStrategy] = {
     "least_confidence": _query_by(least_confidence_scores),
     "hybrid": query_hybrid,
 }
-"""By the names params.yaml knows. With two classes entropy, margin and least confidence rank texts alike."""
+"""By the names params.yaml knows."""
+
+ALIKE_FOR_TWO = {"entropy": "margin", "least_confidence": "margin"}
+"""With two classes these rank texts as the other does: all three fall with the larger probability."""
 
 
 def _highest(scores: NDArray[np.float64], labeled: NDArray[np.bool_], n: int, rng: np.random.Generator) -> Indices:

@@ -45,7 +45,7 @@ class Classifier(lightning.LightningModule):
     def validation_step(self, batch: dict[str, Tensor], _index: int) -> None:
         logits, hard = self._logits(batch), batch["hard"]
         n = len(hard)
-        self.log("validation_loss", F.cross_entropy(logits, hard), on_epoch=True, batch_size=n)
+        self.log("validation_loss", self._loss(logits, batch), on_epoch=True, batch_size=n)
         self.log("validation_accuracy", (logits.argmax(-1) == hard).double().mean(), on_epoch=True, batch_size=n)
 
     def configure_optimizers(self) -> Any:

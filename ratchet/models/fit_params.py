@@ -23,6 +23,9 @@ class FitParams(Params):
     """Share of the steps over which the learning rate rises."""
     patience: int = Field(ge=1)
     """Epochs without a better validation accuracy before training stops."""
+    train_embeddings: bool
+    """Whether the token embeddings learn too. Frozen, a step costs a little less and
+    rare words keep what pretraining taught."""
     precision: Precision
     """Arithmetic of training; auto: bf16 mixed where the hardware has it, 32-bit elsewhere."""
     n_threads: int = Field(ge=0)

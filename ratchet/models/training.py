@@ -44,7 +44,10 @@ def fit(
     model: Any, train: Examples, validation: Examples, params: FitParams, scratch: Path, live: Path | None = None,
     *, temperature: float = 1.0, soft_weight: float = 0.0,
 ) -> Fit:  # fmt: skip
-    """Fit `model` in place, keeping the weights of the epoch with the best validation accuracy (the first of equals).
+    """Fit `model` in place, keeping the weights of the best epoch on the validation texts (the first of equals).
+
+    Best is the highest accuracy; with a teacher's soft labels for the validation texts it is the lowest loss, which
+    tells epochs apart that differ by less than the noise of an accuracy.
 
     A checkpoint is kept in `scratch` after every epoch and removed at the end. A run that was killed resumes from it,
     if it began with the same params, data, weights and code, and ends with the same weights to the last bit.
@@ -52,7 +55,7 @@ def fit(
     Args:
         model: a Hugging Face sequence classifier.
         train: at least one text.
-        validation: at least one labelled text.
+        validation: at least one labelled text; with soft labels if the epochs are to be judged by them.
         params: how to fit.
         scratch: a folder for checkpoints, on a disk with four times the model's size free.
         live: folder for DVCLive's plots and metrics; None: none are written.
@@ -81,13 +84,14 @@ def fit(
     )
     resume = folder / "last.ckpt"
     _drop_other_runs(scratch, keep=folder)
+    frozen = [] if params.train_embeddings else _freeze(model.get_input_embeddings())
     n_batches = -(-len(train) // params.batch_size)
     module = Classifier(
         model, n_steps=n_batches * params.n_epochs, learning_rate=params.learning_rate,
         weight_decay=params.weight_decay, warmup_rate=params.warmup_rate, temperature=temperature,
         soft_weight=soft_weight, seed=params.seed,
     )  # fmt: skip
-    history, best, others = _callbacks(folder, params, n_batches)
+    history, best, others = _callbacks(folder, params, n_batches, by_loss=validation.soft is not None)
     trainer = lightning.Trainer(
         max_epochs=params.n_epochs, precision=choice.precision, callbacks=[history, best, *others],
         logger=_live_logger(live, resume=resume.exists()), default_root_dir=scratch, devices=1, gradient_clip_val=1.0,
@@ -104,6 +108,8 @@ def fit(
     kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
     model.eval()
+    for parameter in frozen:
+        parameter.requires_grad_(True)
     shutil.rmtree(scratch, ignore_errors=True)
     n_tokens = sum(map(len, train.tokens)) * (len(history.epochs) - history.resumed_at)
     return Fit(
@@ -113,7 +119,15 @@ def fit(
     )  # fmt: skip
 
 
-def _callbacks(folder: Path, params: FitParams, n_batches: int) -> tuple[Any, Any, list[Any]]:
+def _freeze(module: Any) -> list[Any]:
+    """Freeze a module; the parameters that were trainable before."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    return trainable
+
+
+def _callbacks(folder: Path, params: FitParams, n_batches: int, by_loss: bool) -> tuple[Any, Any, list[Any]]:
     """In the order they run: a history that survives a resume, the best weights, early stopping, the state to resume.
 
     The best weights are saved apart, without the optimizer's state, which is twice their size.
@@ -122,7 +136,8 @@ def _callbacks(folder: Path, params: FitParams, n_batches: int) -> tuple[Any, An
 
     from ratchet.models.history import History
 
-    measure: dict[str, Any] = {"monitor": "validation_accuracy", "mode": "max"}
+    better = ("validation_loss", "min") if by_loss else ("validation_accuracy", "max")
+    measure: dict[str, Any] = dict(zip(("monitor", "mode"), better, strict=True))
     always: dict[str, Any] = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     best = ModelCheckpoint(filename="best", save_top_k=1, save_weights_only=True, **measure, **always)
     last = ModelCheckpoint(filename="last", save_top_k=1, **always)
