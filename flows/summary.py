@@ -17,7 +17,7 @@ COLUMNS = {
     "accuracy": ("accuracy", "{:.3f}"),
     "p95 ms": ("latency_p95_ms", "{:.1f}"),
     "size MB": ("size_mb", "{:.1f}"),
-    "$ per million": ("cost_per_million_usd", "{:.2f}"),
+    "$ per million": ("cost_per_million_usd", "{:.3f}"),
 }
 """Heading → metric of reports/evaluate.json and how its figure is written."""
 

@@ -13,13 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ratchet.compress.distillation import logits_of, student_of
+from ratchet.compress.distillation import student_of
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
 from ratchet.models.batching import encode, load_tokenizer
+from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.fit_params import FitParams
+from ratchet.models.forward import logits_of
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
@@ -54,8 +56,8 @@ class Params(FitParams):
 
 def run(
     teacher: Any, tokenizer: Any, texts: pd.DataFrame, validation: pd.DataFrame, labels: list[str], params: Params
-) -> tuple[Any, Fit, NDArray[np.float32]]:
-    """The student, what fitting did, and the teacher's logits of `texts`, (n_texts, n_classes)."""
+) -> tuple[Any, Fit, float, NDArray[np.float32]]:
+    """The calibrated student, what fitting did, its temperature, and the teacher's logits, (n_texts, n_classes)."""
     tokens, hard = encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels)
     print(f"the teacher labels {len(tokens):,} texts")
     soft = logits_of(teacher, tokens)
@@ -66,7 +68,7 @@ def run(
         student, Examples(tokens, hard, soft), held_out, params, SCRATCH,
         temperature=params.temperature, soft_weight=params.soft_weight,
     )  # fmt: skip
-    return student, fitted, soft
+    return student, fitted, calibrate(student, held_out), soft
 
 
 def main() -> None:
@@ -78,7 +80,7 @@ def main() -> None:
     texts = pd.concat([labeled[["id", "text", "label"]], unlabeled[["id", "text"]]], ignore_index=True)
     teacher, parent = load_model(Path(READS["teacher"]))
     tokenizer = load_tokenizer(Path(READS["teacher"]), parent.max_tokens)
-    student, fitted, soft = run(teacher, tokenizer, texts, validation, parent.labels, params)
+    student, fitted, temperature, soft = run(teacher, tokenizer, texts, validation, parent.labels, params)
     manifest = parent.model_copy(
         update={
             "name": "student",
@@ -92,6 +94,7 @@ def main() -> None:
     write_table(Path(WRITES["soft_labels"]), texts.assign(**columns), SOFT_LABELS)
     report = {
         "command": "python -m pipeline_steps.distil", "n_texts": len(texts), "n_labeled": len(labeled),
+        "calibration_temperature": temperature,
         **count_parameters(student), **fitted.to_json(),
     }  # fmt: skip
     write_json(Path(WRITES["report"]), report)

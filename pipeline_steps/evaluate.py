@@ -6,6 +6,7 @@ Timings are interleaved over bundles within one process; quality differences are
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
 from ratchet.measure.comparison import Measured, against, draw, metrics_of, slice_accuracies
 from ratchet.measure.estimate import Estimate
-from ratchet.measure.footprint import Footprint, footprint
+from ratchet.measure.footprint import peak_memory_mb
 from ratchet.measure.latency import interleaved_ms
 from ratchet.measure.machine import describe_machine
 from ratchet.measure.scoring import score
@@ -79,14 +80,14 @@ class Params(ratchet.params.Params):
 
 
 def run(
-    predictors: Mapping[str, Predictor], taken: Mapping[str, tuple[float, Footprint]], test: pd.DataFrame,
+    predictors: Mapping[str, Predictor], taken: Mapping[str, tuple[float, float]], test: pd.DataFrame,
     transfer: pd.DataFrame, params: Params,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
     """The predictions of every bundle on both sets, and the report.
 
     Args:
         predictors: the loaded bundles by name.
-        taken: size in megabytes and footprint of each.
+        taken: size on disk and peak memory of each, in megabytes.
         test: labelled texts of the training domain.
         transfer: labelled texts of the other domain; may be empty.
         params: see `Params`.
@@ -155,8 +156,10 @@ def main() -> None:
         paths["champion"] = champion
     predictors = {name: load(path, params.n_threads) for name, path in paths.items()}
     texts = test["text"].head(20).tolist()
-    print(f"footprint: {len(paths)} bundles, each in a process of its own", flush=True)
-    taken = {name: (size_mb(path), footprint(path, texts, params.n_threads)) for name, path in paths.items()}
+    print(f"memory: {len(paths)} bundles, each in a process of its own", flush=True)
+    with ThreadPoolExecutor(2) as pool:
+        memory = pool.map(lambda path: peak_memory_mb(path, texts, params.n_threads), paths.values())
+        taken = {name: (size_mb(path), mb) for (name, path), mb in zip(paths.items(), memory, strict=True)}
     predictions, report = run(predictors, taken, test, transfer, params)
     for name, bundle in report["bundles"].items():
         manifest = predictors[name].manifest

@@ -15,6 +15,7 @@ from ratchet.compress.pruning import importance_on, prune_channels
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
 from ratchet.models.batching import encode, load_tokenizer
+from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.fit_params import FitParams
@@ -45,8 +46,8 @@ class Params(FitParams):
 
 def run(
     student: Any, tokenizer: Any, texts: pd.DataFrame, validation: pd.DataFrame, labels: list[str], params: Params
-) -> tuple[Any, Fit, int]:
-    """The pruned and recovered model, what fitting did, and how many channels a layer kept."""
+) -> tuple[Any, Fit, float, int]:
+    """The pruned, recovered and calibrated model, what fitting did, the temperature, and the channels a layer kept."""
     texts = texts.sample(min(params.n_recovery, len(texts)), random_state=params.seed)
     soft = texts[[f"logit_{label}" for label in labels]].to_numpy("float32")
     train = Examples(encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels), soft)
@@ -57,7 +58,7 @@ def run(
     fitted = fit(
         student, train, held_out, params, SCRATCH, temperature=params.temperature, soft_weight=params.soft_weight
     )
-    return student, fitted, n_kept
+    return student, fitted, calibrate(student, held_out), n_kept
 
 
 def main() -> None:
@@ -67,14 +68,15 @@ def main() -> None:
     student, parent = load_model(Path(READS["student"]))
     before = count_parameters(student)["n_parameters"]
     tokenizer = load_tokenizer(Path(READS["student"]), parent.max_tokens)
-    pruned, fitted, n_kept = run(student, tokenizer, texts, validation, parent.labels, params)
+    pruned, fitted, temperature, n_kept = run(student, tokenizer, texts, validation, parent.labels, params)
     manifest = parent.model_copy(
         update={"name": "pruned", "parent": parent.name, "params_sha256": sha256_json(params.model_dump())}
     )
     save_model(pruned, Path(READS["student"]), Path(WRITES["pruned"]), manifest)
     report = {
         "command": "python -m pipeline_steps.prune", "n_texts": min(len(texts), params.n_recovery),
-        "n_parameters_before": before, "n_channels_kept": n_kept, **count_parameters(pruned), **fitted.to_json(),
+        "n_parameters_before": before, "n_channels_kept": n_kept,
+        "calibration_temperature": temperature, **count_parameters(pruned), **fitted.to_json(),
     }  # fmt: skip
     write_json(Path(WRITES["report"]), report)
 

@@ -13,6 +13,7 @@ from ratchet.files import sha256_json, write_json
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest
+from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import save_model
 from ratchet.models.examples import Examples, class_indices, class_names
 from ratchet.models.fit_params import FitParams
@@ -41,8 +42,8 @@ class Params(FitParams):
     """Rank of the updates when method is lora."""
 
 
-def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tuple[Any, Fit, dict[str, int]]:
-    """The fine-tuned model, what fitting did, and how many parameters learned."""
+def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tuple[Any, Fit, dict[str, float]]:
+    """The fine-tuned, calibrated model, what fitting did, and how many parameters learned at what temperature."""
     import torch
 
     labels = class_names(validation)
@@ -57,7 +58,8 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
     counts = count_parameters(model)
     print(f"{params.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn")
     fitted = fit(model, train, held_out, params, SCRATCH, Path(WRITES["live"]))
-    return merge(model), fitted, counts
+    model = merge(model)
+    return model, fitted, {**counts, "calibration_temperature": calibrate(model, held_out)}
 
 
 def main() -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline_steps import distil
-from ratchet.compress.distillation import encoder_of, logits_of, student_of
+from ratchet.compress.distillation import encoder_of, student_of
 from ratchet.errors import TrainingError
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.checkpoint import load_model
+from ratchet.models.forward import logits_of
 from ratchet.models.predictor import softmax
 from tests.bundles import LABELS, torch_bundle
 from tests.tiny import FIT, reviews
@@ -59,7 +60,7 @@ def test_distillation_moves_the_student_to_its_teacher_on_unseen_texts(bundle: P
     texts.loc[40:, "label"] = None  # most texts have no label: they teach through the teacher alone
     unseen = encode(tokenizer, reviews(60, 9)["text"].tolist())
     before = student_of(teacher, [0, 2])
-    student, fitted, soft = distil.run(teacher, tokenizer, texts, reviews(40, 2), LABELS, params(soft_weight=1.0))
+    student, fitted, _, soft = distil.run(teacher, tokenizer, texts, reviews(40, 2), LABELS, params(soft_weight=1.0))
 
     def divergence(model: Any) -> float:
         true, own = softmax(logits_of(teacher, unseen)), softmax(logits_of(model, unseen))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ratchet.models.batching import bucketed_batches, pad, sorted_batches
 from ratchet.models.predictor import softmax
@@ -33,7 +36,7 @@ def test_bucketed_batches_hold_every_index_once_and_are_as_many_as_announced(
 def test_bucketing_halves_the_padding_of_shuffling() -> None:
     lengths = np.random.default_rng(0).integers(3, 64, 1000)
 
-    def padding(batches: list[np.ndarray]) -> int:  # type: ignore[type-arg]
+    def padding(batches: Sequence[NDArray[np.int64]]) -> int:
         return sum(int(len(batch) * lengths[batch].max() - lengths[batch].sum()) for batch in batches)
 
     shuffled = np.array_split(np.random.default_rng(1).permutation(1000), 63)

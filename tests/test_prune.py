@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from pipeline_steps import prune
-from ratchet.compress.distillation import encoder_of, logits_of
+from ratchet.compress.distillation import encoder_of
 from ratchet.compress.pruning import importance_on, prune_channels
 from ratchet.errors import TrainingError
 from ratchet.models.batching import Tokens, encode, load_tokenizer
 from ratchet.models.bundle import size_mb
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
+from ratchet.models.forward import logits_of
 from ratchet.models.predictor import load
 from tests.bundles import LABELS, manifest, torch_bundle
 from tests.tiny import FIT, reviews
@@ -86,7 +87,7 @@ def test_a_pruned_model_is_smaller_on_disk_and_loads_as_any_other(bundle: Path, 
          "soft_weight": 1.0}
     )  # fmt: skip
     tokenizer = load_tokenizer(bundle, parent.max_tokens)
-    pruned, fitted, n_kept = prune.run(model, tokenizer, soft, reviews(16, 6), LABELS, params)
+    pruned, fitted, _, n_kept = prune.run(model, tokenizer, soft, reviews(16, 6), LABELS, params)
     assert (n_kept, pruned.config.intermediate_size, len(fitted.history)) == (32, 32, 1)
     save_model(pruned, bundle, tmp_path / "pruned", manifest("pruned"))
     assert size_mb(tmp_path / "pruned") < size_mb(bundle)

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,21 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
     assert block == results_table(reports[0], reports[1]), (
         f"refresh it: python -m ratchet.release.results_table {' '.join(RESULTS)} README.md"
     )
+
+
+RUN_HERE = [command for command in commands() if command.split()[0] in ("dvc", "python") and command != "dvc repro"]
+"""Commands that a clone can run at once; CI runs `make` and the pipeline, the deployment test Prefect's."""
+
+
+@pytest.mark.slow
+def test_the_commands_that_a_clone_can_run_run_as_written(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=True)
+    if not (clone / RESULTS[0]).is_file():
+        pytest.skip("no reports are committed: run `make run` and commit them")
+    assert len(RUN_HERE) >= 5
+    for command in RUN_HERE:
+        program, *words = shlex.split(command)
+        run = [sys.executable, *([] if program == "python" else ["-m", program]), *words]
+        done = subprocess.run(run, cwd=clone, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ratchet.measure import bootstrap
 from ratchet.measure.estimate import Estimate, exact
-from ratchet.measure.footprint import Footprint
 from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
 from ratchet.measure.scoring import Scored, cost_per_million, throughput
 
@@ -25,7 +24,7 @@ class Measured:
     latency_ms: NDArray[np.float64]
     """Time of each text alone, (n_latency,)."""
     size_mb: float
-    footprint: Footprint
+    peak_memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ def metrics_of(
         "throughput_per_s": throughput(item.scored, draws.chunks),
         "cost_per_million_usd": cost_per_million(item.scored, usd_per_core_hour, draws.chunks),
         "size_mb": exact(item.size_mb),
-        "peak_memory_mb": exact(item.footprint.peak_memory_mb),
-        "cold_start_s": exact(item.footprint.cold_start_s),
+        "peak_memory_mb": exact(item.peak_memory_mb),
     }
 
 
@@ -94,7 +92,7 @@ def against(item: Measured, reference: Measured, y_true: NDArray[np.int64], draw
         "latency_p95_ms": percentile_ratio(item.latency_ms, reference.latency_ms, 95, draws.latency),
         "cost_per_million_usd": _cost_ratio(item.scored, reference.scored, draws.chunks),
         "size_mb": exact(item.size_mb / reference.size_mb),
-        "peak_memory_mb": exact(item.footprint.peak_memory_mb / reference.footprint.peak_memory_mb),
+        "peak_memory_mb": exact(item.peak_memory_mb / reference.peak_memory_mb),
     }
 
 
