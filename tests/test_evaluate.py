@@ -122,7 +122,9 @@ def test_the_memory_is_that_of_a_process_that_serves_the_bundle(tmp_path: Path) 
     )  # fmt: skip
     facts = manifest("baseline", kind="tfidf", max_tokens=0)
     write_bundle(tmp_path / "baseline", facts, lambda folder: save_pipeline(pipeline, folder))
-    assert 20 < peak_memory_mb(tmp_path / "baseline", ["superb film", "dull film"], 1) < 2000
+    ballast = np.ones(100_000_000)  # 800 MB of this process that are not the bundle's
+    assert 20 < peak_memory_mb(tmp_path / "baseline", ["superb film", "dull film"], 1) < 600
+    assert ballast[-1] == 1
     with pytest.raises(BundleError, match="could not be served"):
         peak_memory_mb(tmp_path / "nowhere", ["x"], 1)
 

@@ -33,8 +33,17 @@ def main() -> None:
     predictor = load(Path(sys.argv[1]), int(sys.argv[2]))
     for text in json.load(sys.stdin):
         predictor.predict_proba([text])
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+    print(_own_peak_mb())
+
+
+def _own_peak_mb() -> float:
+    """Peak resident memory of this process; on Linux not by `ru_maxrss`, which a child inherits from its parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes in which ru_maxrss counts
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 if __name__ == "__main__":
