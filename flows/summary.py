@@ -37,15 +37,15 @@ def print_summary(root: Path, console: Console) -> None:
 def summary_table(bundles: dict[str, Any], chosen: str | None) -> Table:
     """A row a model; the chosen one last and marked, also when it is one of the others."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for heading in COLUMNS:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     rows = [(name, name) for name in ALWAYS if name in bundles]
     if chosen in bundles:
         rows.append((f"chosen: {chosen}", str(chosen)))
     for title, name in rows:
         metrics = bundles[name]["metrics"]
-        cells = [_cell(metrics.get(metric), form) for metric, form in COLUMNS.values()]
+        cells = [_cell(metrics.get(metric), form, metric == "accuracy") for metric, form in COLUMNS.values()]
         table.add_row(title, *cells, style="bold" if title != name else "")
     return table
 
@@ -61,16 +61,16 @@ def verdict(decision: dict[str, Any]) -> Text:
     return text
 
 
-def _cell(estimate: dict[str, Any] | None, form: str) -> str:
-    """The value with its interval; a dash where it is undefined.
+def _cell(estimate: dict[str, Any] | None, form: str, with_interval: bool) -> str:
+    """The value, with its interval where there is room; a dash where it is undefined.
 
-    >>> _cell({"value": 0.81234, "low": 0.79, "high": 0.83, "n": 9}, "{:.3f}"), _cell({"value": None}, "{:.3f}")
+    >>> _cell({"value": 0.81234, "low": 0.79, "high": 0.83}, "{:.3f}", True), _cell({"value": None}, "{:.3f}", True)
     ('0.812 [0.790, 0.830]', '–')
     """
     if not estimate or estimate.get("value") is None:
         return "–"
     value = form.format(estimate["value"])
     low, high = estimate.get("low"), estimate.get("high")
-    if low is None or high is None or low == high:
+    if not with_interval or low is None or high is None or low == high:
         return value
     return f"{value} [{form.format(low)}, {form.format(high)}]"
