@@ -61,7 +61,8 @@ def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, v
     if failed:
         faults = "\n\n".join(f"{name}: {outcomes[name].message}" for name in failed)
         return Failed(message=f"{len(failed)} of {len(plan)} stages failed.\n\n{faults}")
-    print_summary(root, progress.console)
+    if not targets:  # the reports of a part of the line are those of an earlier run
+        print_summary(root, progress.console)
     counts = [f"{state.lower()} {n}" for state, n in _count(outcomes).items()]
     return Completed(message=f"{len(plan)} stages: {', '.join(counts)}")
 
