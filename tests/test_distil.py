@@ -54,20 +54,27 @@ def test_layers_the_teacher_does_not_have_are_refused(bundle: Path, layers: list
 
 
 def test_distillation_moves_the_student_to_its_teacher_on_unseen_texts(bundle: Path) -> None:
+    import torch
+
     teacher, manifest = load_model(bundle)
+    torch.nn.init.normal_(teacher.classifier.weight, std=5.0)  # opinions that take more than a layer's absence to copy
     tokenizer = load_tokenizer(bundle, manifest.max_tokens)
-    texts = reviews(240, 1)
+    texts = reviews(400, 1)
     texts.loc[40:, "label"] = None  # most texts have no label: they teach through the teacher alone
-    unseen = encode(tokenizer, reviews(60, 9)["text"].tolist())
-    before = student_of(teacher, [0, 2])
-    student, fitted, _, soft = distil.run(teacher, tokenizer, texts, reviews(40, 2), LABELS, params(soft_weight=1.0))
+    unseen = encode(tokenizer, reviews(100, 9)["text"].tolist())
+    before = student_of(teacher, [0])
+    student, fitted, temperature, soft = distil.run(
+        teacher, tokenizer, texts, reviews(40, 2), LABELS, params(layers=[0], soft_weight=1.0, n_epochs=6)
+    )
 
-    def divergence(model: Any) -> float:
-        true, own = softmax(logits_of(teacher, unseen)), softmax(logits_of(model, unseen))
-        return float((true * np.log(true / own)).sum(axis=1).mean())
+    def agreement(model: Any) -> float:
+        """Correlation of the margins with the teacher's, which no temperature changes."""
+        margins = [np.diff(logits_of(one, unseen)).ravel() for one in (teacher, model)]
+        return float(np.corrcoef(*margins)[0, 1])
 
-    assert divergence(student) < divergence(before) / 2
-    assert soft.shape == (240, 2)
+    assert agreement(student) > agreement(before) + 0.5  # 0.74 from -0.11 when it was written
+    assert soft.shape == (400, 2)
+    assert temperature > 0
     assert np.isfinite(fitted.history[-1]["train_loss"])
 
 
