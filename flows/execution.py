@@ -165,6 +165,6 @@ def error_of(text: str) -> str:
         return str(own[-1]).rstrip()
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("Running stage '", "> "))]
     lines = lines[-N_TAIL_LINES:]
-    if any("exited with -9" in line for line in lines):
+    if any(re.search(r"exited with (-9|137)\b", line) for line in lines):  # 137: by a shell that did not exec
         lines.append("(the system or somebody killed it: too little memory is the usual reason)")
     return "\n".join(lines)

@@ -81,17 +81,26 @@ def test_a_failure_says_why_and_puts_the_outputs_back(root: Path) -> None:
     assert _run(root, "right").state == CACHED
 
 
-def test_a_killed_stage_fails_and_runs_the_next_time(root: Path) -> None:
-    write_params(root, left=9)
+@pytest.mark.parametrize(("shell", "number"), [("/bin/bash", 9), (None, 10)])
+def test_a_killed_stage_fails_and_runs_the_next_time(
+    root: Path, monkeypatch: pytest.MonkeyPatch, shell: str | None, number: int
+) -> None:
+    """By whichever shell DVC starts it: bash becomes the command, /bin/sh waits for it and reports 128 + 9."""
+    if shell:
+        monkeypatch.setenv("SHELL", shell)
+    else:
+        monkeypatch.delenv("SHELL", raising=False)
+    write_params(root, left=number)
     (root / "hang-left").touch()
     killer = threading.Thread(target=_kill_when_there, args=(root / "pid-left",))
     killer.start()
     outcome = _run(root, "left")
     killer.join()
     (root / "hang-left").unlink()
-    assert (outcome.state, "exited with -9" in outcome.message) == (FAILED, True)
+    (root / "pid-left").unlink()
+    assert (outcome.state, "killed it: too little memory" in outcome.message) == (FAILED, True), outcome.message
     assert (root / "data/left").read_text() == "2"  # not the half that the killed one wrote
-    assert (_run(root, "left").state, (root / "data/left").read_text()) == (RAN, "10")
+    assert (_run(root, "left").state, (root / "data/left").read_text()) == (RAN, str(number + 1))
     write_params(root)
     assert _run(root, "left").state == RESTORED
 
