@@ -21,8 +21,7 @@ from ratchet.files import replace_file, write_json
 from ratchet.labels.active_learning import learn, query_sizes, unit_length
 from ratchet.labels.label_efficiency import curve_table, label_efficiency, labels_to_reach, seed_estimate
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
-from ratchet.models.backbones import resolve_backbone
-from ratchet.models.embedding import Embeddings, embed
+from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
 from ratchet.tables import LABELED, SPLIT, UNLABELED, read_table, write_table
@@ -30,7 +29,7 @@ from ratchet.tables import LABELED, SPLIT, UNLABELED, read_table, write_table
 if TYPE_CHECKING:
     import pandas as pd
 
-READS = {"splits": "data/splits"}
+READS = {"splits": "data/splits", "embeddings": "data/embeddings.parquet"}
 WRITES = {
     "labeled": "data/labeled.parquet",
     "unlabeled": "data/unlabeled.parquet",
@@ -56,16 +55,6 @@ class Params(ratchet.params.Params):
     """Repetitions of the comparison."""
     inverse_regularization: float = Field(gt=0)
     """Of the selection model, on embeddings of unit length; larger fits closer."""
-    backbone: str = Field(min_length=1)
-    """The pretrained model that embeds: package:NAME/FOLDER, a local folder, or a hub id."""
-    backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
-    """Hash of its model.safetensors; empty: not pinned."""
-    max_tokens: int = Field(ge=8, le=8192)
-    """Texts are cut to this many tokens to embed them."""
-    batch_size: int = Field(ge=1)
-    """Texts embedded in one forward pass."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: as the libraries choose."""
     seed: int = Field(ge=0)
     """Seed of all choices."""
 
@@ -162,10 +151,7 @@ def main() -> None:
     splits = Path(READS["splits"])
     train, validation = (read_table(splits / f"{name}.parquet", SPLIT) for name in ("train", "validation"))
     validation = validation.dropna(subset="label")
-    folder = resolve_backbone(params.backbone, params.backbone_sha256)
-    print(f"embedding {len(train) + len(validation):,} texts", flush=True)
-    texts = [*train["text"], *validation["text"]]
-    embeddings = embed(folder, texts, params.max_tokens, params.n_threads, params.batch_size)
+    embeddings = read_embeddings(Path(READS["embeddings"]), [*train["id"], *validation["id"]])
     print(f"buying labels by '{params.query_strategy}', and comparing {len(QUERY_STRATEGIES)} strategies", flush=True)
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
         sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params)

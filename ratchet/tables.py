@@ -49,6 +49,13 @@ SPLIT = Table(
     {**CORPUS.columns, "group": Column("str", False, "id of the first text of its near-duplicate group")},
 )  # fmt: skip
 
+EMBEDDINGS = Table(
+    "embeddings",
+    {"id": TEXT_COLUMNS["id"],
+     "embedding": Column("object", False, "what the frozen backbone makes of the text, as float32")},
+)  # fmt: skip
+"""Read and written in batches by `ratchet.models.embedding_table`, every embedding of the same length."""
+
 LABELED = Table(
     "labeled",
     {**TEXT_COLUMNS, "round": Column("int64", False, "query round in which the label was bought, from 0"),

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ratchet.models.batching import encode, load_tokenizer, pad, sorted_batches
+from ratchet.models.embedding_table import Embeddings
 
-Embeddings = NDArray[np.float32]
+
+def embedding_size(folder: Path) -> int:
+    """Numbers in one embedding of the backbone in `folder`."""
+    from transformers import AutoConfig
+
+    return int(AutoConfig.from_pretrained(folder, local_files_only=True).hidden_size)
 
 
 def embed(folder: Path, texts: Sequence[str], max_tokens: int, n_threads: int, batch_size: int) -> Embeddings:

@@ -1,0 +1,78 @@
+"""What a frozen backbone makes of every text, once: the later stages that choose or judge texts read it from a file.
+
+The label of no text is looked at, so that test texts may be embedded too. Source: mean pooling as in Reimers &
+Gurevych 2019, Sentence-BERT, https://arxiv.org/abs/1908.10084.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+import ratchet.params
+from ratchet.data.splits import SIDES
+from ratchet.entry import entry
+from ratchet.files import write_json
+from ratchet.models.backbones import resolve_backbone
+from ratchet.models.embedding import embed, embedding_size
+from ratchet.models.embedding_table import Embeddings, write_embeddings
+from ratchet.params import load_params
+from ratchet.tables import SPLIT, read_table
+
+READS = {"splits": "data/splits"}
+WRITES = {"embeddings": "data/embeddings.parquet", "report": "reports/embed.json"}
+CHUNK = 100_000
+"""Texts whose embeddings are held in memory at once."""
+
+
+class Params(ratchet.params.Params):
+    """The backbone, and how texts go through it."""
+
+    backbone: str = Field(min_length=1)
+    """The pretrained model that embeds: package:NAME/FOLDER, a local folder, or a hub id."""
+    backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    """Hash of its model.safetensors; empty: not pinned."""
+    max_tokens: int = Field(ge=8, le=8192)
+    """Texts are cut to this many tokens."""
+    batch_size: int = Field(ge=1)
+    """Texts in one forward pass."""
+    n_threads: int = Field(ge=0)
+    """CPU threads; 0: as the libraries choose. The last bits depend on it."""
+
+
+def run(texts: dict[str, str], folder: Path, params: Params) -> Iterator[tuple[list[str], Embeddings]]:
+    """Ids with their embeddings, chunk by chunk, in the order of `texts`.
+
+    Args:
+        texts: the texts by id.
+        folder: the backbone.
+        params: see `Params`.
+    """
+    ids = list(texts)
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        yield (
+            chunk,
+            embed(folder, [texts[key] for key in chunk], params.max_tokens, params.n_threads, params.batch_size),
+        )
+
+
+def main() -> None:
+    params = load_params(Params, "embed")
+    folder = resolve_backbone(params.backbone, params.backbone_sha256)
+    sides = {
+        side: read_table(Path(READS["splits"]) / f"{side}.parquet", SPLIT, columns=["id", "text"]) for side in SIDES
+    }
+    texts = {key: text for frame in sides.values() for key, text in zip(frame["id"], frame["text"], strict=True)}
+    print(f"embedding {len(texts):,} texts", flush=True)
+    hidden = embedding_size(folder)
+    n_texts = write_embeddings(Path(WRITES["embeddings"]), run(texts, folder, params), hidden)
+    report = {"n_texts": n_texts, "rows": {side: len(frame) for side, frame in sides.items()},
+              "hidden": hidden, "max_tokens": params.max_tokens}  # fmt: skip
+    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.embed", **report})
+
+
+if __name__ == "__main__":
+    entry(main)
