@@ -27,6 +27,7 @@ from prefect.states import Completed, Failed  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from flows import stages, workspace  # noqa: E402
+from flows.audit import record  # noqa: E402
 from flows.execution import FAILED, Outcome, run_stage, stages_end_with_the_flow, start_guard  # noqa: E402
 from flows.progress import Progress  # noqa: E402
 from flows.summary import print_summary  # noqa: E402
@@ -58,13 +59,15 @@ def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, v
         left = [stage.name for stage in plan if stage.name not in outcomes]
         if left:
             progress.not_run(left, failed)
+    counts = _count(outcomes)
+    record(root, "run", "pipeline", {"n_stages": len(plan), **{f"n_{name.lower()}": n for name, n in counts.items()}})
     if failed:
         faults = "\n\n".join(f"{name}: {outcomes[name].message}" for name in failed)
         return Failed(message=f"{len(failed)} of {len(plan)} stages failed.\n\n{faults}")
     if not targets:  # the reports of a part of the line are those of an earlier run
         print_summary(root, progress.console)
-    counts = [f"{state.lower()} {n}" for state, n in _count(outcomes).items()]
-    return Completed(message=f"{len(plan)} stages: {', '.join(counts)}")
+    told = [f"{state.lower()} {n}" for state, n in counts.items()]
+    return Completed(message=f"{len(plan)} stages: {', '.join(told)}")
 
 
 def _run_all(root: Path, plan: list[stages.Stage], progress: Progress, max_workers: int) -> dict[str, Outcome]:

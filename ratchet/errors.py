@@ -8,7 +8,8 @@ RatchetError
 ├── BundleError            a bundle: corrupted, unsafe, of an unknown kind
 ├── TrainingError          a loss that is not a number, nothing to learn from
 ├── MissingExtraError      a package that is not installed
-└── PipelineError          a stage that failed, a workspace that is locked
+├── PipelineError          a stage that failed, a workspace that is locked
+└── ReleaseError           a release that does not hold, an audit log that was altered
 """
 
 from __future__ import annotations
@@ -56,3 +57,7 @@ class MissingExtraError(RatchetError):
 
 class PipelineError(RatchetError):
     """A stage that failed, or a workspace that cannot be run in."""
+
+
+class ReleaseError(RatchetError):
+    """A release, approval or signature that does not hold, or an audit log that was altered."""

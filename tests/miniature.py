@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ("__init__", "entry", "errors", "files", "params")
+REGISTRY = ("__init__", "audit_entry", "audit_log")
 
 STEP = '''"""Adds its number to the sum of what it reads."""
 import os, sys, time
@@ -56,6 +57,9 @@ def make_repository(root: Path) -> Path:
     (root / "ratchet").mkdir()
     for name in LIBRARY:
         shutil.copy(ROOT / "ratchet" / f"{name}.py", root / "ratchet")
+    (root / "ratchet" / "registry").mkdir()
+    for name in REGISTRY:
+        shutil.copy(ROOT / "ratchet" / "registry" / f"{name}.py", root / "ratchet" / "registry")
     (root / "pipeline_steps").mkdir()
     (root / "data").mkdir()
     (root / "pipeline_steps" / "__init__.py").touch()

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ratchet.registry.audit_log import entries
 from tests.miniature import environment, make_repository, stages_run, wait_for
 
 
@@ -56,6 +57,10 @@ def test_killed_and_started_again_it_ends_as_plain_dvc_does(tmp_path: Path) -> N
     assert "left — ran" in out
     assert "[4/4] end — failed" in out
     assert stages_run(root).count("source") == 1
+
+    (run,) = entries(root / ".ratchet/audit.jsonl")  # the killed flow never came to its end
+    assert (run.action, run.subject) == ("run", "pipeline")
+    assert run.details == {"n_stages": 4, "n_cached": 1, "n_ran": 2, "n_failed": 1, "revision": "none"}
 
     (root / "fail-end").unlink()
     other = make_repository(tmp_path / "plain")
