@@ -27,6 +27,7 @@ OPTIONAL = {
     "validate": "reports/validate.json",
     "split": "reports/split.json",
     "sample": "reports/sample.json",
+    "vet": "reports/vet.json",
     "baseline": "reports/baseline.json",
     "train": "reports/train.json",
     "distil": "reports/distil.json",

@@ -64,6 +64,17 @@ LABELED = Table(
 
 UNLABELED = Table("unlabeled", {name: TEXT_COLUMNS[name] for name in ("id", "text", "source")})
 
+SUSPECTS = Table(
+    "suspects",
+    {**{name: TEXT_COLUMNS[name] for name in ("id", "text", "source")},
+     "label": Column("str", False, "the class it was labelled as"),
+     "part": Column("str", False, "'labeled', 'validation' or 'test': where the label is used"),
+     "suggested": Column("str", False, "the class that a model which never saw this label finds most probable"),
+     "score": Column("float64", False, "probability which that model gives the label, in [0, 1]; low is suspicious"),
+     "rank": Column("int64", False, "place in the ranking, from 0: most suspicious first")},
+)  # fmt: skip
+"""Labels that people should look at again; none was changed."""
+
 SOFT_LABELS = Table("soft_labels", {name: TEXT_COLUMNS[name] for name in ("id", "text", "label")})
 """What the teacher says of each text; a column `logit_<class>` for each class follows."""
 

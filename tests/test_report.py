@@ -131,7 +131,7 @@ def test_what_is_missing_is_said() -> None:
     rendered = report.run(Material(reports), PARAMS)
     for text in ("No slices were measured", "The audit is not", "The explanations are not", "No label-efficiency"):
         assert text in rendered.page
-    assert rendered.page.count("The report of this step is not available.") == 8
+    assert rendered.page.count("The report of this step is not available.") == 9
     assert "the report of sample is not available." in rendered.card
     assert "nan" not in rendered.page.lower().replace("finance", "")
 

@@ -23,7 +23,7 @@ RESULT_COLUMNS = (
     "peak_memory_mb", "cost_per_million_usd",
 )  # fmt: skip
 SECTIONS = {
-    "labels": {"sample": "Which labels were bought"},
+    "labels": {"sample": "Which labels were bought", "vet": "Labels that look wrong"},
     "data": {"ingest": "Source", "validate": "Validation and quarantine", "split": "Splits"},
     "training": {"baseline": "Baseline", "train": "Teacher", "distil": "Student", "prune": "Pruning"},
 }
