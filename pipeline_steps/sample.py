@@ -19,17 +19,25 @@ from ratchet.entry import entry
 from ratchet.errors import TrainingError
 from ratchet.files import replace_file, write_json
 from ratchet.labels.active_learning import learn, query_sizes, unit_length
+from ratchet.labels.human_labels import join_human_labels, usable_labels
+from ratchet.labels.label_cost import gain_per_hundred_labels, people_report
 from ratchet.labels.label_efficiency import curve_table, label_efficiency, labels_to_reach, seed_estimate
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
+from ratchet.labels.resolution import current_decisions
+from ratchet.labels.store import read_store
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
-from ratchet.tables import LABELED, SPLIT, UNLABELED, read_table, write_table
+from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table, read_table, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-READS = {"splits": "data/splits", "embeddings": "data/embeddings.parquet"}
+READS = {"splits": "data/splits", "embeddings": "data/embeddings.parquet", "human_labels": "data/labels.json"}
+LABEL_STORE = "data/labels"
+"""The batches that `human_labels` names and pins by hash: DVC tracks them beside the stages."""
+BY_PEOPLE = "people"
+"""What LABELED names as query strategy of a label that people gave."""
 WRITES = {
     "labeled": "data/labeled.parquet",
     "unlabeled": "data/unlabeled.parquet",
@@ -44,7 +52,7 @@ class Params(ratchet.params.Params):
     query_strategy: Literal["random", "entropy", "margin", "least_confidence", "hybrid"]
     """What chooses the labels; with two classes entropy, margin and least_confidence choose alike."""
     budget: int = Field(ge=2)
-    """Labels to buy in all; from the number of labelled texts on, all are bought."""
+    """Labels in all, people's included; from the number of labelled texts on, all are bought."""
     n_initial: int = Field(ge=1)
     """Labels bought at random before the strategy has a model to ask."""
     n_rounds: int = Field(ge=1, le=1000)
@@ -53,6 +61,8 @@ class Params(ratchet.params.Params):
     """Labels up to which the strategies are compared."""
     n_curve_seeds: int = Field(ge=1, le=1000)
     """Repetitions of the comparison."""
+    usd_per_annotator_hour: float = Field(ge=0)
+    """Price of an hour of a person who labels, in US dollars."""
     inverse_regularization: float = Field(gt=0)
     """Of the selection model, on embeddings of unit length; larger fits closer."""
     seed: int = Field(ge=0)
@@ -70,7 +80,7 @@ class Sampled(NamedTuple):
 
 def run(
     train: pd.DataFrame, train_embeddings: Embeddings, validation: pd.DataFrame, validation_embeddings: Embeddings,
-    params: Params,
+    params: Params, human_labels: pd.DataFrame | None = None,
 ) -> Sampled:  # fmt: skip
     """The labels that were bought, the texts left without, the label-efficiency curve and the report.
 
@@ -80,11 +90,17 @@ def run(
         validation: labelled texts on which selection models are measured; their classes are all there are.
         validation_embeddings: its embeddings, (n_validation, hidden).
         params: see `Params`.
+        human_labels: people's labels of texts that may be trained on, rows of HUMAN_LABELS; they win over the pool's
+            and count as bought from the start. A text outside the pool is trained on, but chooses nothing.
 
     Raises:
         TrainingError: the pool holds no label, or one that validation lacks.
     """
+    import pandas as pd
+
     labels = class_names(validation)
+    people = join_human_labels(train, empty_table(HUMAN_LABELS) if human_labels is None else human_labels)
+    train = people.train
     hidden = class_indices(train, labels)
     known = np.flatnonzero(hidden >= 0)
     if len(known) == 0:
@@ -94,11 +110,16 @@ def run(
         )  # fmt: skip
     pool = (unit_length(train_embeddings[known]), hidden[known])
     held_out = (unit_length(validation_embeddings), class_indices(validation, labels))
-    rounds, asked, accuracy = _buy(pool, held_out, len(labels), params)
+    rounds, asked, accuracy = _buy(pool, held_out, len(labels), params, np.flatnonzero(people.by_people[known]))
     labeled = train.iloc[known[asked]][["id", "text", "label", "source"]].assign(
         round=np.asarray(rounds, dtype=np.int64),
-        query_strategy=["random" if number == 0 else params.query_strategy for number in rounds],
+        query_strategy=[
+            BY_PEOPLE if person else "random" if number == 0 else params.query_strategy
+            for number, person in zip(rounds, people.by_people[known[asked]], strict=True)
+        ],
     )
+    if len(people.elsewhere):
+        labeled = pd.concat([people.elsewhere.assign(round=0, query_strategy=BY_PEOPLE), labeled])
     bought = np.zeros(len(train), dtype=bool)
     bought[known[asked]] = True
     unlabeled = train.loc[~bought, list(UNLABELED.columns)]
@@ -112,8 +133,10 @@ def run(
         "n_labeled": len(labeled),
         "n_unlabeled": len(unlabeled),
         "n_without_label": len(train) - len(known),
+        "n_labeled_by_people": int(people.by_people.sum()) + len(people.elsewhere),
         "labels": labeled["label"].value_counts().sort_index().to_dict(),
         "rounds": accuracy,
+        "accuracy_gained_per_hundred_labels": gain_per_hundred_labels(curves, params.query_strategy).to_json(),
         "label_efficiency": {
             name: {
                 f"accuracy_at_{curves.n_labels[-1]}": seed_estimate(curves.accuracy[name][:, -1]).to_json(),
@@ -128,15 +151,17 @@ def run(
 
 def _buy(
     pool: tuple[Embeddings, NDArray[np.int64]], held_out: tuple[Embeddings, NDArray[np.int64]], n_classes: int,
-    params: Params,
+    params: Params, given: NDArray[np.int64],
 ) -> tuple[list[int], NDArray[np.int64], list[dict[str, float]]]:  # fmt: skip
     """Round and pool index of each bought label, in the order bought, and the selection model after each round."""
-    sizes = query_sizes(params.n_initial, min(params.budget, len(pool[0])), params.n_rounds)
+    n_labels = max(min(params.budget, len(pool[0])), len(given))
+    sizes = query_sizes(max(params.n_initial, len(given)), n_labels, params.n_rounds)
     query, rng = QUERY_STRATEGIES[params.query_strategy], np.random.default_rng(params.seed)
     rounds: list[int] = []
     asked: list[NDArray[np.int64]] = []
     accuracy = []
-    for number, (new, model) in enumerate(learn(*pool, n_classes, query, sizes, params.inverse_regularization, rng)):
+    learning = learn(*pool, n_classes, query, sizes, params.inverse_regularization, rng, given)
+    for number, (new, model) in enumerate(learning):
         rounds += [number] * len(new)
         asked.append(new)
         hits = float(np.mean(model(held_out[0]).argmax(axis=1) == held_out[1]))
@@ -152,14 +177,20 @@ def main() -> None:
     train, validation = (read_table(splits / f"{name}.parquet", SPLIT) for name in ("train", "validation"))
     validation = validation.dropna(subset="label")
     embeddings = read_embeddings(Path(READS["embeddings"]), [*train["id"], *validation["id"]])
+    store = read_store(Path(READS["human_labels"]), Path(LABEL_STORE))
+    others = [read_table(path, SPLIT, ["id"]) for path in sorted(splits.glob("*.parquet")) if path.stem != "train"]
+    held_out = [key for table in others for key in table["id"]]
+    human_labels, n_held_out = usable_labels(current_decisions(store.decisions), held_out)
     print(f"buying labels by '{params.query_strategy}', and comparing {len(QUERY_STRATEGIES)} strategies", flush=True)
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
-        sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params)
+        sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params, human_labels)
+    people = people_report(store, class_names(validation), params.usd_per_annotator_hour, params.seed)
+    report = {**sampled.report, "people": {**people, "n_held_out": n_held_out}}
     write_table(Path(WRITES["labeled"]), sampled.labeled, LABELED)
     write_table(Path(WRITES["unlabeled"]), sampled.unlabeled, UNLABELED)
     with replace_file(Path(WRITES["curve"])) as partial:
         sampled.curve.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.sample", **sampled.report})
+    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.sample", **report})
 
 
 if __name__ == "__main__":

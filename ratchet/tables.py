@@ -87,6 +87,34 @@ PREDICTIONS = Table(
 )  # fmt: skip
 """One row per text and bundle; a column `proba_<class>` for each class follows."""
 
+ANNOTATIONS = Table(
+    "annotations",
+    {"annotation_id": Column("str", False, "hash of origin, text, annotator, role, answer and its time"),
+     "id": TEXT_COLUMNS["id"], "text": TEXT_COLUMNS["text"], "source": TEXT_COLUMNS["source"],
+     "label": Column("str", False, "the class that a person gave the text"),
+     "annotator": Column("str", False, "pseudonym of the person"),
+     "role": Column("str", False, "'annotator', or 'adjudicator' for one who settles a conflict"),
+     "annotated_at": Column("str", True, "when, UTC, ISO 8601; missing where nobody noted it"),
+     "lead_time_s": Column("float64", True, "seconds the person took; missing where nobody noted it"),
+     "bundle": Column("str", True, "version of the model that suggested a class, name@hash; missing: none did"),
+     "suggested": Column("str", True, "the class it suggested"),
+     "query_strategy": Column("str", True, "what asked for the label; missing where the person chose the text"),
+     "origin": Column("str", False, "where the answer was given: a server's project or a file's name")},
+)  # fmt: skip
+"""One row an answer of one person; answers are added and never changed, and a person's latest one counts."""
+
+HUMAN_LABELS = Table(
+    "human_labels",
+    {"id": TEXT_COLUMNS["id"], "text": TEXT_COLUMNS["text"],
+     "label": Column("str", True, "the class that was decided; missing while the conflict is open"),
+     "source": TEXT_COLUMNS["source"],
+     "state": Column("str", False, "'resolved', or 'escalated' while the answers are in conflict"),
+     "rule": Column("str", False, "what decided: 'unanimous', 'majority', 'adjudicated', or 'conflict'"),
+     "n_annotators": Column("int64", False, "people whose answers count"),
+     "agreement": Column("float64", False, "share of them who gave the most frequent class, in (0, 1]")},
+)  # fmt: skip
+"""One row a decision; decisions are added and never changed, and the last one on a text holds."""
+
 
 def read_table(path: Path, table: Table, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The table at `path`, checked against its declaration.
@@ -110,6 +138,11 @@ def write_table(path: Path, frame: pd.DataFrame, table: Table) -> None:
     check_table(frame, table, path)
     with replace_file(path) as partial:
         frame.to_parquet(partial, index=False, compression="zstd")
+
+
+def empty_table(table: Table) -> pd.DataFrame:
+    """The declared columns without rows."""
+    return pd.DataFrame({name: pd.Series(dtype=column.dtype) for name, column in table.columns.items()})
 
 
 def check_table(frame: pd.DataFrame, table: Table, where: object, columns: Sequence[str] | None = None) -> pd.DataFrame:

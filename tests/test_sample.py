@@ -11,14 +11,15 @@ import pytest
 
 from pipeline_steps import sample
 from ratchet.errors import TrainingError
-from ratchet.files import read_json, sha256_file
+from ratchet.files import read_json, sha256_file, write_json
+from ratchet.labels.store import append, write_batch
 from ratchet.models.embedding_table import write_embeddings
-from ratchet.tables import LABELED, SPLIT, UNLABELED, check_table, read_table, write_table
+from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, check_table, read_table, write_table
 from tests.tiny import reviews
 
 VALUES = {
     "query_strategy": "hybrid", "budget": 40, "n_initial": 10, "n_rounds": 3, "n_curve_labels": 30,
-    "n_curve_seeds": 2, "inverse_regularization": 2.0, "seed": 3,
+    "n_curve_seeds": 2, "usd_per_annotator_hour": 20.0, "inverse_regularization": 2.0, "seed": 3,
 }  # fmt: skip
 
 
@@ -111,10 +112,71 @@ def test_main_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: 
         write_table(Path(f"data/splits/{name}.parquet"), reviews(n, n), SPLIT)
     texts = pd.concat([reviews(80, 80), reviews(40, 40)])
     write_embeddings(Path(sample.READS["embeddings"]), [(texts["id"].tolist(), embedded(texts))], 10)
+    write_json(Path(sample.READS["human_labels"]), {"batches": []})
     sample.main()
     hashes = {path: sha256_file(Path(path)) for path in sample.WRITES.values()}
     assert len(read_table(Path(sample.WRITES["labeled"]), LABELED)) == 40
     assert len(read_table(Path(sample.WRITES["unlabeled"]), UNLABELED)) == 40
-    assert read_json(Path(sample.WRITES["report"]))["command"] == "python -m pipeline_steps.sample"
+    report = read_json(Path(sample.WRITES["report"]))
+    assert report["command"] == "python -m pipeline_steps.sample"
+    assert report["people"]["n_answers"] == 0
+    assert report["people"]["seconds_per_label"] == {
+        "value": None, "low": None, "high": None, "n": 0, "reason": "no person has labelled a text yet",
+    }  # fmt: skip
     sample.main()
     assert {path: sha256_file(Path(path)) for path in sample.WRITES.values()} == hashes
+
+    # a person contradicts the pool, another labels a text of no split, a third a text that is validated on
+    train, validation = reviews(80, 80), reviews(40, 40)
+    known, held_out = train.iloc[0], validation.iloc[0]
+    other = {"negative": "positive", "positive": "negative"}[known["label"]]
+    decisions = human_labels(
+        [(known["id"], known["text"], other), ("f" * 16, "a superb film", "positive"),
+         (held_out["id"], held_out["text"], "positive")]
+    )  # fmt: skip
+    batch = write_batch(Path(sample.LABEL_STORE), decisions, HUMAN_LABELS)
+    assert batch is not None
+    append(Path(sample.READS["human_labels"]), [batch])
+    sample.main()
+    labeled = read_table(Path(sample.WRITES["labeled"]), LABELED).set_index("id")
+    said = labeled.loc[[known["id"], "f" * 16], ["label", "query_strategy"]]
+    assert said.to_numpy().tolist() == [[other, "people"], ["positive", "people"]]
+    assert held_out["id"] not in labeled.index
+    report = read_json(Path(sample.WRITES["report"]))
+    assert (report["people"]["n_resolved"], report["people"]["n_held_out"]) == (3, 1)
+    assert report["n_labeled_by_people"] == 2
+
+
+def human_labels(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["id", "text", "label"])
+    return frame.assign(source="made", state="resolved", rule="unanimous", n_annotators=2, agreement=1.0)
+
+
+def test_people_s_labels_come_first_win_and_count_as_bought() -> None:
+    train = reviews(150, 1)
+    asked = train.iloc[[3, 50, 120]]
+    flipped = asked["label"].map({"negative": "positive", "positive": "negative"})
+    people = human_labels(list(zip(asked["id"], asked["text"], flipped, strict=True)))
+    validation = reviews(60, 9)
+    sampled = sample.run(train, embedded(train), validation, embedded(validation), params(), people)
+    assert len(sampled.labeled) == 40
+    first = sampled.labeled.head(3)
+    assert first["id"].tolist() == asked["id"].tolist()
+    assert first["label"].tolist() == flipped.tolist()
+    assert set(first["query_strategy"]) == {"people"}
+    assert set(first["round"]) == {0}
+    assert (sampled.labeled["query_strategy"] == "people").sum() == 3
+    assert sampled.labeled["round"].value_counts().sort_index().to_dict() == {0: 10, 1: 10, 2: 10, 3: 10}
+    assert sampled.labeled["id"].is_unique
+    assert set(sampled.labeled["id"]).isdisjoint(sampled.unlabeled["id"])
+
+
+def test_people_s_labels_are_all_kept_when_they_are_more_than_the_budget() -> None:
+    train = reviews(60, 1).assign(label=None)
+    truth = reviews(60, 1)
+    people = human_labels(list(zip(truth["id"], truth["text"], truth["label"], strict=True)))
+    sampled = sample.run(
+        train, embedded(train), reviews(60, 9), embedded(reviews(60, 9)), params(budget=10), people.head(50)
+    )
+    assert sampled.labeled["id"].tolist() == truth["id"].head(50).tolist()
+    assert len(sampled.unlabeled) == 10

@@ -54,6 +54,7 @@ def learn(
     sizes: Sequence[int],
     inverse_regularization: float,
     rng: np.random.Generator,
+    known: Indices | None = None,
 ) -> Iterator[tuple[Indices, SelectionModel]]:
     """Each round's newly labelled rows of the pool, and the selection model after them.
 
@@ -65,12 +66,16 @@ def learn(
         sizes: labels to buy in each round.
         inverse_regularization: of the selection model.
         rng: source of all randomness.
+        known: rows that are labelled beforehand; they count in the first round, which random ones fill up.
     """
     labeled = np.zeros(len(embeddings), dtype=bool)
     proba = np.full((len(embeddings), n_classes), 1.0 / n_classes)
     for number, size in enumerate(sizes):
         if number == 0:
-            new = rng.permutation(len(embeddings))[:size]
+            known = np.array([], dtype=np.int64) if known is None else known
+            others = rng.permutation(len(embeddings))
+            others = others[~np.isin(others, known)]
+            new = np.concatenate([known, others[: max(size - len(known), 0)]])
         else:
             new = query(proba, embeddings, labeled, size, rng)
         if len(new) == 0:

@@ -1,0 +1,187 @@
+"""Where people find the texts to label: a folder of files, or a server (see `label_studio`). Both look the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from ratchet.errors import TableError
+from ratchet.files import replace_file, sha256_json
+from ratchet.labels.annotations import Answer, Item, utc_time
+
+ANSWER_COLUMNS = ("label", "annotator", "lead_time_s", "annotated_at")
+SHEET_COLUMNS = ("id", "text", "suggested", "confidence", "reason", *ANSWER_COLUMNS)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Queue(Protocol):
+    """Texts that were sent to people, and what they answered."""
+
+    @property
+    def where(self) -> str:
+        """Where people find it, in words."""
+
+    def items(self) -> dict[str, Item]:
+        """Everything that was ever sent, by id."""
+
+    def send(self, items: Sequence[Item]) -> None:
+        """Send these; a text that was sent before is not sent again."""
+
+    def answers(self) -> list[Answer]:
+        """Every answer there is, also those that were fetched before."""
+
+
+class FileQueue:
+    """A folder: `queue-HASH.jsonl` holds what was sent, `queue-HASH.csv` is the same for a spreadsheet.
+
+    People fill the columns label, annotator and, if they can, lead_time_s and annotated_at of the CSV, or of a copy
+    each under another name in the same folder. Every other CSV or JSONL file there is read as well; a row without a
+    label is no answer. The JSONL is what was sent: a text that a spreadsheet has altered does no harm.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def where(self) -> str:
+        return str(self._folder)
+
+    def items(self) -> dict[str, Item]:
+        return {item.id: item for path in sorted(self._folder.glob("queue-*.jsonl")) for item in read_items(path)}
+
+    def send(self, items: Sequence[Item]) -> None:
+        known = self.items()
+        new = [item for item in items if item.id not in known]
+        if not new:
+            return
+        name = f"queue-{sha256_json([item.id for item in new])[:12]}"
+        with replace_file(self._folder / f"{name}.csv") as partial, partial.open(
+            "w", encoding="utf-8-sig", newline=""
+        ) as file:  # fmt: skip
+            writer = csv.DictWriter(file, SHEET_COLUMNS, extrasaction="ignore", restval="")
+            writer.writeheader()
+            writer.writerows({key: _no_formula(value) for key, value in item_row(item).items()} for item in new)
+        # last, because what it names counts as sent
+        write_items(self._folder / f"{name}.jsonl", new)
+
+    def answers(self) -> list[Answer]:
+        known = self.items()
+        sheets = [path for path in self._folder.glob("*.csv") if not path.name.startswith(".")]
+        lines = [path for path in self._folder.glob("*.jsonl") if not path.name.startswith(("queue-", "."))]
+        paths = sorted([*sheets, *lines])
+        return [answer for path in paths for answer in read_answers(path, known)]
+
+
+def item_row(item: Item) -> dict[str, Any]:
+    """The item in JSON's own types: an undefined confidence is null."""
+    return asdict(item) | {"confidence": None if math.isnan(item.confidence) else item.confidence}
+
+
+def write_items(path: Path, items: Sequence[Item]) -> None:
+    """One JSON object a line, whole or not at all."""
+    lines = [json.dumps(item_row(item), ensure_ascii=False, sort_keys=True) + "\n" for item in items]
+    with replace_file(path) as partial:
+        partial.write_text("".join(lines), encoding="utf-8")
+
+
+def read_items(path: Path) -> list[Item]:
+    """What `write_items` wrote.
+
+    Raises:
+        TableError: the file is damaged.
+    """
+    return [_item(row, path) for row in read_rows(path)]
+
+
+def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
+    """The answers in a CSV or JSONL file; rows without a label are none.
+
+    Columns: `label`; `id`, or `text` for a text that was never sent; and, where known, `annotator` (otherwise the
+    file's name), `lead_time_s` in seconds, `annotated_at` (ISO 8601), `source`.
+
+    Args:
+        path: the file.
+        known: what was sent or lies in the pool, by id: text, source and suggestion come from there.
+
+    Raises:
+        TableError: the file cannot be read, a row names no text, or a number or time is none.
+    """
+    answers = []
+    for number, row in enumerate(read_rows(path), start=1):
+        label = str(row.get("label") or "").strip()
+        if not label:
+            continue
+        where = f"{path.name}, row {number}"
+        answers.append(
+            Answer(
+                _known_item(row, known, where),
+                label,
+                str(row.get("annotator") or "").strip() or path.stem,
+                utc_time(row.get("annotated_at"), where),
+                _seconds(row.get("lead_time_s"), where),
+                f"file:{path.name}",
+            )
+        )
+    return answers
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV or JSONL file as mappings.
+
+    Raises:
+        TableError: it is neither, or damaged.
+    """
+    try:
+        if path.suffix == ".jsonl":
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [dict(row) for row in rows]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file, strict=True))
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise TableError(
+            "A file with answers cannot be read.", where=path, got=error,
+            expected="a CSV with a header line, in UTF-8, or one JSON object a line (.jsonl)",
+        ) from None  # fmt: skip
+
+
+def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item:
+    from ratchet.data.cleaning import clean_texts, text_id
+
+    if (name := str(row.get("id") or "").strip()) in known:
+        return known[name]
+    text = str(row.get("text") or "").strip()
+    if not text:
+        raise TableError(
+            "An answer names no text.", where=where, got=f"id '{name}'",
+            expected="the id of a text that was sent or lies in the pool, or the text itself",
+        )  # fmt: skip
+    (text,), _ = clean_texts([text])
+    return known.get(text_id(text)) or Item(text_id(text), text, str(row.get("source") or "people"))
+
+
+def _item(row: dict[str, Any], path: Path) -> Item:
+    try:
+        confidence = math.nan if row["confidence"] is None else float(row["confidence"])
+        return Item(**{**row, "confidence": confidence})
+    except (TypeError, ValueError, KeyError) as error:
+        raise TableError("A queue file is damaged.", where=path, got=error, fix="delete it and push again") from None
+
+
+def _seconds(value: Any, where: str) -> float:
+    try:
+        seconds = math.nan if value in (None, "") else float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if seconds < 0 or math.isinf(seconds):
+        raise TableError("A lead time is no number of seconds.", where=where, got=value, expected="such as 12.5")
+    return seconds
+
+
+def _no_formula(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula, kept from it by an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

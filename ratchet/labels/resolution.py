@@ -1,0 +1,85 @@
+"""One label from several answers: by majority, or by an adjudicator; what stays in conflict is escalated.
+
+Every vote weighs the same. Weights by skill (Dawid & Skene 1979, https://doi.org/10.2307/2346806) have to be estimated
+from the answers themselves, and with two or three people and some dozen shared texts they are noise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ratchet.labels.annotations import Item, latest_answers
+from ratchet.tables import HUMAN_LABELS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def resolve(annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> pd.DataFrame:
+    """Decisions on all texts that enough people have answered, as rows of `HUMAN_LABELS`, in order of their ids.
+
+    The latest answer of each person counts. An adjudicator's answer decides at once, the latest if there are several.
+    Otherwise the most frequent class is the label when it is the only one and more than half, and at least
+    `min_agreement`, of the people gave it; when not, the text is escalated.
+
+    Args:
+        annotations: rows of `ANNOTATIONS`, all that there are for the texts in question.
+        n_annotators: people who must have answered before anything is decided.
+        min_agreement: share of them who must agree, in (0, 1].
+    """
+    import pandas as pd
+
+    latest = latest_answers(annotations)
+    rows = [
+        row
+        for _, answers in latest.groupby("id", sort=True)
+        if (row := _decision(answers, n_annotators, min_agreement)) is not None
+    ]
+    frame = pd.DataFrame(rows, columns=list(HUMAN_LABELS.columns))
+    return frame.astype({"n_annotators": "int64", "agreement": "float64"})
+
+
+def current_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The decision that holds for each text: the last one, in order of the texts' ids."""
+    return decisions.drop_duplicates("id", keep="last").sort_values("id", ignore_index=True)
+
+
+def new_decisions(decisions: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """Those of the decisions that differ from what holds in the store."""
+    columns = ["id", "label", "state", "rule", "n_annotators"]
+    known = {tuple(map(str, row)) for row in current_decisions(stored)[columns].itertuples(index=False)}
+    fresh = [tuple(map(str, row)) not in known for row in decisions[columns].itertuples(index=False)]
+    return decisions[fresh].reset_index(drop=True)
+
+
+def conflicts(decisions: pd.DataFrame, annotations: pd.DataFrame) -> list[Item]:
+    """The texts that an adjudicator has to settle, each with the votes so far."""
+    held = current_decisions(decisions)
+    held = held[held["state"] == "escalated"]
+    votes = latest_answers(annotations[annotations["role"] == "annotator"])
+    items = []
+    for row in held.itertuples(index=False):
+        counts = votes.loc[votes["id"] == row.id, "label"].value_counts().sort_index()
+        said = ", ".join(f"{n} × {label}" for label, n in counts.items())
+        items.append(Item(str(row.id), str(row.text), str(row.source), reason=f"in conflict: {said}"))
+    return items
+
+
+def _decision(answers: pd.DataFrame, n_annotators: int, min_agreement: float) -> dict[str, object] | None:
+    """The decision on one text from the latest answers of its people; None while too few have answered."""
+    first = answers.iloc[0]
+    row = {"id": first["id"], "text": first["text"], "source": first["source"]}
+    votes = answers.loc[answers["role"] == "annotator", "label"]
+    counts = votes.value_counts()
+    agreement = float(counts.iloc[0] / len(votes)) if len(votes) else 1.0
+    row |= {"n_annotators": answers["annotator"].nunique(), "agreement": agreement}
+    settled = answers[answers["role"] == "adjudicator"]
+    if len(settled):
+        last = settled.sort_values("annotated_at", kind="stable", na_position="first").iloc[-1]
+        return {**row, "label": last["label"], "state": "resolved", "rule": "adjudicated"}
+    if len(votes) < n_annotators:
+        return None
+    if agreement > 0.5 and agreement >= min_agreement:
+        rule = "unanimous" if len(counts) == 1 else "majority"
+        return {**row, "label": counts.index[0], "state": "resolved", "rule": rule}
+    return {**row, "label": None, "state": "escalated", "rule": "conflict"}

@@ -1,0 +1,129 @@
+"""The label store: batches that are added and never changed, and a small pointer that names and pins each of them.
+
+The pointer is a JSON file for git, `{"batches": [{"table", "file", "sha256", "n_rows"}, ...]}`; the batches are
+Parquet files in a folder that DVC tracks, named by their content. Adding writes the batches first and the pointer last,
+so that a crash in between leaves the store as it was, and the same rows again give the same file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import pydantic
+
+from ratchet.errors import TableError
+from ratchet.files import read_json, sha256_file, write_json
+from ratchet.tables import ANNOTATIONS, HUMAN_LABELS, Table, empty_table, read_table, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = {table.name: table for table in (ANNOTATIONS, HUMAN_LABELS)}
+
+
+class Batch(pydantic.BaseModel):
+    """One file of the store."""
+
+    model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    table: Literal["annotations", "human_labels"]
+    file: str = pydantic.Field(pattern=r"^[a-z_]+-[0-9a-f]{16}\.parquet$")
+    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
+    n_rows: int = pydantic.Field(ge=1)
+
+
+class _Pointer(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    batches: list[Batch]
+
+    @pydantic.field_validator("batches")
+    @classmethod
+    def _each_once(cls, batches: list[Batch]) -> list[Batch]:
+        if len({batch.file for batch in batches}) < len(batches):
+            raise ValueError("a batch is named twice")
+        return batches
+
+
+class Store(NamedTuple):
+    """Everything the store holds, in the order in which it was added."""
+
+    annotations: pd.DataFrame
+    decisions: pd.DataFrame
+
+
+def read_pointer(pointer: Path) -> list[Batch]:
+    """The batches that the pointer names, oldest first; none when nobody has labelled anything.
+
+    Raises:
+        TableError: the pointer is missing or damaged, or names a batch twice.
+    """
+    try:
+        return _Pointer.model_validate(read_json(pointer)).batches
+    except FileNotFoundError:
+        raise TableError("The label store's pointer is missing.", where=pointer, fix="git checkout the file") from None
+    except ValueError as error:
+        raise TableError(
+            "The label store's pointer is damaged.", where=pointer, got=error,
+            expected='{"batches": [...]}', fix="restore the file with git",
+        ) from None  # fmt: skip
+
+
+def read_store(pointer: Path, folder: Path) -> Store:
+    """All annotations and decisions, each batch verified against the pointer.
+
+    Raises:
+        TableError: the pointer is damaged; a batch is missing, altered, or breaks its table's declaration.
+    """
+    import pandas as pd
+
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for batch in read_pointer(pointer):
+        frames[batch.table].append(_read(folder / batch.file, batch))
+    tables = {name: pd.concat(found, ignore_index=True) if found else empty_table(TABLES[name])
+              for name, found in frames.items()}  # fmt: skip
+    annotations = tables["annotations"]
+    if annotations["annotation_id"].duplicated().any():
+        raise TableError("The label store holds an answer twice.", where=pointer, fix="restore the pointer with git")
+    return Store(annotations, tables["human_labels"])
+
+
+def write_batch(folder: Path, frame: pd.DataFrame, table: Table) -> Batch | None:
+    """Write rows as a batch that no pointer names yet; None when there are none. The same rows give the same file."""
+    if frame.empty:
+        return None
+    fresh = folder / f".{table.name}.parquet"
+    try:
+        write_table(fresh, frame, table)
+        digest = sha256_file(fresh)
+        path = folder / f"{table.name}-{digest[:16]}.parquet"
+        if not path.is_file() or sha256_file(path) != digest:
+            fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    entry = {"table": table.name, "file": path.name, "sha256": digest, "n_rows": len(frame)}
+    return Batch.model_validate(entry)
+
+
+def append(pointer: Path, batches: list[Batch]) -> None:
+    """Name the batches in the pointer, in one step: from here on they are in the store. Those named already stay."""
+    known = read_pointer(pointer)
+    entries = [*known, *(batch for batch in batches if batch not in known)]
+    if entries != known:
+        write_json(pointer, {"batches": [entry.model_dump() for entry in entries]})
+
+
+def _read(path: Path, batch: Batch) -> pd.DataFrame:
+    fix = f"fetch it: `dvc checkout {path.parent}.dvc`, or `dvc pull {path.parent}.dvc` from where it was pushed"
+    if not path.is_file():
+        raise TableError("A batch of the label store is missing.", where=path, expected=batch.sha256, fix=fix)
+    if (got := sha256_file(path)) != batch.sha256:
+        raise TableError(
+            "A batch of the label store was altered: its SHA-256 differs.", where=path, got=got,
+            expected=batch.sha256, fix=fix,
+        )  # fmt: skip
+    frame = read_table(path, TABLES[batch.table])
+    if len(frame) != batch.n_rows:
+        raise TableError("A batch holds another number of rows.", where=path, got=len(frame), expected=batch.n_rows)
+    return frame
