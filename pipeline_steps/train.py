@@ -17,13 +17,15 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import save_model
 from ratchet.models.examples import Examples, class_indices, class_names
 from ratchet.models.fit_params import FitParams
+from ratchet.models.frozen import fit_head
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import Method, count_parameters, merge, prepare
 from ratchet.params import load_params
 from ratchet.tables import LABELED, SPLIT, read_table
 
 READS = {"labeled": "data/labeled.parquet", "splits": "data/splits"}
-WRITES = {"teacher": "models/teacher", "report": "reports/train.json", "live": "reports/live/train"}
+WRITES = {"teacher": "models/teacher", "report": "reports/train.json", "precision": "reports/precision.json",
+          "live": "reports/live/train"}  # fmt: skip
 SCRATCH = Path(".scratch/train")
 
 
@@ -31,7 +33,8 @@ class Params(FitParams):
     """How the teacher is trained."""
 
     method: Method
-    """Which parameters learn: the head alone, low-rank updates (merged afterwards), or all."""
+    """Which parameters learn: all (full), the head, the biases (bitfit), or few new ones: ia3, lora, dora (merged
+    afterwards), adapter (stays in the model, which can then not be compressed)."""
     backbone: str = Field(min_length=1)
     """The pretrained model: package:NAME/FOLDER, a local folder, or a hub id."""
     backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
@@ -39,7 +42,13 @@ class Params(FitParams):
     max_tokens: int = Field(ge=8, le=8192)
     """Texts are cut to this many tokens."""
     lora_rank: int = Field(ge=1, le=1024)
-    """Rank of the updates when method is lora."""
+    """Rank of the updates of lora and dora."""
+    lora_targets: list[str] = Field(min_length=1)
+    """Names that the linear layers they update end in, e.g. query, value; all-linear: all of the encoder."""
+    rank_stabilized: bool
+    """Whether updates are scaled by alpha ÷ √rank (rsLoRA), which suits high ranks."""
+    adapter_size: int = Field(ge=1, le=4096)
+    """Channels of an adapter's bottleneck."""
 
 
 def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tuple[Any, Fit, dict[str, float]]:
@@ -54,10 +63,14 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
         for frame in (labeled, validation)
     )
     torch.manual_seed(params.seed)
-    model = prepare(load_classifier(folder, len(labels)), params.method, params.lora_rank)
-    counts = count_parameters(model)
+    model = prepare(
+        load_classifier(folder, len(labels)), params.method, lora_rank=params.lora_rank,
+        lora_targets=params.lora_targets, rank_stabilized=params.rank_stabilized, adapter_size=params.adapter_size,
+    )  # fmt: skip
+    counts = count_parameters(model, params.train_embeddings)
     print(f"{params.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn")
-    fitted = fit(model, train, held_out, params, SCRATCH, Path(WRITES["live"]))
+    fitting = fit_head if params.method == "head" else fit
+    fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]))
     model = merge(model)
     return model, fitted, {**counts, "calibration_temperature": calibrate(model, held_out)}
 
@@ -75,6 +88,10 @@ def main() -> None:
     save_model(model, resolve_backbone(params.backbone, params.backbone_sha256), Path(WRITES["teacher"]), manifest)
     report = {"command": "python -m pipeline_steps.train", "n_texts": len(labeled), **counts, **fitted.to_json()}
     write_json(Path(WRITES["report"]), report)
+    write_json(
+        Path(WRITES["precision"]),
+        {"command": "python -m pipeline_steps.train", **fitted.choice.to_json(), "precision": fitted.precision},
+    )
 
 
 if __name__ == "__main__":

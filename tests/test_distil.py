@@ -92,10 +92,10 @@ def test_the_loss_is_hintons_formula() -> None:
 
     module = Classifier(
         torch.nn.Linear(1, 1), n_steps=1, learning_rate=0.1, weight_decay=0.0, warmup_rate=0.0, temperature=2.0,
-        soft_weight=0.7, seed=0,
+        soft_weight=0.7, micro_batch_tokens=0, seed=0,
     )  # fmt: skip
     logits, soft = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, -1.0], [0.5, 0.0]])
-    loss = module._loss(logits, {"hard": torch.tensor([0, -1]), "soft": soft})
+    loss = module.losses(logits, {"hard": torch.tensor([0, -1]), "soft": soft}).mean()
     # by hand, with numpy: T² KL(teacher ‖ student) at T = 2; the second text has no label, so its soft term is whole
     own, theirs = softmax(logits.numpy() / 2), softmax(soft.numpy() / 2)
     divergence = 4 * (theirs * np.log(theirs / own)).sum(axis=1)

@@ -12,7 +12,6 @@ import pytest
 from pipeline_steps import train
 from ratchet.errors import SourceError, TrainingError
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
-from ratchet.models.precision import choose_precision
 from tests.tiny import FIT, reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
@@ -30,7 +29,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def params(backbone: Path, **changes: Any) -> train.Params:
     values = {**FIT, "method": "full", "backbone": str(backbone), "backbone_sha256": "", "max_tokens": 32}
-    return train.Params.model_validate({**values, "lora_rank": 4, **changes})
+    tuning = {"lora_rank": 4, "lora_targets": ["all-linear"], "rank_stabilized": False, "adapter_size": 4}
+    return train.Params.model_validate({**values, **tuning, **changes})
 
 
 def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -157,20 +157,6 @@ def test_a_backbone_that_is_nowhere_is_said() -> None:
 
     with pytest.raises(SourceError, match="not installed"):
         resolve_backbone("package:no_such_package/model", "")
-
-
-def test_auto_precision_takes_bf16_only_where_it_is_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    from ratchet.models import precision
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(precision, "native_bf16_cpu", lambda: False)
-    assert choose_precision("auto").precision == "32-true"
-    assert "emulated" in choose_precision("auto").reason
-    monkeypatch.setattr(precision, "native_bf16_cpu", lambda: True)
-    assert choose_precision("auto").precision == "bf16-mixed"
-    assert choose_precision("16-mixed") == ("16-mixed", "set in params.yaml")
 
 
 @pytest.mark.gpu

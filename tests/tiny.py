@@ -51,6 +51,7 @@ def reviews(n: int, seed: int) -> pd.DataFrame:
 FIT = {
     "n_epochs": 3, "batch_size": 8, "learning_rate": 3e-3, "weight_decay": 0.01, "warmup_rate": 0.1, "patience": 3,
     "train_embeddings": True,
-    "precision": "32-true", "n_threads": 1, "seed": 5,
+    "precision": "32-true", "n_threads": 1, "seed": 5, "micro_batch_tokens": 0, "compile_model": False,
+    "strategy": "single", "n_devices": 1,
 }  # fmt: skip
 """Values for the fields of `FitParams` that train the miniature in a second."""

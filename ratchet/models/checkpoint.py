@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.errors import BundleError
+from ratchet.models.adapters import ADAPTERS, load_adapters, remove_adapters
 from ratchet.models.bundle import Manifest, read_manifest, write_bundle
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -15,11 +16,17 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 def save_model(model: Any, tokenizer_folder: Path, path: Path, manifest: Manifest) -> Manifest:
     """Write the model's weights (safetensors), its config and the tokenizer as a bundle; the manifest as written."""
 
+    from safetensors.torch import save_file
+
     def save(folder: Path) -> None:
         model.config.id2label = dict(enumerate(manifest.labels))
         model.config.label2id = {label: index for index, label in enumerate(manifest.labels)}
         model.config._name_or_path = ""  # a path of the machine that trained it
+        adapters = remove_adapters(model)
         model.save_pretrained(folder)
+        if adapters:
+            save_file(adapters, folder / ADAPTERS)
+            load_adapters(model, folder)
         copy_tokenizer(tokenizer_folder, folder)
 
     return write_bundle(path, manifest, save)
@@ -29,7 +36,7 @@ def load_model(path: Path) -> tuple[Any, Manifest]:
     """The trainable model of a full-precision PyTorch bundle, and its manifest.
 
     Raises:
-        BundleError: the bundle is damaged, or is of another kind.
+        BundleError: the bundle is damaged, is of another kind, or holds adapters.
     """
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
@@ -37,6 +44,11 @@ def load_model(path: Path) -> tuple[Any, Manifest]:
     manifest = read_manifest(path)
     if manifest.kind != "torch":
         raise BundleError("This step needs a PyTorch bundle.", where=path, got=manifest.kind, expected="torch")
+    if (path / ADAPTERS).is_file():
+        raise BundleError(
+            "Bottleneck adapters cannot be merged into linear layers, so this bundle cannot be compressed.",
+            where=path, got=ADAPTERS, expected="plain layers", fix="set train.method to lora, dora, ia3, bitfit or full",
+        )  # fmt: skip
     logging.disable_progress_bar()
     model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True, use_safetensors=True)
     return model, manifest

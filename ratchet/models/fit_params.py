@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ratchet.models.precision import Precision
+from ratchet.models.strategy import Strategy
 from ratchet.params import Params
 
 
@@ -27,7 +28,16 @@ class FitParams(Params):
     """Whether the token embeddings learn too. Frozen, a step costs a little less and
     rare words keep what pretraining taught."""
     precision: Precision
-    """Arithmetic of training; auto: bf16 mixed where the hardware has it, 32-bit elsewhere."""
+    """Arithmetic of training; auto: 32-bit, or the mixed precision that was measured to be faster and as exact."""
+    micro_batch_tokens: int = Field(ge=0)
+    """Padded tokens of one forward and backward pass, at most; the gradients of a larger batch are accumulated over
+    several passes, which saves memory and changes no step. 0: a batch is one pass."""
+    compile_model: bool
+    """Whether torch.compile fuses the model. It takes a minute and a C++ compiler, and pays on GPUs and long runs."""
+    strategy: Strategy
+    """single: one device; ddp: a copy on each; fsdp: sharded over GPUs."""
+    n_devices: int = Field(ge=1)
+    """Processes of ddp and fsdp, over which each batch is shared out."""
     n_threads: int = Field(ge=0)
     """CPU threads; 0: all cores. Another number gives other weights in the last bits."""
     seed: int = Field(ge=0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.models.adapters import load_adapters
 from ratchet.models.batching import Tokens, encode, load_tokenizer, pad, sorted_batches
 from ratchet.models.bundle import Manifest, read_manifest
 
@@ -113,7 +114,8 @@ class TorchPredictor(TokenPredictor):
             path, local_files_only=True, use_safetensors=True, **options
         ).eval()
         if manifest.kind == "torch":
-            self._model.to(device)
+            load_adapters(self._model, path)
+            self._model.eval().to(device)
 
     def _logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         torch, device = self._torch, self._model.device

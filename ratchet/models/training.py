@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import shutil
+import sys
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ratchet.errors import TrainingError
-from ratchet.files import sha256_file, sha256_json
-from ratchet.models.batching import bucketed_batches, pad, sorted_batches
+from ratchet.files import read_json, sha256_file, sha256_json, write_json
 from ratchet.models.examples import Examples
 from ratchet.models.fit_params import FitParams
-from ratchet.models.precision import choose_precision
+from ratchet.models.loading import loader
+from ratchet.models.precision import Choice, choose_precision
+from ratchet.models.strategy import trainer_options
+
+
+PRECISION = "precision.json"
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,15 @@ class Fit:
     precision_reason: str
     resumed_at_epoch: int
     seconds: float
+    """Wall time of this process's epochs."""
     tokens_per_second: float
+    """Tokens learned from in these epochs, padding not counted."""
+    choice: Choice
+    """How the precision was chosen; a report of its own."""
 
     def to_json(self) -> dict[str, Any]:
-        """The fit as a JSON object."""
-        return asdict(self)
+        """The fit as a JSON object, without the trials of the precision."""
+        return {name: value for name, value in asdict(self).items() if name != "choice"}
 
 
 def fit(
@@ -50,7 +56,8 @@ def fit(
     tells epochs apart that differ by less than the noise of an accuracy.
 
     A checkpoint is kept in `scratch` after every epoch and removed at the end. A run that was killed resumes from it,
-    if it began with the same params, data, weights and code, and ends with the same weights to the last bit.
+    if it began with the same params, data, weights and code, and ends with the same weights to the last bit. A mixed
+    precision whose loss or gradient stops being a number is given up: the fit begins again in 32-bit, and says so.
 
     Args:
         model: a Hugging Face sequence classifier.
@@ -63,60 +70,116 @@ def fit(
         soft_weight: weight of the soft loss on texts that have a hard label too, in [0, 1].
 
     Raises:
-        TrainingError: nothing to learn from, or the loss is not a number.
+        TrainingError: nothing to learn from, or the loss is not a number in 32-bit.
     """
     if not len(train) or not len(validation):
         raise TrainingError(
             "There is nothing to learn from.", got=f"{len(train)} training and {len(validation)} validation texts",
             expected="at least one of each", fix="label more texts, or raise sample.budget",
         )  # fmt: skip
-    import lightning
     import torch
 
-    from ratchet.models.classifier import Classifier
+    from ratchet.models.classifier import Classifier, is_not_finite
 
     _quiet()
     torch.set_num_threads(params.n_threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)
-    choice = choose_precision(params.precision)
-    folder = scratch / _fingerprint(
-        model, train, validation, [params.model_dump(), choice.precision, temperature, soft_weight]
-    )
-    resume = folder / "last.ckpt"
+    folder = scratch / _fingerprint(model, train, validation, [params.model_dump(), temperature, soft_weight])
     _drop_other_runs(scratch, keep=folder)
     frozen = [] if params.train_embeddings else _freeze(model.get_input_embeddings())
-    n_batches = -(-len(train) // params.batch_size)
     module = Classifier(
-        model, n_steps=n_batches * params.n_epochs, learning_rate=params.learning_rate,
+        model, n_steps=_n_batches(train, params) * params.n_epochs, learning_rate=params.learning_rate,
         weight_decay=params.weight_decay, warmup_rate=params.warmup_rate, temperature=temperature,
-        soft_weight=soft_weight, seed=params.seed,
+        soft_weight=soft_weight, micro_batch_tokens=params.micro_batch_tokens, seed=params.seed,
     )  # fmt: skip
-    history, best, others = _callbacks(folder, params, n_batches, by_loss=validation.soft is not None)
-    trainer = lightning.Trainer(
-        max_epochs=params.n_epochs, precision=choice.precision, callbacks=[history, best, *others],
-        logger=_live_logger(live, resume=resume.exists()), default_root_dir=scratch, devices=1, gradient_clip_val=1.0,
-        deterministic="warn", enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        log_every_n_steps=max(1, n_batches // 10), use_distributed_sampler=False,
-    )  # fmt: skip
-    print(f"precision {choice.precision}: {choice.reason}", flush=True)
-    began = time.perf_counter()
-    trainer.fit(
-        module, _loader(train, params.batch_size, params.seed), _loader(validation, params.batch_size, None),
-        ckpt_path=resume if resume.exists() else None, weights_only=True,
-    )  # fmt: skip
-    seconds = time.perf_counter() - began
-    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(kept["state_dict"])
+    choice = _precision(module, train, params, folder)
+    before = {name: value.clone() for name, value in model.state_dict().items()} if choice.mixed else {}
+    try:
+        fitted = _fit(module, train, validation, params, choice, folder, live)
+    except Exception as error:  # another process's error arrives wrapped
+        if not (choice.mixed and is_not_finite(error)):
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        model.load_state_dict(before)
+        choice = Choice("32-true", f"fell back: in {choice.precision} a loss or gradient was no number", choice.trials)
+        write_json(folder / PRECISION, asdict(choice))
+        fitted = _fit(module, train, validation, params, choice, folder, live)
     model.eval()
     for parameter in frozen:
         parameter.requires_grad_(True)
     shutil.rmtree(scratch, ignore_errors=True)
+    return fitted
+
+
+def _fit(
+    module: Any, train: Examples, validation: Examples, params: FitParams, choice: Choice, folder: Path,
+    live: Path | None,
+) -> Fit:  # fmt: skip
+    """One fit in the chosen precision, resumed where a checkpoint of it lies in `folder`."""
+    import lightning
+    import torch
+
+    resume, n_batches = folder / "last.ckpt", _n_batches(train, params)
+    history, best, others = _callbacks(folder, params, n_batches, by_loss=validation.soft is not None)
+    trainer = lightning.Trainer(
+        max_epochs=params.n_epochs, callbacks=[history, best, *others], default_root_dir=folder.parent,
+        logger=_live_logger(live, resume=resume.exists()), deterministic="warn", enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=max(1, n_batches // 10),
+        use_distributed_sampler=False, **_arithmetic(choice.precision),
+        **trainer_options(params.strategy, params.n_devices),
+    )  # fmt: skip
+    print(f"precision {choice.precision}: {choice.reason}", flush=True)
+    trained = copy.deepcopy(module) if params.strategy == "fsdp" else module  # sharding takes a model apart
+    if params.compile_model:
+        trained.model.compile(dynamic=True)
+    began = time.perf_counter()
+    trainer.fit(
+        trained, loader(train, params.batch_size, params.seed), loader(validation, params.batch_size, None),
+        ckpt_path=resume if resume.exists() else None, weights_only=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    if trainer.global_rank:
+        sys.exit(0)  # a process that the launcher started for this fit; the first one goes on
+    module.model._compiled_call_impl = None
+    kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    if not history.epochs:  # spawned processes fitted; their callbacks' state is in the checkpoint
+        history.load_state_dict(_state_of(history, torch.load(resume, map_location="cpu", weights_only=True)))
     n_tokens = sum(map(len, train.tokens)) * (len(history.epochs) - history.resumed_at)
     return Fit(
         history=history.epochs, best_epoch=int(kept["epoch"]), precision=choice.precision,
         precision_reason=choice.reason, resumed_at_epoch=history.resumed_at, seconds=seconds,
-        tokens_per_second=n_tokens / seconds,
+        tokens_per_second=n_tokens / seconds, choice=choice,
     )  # fmt: skip
+
+
+def _precision(module: Any, train: Examples, params: FitParams, folder: Path) -> Choice:
+    """The precision of this run: chosen once, kept beside its checkpoints."""
+    path = folder / PRECISION
+    if path.is_file():
+        return Choice.from_json(read_json(path))
+    choice = choose_precision(params.precision, module, train, params.batch_size, params.seed)
+    write_json(path, asdict(choice))
+    return choice
+
+
+def _arithmetic(precision: str) -> dict[str, Any]:
+    """The Trainer's precision; on a CPU it would replace fp16 by bf16 unless it is handed the plugin."""
+    import torch
+    from lightning.pytorch.plugins import MixedPrecision
+
+    if precision == "16-mixed" and not torch.cuda.is_available():
+        return {"plugins": [MixedPrecision("16-mixed", "cpu")]}
+    return {"precision": precision}
+
+
+def _n_batches(train: Examples, params: FitParams) -> int:
+    return -(-len(train) // params.batch_size)
+
+
+def _state_of(callback: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    state: dict[str, Any] = checkpoint["callbacks"][callback.state_key]
+    return state
 
 
 def _freeze(module: Any) -> list[Any]:
@@ -145,41 +208,6 @@ def _callbacks(folder: Path, params: FitParams, n_batches: int, by_loss: bool) -
     return History(n_batches), best, [stopping, last]
 
 
-class _Batches:
-    """A batch sampler whose order depends on the seed and the epoch alone; without a seed, sorted by length."""
-
-    def __init__(self, lengths: list[int], batch_size: int, seed: int | None) -> None:
-        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        if self._seed is None:
-            return sorted_batches(self._lengths, self._batch_size)
-        return iter(bucketed_batches(self._lengths, self._batch_size, np.random.default_rng([self._seed, self._epoch])))
-
-    def __len__(self) -> int:
-        return -(-len(self._lengths) // self._batch_size)
-
-
-def _loader(examples: Examples, batch_size: int, seed: int | None) -> Any:
-    import torch
-
-    def collate(indices: list[int]) -> dict[str, Any]:
-        ids, mask = pad([examples.tokens[index] for index in indices])  # (batch, tokens) each
-        batch: dict[str, NDArray[Any]] = {"ids": ids, "mask": mask, "hard": examples.hard[indices]}
-        if examples.soft is not None:
-            batch["soft"] = examples.soft[indices]
-        return {name: torch.from_numpy(value) for name, value in batch.items()}
-
-    sampler = _Batches([len(item) for item in examples.tokens], batch_size, seed)
-    return torch.utils.data.DataLoader(
-        range(len(examples)), batch_sampler=sampler, collate_fn=collate, num_workers=0  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
 def _live_logger(live: Path | None, resume: bool) -> Any:
     if live is None:
         return False
@@ -198,7 +226,8 @@ def _fingerprint(model: Any, train: Examples, validation: Examples, how: list[An
     from ratchet.models import classifier
 
     with torch.no_grad():
-        weights = [[tuple(p.shape), float(p.double().sum()), p.requires_grad] for p in model.parameters()]
+        parts = [*model.parameters(), *model.buffers()]
+        weights = [[tuple(part.shape), float(part.double().sum()), part.requires_grad] for part in parts]
     soft = [None if e.soft is None else e.soft.astype(float).sum(axis=0) for e in (train, validation)]
     code = [sha256_file(Path(path)) for path in (__file__, classifier.__file__)]
     data = [[e.tokens, e.hard] for e in (train, validation)]
@@ -221,5 +250,6 @@ def _quiet() -> None:
         ".*Checkpoint directory.*exists.*",
         ".*LeafSpec.*",
         ".*in eval mode.*",
+        ".*torch.jit.script_method.*",  # torch's own compiler calls it
     ):
         warnings.filterwarnings("ignore", message=message)
