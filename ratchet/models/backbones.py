@@ -68,7 +68,7 @@ def _locate(spec: str) -> Path:
     if Path(spec).is_dir():
         return Path(spec)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(spec, allow_patterns=["*.json", "*.txt", "*.model", WEIGHTS]))

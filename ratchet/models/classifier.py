@@ -13,7 +13,7 @@ from ratchet.errors import TrainingError
 from ratchet.models.examples import UNKNOWN
 
 Batch = dict[str, Any]
-"""ids and mask (batch, tokens), hard (batch,), soft (batch, n_classes) and weight (batch,) where there are any, n_step."""
+"""ids and mask (batch, tokens), hard (batch,); soft (batch, n_classes) and weight (batch,) if there are any; n_step."""
 MAX_GRADIENT_NORM = 1.0
 
 

@@ -21,7 +21,6 @@ from ratchet.models.loading import loader
 from ratchet.models.precision import Choice, choose_precision
 from ratchet.models.strategy import trainer_options
 
-
 PRECISION = "precision.json"
 
 
