@@ -1,21 +1,23 @@
-"""Inference compilers: the same weights in OpenVINO (through Optimum) and ONNX Runtime, in fp32 and int8."""
+"""Inference compilers: the same weights in OpenVINO (through Optimum) and ONNX Runtime, in floats and integers."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 from pydantic import Field
 
 import ratchet.params
-from ratchet.compress.compilers import Engine, export
+from ratchet.compress.compilers import EmbeddingBits, Engine, export
+from ratchet.compress.sensitivity import sensitivity
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
 from ratchet.measure.fidelity import fidelity
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
+from ratchet.models.checkpoint import load_model
 from ratchet.params import load_params
 from ratchet.tables import SPLIT, read_table
 
@@ -26,8 +28,12 @@ WRITES = {"bundle": "models/{model}-{engine}", "report": "reports/export/{model}
 class Params(ratchet.params.Params):
     """What int8 is calibrated on, and how the compiled bundle is checked."""
 
+    embedding_bits: EmbeddingBits
+    """Bits of the embeddings in a fused ONNX graph whose matrices are integers: 8 or 4."""
     n_calibration: int = Field(ge=1)
     """Training texts, without labels, over which the range of activations is measured."""
+    n_sensitivity: int = Field(ge=0)
+    """Of these, the texts on which the cost of quantizing each matrix alone is reported; 0: it is not."""
     n_check: int = Field(ge=1)
     """Validation texts on which the compiled bundle is compared with its source."""
     n_threads: int = Field(ge=0)
@@ -39,11 +45,18 @@ class Params(ratchet.params.Params):
 def run(
     source: Path, target: Path, engine: Engine, calibration: pd.Series, texts: pd.Series, params: Params
 ) -> dict[str, object]:
-    """Compile, load again, and measure how far the compiled bundle is from its source."""
+    """Compile, load again, and measure how far the compiled bundle is from its source.
+
+    For ONNX Runtime's int8 also `sensitivity`: mean absolute change of the logits when one matrix alone is int8.
+    """
     tokenizer = load_tokenizer(source, read_manifest(source).max_tokens)
     tokens = encode(tokenizer, calibration.tolist())
-    export(source, target, engine, tokens, sha256_json(params.model_dump()))
-    return fidelity(source, target, texts.tolist(), params.n_threads)
+    export(source, target, engine, tokens, sha256_json(params.model_dump()), params.embedding_bits)
+    report: dict[str, Any] = fidelity(source, target, texts.tolist(), params.n_threads)
+    if engine == "onnx-int8":
+        model, _ = load_model(source)
+        report["sensitivity"] = sensitivity(model, tokens[: params.n_sensitivity], params.n_threads)
+    return report
 
 
 def main() -> None:

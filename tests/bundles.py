@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ratchet.models.backbones import load_classifier
@@ -21,13 +22,15 @@ def manifest(name: str, **changes: object) -> Manifest:
     return Manifest.model_validate({**values, **changes})
 
 
-def torch_bundle(folder: Path, name: str = "teacher", n_layers: int = 3) -> Path:
+def torch_bundle(
+    folder: Path, name: str = "teacher", n_layers: int = 3, backbone: Callable[[Path, int], Path] = tiny_backbone
+) -> Path:
     """An untrained classifier with confident opinions, as a bundle at `folder / name`."""
     import torch
 
-    backbone = tiny_backbone(folder / f"{name}-backbone", n_layers)
-    model = load_classifier(backbone, 2)
+    pretrained = backbone(folder / f"{name}-backbone", n_layers)
+    model = load_classifier(pretrained, 2)
     torch.manual_seed(1)
     torch.nn.init.normal_(model.classifier.weight, std=1.0)
-    save_model(model, backbone, folder / name, manifest(name))
+    save_model(model, pretrained, folder / name, manifest(name))
     return folder / name

@@ -10,15 +10,21 @@ import pytest
 
 from pipeline_steps import export
 from ratchet.compress.compilers import Engine
+from ratchet.compress.sensitivity import run_graph
 from ratchet.errors import BundleError, ParamsError
+from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
+from ratchet.models.checkpoint import load_model
+from ratchet.models.forward import logits_of
 from ratchet.models.predictor import load
 from tests.bundles import torch_bundle
 from tests.tiny import reviews
 
 pytestmark = pytest.mark.slow
-PARAMS = export.Params(n_calibration=16, n_check=40, n_threads=1, seed=0)
-ENGINES: list[Engine] = ["onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8"]
+PARAMS = export.Params(embedding_bits=8, n_calibration=16, n_sensitivity=8, n_check=40, n_threads=1, seed=0)
+ENGINES: list[Engine] = [
+    "onnx-fp32", "onnx-int8", "onnx-int8-static", "onnx-int4", "openvino-fp32", "openvino-int8"
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +46,13 @@ def test_probabilities_stay_with_the_source_alone_together_and_cut_to_length(
 ) -> None:
     source, target = load(compiled["source"], 1), load(compiled["folder"] / f"pruned-{engine}", 1)
     texts = [*reviews(12, 7)["text"], "superb " * 200, "dull"]
-    tolerance = 1e-5 if engine.endswith("fp32") else 0.15
+    tolerance = {"fp32": 1e-5, "int4": 0.45}.get(engine.partition("-")[2], 0.15)
     np.testing.assert_allclose(target.predict_proba(texts), source.predict_proba(texts), atol=tolerance)
     np.testing.assert_allclose(target.predict_proba(texts[-1:]), source.predict_proba(texts[-1:]), atol=tolerance)
     assert target.predict_proba([]).shape == (0, 2)
 
 
-@pytest.mark.parametrize("engine", ["onnx-int8", "openvino-int8"])
+@pytest.mark.parametrize("engine", ["onnx-int8", "onnx-int8-static", "openvino-int8"])
 def test_int8_weights_are_really_int8(compiled: dict[str, Any], engine: Engine) -> None:
     folder: Path = compiled["folder"] / f"pruned-{engine}"
     if engine.startswith("onnx"):
@@ -81,9 +87,32 @@ def test_a_compiled_bundle_names_its_parent_and_no_path_of_the_machine(
         assert not any(path in data for path in here), file.name
 
 
+def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any], tmp_path: Path) -> None:
+    from ratchet.compress import compilers
+
+    model, _ = load_model(compiled["source"])
+    compilers._save_traced(model.eval(), tmp_path / "traced.onnx", int8=True)
+    import onnx
+
+    traced = onnx.load(tmp_path / "traced.onnx")
+    tokens = encode(load_tokenizer(compiled["source"], 32), reviews(12, 7)["text"].tolist())
+    assert len(traced.graph.node) > 100
+    np.testing.assert_allclose(run_graph(traced, tokens, 1), logits_of(model, tokens), atol=1.0)
+    model.config.hidden_act = "relu"
+    unsupported: Any = model
+    with pytest.raises(ParamsError, match="needs a fused graph"):
+        compilers._save_onnx(unsupported, tmp_path / "x.onnx", "int4", 8, [])
+
+
+def test_int8_reports_what_each_matrix_costs(compiled: dict[str, Any]) -> None:
+    measured = compiled["measured"]["onnx-int8"]["sensitivity"]
+    assert len(measured) == 2 + 3 * 4 + 1
+    assert "sensitivity" not in compiled["measured"]["onnx-fp32"]
+
+
 def test_the_same_source_compiles_to_the_same_bytes(compiled: dict[str, Any], tmp_path: Path) -> None:
     texts, calibration = reviews(4, 3)["text"], reviews(16, 4)["text"]
-    engines: list[Engine] = ["onnx-int8", "openvino-int8"]
+    engines: list[Engine] = ["onnx-int8", "onnx-int8-static", "openvino-int8"]
     for engine in engines:
         export.run(compiled["source"], tmp_path / engine, engine, calibration, texts, PARAMS)
         assert read_manifest(tmp_path / engine).files == read_manifest(compiled["folder"] / f"pruned-{engine}").files

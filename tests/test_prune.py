@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.forward import logits_of
 from ratchet.models.predictor import load
+from ratchet.tables import SOFT_LABELS, SPLIT, write_table
 from tests.bundles import LABELS, manifest, torch_bundle
-from tests.tiny import FIT, reviews
+from tests.tiny import FIT, reviews, word_pieces
 
 pytestmark = pytest.mark.slow
 
@@ -83,8 +85,8 @@ def test_a_pruned_model_is_smaller_on_disk_and_loads_as_any_other(bundle: Path, 
     model, parent = load_model(bundle)
     soft = reviews(64, 5).assign(logit_negative=1.0, logit_positive=-1.0)
     params = prune.Params.model_validate(
-        {**FIT, "n_epochs": 1, "keep_rate": 0.5, "n_importance": 16, "n_recovery": 48, "temperature": 2.0,
-         "soft_weight": 1.0}
+        {**FIT, "n_epochs": 1, "n_tokens": 0, "keep_rate": 0.5, "n_importance": 16, "n_recovery": 48,
+         "temperature": 2.0, "soft_weight": 1.0}
     )  # fmt: skip
     tokenizer = load_tokenizer(bundle, parent.max_tokens)
     pruned, fitted, _, n_kept = prune.run(model, tokenizer, soft, reviews(16, 6), LABELS, params)
@@ -103,3 +105,24 @@ def test_an_importance_of_another_model_is_refused(bundle: Path) -> None:
     model, _ = load_model(bundle)
     with pytest.raises(TrainingError, match="does not fit"):
         prune_channels(model, torch.zeros(2, 48), keep_rate=0.5)
+
+
+def test_the_step_writes_a_bundle_whose_tokenizer_fits_its_embeddings(tmp_path: Path) -> None:
+    source = torch_bundle(tmp_path / "models", "student", n_layers=2, backbone=word_pieces)
+    texts = reviews(48, 5).assign(logit_negative=1.0, logit_positive=-1.0)
+    write_table(tmp_path / "data/soft_labels.parquet", texts, SOFT_LABELS)
+    write_table(tmp_path / "data/splits/validation.parquet", reviews(16, 6), SPLIT)
+    block = {**FIT, "n_epochs": 1, "n_tokens": 81, "keep_rate": 0.5, "n_importance": 16, "n_recovery": 32,
+             "temperature": 2.0, "soft_weight": 1.0}  # fmt: skip
+    (tmp_path / "params.yaml").write_text(json.dumps({"prune": block}))
+    prune.main()
+    report = json.loads((tmp_path / "reports/prune.json").read_text())
+    assert report["n_tokens_kept"] == 81
+    assert report["n_parameters"] < report["n_parameters_before"]
+    predictor = load(tmp_path / "models/pruned")
+    proba = predictor.predict_proba(["superb", "words nobody chose: zyzzyva ☃", ""])
+    assert np.isfinite(proba).all()
+    model, _ = load_model(tmp_path / "models/pruned")
+    tokenizer = load_tokenizer(tmp_path / "models/pruned", 32)
+    assert model.config.vocab_size == tokenizer.get_vocab_size() == 81
+    assert size_mb(tmp_path / "models/pruned") < size_mb(source)

@@ -36,6 +36,33 @@ def tiny_backbone(folder: Path, n_layers: int = 3) -> Path:
     return folder
 
 
+def word_pieces(folder: Path, n_layers: int = 3) -> Path:
+    """As `tiny_backbone`, but its tokenizer spells what it does not know, as BERT's does."""
+    import string
+
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
+    words = list(dict.fromkeys(SPECIAL + letters + FILLER + PRAISE + BLAME + ["##ing", "##ed", "story"]))
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.add_special_tokens(SPECIAL)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=n_layers, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=64, initializer_range=0.2,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 def reviews(n: int, seed: int) -> pd.DataFrame:
     """`n` labelled texts, half of each class, as rows of a split table."""
     rng = np.random.default_rng(seed)

@@ -1,4 +1,7 @@
-"""Inference compilers: a PyTorch bundle to ONNX Runtime or OpenVINO, in fp32 and in post-training int8."""
+"""Inference compilers: a PyTorch bundle to ONNX Runtime or OpenVINO, in fp32 and with post-training integers.
+
+For ONNX Runtime a BERT classifier becomes the fused graph of `fused_graph`; any other architecture is traced.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,36 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+from ratchet.compress.fused_graph import Format, Plan, build_graph, is_supported
+from ratchet.compress.sensitivity import input_ranges
 from ratchet.errors import ParamsError
 from ratchet.models.batching import Tokens, pad
 from ratchet.models.bundle import Kind, Manifest, write_bundle
 from ratchet.models.checkpoint import copy_tokenizer, load_model
 
-Engine = Literal["onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8"]
+Engine = Literal["onnx-fp32", "onnx-int8", "onnx-int8-static", "onnx-int4", "openvino-fp32", "openvino-int8"]
+EmbeddingBits = Literal[8, 4]
 
 
-def export(source: Path, target: Path, engine: Engine, calibration: Sequence[Tokens], params_sha256: str) -> Manifest:
+def export(
+    source: Path, target: Path, engine: Engine, calibration: Sequence[Tokens], params_sha256: str,
+    embedding_bits: EmbeddingBits = 8,
+) -> Manifest:  # fmt: skip
     """Compile a PyTorch bundle into a new bundle.
 
     Args:
         source: the full-precision bundle.
         target: where the new bundle goes.
-        engine: the runtime and the number format of the weights.
-        calibration: token ids of typical texts; OpenVINO's int8 measures the range of its activations on them.
+        engine: the runtime and the number format of the weights. int8: activations are quantized as they come
+            (ONNX Runtime) or by calibration (OpenVINO); int8-static: by calibration; int4: weights alone, in blocks.
+        calibration: token ids of typical texts, over which the ranges of activations are measured.
         params_sha256: hash of the params block, for the manifest.
+        embedding_bits: of the embeddings in a fused graph whose matrices are integers.
 
     Raises:
-        ParamsError: an engine there is none of.
+        ParamsError: an engine there is none of, or one that needs a fused graph where there is none.
     """
     if engine not in get_args(Engine):
         raise ParamsError("There is no such engine.", got=engine, expected=", ".join(get_args(Engine)))
@@ -48,7 +59,7 @@ def export(source: Path, target: Path, engine: Engine, calibration: Sequence[Tok
 
     def save(folder: Path) -> None:
         if kind == "onnx":
-            _save_onnx(model.eval(), folder / "model.onnx", int8=precision == "int8")
+            _save_onnx(model.eval(), folder / "model.onnx", cast(Format, precision), embedding_bits, calibration)
         else:
             _save_openvino(source, folder, calibration if precision == "int8" else None)
         copy_tokenizer(source, folder)
@@ -56,7 +67,27 @@ def export(source: Path, target: Path, engine: Engine, calibration: Sequence[Tok
     return write_bundle(target, manifest, save)
 
 
-def _save_onnx(model: Any, path: Path, int8: bool) -> None:
+def _save_onnx(
+    model: Any, path: Path, precision: Format, embedding_bits: EmbeddingBits, calibration: Sequence[Tokens]
+) -> None:
+    """The fused graph; where there is none for the architecture, a trace."""
+    import onnx
+
+    if is_supported(model):
+        ranges = input_ranges(model, calibration) if precision == "int8-static" else {}
+        plan = Plan(precision, 32 if precision == "fp32" else embedding_bits, ranges=ranges)
+        onnx.save(build_graph(model, plan), path)
+    elif precision in ("fp32", "int8"):
+        _save_traced(model, path, int8=precision == "int8")
+    else:
+        raise ParamsError(
+            "This number format needs a fused graph, and there is none for this architecture.",
+            got=f"onnx-{precision} of {type(model).__name__}", expected="onnx-fp32 or onnx-int8",
+            fix="take the engine out of the matrix of `export` in dvc.yaml",
+        )  # fmt: skip
+
+
+def _save_traced(model: Any, path: Path, int8: bool) -> None:
     """Trace with dynamic batch and length; int8 quantizes weights per channel and activations on the fly.
 
     `reduce_range` keeps 7 bits: without VNNI, sums of two 8-bit products overflow 16 bits and accuracy is lost.

@@ -1,0 +1,84 @@
+"""What activations look like on typical texts, and what each quantized matrix costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.compress.fused_graph import Plan, build_graph, is_supported, matrix_names
+from ratchet.models.batching import Tokens, pad, sorted_batches
+from ratchet.models.forward import logits_of
+
+TAIL = 1e-4
+"""Share of activations at each end that may fall outside of the measured range."""
+
+
+def input_ranges(model: Any, texts: Sequence[Tokens]) -> dict[str, tuple[float, float]]:
+    """The range of each matrix's inputs over the texts, by name, without the rarest values at both ends; it holds 0.
+
+    Quantiles instead of extremes: one outlier would take the resolution from all others.
+    """
+    import torch
+
+    seen: dict[str, list[NDArray[np.float32]]] = {name: [] for name in matrix_names(model)}
+
+    def watch(name: str) -> Any:
+        def hook(_module: Any, inputs: tuple[Any, ...]) -> None:
+            values = inputs[0].detach().float()
+            seen[name].append(torch.quantile(values.flatten()[:1_000_000], torch.tensor([TAIL, 1 - TAIL])).numpy())
+
+        return hook
+
+    hooks = [part.register_forward_pre_hook(watch(name)) for name, part in _modules(model).items()]
+    try:
+        logits_of(model, texts)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    ends = {name: np.stack(values) for name, values in seen.items()}
+    return {name: (min(0.0, float(v[:, 0].min())), max(0.0, float(v[:, 1].max()))) for name, v in ends.items()}
+
+
+def sensitivity(model: Any, texts: Sequence[Tokens], n_threads: int) -> dict[str, float]:
+    """How far the logits move, on average over texts and classes, when one matrix alone is int8; 0: not at all.
+
+    The embeddings in 8 and in 4 bits come first. Empty for an architecture without a fused graph.
+    """
+    if not is_supported(model) or not texts:
+        return {}
+    before = run_graph(build_graph(model, Plan("fp32")), texts, n_threads)
+    plans: dict[str, Plan] = {"embeddings-int8": Plan("fp32", 8), "embeddings-int4": Plan("fp32", 4)}
+    plans |= {name: Plan("fp32", exceptions={name: "int8"}) for name in matrix_names(model)}
+    return {
+        name: float(np.abs(run_graph(build_graph(model, plan), texts, n_threads) - before).mean())
+        for name, plan in plans.items()
+    }
+
+
+def run_graph(graph: Any, texts: Sequence[Tokens], n_threads: int, batch_size: int = 32) -> NDArray[np.float32]:
+    """The logits of a graph in memory, (n_texts, n_classes), in the order of the texts."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    logits = np.zeros((len(texts), session.get_outputs()[0].shape[1]), dtype=np.float32)
+    for batch in sorted_batches([len(item) for item in texts], batch_size):
+        ids, mask = pad([texts[index] for index in batch])
+        logits[batch] = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+    return logits
+
+
+def _modules(model: Any) -> dict[str, Any]:
+    """The module in front of which each matrix's input can be seen, by `matrix_names`."""
+    found: dict[str, Any] = {}
+    for index, layer in enumerate(model.base_model.encoder.layer):
+        found[f"layer{index}.attention"] = layer.attention.self.query
+        found[f"layer{index}.attention_output"] = layer.attention.output.dense
+        found[f"layer{index}.feed_forward"] = layer.intermediate.dense
+        found[f"layer{index}.feed_forward_output"] = layer.output.dense
+    return {**found, "pooler": model.base_model.pooler.dense}
