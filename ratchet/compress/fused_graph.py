@@ -47,13 +47,14 @@ class Plan:
 
 
 def is_supported(model: Any) -> bool:
-    """Whether the model is a BERT classifier as this module writes it: absolute positions, GELU, a pooler."""
+    """Whether this module can write the model: a BERT classifier, absolute positions, GELU, pooler, no adapters."""
     config = model.config
     return (
         config.model_type == "bert"
         and config.hidden_act == "gelu"
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
         and getattr(model.base_model, "pooler", None) is not None
+        and all(hasattr(layer.output.dense, "weight") for layer in model.base_model.encoder.layer)  # no adapters
     )
 
 
