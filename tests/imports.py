@@ -6,9 +6,9 @@ import ast
 from pathlib import Path
 
 FORBIDDEN = {
-    "ratchet": ("prefect", "dvc", "pipeline_steps", "flows", "tests"),
-    "pipeline_steps": ("prefect", "dvc", "pipeline_steps", "flows", "tests"),
-    "flows": ("tests",),
+    "ratchet": ("prefect", "dvc", "pipeline_steps", "flows", "benchmarks", "tests"),
+    "pipeline_steps": ("prefect", "dvc", "pipeline_steps", "flows", "benchmarks", "tests"),
+    "flows": ("benchmarks", "tests"),
 }
 """Package → what it must not import. Imports run one way: flows → pipeline_steps → ratchet."""
 
