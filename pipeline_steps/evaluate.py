@@ -18,12 +18,12 @@ import ratchet.params
 from ratchet.entry import entry
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
-from ratchet.measure.comparison import Measured, against, draw, metrics_of, slice_accuracies
+from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_accuracies
 from ratchet.measure.estimate import Estimate
-from ratchet.measure.footprint import peak_memory_mb
+from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import interleaved_ms
 from ratchet.measure.machine import describe_machine
-from ratchet.measure.scoring import score
+from ratchet.measure.scoring import cost_per_million, score
 from ratchet.models.bundle import MANIFEST, size_mb
 from ratchet.models.examples import class_indices
 from ratchet.models.predictor import Predictor, Proba, load
@@ -54,6 +54,15 @@ HEADLINES = ("accuracy", "macro_f1", "ece", "latency_p95_ms", "size_mb", "cost_p
 REFERENCES = ("baseline", "teacher", "champion")
 
 
+class Price(ratchet.params.Params):
+    """A kind of machine and what it costs."""
+
+    machine: str = Field(min_length=1)
+    """Its name in reports."""
+    usd_per_core_hour: float = Field(gt=0)
+    """Price of one processor core for an hour, in US dollars."""
+
+
 class Params(ratchet.params.Params):
     """On how much the figures rest."""
 
@@ -69,10 +78,16 @@ class Params(ratchet.params.Params):
     """Test texts whose latency is measured at batch 1, chosen at random."""
     n_rounds: int = Field(ge=1)
     """Times each of them is measured; the median counts."""
+    n_long: int = Field(ge=2)
+    """Long texts, of both domains, whose latency is measured too; a bundle cuts them to its own limit."""
+    long_words: int = Field(ge=1)
+    """Words from which a text is long; where there are too few such texts, the longest ones are taken."""
     n_chunks: int = Field(ge=2)
     """Chunks into which the test texts are cut to measure throughput."""
-    usd_per_core_hour: float = Field(gt=0)
-    """Price of one processor core for an hour, in US dollars."""
+    prices: list[Price] = Field(min_length=1)
+    """Machines for which the cost is told; the metric itself is at the first one's price."""
+    watts_per_core: float = Field(gt=0)
+    """What a busy core is taken to draw, where there are no energy counters."""
     n_threads: int = Field(ge=0)
     """CPU threads; 0: all cores."""
     seed: int = Field(ge=0)
@@ -80,14 +95,14 @@ class Params(ratchet.params.Params):
 
 
 def run(
-    predictors: Mapping[str, Predictor], taken: Mapping[str, tuple[float, float]], test: pd.DataFrame,
+    predictors: Mapping[str, Predictor], taken: Mapping[str, tuple[float, Footprint]], test: pd.DataFrame,
     transfer: pd.DataFrame, params: Params,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
     """The predictions of every bundle on both sets, and the report.
 
     Args:
         predictors: the loaded bundles by name.
-        taken: size on disk and peak memory of each, in megabytes.
+        taken: size on disk of each, in megabytes, and what serving it takes.
         test: labelled texts of the training domain.
         transfer: labelled texts of the other domain; may be empty.
         params: see `Params`.
@@ -99,6 +114,7 @@ def run(
     texts = rng.choice(test["text"].to_numpy(dtype=object), n_latency, replace=False).tolist()
     print(f"latency: {n_latency} texts × {params.n_rounds} rounds × {len(predictors)} bundles, interleaved", flush=True)
     latencies = interleaved_ms(predictors, texts, params.n_rounds, rng)
+    latencies_long = interleaved_ms(predictors, long_texts(test, transfer, params, rng), params.n_rounds, rng)
     measured: dict[str, Measured] = {}
     tables = []
     for name, predictor in predictors.items():
@@ -108,22 +124,42 @@ def run(
         elsewhere = predictor.predict_proba(transfer["text"].tolist())
         tables += [_table(name, labels, "test", test, scored.proba)]
         tables += [_table(name, labels, "transfer", transfer, elsewhere)]
-        size, memory = taken[name]
-        measured[name] = Measured(scored, elsewhere.argmax(1) == y_transfer, latencies[name], size, memory)
+        measured[name] = Measured(
+            scored, elsewhere.argmax(1) == y_transfer, latencies[name], latencies_long[name], *taken[name]
+        )
         print(f"{name}: {len(test) / scored.wall_s.sum():.0f} texts/s", flush=True)
     n_chunks = len(next(iter(measured.values())).scored.wall_s)
-    draws = draw(len(test), len(transfer), n_latency, n_chunks, params.n_bootstrap, params.seed)
+    n_long = len(next(iter(latencies_long.values())))
+    draws = draw(len(test), len(transfer), n_latency, n_long, n_chunks, params.n_bootstrap, params.seed)
+    rates = Rates(params.prices[0].usd_per_core_hour, params.watts_per_core)
     masks = slice_masks(test, params.slices, params.length_edges)
     bundles = {}
     for name, item in measured.items():
         others = [other for other in REFERENCES if other in measured and other != name]
         bundles[name] = {
-            "metrics": _json(metrics_of(item, y_true, params.n_bins, params.usd_per_core_hour, draws)),
+            "metrics": _json(metrics_of(item, y_true, params.n_bins, rates, draws)),
+            "costs": _json(
+                {
+                    price.machine: cost_per_million(item.scored, price.usd_per_core_hour, draws.chunks)
+                    for price in params.prices
+                }
+            ),
             "slices": {n: _json(m) for n, m in slice_accuracies(item, y_true, masks, draws).items()},
             "against": {other: _json(against(item, measured[other], y_true, draws)) for other in others},
         }
     report = {"labels": labels, "n_test": len(test), "n_transfer": len(transfer), "bundles": bundles}
     return pd.concat(tables, ignore_index=True), report
+
+
+def long_texts(
+    test: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: np.random.Generator
+) -> list[str]:  # fmt: skip
+    """`n_long` texts of at least `long_words` words, chosen at random, or the longest ones."""
+    texts = [*test["text"], *transfer["text"]]
+    n_words = np.array([len(text.split()) for text in texts])
+    n_pool = max(min(params.n_long, len(texts)), int((n_words >= params.long_words).sum()))
+    pool = np.argsort(-n_words, kind="stable")[:n_pool]
+    return [texts[index] for index in rng.choice(pool, min(params.n_long, n_pool), replace=False)]
 
 
 def champion_path(pointer: Path) -> Path | None:
@@ -156,10 +192,10 @@ def main() -> None:
         paths["champion"] = champion
     predictors = {name: load(path, params.n_threads) for name, path in paths.items()}
     texts = test["text"].head(20).tolist()
-    print(f"memory: {len(paths)} bundles, each in a process of its own", flush=True)
+    print(f"memory and cold start: {len(paths)} bundles, each in a process of its own", flush=True)
     with ThreadPoolExecutor(2) as pool:
-        memory = pool.map(lambda path: peak_memory_mb(path, texts, params.n_threads), paths.values())
-        taken = {name: (size_mb(path), mb) for (name, path), mb in zip(paths.items(), memory, strict=True)}
+        served = pool.map(lambda path: footprint(path, texts, params.n_threads), paths.values())
+        taken = {name: (size_mb(path), item) for (name, path), item in zip(paths.items(), served, strict=True)}
     predictions, report = run(predictors, taken, test, transfer, params)
     for name, bundle in report["bundles"].items():
         manifest = predictors[name].manifest

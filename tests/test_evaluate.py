@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from sklearn.metrics import accuracy_score, f1_score
 from pipeline_steps import evaluate
 from ratchet.errors import BundleError
 from ratchet.files import sha256_file, write_json
-from ratchet.measure.footprint import peak_memory_mb
+from ratchet.measure.energy import joules_between, read_joules
+from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
-from ratchet.measure.scoring import Scored, cost_per_million, throughput
+from ratchet.measure.scoring import Scored, cost_per_million, energy_per_thousand, throughput
+from ratchet.measure.significance import discordant, mcnemar_p, paired_difference
 from ratchet.models.bundle import MANIFEST, write_bundle
 from ratchet.models.predictor import Predictor, Proba
 from ratchet.models.tfidf import fit_pipeline, save_pipeline
@@ -26,9 +29,11 @@ from tests.tiny import PRAISE, reviews
 
 PARAMS = evaluate.Params(
     slices=["length"], length_edges=[5, 8], n_bootstrap=200, n_bins=5, n_latency=20, n_rounds=1, n_chunks=4,
-    usd_per_core_hour=0.04, n_threads=1, seed=0,
+    n_long=10, long_words=9, prices=[
+        evaluate.Price(machine="core", usd_per_core_hour=0.04), evaluate.Price(machine="spot", usd_per_core_hour=0.01)
+    ], watts_per_core=5.0, n_threads=1, seed=0,
 )  # fmt: skip
-TAKEN = (10.0, 100.0)
+TAKEN = (10.0, Footprint(100.0, 2.0))
 
 
 class WordCounter(Predictor):
@@ -49,7 +54,7 @@ class WordCounter(Predictor):
 def evaluated() -> tuple[pd.DataFrame, dict[str, Any]]:
     predictors = {"baseline": WordCounter("baseline", 2), "teacher": WordCounter("teacher", 0),
                   "student": WordCounter("student", 5)}  # fmt: skip
-    taken = {"baseline": (1.0, 50.0), "teacher": (40.0, 300.0), "student": TAKEN}
+    taken = {"baseline": (1.0, Footprint(50.0, 1.0)), "teacher": (40.0, Footprint(300.0, 4.0)), "student": TAKEN}
     return evaluate.run(predictors, taken, reviews(120, 1), reviews(30, 2), PARAMS)
 
 
@@ -80,6 +85,61 @@ def test_differences_are_paired_and_ratios_are_quotients(evaluated: tuple[pd.Dat
     assert lost["low"] <= lost["value"] <= lost["high"] < 0
     assert bundles["student"]["against"]["teacher"]["size_mb"]["value"] == pytest.approx(0.25)
     assert set(bundles["teacher"]["against"]) == {"baseline"}
+
+
+def test_what_is_lost_is_bounded_by_the_discordant_texts(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    predictions, report = evaluated
+    rows = predictions[predictions["split"] == "test"].pivot(index="id", columns="bundle", values="predicted")
+    truth = reviews(120, 1).set_index("id").loc[rows.index, "label"]
+    counts = discordant((rows["student"] == truth).to_numpy(), (rows["teacher"] == truth).to_numpy())
+    found = report["bundles"]["student"]["against"]["teacher"]
+    assert found["accuracy"] == paired_difference(counts).to_json()
+    assert found["mcnemar_p"]["value"] == mcnemar_p(counts) < 0.01
+    assert found["mcnemar_p"]["n"] == counts.n_lost > 5
+
+
+def test_latency_of_long_texts_cost_by_machine_and_energy_stand_in_the_report(
+    evaluated: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
+    student = evaluated[1]["bundles"]["student"]
+    metrics = student["metrics"]
+    assert (
+        metrics["latency_p50_ms"]["value"] <= metrics["latency_p95_ms"]["value"] <= metrics["latency_p99_ms"]["value"]
+    )
+    assert metrics["latency_long_p95_ms"]["n"] == PARAMS.n_long
+    assert metrics["cold_start_s"]["value"] == 2.0
+    assert np.isnan(metrics["cold_start_s"]["low"])  # one start tells no interval
+    assert student["costs"]["core"] == metrics["cost_per_million_usd"]
+    assert student["costs"]["spot"]["value"] == pytest.approx(metrics["cost_per_million_usd"]["value"] / 4)
+    # a CPU-second at 5 W is 5 J, at 4 cents an hour 1.11e-5 dollars: joules a thousand = dollars a million × 450
+    joules = metrics["energy_estimate_per_thousand_j"]["value"]
+    assert joules == pytest.approx(metrics["cost_per_million_usd"]["value"] * 450)
+    if read_joules() is None:
+        assert "no energy counters" in metrics["energy_per_thousand_j"]["reason"]
+
+
+def test_long_texts_are_long_where_there_are_enough() -> None:
+    rng = np.random.default_rng(0)
+    test, transfer = reviews(60, 1), reviews(60, 2)
+    n_words = [len(text.split()) for text in evaluate.long_texts(test, transfer, PARAMS, rng)]
+    assert len(n_words) == PARAMS.n_long
+    assert min(n_words) >= PARAMS.long_words
+    few = evaluate.long_texts(test, transfer, PARAMS.model_copy(update={"long_words": 999}), rng)
+    longest = sorted((len(text.split()) for text in [*test["text"], *transfer["text"]]), reverse=True)
+    assert sorted((len(text.split()) for text in few), reverse=True) == longest[: PARAMS.n_long]
+
+
+def test_energy_is_what_the_packages_counted(tmp_path: Path) -> None:
+    assert read_joules(tmp_path) is None
+    for name, microjoules in {"intel-rapl:0": 2_000_000, "intel-rapl:1": 500_000, "intel-rapl:0:0": 9}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(f"{microjoules}\n")
+    assert read_joules(tmp_path) == 2.5
+    assert joules_between(2.0, 2.5) == 0.5
+    assert joules_between(2.5, 2.0) is None  # wrapped around
+    assert joules_between(None, 2.0) is None
+    scored = Scored(np.zeros((8, 2)), np.array([4, 4]), np.ones(2), np.ones(2), np.array([1.0, 3.0]))
+    assert energy_per_thousand(scored, resamples(2, 50, np.random.default_rng(0))).value == pytest.approx(500.0)
 
 
 def test_slices_cover_the_test_set(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
@@ -114,7 +174,7 @@ def test_cost_is_processor_time_at_the_price() -> None:
     assert throughput(scored, draws).value == pytest.approx(8.0)
 
 
-def test_the_memory_is_that_of_a_process_that_serves_the_bundle(tmp_path: Path) -> None:
+def test_memory_and_cold_start_are_those_of_a_process_that_serves_the_bundle(tmp_path: Path) -> None:
     frame = reviews(40, 1)
     pipeline = fit_pipeline(
         frame["text"].tolist(), (frame["label"] == "positive").astype(int).tolist(), max_ngram=1,
@@ -123,10 +183,13 @@ def test_the_memory_is_that_of_a_process_that_serves_the_bundle(tmp_path: Path) 
     facts = manifest("baseline", kind="tfidf", max_tokens=0)
     write_bundle(tmp_path / "baseline", facts, lambda folder: save_pipeline(pipeline, folder))
     ballast = np.ones(100_000_000)  # 800 MB of this process that are not the bundle's
-    assert 20 < peak_memory_mb(tmp_path / "baseline", ["superb film", "dull film"], 1) < 600
+    began = time.perf_counter()
+    taken = footprint(tmp_path / "baseline", ["superb film", "dull film"], 1)
+    assert 20 < taken.peak_memory_mb < 600
+    assert 0 < taken.cold_start_s < time.perf_counter() - began
     assert ballast[-1] == 1
     with pytest.raises(BundleError, match="could not be served"):
-        peak_memory_mb(tmp_path / "nowhere", ["x"], 1)
+        footprint(tmp_path / "nowhere", ["x"], 1)
 
 
 def test_the_champion_is_the_one_that_was_pinned(tmp_path: Path) -> None:

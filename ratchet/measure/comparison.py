@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.measure import bootstrap
 from ratchet.measure.estimate import Estimate, exact
+from ratchet.measure.footprint import Footprint
 from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
-from ratchet.measure.scoring import Scored, cost_per_million, throughput
+from ratchet.measure.scoring import (
+    Scored,
+    cost_per_million,
+    energy_per_thousand,
+    estimated_energy_per_thousand,
+    throughput,
+)
+from ratchet.measure.significance import discordant, mcnemar_p, paired_difference
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,20 @@ class Measured:
     """Whether each text of the other domain was classified rightly, (n_transfer,)."""
     latency_ms: NDArray[np.float64]
     """Time of each text alone, (n_latency,)."""
+    latency_long_ms: NDArray[np.float64]
+    """Time of each long text alone, (n_long,)."""
     size_mb: float
-    peak_memory_mb: float
+    footprint: Footprint
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What is multiplied with processor time."""
+
+    usd_per_core_hour: float
+    """Price of a core."""
+    watts_per_core: float
+    """What a busy core is taken to draw."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +55,23 @@ class Draws:
     texts: bootstrap.Weights
     transfer: bootstrap.Weights
     latency: NDArray[np.int64]
+    latency_long: NDArray[np.int64]
     chunks: NDArray[np.int64]
 
 
-def draw(n_texts: int, n_transfer: int, n_latency: int, n_chunks: int, n_draws: int, seed: int) -> Draws:
+def draw(
+    n_texts: int, n_transfer: int, n_latency: int, n_long: int, n_chunks: int, n_draws: int, seed: int
+) -> Draws:  # fmt: skip
     """Resamples of the texts, of the other domain's texts, of the latencies and of the chunks, from one seed."""
     rng = np.random.default_rng(seed)
     return Draws(
         bootstrap.weights(n_texts, n_draws, rng), bootstrap.weights(n_transfer, n_draws, rng),
-        resamples(n_latency, n_draws, rng), resamples(n_chunks, n_draws, rng),
+        resamples(n_latency, n_draws, rng), resamples(n_long, n_draws, rng), resamples(n_chunks, n_draws, rng),
     )  # fmt: skip
 
 
 def metrics_of(
-    item: Measured, y_true: NDArray[np.int64], n_bins: int, usd_per_core_hour: float, draws: Draws
+    item: Measured, y_true: NDArray[np.int64], n_bins: int, rates: Rates, draws: Draws
 ) -> dict[str, Estimate]:
     """Every metric of a bundle by name; `y_true`: class indices, (n_texts,)."""
     y_pred = item.scored.proba.argmax(axis=1)
@@ -61,10 +85,18 @@ def metrics_of(
         "transfer_accuracy": bootstrap.mean_estimate(item.transfer_correct, draws.transfer),
         "latency_p50_ms": percentile_estimate(item.latency_ms, 50, draws.latency),
         "latency_p95_ms": percentile_estimate(item.latency_ms, 95, draws.latency),
+        "latency_p99_ms": percentile_estimate(item.latency_ms, 99, draws.latency),
+        "latency_long_p50_ms": percentile_estimate(item.latency_long_ms, 50, draws.latency_long),
+        "latency_long_p95_ms": percentile_estimate(item.latency_long_ms, 95, draws.latency_long),
         "throughput_per_s": throughput(item.scored, draws.chunks),
-        "cost_per_million_usd": cost_per_million(item.scored, usd_per_core_hour, draws.chunks),
+        "cost_per_million_usd": cost_per_million(item.scored, rates.usd_per_core_hour, draws.chunks),
+        "energy_per_thousand_j": energy_per_thousand(item.scored, draws.chunks),
+        "energy_estimate_per_thousand_j": estimated_energy_per_thousand(
+            item.scored, rates.watts_per_core, draws.chunks
+        ),
         "size_mb": exact(item.size_mb),
-        "peak_memory_mb": exact(item.peak_memory_mb),
+        "peak_memory_mb": exact(item.footprint.peak_memory_mb),
+        "cold_start_s": Estimate(item.footprint.cold_start_s, nan, nan, 1),
     }
 
 
@@ -82,17 +114,23 @@ def against(item: Measured, reference: Measured, y_true: NDArray[np.int64], draw
     """A bundle against a reference on the same texts.
 
     Quality as a difference (this minus the reference; 0: equal), what it takes as a ratio (this divided by the
-    reference; 1: equal, 0.25: a quarter).
+    reference; 1: equal, 0.25: a quarter). The low end of the accuracy's difference is a non-inferiority bound, see
+    `paired_difference`; `mcnemar_p` is that test's p-value.
     """
     y_pred, other = item.scored.proba.argmax(axis=1), reference.scored.proba.argmax(axis=1)
+    counts = discordant(y_pred == y_true, other == y_true)
     return {
-        "accuracy": bootstrap.difference_estimate(y_pred == y_true, other == y_true, draws.texts),
+        "accuracy": paired_difference(counts),
+        "mcnemar_p": exact(mcnemar_p(counts), counts.n_gained + counts.n_lost),
         "macro_f1": bootstrap.macro_f1_difference(y_true, y_pred, other, item.scored.proba.shape[1], draws.texts),
         "latency_p50_ms": percentile_ratio(item.latency_ms, reference.latency_ms, 50, draws.latency),
         "latency_p95_ms": percentile_ratio(item.latency_ms, reference.latency_ms, 95, draws.latency),
+        "latency_long_p95_ms": percentile_ratio(
+            item.latency_long_ms, reference.latency_long_ms, 95, draws.latency_long
+        ),
         "cost_per_million_usd": _cost_ratio(item.scored, reference.scored, draws.chunks),
         "size_mb": exact(item.size_mb / reference.size_mb),
-        "peak_memory_mb": exact(item.peak_memory_mb / reference.peak_memory_mb),
+        "peak_memory_mb": exact(item.footprint.peak_memory_mb / reference.footprint.peak_memory_mb),
     }
 
 

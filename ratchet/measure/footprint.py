@@ -1,4 +1,4 @@
-"""What memory a bundle takes when it is served alone, measured in a process of its own."""
+"""What memory and start-up time a bundle takes when it is served alone, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,34 +6,50 @@ import json
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ratchet.errors import BundleError
 
 
-def peak_memory_mb(path: Path, texts: Sequence[str], n_threads: int) -> float:
-    """Peak resident memory, in megabytes (10^6 bytes), of a process that loads the bundle and scores the texts singly.
+class Footprint(NamedTuple):
+    """What it takes to serve a bundle in a process of its own."""
+
+    peak_memory_mb: float
+    """Peak resident memory while loading and scoring singly, in megabytes (10^6 bytes)."""
+    cold_start_s: float
+    """Seconds from starting the process to its first prediction: interpreter, imports, loading, one text."""
+
+
+def footprint(path: Path, texts: Sequence[str], n_threads: int) -> Footprint:
+    """What a fresh process takes that loads the bundle and scores the texts one at a time; at least one text.
 
     Raises:
         BundleError: the process failed; the message ends with what it said.
     """
+    began = time.time()
     done = subprocess.run(
         [sys.executable, "-m", "ratchet.measure.footprint", str(path), str(n_threads)],
         input=json.dumps(list(texts)), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         raise BundleError("The bundle could not be served.", where=path, got=done.stderr.strip()[-500:])
-    return float(done.stdout.splitlines()[-1])
+    measured = json.loads(done.stdout.splitlines()[-1])
+    return Footprint(float(measured["peak_memory_mb"]), float(measured["first_at"]) - began)
 
 
 def main() -> None:
     from ratchet.models.predictor import load
 
+    first, *others = json.load(sys.stdin)
     predictor = load(Path(sys.argv[1]), int(sys.argv[2]))
-    for text in json.load(sys.stdin):
+    predictor.predict_proba([first])
+    first_at = time.time()
+    for text in others:
         predictor.predict_proba([text])
-    print(_own_peak_mb())
+    print(json.dumps({"peak_memory_mb": _own_peak_mb(), "first_at": first_at}))
 
 
 def _own_peak_mb() -> float:

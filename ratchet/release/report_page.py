@@ -19,8 +19,8 @@ from ratchet.release.reports import DIFFERENCES, Report, against_of, metric_of
 from ratchet.release.results_table import described_bundle, gates_text, ordered_names
 
 RESULT_COLUMNS = (
-    "accuracy", "macro_f1", "ece", "latency_p50_ms", "latency_p95_ms", "throughput_per_s", "size_mb",
-    "peak_memory_mb", "cost_per_million_usd",
+    "accuracy", "macro_f1", "ece", "latency_p50_ms", "latency_p95_ms", "latency_long_p95_ms", "throughput_per_s",
+    "cold_start_s", "size_mb", "peak_memory_mb", "cost_per_million_usd",
 )  # fmt: skip
 SECTIONS = {
     "labels": {"sample": "Which labels were bought", "vet": "Labels that look wrong"},

@@ -1,0 +1,88 @@
+"""What the benchmarks share: the line's own data and params, and how a report is written."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline_steps import train
+from ratchet.files import write_json
+from ratchet.measure.estimate import Estimate
+from ratchet.measure.machine import describe_machine
+from ratchet.models.backbones import load_classifier, resolve_backbone
+from ratchet.models.batching import encode, load_tokenizer
+from ratchet.models.examples import Examples, class_indices, class_names
+from ratchet.params import load_params
+from ratchet.tables import LABELED, SPLIT, read_table
+
+REPORTS = Path("reports/bench")
+SCRATCH = Path(".scratch/bench")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Texts to train on, to choose by and to test on, as the `train` block of params.yaml sees them."""
+
+    params: train.Params
+    backbone: Path
+    labels: list[str]
+    train: Examples
+    validation: Examples
+    test: Examples
+
+    def new_model(self) -> Any:
+        """The backbone with a fresh head, the same one each time."""
+        import torch
+
+        torch.manual_seed(self.params.seed)
+        return load_classifier(self.backbone, len(self.labels))
+
+
+def read_task(n_train: int, n_validation: int, n_test: int) -> Task:
+    """The first `n_train` labels that were bought, and the first texts of the other splits."""
+    params = load_params(train.Params, "train")
+    folder = resolve_backbone(params.backbone, params.backbone_sha256)
+    tokenizer = load_tokenizer(folder, params.max_tokens)
+    splits = Path(train.READS["splits"])
+    labeled = read_table(Path(train.READS["labeled"]), LABELED).head(n_train)
+    validation, test = (
+        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label").head(n)
+        for name, n in (("validation", n_validation), ("test", n_test))
+    )
+    labels = class_names(validation)
+
+    def examples(frame: pd.DataFrame) -> Examples:
+        return Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels))
+
+    return Task(params, folder, labels, examples(labeled), examples(validation), examples(test))
+
+
+def n_tokens(examples: Examples) -> int:
+    """Tokens without padding."""
+    return sum(map(len, examples.tokens))
+
+
+def median_estimate(values: list[float]) -> dict[str, Any]:
+    """The median of repetitions with their range, which for so few stands for an interval."""
+    return Estimate(float(np.median(values)), min(values), max(values), len(values)).to_json()
+
+
+def write_report(name: str, figures: dict[str, Any], n_threads: int, options: str = "") -> Path:
+    """`reports/bench/NAME.json`: the figures, the command that made them, the machine."""
+    path = REPORTS / f"{name}.json"
+    command = f"python -m benchmarks.{name} {options}".strip()
+    write_json(path, {"command": command, "machine": describe_machine(n_threads), **figures})
+    print(f"written: {path}")
+    return path
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process, in megabytes (10^6 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
