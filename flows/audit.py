@@ -1,27 +1,13 @@
-"""Where the audit log of a workspace lies, and who acts in it."""
+"""What flows write into the audit log."""
 
 from __future__ import annotations
 
-import getpass
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from ratchet.registry.audit_entry import Action, Head, Scalar
-from ratchet.registry.audit_log import append
-
-LOG = Path(".ratchet/audit.jsonl")
-
-
-def log_path(root: Path) -> Path:
-    """`$RATCHET_AUDIT_LOG`, for a log that several workspaces share; else the workspace's own."""
-    return root / os.environ.get("RATCHET_AUDIT_LOG", LOG)
-
-
-def actor() -> str:
-    """`$RATCHET_WHO`, as a service sets it, or the user of this machine. What must hold is signed, not claimed."""
-    return os.environ.get("RATCHET_WHO") or getpass.getuser()
+from ratchet.registry.audit_log import actor, append, log_path
 
 
 def record(root: Path, action: Action, subject: str, details: Mapping[str, Scalar], why: str = "") -> Head:

@@ -54,7 +54,9 @@ def fault(command: str) -> str:
         folder = Path(spec.submodule_search_locations[0]) / ("commands" if program == "dvc" else "cli")
         name = words[0].replace("-", "_")
         return "" if (folder / f"{name}.py").is_file() or (folder / name).is_dir() else f"no such command: {words[0]}"
-    if program in ("source", "export"):
+    if program == "ratchet":
+        return _ratchet_fault(words)
+    if program in ("source", "export", "git", "ssh-keygen", "openssl"):
         return ""
     return f"no known program: {program}"
 
@@ -70,6 +72,20 @@ def _module_fault(words: list[str]) -> str:
     return f"no such option: {unknown}" if unknown else ""
 
 
+def _ratchet_fault(words: list[str]) -> str:
+    """Follow the words through the groups of the command line, then look at the options."""
+    from typer.main import get_command
+
+    from ratchet.__main__ import app
+
+    command: Any = get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, *words = command.commands[words[0]], *words[1:]
+    options = {option for param in command.params for option in param.opts}
+    unknown = [word for word in words if word.startswith("--") and word not in options]
+    return f"no such command or option: {words}" if hasattr(command, "commands") or unknown else ""
+
+
 @pytest.mark.parametrize("command", commands())
 def test_every_command_exists(command: str) -> None:
     assert not fault(command)
@@ -77,7 +93,15 @@ def test_every_command_exists(command: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["make nonsense", "python -m flows.nonsense", "python -m tests.contract --nonsense", "dvc nonsense", "nonsense"],
+    [
+        "make nonsense",
+        "python -m flows.nonsense",
+        "python -m tests.contract --nonsense",
+        "ratchet nonsense",
+        "ratchet audit show --nonsense",
+        "dvc nonsense",
+        "nonsense",
+    ],
 )
 def test_a_command_that_does_not_exist_is_found(command: str) -> None:
     assert fault(command)
@@ -98,7 +122,16 @@ def test_the_tree_leaves_nothing_out() -> None:
     top = {path.parts[0] + ("/" if len(path.parts) > 1 else "") for path in tracked}
     inside = {path for path in tracked if path.parts[0] == "ratchet" and path.name != "__init__.py"}
     library = {"ratchet/" + path.parts[1] + ("/" if len(path.parts) > 2 else "") for path in inside}
-    hidden = {".dvc/", ".dvcignore", ".gitignore", ".gitattributes", ".pre-commit-config.yaml", ".python-version"}
+    hidden = {
+        ".dvc/",
+        ".dvcignore",
+        ".gitignore",
+        ".gitattributes",
+        ".allowed_signers",
+        ".pre-commit-config.yaml",
+        ".gitlab-ci.yml",
+        ".python-version",
+    }
     assert (top - hidden) | library <= set(tree())
 
 

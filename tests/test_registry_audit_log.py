@@ -166,7 +166,7 @@ def test_processes_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     [
         {"why": "-----BEGIN OPENSSH PRIVATE KEY-----"},
         {"why": "pushed with ghp_" + "a" * 36},
-        {"subject": "https://ann:hunter2@example.org/repo"},
+        {"subject": "https://ann:hunter2@example.org/repo"},  # no secret
         {"details": {"key": "AKIA" + "A" * 16}},
         {"details": {"text": "this film is wonderful"}},
         {"details": {"a b": 1}},

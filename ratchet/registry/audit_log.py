@@ -13,6 +13,7 @@ Source: hash chains as in Schneier and Kelsey, Secure Audit Logs to Support Comp
 from __future__ import annotations
 
 import fcntl
+import getpass
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,18 @@ from ratchet.registry.audit_entry import (
     parse_line,
     refuse_secrets,
 )
+
+LOG = Path(".ratchet/audit.jsonl")
+
+
+def log_path(root: Path) -> Path:
+    """`$RATCHET_AUDIT_LOG`, for a log that several workspaces share; else the workspace's own."""
+    return root / os.environ.get("RATCHET_AUDIT_LOG", LOG)
+
+
+def actor() -> str:
+    """`$RATCHET_WHO`, as a service sets it, or the user of this machine. What must hold is signed, not claimed."""
+    return os.environ.get("RATCHET_WHO") or getpass.getuser()
 
 
 def append(

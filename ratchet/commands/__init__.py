@@ -1,0 +1,1 @@
+"""The command line: releases, the audit log, what a change did."""

@@ -1,0 +1,188 @@
+"""`ratchet registry`: the versions, their roles, and what people do with them."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ratchet.errors import RatchetError, ReleaseError
+from ratchet.registry import acts
+from ratchet.registry.audit_entry import Action
+from ratchet.registry.audit_log import append, log_path, verify
+from ratchet.registry.fetching import check_bundle, fetch, find_version
+from ratchet.registry.names import Version
+from ratchet.registry.signatures import PERSON
+from ratchet.registry.statements import RoleGiven
+from ratchet.registry.verification import check_tag
+from ratchet.registry.view import View
+from ratchet.registry.workshop import Clone
+
+app = typer.Typer(no_args_is_help=True, help="Releases: signed tags in Git, in GTO's naming.")
+Root = Annotated[Path, typer.Option(help="The clone.")]
+Key = Annotated[str, typer.Option(help="The key that signs; by default user.signingKey of Git.")]
+Why = Annotated[str, typer.Option(help="The reason, kept for good.")]
+Who = Annotated[str, typer.Option(help="Your name in .allowed_signers.")]
+Ref = Annotated[str, typer.Argument(help="A version (sentiment@v1.2.0, 1.2.0) or a role (champion).")]
+
+
+@app.command(name="list")
+def list_command(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Print all versions, newest first, with their roles. What does not hold says why: see verify."""
+    view = Clone(root).view()
+    rows = [_row(view, version) for version in reversed(view.versions())]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        figures = [f"accuracy {row['accuracy']:.3f}"] if row["accuracy"] is not None else []
+        print(
+            "  ".join([row["version"], row["released"], row["bundle"], *figures, ", ".join(row["roles"]), row["fault"]])
+        )
+
+
+@app.command()
+def show(ref: Ref, root: Root = Path()) -> None:
+    """Print what a version binds, with its roles and reviews, as JSON."""
+    view = Clone(root).view()
+    version = find_version(view, ref)
+    tag = view.tag(version.tag)
+    reviews = {name: view.tag(name).statement.why for name in view.tags if f"/{_dashed(version)}-" in name}
+    told = {"record": view.record(version), "signed_by": tag.signer, "released": tag.time.isoformat(),
+            "why": tag.statement.why, "roles": _roles(view, version), "reviews": reviews}  # fmt: skip
+    print(json.dumps(told, indent=1, sort_keys=True))
+
+
+@app.command()
+def compare(before: Ref, after: Ref, root: Root = Path()) -> None:
+    """Print in what two versions differ: figures, files, params and data, a line each."""
+    view = Clone(root).view()
+    records = [view.record(find_version(view, ref)) for ref in (before, after)]
+    old, new = (_flat({key: item for key, item in record.items() if key != "gates"}) for record in records)
+    for key in sorted(set(old) | set(new)):
+        if old.get(key) != new.get(key):
+            print(f"{key}: {old.get(key, '–')} → {new.get(key, '–')}")
+
+
+@app.command(name="fetch")
+def fetch_command(
+    ref: Ref, root: Root = Path(), into: Annotated[Path | None, typer.Option(help="The folder to fill.")] = None
+) -> None:
+    """Get a bundle from DVC, by default the champion's into the folder its pointer names, and check every byte."""
+    view = Clone(root).view()
+    version = find_version(view, ref)
+    folder = into or root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER
+    fetch(view, version, folder)
+    print(f"{version.tag} is in {folder}")
+
+
+@app.command(name="verify")
+def verify_command(
+    ref: Annotated[str, typer.Argument(help="A version or role; by default all tags.")] = "",
+    root: Root = Path(),
+    bundle: Annotated[Path | None, typer.Option(help="Check these bytes instead of fetching them.")] = None,
+    fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes", help="Check the bundle's bytes too.")] = True,
+) -> None:
+    """Check signatures, rights, approvals, gates, hashes and bytes, and say what does not hold."""
+    clone = Clone(root)
+    view, faults = clone.view(), clone.faults()
+    if ref:
+        version = find_version(view, ref)
+        names = [version.tag, "champion", *_roles(view, version)]
+        faults = {name: why for name, why in faults.items() if name in names}
+        check_tag(view, version.tag)
+        if fetch_bytes:
+            with tempfile.TemporaryDirectory(prefix="ratchet-") as name:
+                folder = bundle or Path(name) / "bundle"
+                if bundle is None:
+                    fetch(view, version, folder)
+                check_bundle(view, version, folder)
+    if faults:
+        raise ReleaseError("\n".join(f"{name} does not hold: {why}" for name, why in sorted(faults.items())))
+    told = f"{ref} ({find_version(view, ref).tag})" if ref else f"all {len(view.tags)} tags"
+    print(f"{told} hold" + ("s, to the last byte" if ref and fetch_bytes else "s" if ref else ""))
+
+
+@app.command()
+def approve(
+    subject: Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")],
+    why: Why, who: Who, root: Root = Path(), key: Key = "",
+) -> None:  # fmt: skip
+    """Sign that a version may become champion next (or that the policy may change), and push it."""
+    _review("approval", subject, why, who, Clone(root, key=key))
+
+
+@app.command()
+def reject(
+    subject: Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")],
+    why: Why, who: Who, root: Root = Path(), key: Key = "",
+) -> None:  # fmt: skip
+    """Sign that a version must not become champion next, and push it: one rejection outweighs all approvals."""
+    _review("rejection", subject, why, who, Clone(root, key=key))
+
+
+@app.command()
+def rollback(
+    why: Why, who: Who, to: Annotated[str, typer.Option(help="A version; by default the champion before.")] = "",
+    root: Root = Path(), key: Key = "", fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes")] = True,
+) -> None:  # fmt: skip
+    """Make an earlier champion the champion again: check it, sign, move the pointer, push, fetch its bundle."""
+    clone = Clone(root, key=key)
+    view = clone.view()
+    change = acts.roll_back(clone, why, verify(log_path(root)), find_version(view, to) if to else None)
+    version = find_version(clone.view(), "champion")
+    _log(root, who, "rollback", version.tag, why, tag=change.tag)
+    if fetch_bytes:
+        fetch(clone.view(), version, root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER)
+    print(f"{version.tag} is the champion again, by {change.tag}")
+
+
+def _review(kind: Literal["approval", "rejection"], subject: str, why: str, who: str, clone: Clone) -> None:
+    if not PERSON.fullmatch(who):
+        raise ReleaseError("This is no name of .allowed_signers.", got=who)
+    name = acts.review(clone, kind, who, subject, why)
+    _log(clone.root, who, kind, subject, why, tag=name)
+    print(f"pushed {name}")
+
+
+def _log(root: Path, who: str, action: Action, subject: str, why: str, *, tag: str) -> None:
+    append(log_path(root), who=who, action=action, subject=subject, why=why, details={"tag": tag})
+
+
+def _row(view: View, version: Version) -> dict[str, Any]:
+    row: dict[str, Any] = {"version": version.tag, "roles": _roles(view, version), "bundle": "", "released": "",
+                           "accuracy": None, "fault": ""}  # fmt: skip
+    try:
+        tag, record = view.tag(version.tag), view.record(version)
+    except RatchetError as error:
+        return row | {"fault": f"DOES NOT HOLD: {str(error).splitlines()[0]}"}
+    accuracy = record["metrics"].get("accuracy", {}).get("value")
+    return row | {"bundle": record["bundle"], "released": tag.time.date().isoformat(), "accuracy": accuracy}
+
+
+def _roles(view: View, version: Version) -> list[str]:
+    """The tags by which the version has a role now."""
+    found = []
+    for role in ("challenger", "champion", "archived"):
+        for change in reversed(view.changes()):
+            statement = view.tag(change.tag).statement
+            if change.role == role and isinstance(statement, RoleGiven):
+                found += [change.tag] if statement.version == version.tag else []
+                break
+    return found
+
+
+def _dashed(version: Version) -> str:
+    return f"{version.artifact}-v{version.number}"
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """A nested value as one level: `metrics.accuracy.value` → 0.8."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {
+        key: item for part, inner in value.items() for key, item in _flat(inner, f"{name}.{part}".strip(".")).items()
+    }

@@ -1,0 +1,159 @@
+"""Whether what a version's commit holds is true: the record made again, every gate judged again, the signature read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ratchet.errors import RatchetError, ReleaseError
+from ratchet.registry.git import Repository
+from ratchet.registry.model_signature import signed_digests, verify_bundle
+from ratchet.registry.names import Version
+from ratchet.registry.policy import Policy
+from ratchet.registry.record import (
+    BUNDLE,
+    CARD,
+    RECORD,
+    SBOM,
+    SIDE_FILES,
+    SIGNATURE,
+    Measured,
+    bundle_metrics,
+    data_hashes,
+    make_record,
+    read_measured,
+)
+from ratchet.registry.sbom import make_sbom
+
+
+def release_folder(policy: Policy, version: Version) -> str:
+    """Where a version's commit holds its record: `releases/v1.2.0`."""
+    return f"{policy.paths.releases}/v{version.number}"
+
+
+def check_release_commit(
+    repository: Repository, commit: str, version: Version, policy: Policy, model_keys: list[bytes]
+) -> dict[str, Any]:
+    """The record of a version whose commit holds nothing but the truth.
+
+    Raises:
+        ReleaseError: the first thing that does not hold.
+    """
+    parents = repository.run("rev-list", "--parents", "--max-count=1", commit).decode().split()[1:]
+    if len(parents) != 1:
+        raise ReleaseError("A release commit has one parent: the commit whose line was measured.", where=commit)
+    folder = release_folder(policy, version)
+    expected = sorted(f"{folder}/{name}" for name in (RECORD, *SIDE_FILES))
+    if (changed := sorted(repository.changed(parents[0], commit))) != expected:
+        raise ReleaseError("A release commit adds its own folder, and nothing else.", where=commit,
+                           got=", ".join(changed), expected=", ".join(expected))  # fmt: skip
+    side = {name: repository.file(commit, f"{folder}/{name}") or b"" for name in SIDE_FILES}
+    measured = read_measured(repository, parents[0], policy)
+    check_decision(measured, policy)
+    record = make_record(measured, policy, version, side)
+    if repository.file(commit, f"{folder}/{RECORD}") != record:
+        raise ReleaseError("The record is not what the commit gives.", where=f"{commit}:{folder}/{RECORD}",
+                           fix="make the version by `python -m flows.release`")  # fmt: skip
+    found: dict[str, Any] = json.loads(record)
+    _check_side_files(found, measured, policy, side, model_keys)
+    return found
+
+
+def check_decision(measured: Measured, policy: Policy) -> None:
+    """Check that the chosen bundle passed every gate of the params, judged anew from the reports.
+
+    Raises:
+        ReleaseError: it did not; or the reports are not those that the line wrote.
+    """
+    paths, decision = policy.paths, measured.decision
+    for path in (paths.decision, paths.evaluate, *paths.measured):
+        if measured.lock.get(path) != measured.md5[path]:
+            raise ReleaseError("A report is not the one that the line wrote.", where=path, got=measured.md5[path],
+                               expected=measured.lock.get(path), fix="dvc repro, and commit")  # fmt: skip
+    if decision.get("verdict") != "accepted" or not decision.get("chosen"):
+        raise ReleaseError("The gates rejected every bundle.", where=paths.decision, got=decision.get("verdict"),
+                           expected="accepted")  # fmt: skip
+    with_champion = bool(measured.champion.get("bundle"))
+    if with_champion != ("champion" in measured.evaluate["bundles"]):
+        raise ReleaseError("The bundles were not compared with the champion.", where=paths.evaluate)
+    _judge_again(measured, policy, with_champion)
+
+
+def check_bytes(record: dict[str, Any], bundle: Path, signature: bytes, model_keys: list[bytes]) -> None:
+    """Check that a bundle on disk is, byte for byte, the one that was released.
+
+    Raises:
+        ReleaseError: it is not.
+    """
+    from ratchet.models.bundle import MANIFEST, read_manifest
+
+    try:
+        manifest = read_manifest(bundle)
+    except RatchetError as error:
+        raise ReleaseError("The bundle's bytes are not those that were released.", got=error) from None
+    content = (bundle / MANIFEST).read_bytes()
+    if hashlib.sha256(content).hexdigest() != record["manifest_sha256"] or manifest.files != record["files"]:
+        raise ReleaseError("The bundle's bytes are not those that were released.", where=bundle / MANIFEST,
+                           expected=record["manifest_sha256"])  # fmt: skip
+    if (got := folder_md5(bundle)) != record["bundle_md5"]:
+        raise ReleaseError("The bundle is not the one that the line made.", where=bundle, got=got,
+                           expected=record["bundle_md5"])  # fmt: skip
+    verify_bundle(bundle, signature, model_keys)
+
+
+def folder_md5(folder: Path) -> str:
+    """The hash by which DVC knows a folder: that of the sorted list of its files and their hashes."""
+    listed = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            listed.append({"md5": md5, "relpath": path.relative_to(folder).as_posix()})
+    listed.sort(key=lambda item: item["relpath"])
+    return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _judge_again(measured: Measured, policy: Policy, with_champion: bool) -> None:
+    from ratchet.params import check_params
+    from ratchet.release.gates import Gate, check_gates
+    from ratchet.release.reports import merge_bundles
+
+    chosen = measured.decision["chosen"]
+    try:
+        declared = [check_params(Gate, "promote.gates", item) for item in measured.params["promote"]["gates"]]
+        bundles = merge_bundles(measured.evaluate, *measured.reports.values())
+        if not bundles[chosen].get("deployable"):
+            raise ReleaseError("The chosen bundle may not serve.", got=chosen)
+        verdict = check_gates(declared, chosen, bundles[chosen], has_champion=with_champion)
+    except (KeyError, TypeError) as error:
+        raise ReleaseError("The gates cannot be judged again.", where=measured.revision, got=repr(error)) from None
+    if missing := sorted(set(policy.required_gates) - {gate.metric for gate in declared}):
+        raise ReleaseError(
+            "A gate that the policy requires is missing.", where=policy.paths.params, got=", ".join(missing)
+        )
+    told = measured.decision.get("bundles", {}).get(chosen, {})
+    if failed := [gate["reason"] for gate in verdict["gates"] if not gate["passed"]]:
+        raise ReleaseError("The chosen bundle fails a gate.", where=chosen, got="; ".join(failed))
+    asked = [(gate.metric, gate.against, gate.comparison, gate.bound, gate.rule) for gate in declared]
+    answered = [tuple(gate.get(key) for key in ("metric", "against", "comparison", "bound", "rule"))
+                for gate in told.get("gates", [])]  # fmt: skip
+    if answered != asked or not all(gate.get("passed") is True for gate in told["gates"]):
+        raise ReleaseError("The decision does not answer the gates of the params.", where=policy.paths.decision,
+                           fix="dvc repro promote, and commit")  # fmt: skip
+
+
+def _check_side_files(
+    record: dict[str, Any], measured: Measured, policy: Policy, side: dict[str, bytes], model_keys: list[bytes]
+) -> None:
+    digests = signed_digests(side[SIGNATURE], model_keys)
+    if digests != {**record["files"], BUNDLE: record["manifest_sha256"]}:
+        raise ReleaseError("The bundle that was signed is not the one of the record.", where=record["version"])
+    md5 = hashlib.md5(side[CARD], usedforsecurity=False).hexdigest()
+    if md5 != measured.lock.get(policy.paths.model_card):
+        raise ReleaseError("The model card is not the one that the line wrote.", where=record["version"])
+    sbom = make_sbom(record["version"], json.loads(side[BUNDLE]), bundle_metrics(measured, record["bundle"]),
+                     data_hashes(measured, policy), measured.constraints)  # fmt: skip
+    if side[SBOM] != sbom:
+        raise ReleaseError("The bill of materials is not that of the commit.", where=record["version"])

@@ -1,0 +1,64 @@
+"""Getting a released bundle from DVC, and believing it only when its bytes are those of its record."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ratchet.errors import ReleaseError
+from ratchet.files import replace_folder
+from ratchet.registry.bundle_check import check_bytes, release_folder
+from ratchet.registry.names import Version, need_version, parse_version
+from ratchet.registry.record import SIGNATURE
+from ratchet.registry.view import View
+
+
+def find_version(view: View, name: str) -> Version:
+    """The version that a tag, a number or a role names: `sentiment@v1.2.0`, `1.2.0`, `v1.2.0`, `champion`.
+
+    Raises:
+        ReleaseError: it names none.
+    """
+    if name in ("challenger", "champion", "archived"):
+        held = view.holder(name)
+        if held is None:
+            raise ReleaseError("Nobody has this role.", got=name)
+        return need_version(held[1].version)
+    version = parse_version(name) or parse_version(f"{view.rules.policy.artifact}@v{name.removeprefix('v')}")
+    if version is None or version.tag not in view.tags:
+        raise ReleaseError("There is no such version.", got=name, expected="a version, or a role that one has")
+    return version
+
+
+def fetch(view: View, version: Version, into: Path) -> None:
+    """Put a version's bundle into a folder, from DVC's cache or remote, whole or not at all.
+
+    Raises:
+        ReleaseError: the version does not hold, DVC has not got it, or its bytes differ.
+    """
+    record, root = view.record(version), view.repository.root
+    with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
+        bundle = Path(folder) / record["bundle"]
+        command = [sys.executable, "-m", "dvc", "get", "--quiet", "--rev", record["revision"], str(root.resolve()),
+                   record["folder"], "--out", str(bundle)]  # fmt: skip
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ReleaseError("DVC cannot get the bundle.", where=record["folder"], got=done.stderr.strip()[-2000:],
+                               fix="configure the remote that holds it: dvc remote list")  # fmt: skip
+        check_bundle(view, version, bundle)
+        with replace_folder(into) as target:
+            shutil.copytree(bundle, target, dirs_exist_ok=True)
+
+
+def check_bundle(view: View, version: Version, bundle: Path) -> None:
+    """Check that a folder is the bundle of a version, to the last byte.
+
+    Raises:
+        ReleaseError: it is not.
+    """
+    path = f"{release_folder(view.rules.policy, version)}/{SIGNATURE}"
+    signature = view.repository.file(view.tag(version.tag).commit, path) or b""
+    check_bytes(view.record(version), bundle, signature, view.model_keys())

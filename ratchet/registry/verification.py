@@ -1,0 +1,144 @@
+"""Whether a push, or what stands in a clone, may be: one program for a server's hook, for CI and for people.
+
+What may be is read from the protected branch as it stood before the push, never from what is pushed. Whoever did
+something is who signed it, never who an author line names. Whatever cannot be read or decided is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ratchet.errors import RatchetError, ReleaseError
+from ratchet.registry.branch_rules import check_branch, check_pointer
+from ratchet.registry.git import NO_OBJECT, Repository
+from ratchet.registry.names import RESERVED, REVIEW, parse_role, parse_version
+from ratchet.registry.policy import Rules, read_rules
+from ratchet.registry.review_rules import check_review
+from ratchet.registry.tag_rules import check_role, check_version
+from ratchet.registry.view import View
+
+TAGS, HEADS = "refs/tags/", "refs/heads/"
+
+
+@dataclass(frozen=True)
+class Update:
+    """A ref that is to be moved: a line of a hook's input. `NO_OBJECT` stands for none."""
+
+    old: str
+    new: str
+    ref: str
+
+
+@dataclass
+class Judgement:
+    """What was refused, and why; nothing was refused when it is empty."""
+
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def judge_push(
+    repository: Repository, updates: Sequence[Update], branch: str = "main", trusted: str | None = None
+) -> Judgement:
+    """Which updates of a push must be refused; a push is accepted whole or not at all.
+
+    `trusted` is the tip of the protected branch, where this is not the repository that has it.
+    """
+    judgement, main = Judgement(), f"{HEADS}{branch}"
+
+    def attempt(ref: str, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except RatchetError as error:
+            judgement.refused[ref] = str(error)
+        except Exception as error:  # a fault of the check itself must not let anything through
+            judgement.refused[ref] = f"It could not be judged: {error!r}"
+
+    moved = {update.ref: update for update in updates}
+    old = trusted or repository.resolve(main)
+    new = moved[main].new if main in moved else old
+    if old is None:
+        attempt("push", lambda: _check_first_push(repository, updates, main))
+        return judgement
+    rules: list[Rules] = []
+    attempt(main, lambda: rules.append(read_rules(repository, old)))
+    if not rules or new in (None, NO_OBJECT):
+        judgement.refused.setdefault(main, "The protected branch must not be deleted.")
+        return judgement
+    view = _view(repository, rules[0], str(new), moved, datetime.now(UTC))
+    for update in updates:
+        if update.ref == main:
+            attempt(main, lambda: check_branch(view, old, str(new)))
+        else:
+            attempt(update.ref, _check_other(view, update, main))
+    attempt(main, lambda: check_pointer(view))
+    return judgement
+
+
+def _check_first_push(repository: Repository, updates: Sequence[Update], main: str) -> None:
+    """The first push brings the branch, with a policy that holds, and nothing else: it is the root of all trust."""
+    if [update.ref for update in updates] != [main]:
+        raise ReleaseError("The first push must bring the protected branch alone.", expected=main)
+    read_rules(repository, updates[0].new)
+
+
+def _view(repository: Repository, rules: Rules, main: str, moved: Mapping[str, Update], now: datetime) -> View:
+    """The registry as it would stand after the push."""
+    tags = repository.refs(TAGS) | {ref: update.new for ref, update in moved.items() if ref.startswith(TAGS)}
+    names = {ref.removeprefix(TAGS): oid for ref, oid in tags.items() if oid != NO_OBJECT}
+    pushed = frozenset(ref.removeprefix(TAGS) for ref in moved if ref.startswith(TAGS))
+    return View(repository, rules, main, names, pushed, now)
+
+
+def _check_other(view: View, update: Update, main: str) -> Callable[[], None]:
+    def check() -> None:
+        ref = update.ref
+        if ref.startswith(TAGS):
+            if update.old != NO_OBJECT or update.new == NO_OBJECT:
+                raise ReleaseError("Tags are never moved or deleted.", where=ref)
+            check_tag(view, ref.removeprefix(TAGS))
+        elif not ref.startswith(HEADS) or ref.casefold() == main.casefold():
+            raise ReleaseError("Only branches and tags may be pushed.", where=ref,
+                               fix="a ref such as refs/replace/… would change what the others mean")  # fmt: skip
+
+    return check
+
+
+def check_tag(view: View, name: str) -> None:
+    """Check one tag of the registry against all the others; an ordinary tag passes.
+
+    Raises:
+        ReleaseError: it may not be.
+    """
+    if parse_version(name):
+        check_version(view, name)
+    elif parse_role(name):
+        check_role(view, name)
+    elif REVIEW.fullmatch(name):
+        check_review(view, name)
+    elif RESERVED.search(name):
+        raise ReleaseError("The name is reserved for the registry, and is none of its names.", where=name,
+                           expected="e.g. sentiment@v1.2.0, sentiment#champion#3")  # fmt: skip
+
+
+def verify_clone(repository: Repository, trusted: str) -> tuple[View, dict[str, str]]:
+    """The registry of a clone, judged by the policy of a commit, and what of it does not hold: tag → why.
+
+    Raises:
+        ReleaseError: the commit has no policy.
+    """
+    refs = repository.refs(TAGS)
+    view = View(repository, read_rules(repository, trusted), trusted,
+                {ref.removeprefix(TAGS): oid for ref, oid in refs.items()}, frozenset(), None)  # fmt: skip
+    faults: dict[str, str] = {}
+    for name in view.tags:
+        try:
+            check_tag(view, name)
+        except RatchetError as error:
+            faults[name] = str(error)
+    try:
+        check_pointer(view)
+    except RatchetError as error:
+        faults["champion"] = str(error)
+    return view, faults
