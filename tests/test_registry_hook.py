@@ -126,6 +126,15 @@ def test_gto_reads_our_tags(tmp_path: Path) -> None:
     for number, commit in enumerate(("HEAD~1", "HEAD", "HEAD~1"), start=1):
         target = git(root, "rev-parse", commit)
         raw_tag(root, f"sentiment#champion#{number}", target, "x\n", None, time=1_800_000_000 + number)
-    command = [sys.executable, "-m", "gto", "show", "sentiment#champion", "--repo", str(root), "--version"]
+    command = [
+        sys.executable,
+        "-c",
+        "from gto.cli import app; app()",
+        "show",
+        "sentiment#champion",
+        "--repo",
+        str(root),
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
-    assert done.stdout.strip() == "v1.0.0"
+    assert [version["version"] for version in json.loads(done.stdout)] == ["v1.0.0"]
