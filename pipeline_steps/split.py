@@ -2,30 +2,45 @@
 
 An id keeps its side when rows are added, near-duplicates stay on one side, and the thresholds of the hash are the
 same in every label and source, so that the sides are stratified in expectation; the realised rates are reported.
+What was written is checked by a suite of its own before it replaces what was there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 import ratchet.params
-from ratchet.data.duplicates import Shingles, near_duplicate_pairs
+from ratchet.data.batches import Batches, batches, read_schema
+from ratchet.data.duplicates import NearDuplicates, NearDuplicateSearch
+from ratchet.data.measures import columns_measure
+from ratchet.data.shingles import Shingles
+from ratchet.data.split_measures import measure_splits
 from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, smallest_hashes
+from ratchet.data.suites import Suite, read_suite
+from ratchet.data.verdicts import find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
 from ratchet.params import load_params
-from ratchet.tables import CORPUS, QUARANTINE, SPLIT, read_table, write_table
+from ratchet.tables import CORPUS, QUARANTINE, SPLIT, TableWriter, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-READS = {"validated": "data/validated.parquet", "quarantine": "data/quarantine.parquet"}
+READS = {
+    "validated": "data/validated.parquet",
+    "quarantine": "data/quarantine.parquet",
+    "suite": "data/suites/splits.yaml",
+}
 WRITES = {"splits": "data/splits", "report": "reports/split.json"}
 UNLABELLED = "nobody has labelled it yet"
+UNSAMPLED = "unsampled"
 
 
 class Params(ratchet.params.Params):
@@ -54,12 +69,28 @@ class Params(ratchet.params.Params):
 class Splits(NamedTuple):
     """What `run` returns."""
 
-    tables: dict[str, pd.DataFrame]
+    placed: pd.DataFrame
+    """Every validated row, in order: row, id, label, source, group, side, reason. Side `unsampled`: of the other
+    domain, and not among the `n_transfer` that are kept."""
+    near: NearDuplicates
+    """Near-duplicates among these rows and those in quarantine that hold groups together."""
+    rows: np.typing.NDArray[np.int64]
+    """The column `row` of the texts of `near`, ascending."""
     report: dict[str, Any]
 
+    def tables(self, batch: pd.DataFrame, start: int = 0) -> dict[str, pd.DataFrame]:
+        """A batch of the validated rows, the first of them row `start`, as a table for each side."""
+        placed = self.placed.iloc[start : start + len(batch)]
+        sides, columns = placed["side"].to_numpy(), ["group", "reason"]
+        joined = batch.assign(**{name: placed[name].to_numpy() for name in columns}).astype(
+            dict.fromkeys(columns, "str")
+        )
+        tables = {name: joined[sides == name].reset_index(drop=True) for name in (*SIDES, EXCLUDED)}
+        return {name: table if name == EXCLUDED else table.drop(columns="reason") for name, table in tables.items()}
 
-def run(validated: pd.DataFrame, quarantine: pd.DataFrame, params: Params) -> Splits:
-    """A table for each side and one of the rows held out with their reasons, and the counts.
+
+def run(validated: Batches, quarantine: Batches, params: Params) -> Splits:
+    """Where each row goes, those held out with their reasons, and the counts.
 
     Rows quarantined because a later twin contradicts their label still hold their group together: without them, the
     texts that once followed them could change sides.
@@ -69,52 +100,100 @@ def run(validated: pd.DataFrame, quarantine: pd.DataFrame, params: Params) -> Sp
     """
     import pandas as pd
 
-    rows = _with_ghosts(validated, quarantine)
-    in_domain = _in_domain(rows["source"], params.train_sources)
-    pairs = near_duplicate_pairs(Shingles(rows["text"].tolist()), params.near_duplicate_threshold)
+    rows, near = _rows(validated, quarantine, params.near_duplicate_threshold)
     assigned = assign_sides(
-        rows["id"].tolist(), in_domain, pairs, params.salt, params.validation_rate, params.test_rate
-    )
+        rows["id"].tolist(), _in_domain(rows["source"], params.train_sources), near.pairs.tolist(), params.salt,
+        params.validation_rate, params.test_rate, near.first.tolist(),
+    )  # fmt: skip
     placed = rows.assign(
         group=pd.Series(assigned.group, dtype="str"),
         side=pd.Series(assigned.side, dtype="str"),
         reason=pd.Series(assigned.reason, dtype="str"),
     )
-    placed = placed[~placed["ghost"]].drop(columns="ghost")
+    placed = placed[~placed["ghost"]].drop(columns="ghost").reset_index(drop=True)
     waiting = placed["label"].isna() & ~placed["side"].isin(["train", EXCLUDED])
     placed.loc[waiting, "reason"] = [f"belongs to {side}, but {UNLABELLED}" for side in placed["side"][waiting]]
     placed.loc[waiting, "side"] = EXCLUDED
-    tables = {name: placed[placed["side"] == name].drop(columns="side") for name in (*SIDES, EXCLUDED)}
-    report = _report(placed, tables, pairs, params)
-    tables["transfer"] = _sample(tables["transfer"], params)
-    tables = {
-        name: (table if name == EXCLUDED else table.drop(columns="reason")).reset_index(drop=True)
-        for name, table in tables.items()
-    }
-    report["splits"] = {name: _counts(table) for name, table in tables.items()}
-    _require_classes(tables, validated)
-    return Splits(tables, report)
+    report = _report(placed, near.n_pairs(), params)
+    _sample(placed, params)
+    report["splits"] = {name: _counts(placed[placed["side"] == name]) for name in (*SIDES, EXCLUDED)}
+    _require_classes(placed)
+    return Splits(placed, near, rows["row"].to_numpy(), report)
 
 
 def main() -> None:
     params = load_params(Params, "split")
-    validated = read_table(Path(READS["validated"]), CORPUS)
-    tables, report = run(validated, read_table(Path(READS["quarantine"]), QUARANTINE), params)
+    read = batches(Path(READS["validated"]), CORPUS)
+    splits = run(read, batches(Path(READS["quarantine"]), QUARANTINE), params)
+    suite = read_suite(Path(READS["suite"]), {"labels": sorted(splits.placed["label"].dropna().unique())})
     with replace_folder(Path(WRITES["splits"])) as folder:
-        for name, table in tables.items():
-            write_table(folder / f"{name}.parquet", table, SPLIT)
+        with ExitStack() as stack:
+            names = (*SIDES, EXCLUDED)
+            writers = {name: stack.enter_context(TableWriter(folder / f"{name}.parquet", SPLIT)) for name in names}
+            start = 0
+            for batch in read([]):
+                for name, table in splits.tables(batch, start).items():
+                    writers[name].write(table)
+                start += len(batch)
+        rules = check_splits(folder, splits, suite)
+    report = {**splits.report, "rules": rules}
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.split", **report})
 
 
-def _with_ghosts(validated: pd.DataFrame, quarantine: pd.DataFrame) -> pd.DataFrame:
-    """All rows that place others, in corpus order; `ghost` marks the first of each contradicted text."""
+def check_splits(folder: Path, splits: Splits, suite: Suite) -> dict[str, Any]:
+    """What the suite finds in the tables as they were written, by rule.
+
+    Raises:
+        ValidationError: a stop rule is broken.
+    """
+    paths = {name: folder / f"{name}.parquet" for name in (*SIDES, EXCLUDED)}
+    tables = {name: read_table(path, SPLIT, ["row", "id", "label", "group"]) for name, path in paths.items()}
+    placed = splits.placed
+    measures = measure_splits(
+        tables, len(placed), int((placed["side"] == UNSAMPLED).sum()), splits.near, splits.rows
+    ) | {"column": columns_measure(read_schema(paths["train"], SPLIT))}
+    outcomes = judge_suites([suite], tallies_of(measures), find_broken_rows([suite], measures))
+    if broken := stopped(outcomes):
+        raise ValidationError(
+            f"The splits must not be used: {'; '.join(item.rule.reason for item in broken)}.",
+            where=f"{WRITES['splits']}, rule {', '.join(item.rule.name for item in broken)}",
+            got="; ".join(item.words for item in broken),
+            expected="; ".join(item.rule.expected for item in broken),
+            fix="correct the rule in data/suites/splits.yaml if it asks for too much; else this is a fault of the code",
+        )  # fmt: skip
+    return rules_found(outcomes, [suite])
+
+
+def _rows(validated: Batches, quarantine: Batches, threshold: float) -> tuple[pd.DataFrame, NearDuplicates]:
+    """All rows that place others, in corpus order and without texts, and which of them are near-duplicates.
+
+    `ghost` marks the first of each contradicted text.
+    """
     import pandas as pd
 
-    contradicted = quarantine[quarantine["rule"] == "conflicting_labels"].drop_duplicates("id")
-    rows = [validated.assign(ghost=False)]
-    if len(contradicted):
-        rows.append(contradicted[validated.columns].assign(ghost=True))
-    return pd.concat(rows).sort_values("row", kind="stable", ignore_index=True)
+    columns = ["row", "id", "text", "label", "source"]
+
+    def read() -> Iterator[pd.DataFrame]:
+        yield from (frame.assign(ghost=False) for frame in validated(columns))
+        seen: set[str] = set()
+        for frame in quarantine([*columns, "rule"]):
+            contradicted = frame[(frame["rule"] == "conflicting_labels") & ~frame["id"].isin(seen)]
+            first = contradicted.drop_duplicates("id")
+            seen |= set(first["id"])
+            yield first.drop(columns="rule").assign(ghost=True)
+
+    parts = []
+    folder = Path(READS["validated"]).parent
+    with NearDuplicateSearch(threshold, folder if folder.is_dir() else None) as search:
+        for frame in read():
+            search.add(Shingles(frame["text"].tolist()))
+            parts.append(frame.drop(columns="text"))
+        rows = pd.concat(parts, ignore_index=True)
+        order = np.argsort(rows["row"].to_numpy(), kind="stable")
+        positions = np.empty(len(order), dtype=np.int64)
+        positions[order] = np.arange(len(order))
+        near = search.finish(frame["text"].tolist() for frame in read()).placed(positions)
+    return rows.iloc[order].reset_index(drop=True), near
 
 
 def _in_domain(source: pd.Series, train_sources: list[str]) -> list[bool]:
@@ -128,11 +207,12 @@ def _in_domain(source: pd.Series, train_sources: list[str]) -> list[bool]:
     return [not train_sources or name in train_sources for name in source]
 
 
-def _sample(transfer: pd.DataFrame, params: Params) -> pd.DataFrame:
-    if transfer.empty or not params.n_transfer:
-        return transfer.iloc[:0]
-    kept = smallest_hashes(transfer["id"].tolist(), transfer["label"].tolist(), params.salt, params.n_transfer)
-    return transfer.iloc[kept]
+def _sample(placed: pd.DataFrame, params: Params) -> None:
+    """Mark the rows of the other domain that are not kept."""
+    transfer = np.flatnonzero(placed["side"] == "transfer")
+    rows, n = placed.iloc[transfer], params.n_transfer
+    kept = smallest_hashes(rows["id"].tolist(), rows["label"].tolist(), params.salt, n) if n and len(rows) else []
+    placed.loc[np.delete(transfer, kept), "side"] = UNSAMPLED
 
 
 def _counts(table: pd.DataFrame) -> dict[str, Any]:
@@ -140,9 +220,7 @@ def _counts(table: pd.DataFrame) -> dict[str, Any]:
     return {"n_rows": len(table), "n_groups": int(table["group"].nunique()), "labels": labels}
 
 
-def _report(
-    placed: pd.DataFrame, tables: dict[str, pd.DataFrame], pairs: list[tuple[int, int]], params: Params
-) -> dict[str, Any]:
+def _report(placed: pd.DataFrame, n_pairs: int, params: Params) -> dict[str, Any]:
     """Counts, and for each stratum (source and label) the realised rates and how far they are from the targets."""
     targets = {"validation": params.validation_rate, "test": params.test_rate}
     inside = placed[placed["side"].isin(["train", *targets]) & placed["label"].notna()]
@@ -157,22 +235,23 @@ def _report(
     deviations = [abs(row[f"{side}_rate_deviation"]) for row in strata.values() for side in targets]
     return {
         "n_in": len(placed),
-        "n_transfer_available": len(tables["transfer"]),
-        "n_near_duplicate_pairs": len(pairs),
-        "excluded": tables[EXCLUDED]["reason"].value_counts().to_dict(),
+        "n_transfer_available": int((placed["side"] == "transfer").sum()),
+        "n_near_duplicate_pairs": n_pairs,
+        "excluded": placed["reason"][placed["side"] == EXCLUDED].value_counts().to_dict(),
         "strata": strata,
         "max_rate_deviation": max(deviations, default=0.0),
     }
 
 
-def _require_classes(tables: dict[str, pd.DataFrame], validated: pd.DataFrame) -> None:
-    classes = set(validated["label"].dropna())
-    for side, table in tables.items():
-        optional = side == EXCLUDED or (side == "transfer" and table.empty)
-        if not optional and (missing := sorted(classes - set(table["label"].dropna()))):
+def _require_classes(placed: pd.DataFrame) -> None:
+    classes = set(placed["label"].dropna())
+    for side in SIDES:
+        labels = placed["label"][placed["side"] == side]
+        if not (side == "transfer" and labels.empty) and (missing := sorted(classes - set(labels.dropna()))):
             raise ValidationError(
                 f"A class is missing from the split '{side}'.", where=WRITES["splits"],
-                got=f"{len(table)} rows without {', '.join(missing)}", expected=f"rows of {', '.join(sorted(classes))}",
+                got=f"{len(labels)} rows without {', '.join(missing)}",
+                expected=f"rows of {', '.join(sorted(classes))}",
                 fix="add labelled rows of the class, raise split.validation_rate or split.test_rate, or, for the "
                 "transfer set, split.n_transfer",
             )  # fmt: skip

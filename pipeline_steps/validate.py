@@ -1,168 +1,209 @@
-"""Which rows may be trained on, and whether the corpus may: rules checked by Great Expectations.
+"""Which rows may be trained on, and whether the corpus may: the suites of `data/suites`, judged by Great Expectations.
 
-A row that breaks a rule goes to the quarantine table with its reasons; nothing is dropped silently. A corpus that
-breaks a rule of its own stops the line. Near-duplicates are only counted here: `split` keeps them together.
+A row that breaks a `quarantine` rule goes to the quarantine table with the rule, the value and its reasons; one that
+breaks a `warn` rule stays and is named in the table of flags; a corpus that breaks a `stop` rule ends the line. Nothing
+is dropped silently: rows in = rows out + rows in quarantine, checked. Rows stream through in batches at any size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 import ratchet.params
+from ratchet.data.batches import Batches, batches, read_schema
+from ratchet.data.corpus_measures import CorpusMeasures, corpus_measures, mask_frame, masked, measure_corpus
 from ratchet.data.data_docs import render_data_docs
-from ratchet.data.duplicates import Shingles, near_duplicate_pairs
-from ratchet.data.expectations import Outcome, check, corpus_features, corpus_rules, row_features, row_rules
+from ratchet.data.expectations import check
+from ratchet.data.measures import PERSONAL, columns_measure, needed
+from ratchet.data.profiles import profile_of, read_profile
+from ratchet.data.quarantine import Sorter, quarantined_rows
+from ratchet.data.suites import Suite, read_suite
+from ratchet.data.tallies import Names, Tally
+from ratchet.data.verdicts import Outcome, find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
 from ratchet.params import load_params
-from ratchet.tables import CORPUS, QUARANTINE, read_table, write_table
+from ratchet.tables import CORPUS, FLAGGED, QUARANTINE, TableWriter
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-READS = {"corpus": "data/corpus.parquet"}
+READS = {
+    "corpus": "data/corpus.parquet",
+    "labels_suite": "data/suites/labels.yaml",
+    "corpus_suite": "data/suites/corpus.yaml",
+    "accepted": "data/accepted_profile.json",
+}
 WRITES = {
     "validated": "data/validated.parquet",
     "quarantine": "data/quarantine.parquet",
+    "flagged": "data/flagged.parquet",
     "data_docs": "reports/data_docs",
+    "profile": "reports/data_profile.json",
     "report": "reports/validate.json",
 }
+COMMAND = "python -m pipeline_steps.validate"
 
 
 class Params(ratchet.params.Params):
-    """Block `validate` of params.yaml."""
+    """Block `validate` of params.yaml. The bounds of the rules stand in data/suites."""
 
     labels: list[str] = Field(min_length=2)
     """The class names."""
-    min_words: int = Field(ge=1)
-    """Words (runs of letters and digits) a text has at least."""
-    max_words: int = Field(ge=1)
-    """Words a text has at most."""
     near_duplicate_threshold: float = Field(ge=0.5, le=1)
     """Jaccard similarity of three-word shingles from which two texts count as near-duplicates, in [0.5, 1]."""
-    max_quarantined_rate: float = Field(ge=0, le=1)
-    """Share of rows that may be quarantined, in [0, 1]; more stops the line."""
-    min_rows: int = Field(ge=1)
-    """Rows that must remain; fewer stop the line."""
-    min_class_rate: float = Field(gt=0, le=0.5)
-    """Share of the labelled rows that each class has at least, in (0, 0.5]; less stops the line."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min_words > self.max_words:
-            raise ValueError(f"min_words {self.min_words} is above max_words {self.max_words}")
-        return self
+    personal_data: Literal["off", "flag", "mask"]
+    """off: not looked for; flag: rows are counted and named; mask: each find is replaced by its kind, such as [EMAIL],
+    before anything else is judged."""
+    phone_region: str = Field(pattern="^[A-Z]{2}$")
+    """Country (ISO 3166) whose national telephone format counts; numbers that start with + always do."""
 
 
 class Validated(NamedTuple):
     """What `run` returns."""
 
-    validated: pd.DataFrame
-    quarantine: pd.DataFrame
+    sorter: Sorter
+    """Sorts each batch into what is kept, quarantined and flagged."""
     report: dict[str, Any]
+    profile: dict[str, dict[str, int]]
+    """What can be accepted, for later data to be compared with."""
     page: str
 
 
-def run(corpus: pd.DataFrame, params: Params) -> Validated:
-    """The rows that pass, the rows that do not with their reasons, the figures, and the Data Docs page.
+def run(
+    read: Batches, columns: Names, suites: Sequence[Suite], accepted: dict[str, Tally] | None, params: Params
+) -> Validated:
+    """Which rows pass, the figures, and the Data Docs page.
+
+    Args:
+        read: the corpus, personal data already masked if it is to be.
+        columns: its columns with their types, from `columns_measure`.
+        suites: the rules, in the order in which a row is given its reasons.
+        accepted: tallies of the data that was accepted last, if any was.
+        params: the classes, and what counts as a near-duplicate.
 
     Raises:
         ValidationError: the corpus breaks a stop rule; the message names every one that is broken.
     """
-    shingles = Shingles(corpus["text"].fillna("").tolist())
-    n_words = shingles.n_words
-    rows = row_features(corpus, n_words)
-    row_outcomes, row_result = check(rows, row_rules(params.labels, params.min_words, params.max_words), "rows")
-    quarantined = np.zeros(len(corpus), dtype=bool)
-    for outcome in row_outcomes:
-        if outcome.rule.severity == "quarantine":
-            quarantined[outcome.rows] = True
-    rules = corpus_rules(params.labels, params.min_rows, params.min_class_rate, params.max_quarantined_rate)
-    corpus_outcomes, corpus_result = check(corpus_features(rows["label"], quarantined, params.labels), rules, "corpus")
-    _stop_if_broken([*row_outcomes, *corpus_outcomes])
-
-    quarantine = _quarantine(corpus, quarantined, row_outcomes, rows)
-    validated = corpus[~quarantined].reset_index(drop=True)
-    if len(validated) + len(quarantine) != len(corpus):
-        raise ValidationError(
-            "Rows were lost on the way.", got=f"{len(validated)} + {len(quarantine)}", expected=f"{len(corpus)} rows"
-        )
-    pairs = near_duplicate_pairs(shingles, params.near_duplicate_threshold)
-    kept_pairs = sum(not (quarantined[first] or quarantined[second]) for first, second in pairs)
-    report = {
-        "n_in": len(corpus),
-        "n_out": len(validated),
-        "n_quarantined": len(quarantine),
-        "rules": {
-            outcome.rule.name: {"severity": outcome.rule.severity, "kept": outcome.success,
-                                "observed": outcome.observed, "expected": outcome.rule.expected}
-            for outcome in (*row_outcomes, *corpus_outcomes)
-        },
-        "quarantined_by_first_rule": quarantine["rule"].value_counts().to_dict(),
-        "near_duplicates": {"threshold": params.near_duplicate_threshold, "n_pairs": kept_pairs,
-                            "n_pairs_with_quarantined": len(pairs)},
-        "labels": {label: int((validated["label"] == label).sum()) for label in params.labels},
-        "n_unlabelled": int(validated["label"].isna().sum()),
-        "n_words": {name: float(getattr(np, name)(n_words[~quarantined])) for name in ("min", "median", "max")},
-    }  # fmt: skip
-    return Validated(validated, quarantine, report, render_data_docs([row_result, corpus_result], "corpus rules"))
+    off = set(PERSONAL) if params.personal_data == "off" else set()
+    names = [name for name in needed(suites) if name not in off]
+    found = measure_corpus(read, names, params.near_duplicate_threshold, params.phone_region, _scratch())
+    broken = find_broken_rows(suites, found.rows, off)
+    quarantined = quarantined_rows(suites, broken, len(found.text))
+    tallies = tallies_of({"column": columns, **found.rows, **corpus_measures(found.rows, quarantined)})
+    outcomes = judge_suites(suites, tallies, broken, accepted, off)
+    results = check(suites, outcomes, tallies, accepted)
+    _stop_if_broken(outcomes)
+    sorter = Sorter([item for item in outcomes if item.rule.judges_rows], found.rows, quarantined)
+    report = _report(suites, outcomes, found, tallies, quarantined, params)
+    return Validated(sorter, report, profile_of(tallies), render_data_docs(results, "corpus rules"))
 
 
 def main() -> None:
     params = load_params(Params, "validate")
-    validated, quarantine, report, page = run(read_table(Path(READS["corpus"]), CORPUS), params)
-    write_table(Path(WRITES["validated"]), validated, CORPUS)
-    write_table(Path(WRITES["quarantine"]), quarantine, QUARANTINE)
-    with replace_folder(Path(WRITES["data_docs"])) as folder:
-        (folder / "index.html").write_text(page, encoding="utf-8")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.validate", **report})
+    source, read = Path(READS["corpus"]), batches(Path(READS["corpus"]), CORPUS)
+    suites = [read_suite(Path(READS[name]), {"labels": params.labels}) for name in ("labels_suite", "corpus_suite")]
+    accepted = read_profile(Path(READS["accepted"]))
+    mask = params.personal_data == "mask"
+    checked = run(
+        masked(read, params.phone_region) if mask else read, columns_measure(read_schema(source, CORPUS)), suites,
+        accepted, params,
+    )  # fmt: skip
+    n_masked: dict[str, int] = {}
+    with ExitStack() as stack:
+        names = {
+            "kept": ("validated", CORPUS),
+            "quarantined": ("quarantine", QUARANTINE),
+            "flagged": ("flagged", FLAGGED),
+        }
+        writers = {
+            part: stack.enter_context(TableWriter(Path(WRITES[name]), table)) for part, (name, table) in names.items()
+        }
+        start = 0
+        for frame in read([]):
+            if mask:
+                frame, counts = mask_frame(frame, params.phone_region)
+                n_masked = {kind: n_masked.get(kind, 0) + n for kind, n in counts.items()}
+            for part, rows in checked.sorter.sort(frame, start)._asdict().items():
+                writers[part].write(rows)
+            start += len(frame)
+        _require_all(start, {part: writer.n_rows for part, writer in writers.items()}, checked.report)
+        with replace_folder(Path(WRITES["data_docs"])) as folder:
+            (folder / "index.html").write_text(checked.page, encoding="utf-8")
+    write_json(Path(WRITES["profile"]), {"command": COMMAND, "profile": checked.profile})
+    report = {**checked.report, "n_masked": n_masked} if mask else checked.report
+    write_json(Path(WRITES["report"]), {"command": COMMAND, **report})
 
 
-def _stop_if_broken(outcomes: list[Outcome]) -> None:
-    broken = [item for item in outcomes if item.rule.severity == "stop" and not item.success]
+def _scratch() -> Path | None:
+    """Where temporary files lie: beside the tables, which are as large."""
+    folder = Path(WRITES["validated"]).parent
+    return folder if folder.is_dir() else None
+
+
+def _require_all(n_in: int, n_out: dict[str, int], report: dict[str, Any]) -> None:
+    """Rows read = rows written to either table, and as many as were judged."""
+    if n_in != n_out["kept"] + n_out["quarantined"] or n_in != report["n_in"]:
+        raise ValidationError(
+            "Rows were lost on the way.", where=READS["corpus"],
+            got=f"{n_out['kept']} kept + {n_out['quarantined']} quarantined of {n_in} read",
+            expected=f"{report['n_in']} rows",
+        )  # fmt: skip
+
+
+def _stop_if_broken(outcomes: Sequence[Outcome]) -> None:
+    broken = stopped(outcomes)
     if not broken:
         return
     quarantined = [
         f"{item.rule.name} {item.observed:g}"
         for item in outcomes
-        if item.rule.severity == "quarantine" and item.observed
+        if item.rule.severity == "quarantine" and item.observed > 0
     ]
     raise ValidationError(
         f"The corpus must not be trained on: {'; '.join(item.rule.reason for item in broken)}.",
         where=f"{READS['corpus']}, rule {', '.join(item.rule.name for item in broken)}",
-        got="; ".join(f"{item.rule.column}: {item.observed:.6g}" for item in broken)
+        got="; ".join(f"{item.rule.measure}: {item.words}" for item in broken)
         + (f" (rows quarantined by rule: {', '.join(quarantined)})" if quarantined else ""),
         expected="; ".join(item.rule.expected for item in broken),
-        fix="correct the source, or, if the data is as it should be, the bounds in the block 'validate' of params.yaml",
+        fix="correct the source, or, if the data is as it should be, the bounds in data/suites",
     )
 
 
-def _quarantine(
-    corpus: pd.DataFrame, quarantined: np.typing.NDArray[np.bool_], outcomes: list[Outcome], features: pd.DataFrame
-) -> pd.DataFrame:
-    """The quarantined rows in their order, with the first rule each breaks and every reason in words."""
-    import pandas as pd
-
-    rules: dict[int, list[str]] = {}
-    reasons: dict[int, list[str]] = {}
-    for rule, _, _, rows in outcomes:
-        for row in sorted(rows.tolist()):
-            rules.setdefault(row, []).append(rule.name)
-            reasons.setdefault(row, []).append(f"{rule.reason} ({rule.column} {features[rule.column][row]})")
-    order = np.flatnonzero(quarantined).tolist()
-    return (
-        corpus[quarantined]
-        .reset_index(drop=True)
-        .assign(
-            rule=pd.Series([rules[row][0] for row in order], dtype="str"),
-            reason=pd.Series(["; ".join(reasons[row]) for row in order], dtype="str"),
-        )
-    )
+def _report(
+    suites: Sequence[Suite], outcomes: Sequence[Outcome], found: CorpusMeasures, tallies: dict[str, Tally],
+    quarantined: np.typing.NDArray[np.bool_], params: Params,
+) -> dict[str, Any]:  # fmt: skip
+    kept, words = ~quarantined, found.rows["n_words"]
+    assert not isinstance(words, Names)
+    firsts: dict[str, int] = {}
+    seen = np.zeros(len(quarantined), dtype=bool)
+    for item in outcomes:
+        if item.rule.severity == "quarantine" and len(item.rows):
+            firsts[item.rule.name] = int((~seen[item.rows]).sum())
+            seen[item.rows] = True
+    return {
+        "n_in": len(quarantined),
+        "n_out": int(kept.sum()),
+        "n_quarantined": int(quarantined.sum()),
+        "n_flagged": len(np.unique(np.concatenate([
+            item.rows[kept[item.rows]] for item in outcomes if item.rule.severity == "warn"] or [np.zeros(0, int)]))),
+        "rules": rules_found(outcomes, suites),
+        "quarantined_by_first_rule": {name: n for name, n in firsts.items() if n},
+        "duplicates": {
+            "n_extra_copies": int((np.asarray(found.rows["n_earlier_twins"]) > 0).sum()),
+            "n_texts_with_copies": int((np.bincount(found.text) > 1).sum()),
+        },
+        "near_duplicates": {"threshold": params.near_duplicate_threshold, "n_pairs": found.n_pairs(kept),
+                            "n_pairs_with_quarantined": found.n_pairs()},
+        "labels": {label: tallies["kept_label"].get(label, 0) for label in params.labels},
+        "n_unlabelled": tallies["unlabelled"].get(1, 0),
+        "n_words": {name: float(getattr(np, name)(words[kept])) for name in ("min", "median", "max")},
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -58,9 +58,17 @@ RAW = Table(
 
 QUARANTINE = Table(
     "quarantine",
-    {**CORPUS.columns, "rule": Column("str", False, "the rule that was broken"),
+    {**CORPUS.columns, "rule": Column("str", False, "the first rule that was broken"),
+     "value": Column("str", False, "the value that broke it"),
      "reason": Column("str", False, "what was wrong with this row, in words")},
 )  # fmt: skip
+
+FLAGGED = Table(
+    "flagged",
+    {"row": CORPUS.columns["row"], "id": TEXT_COLUMNS["id"], "rule": Column("str", False, "a rule that only warns"),
+     "value": Column("str", False, "the value that broke it")},
+)  # fmt: skip
+"""A line for each such rule that a row of the validated corpus breaks; no texts."""
 
 SPLIT = Table(
     "split",

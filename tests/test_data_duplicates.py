@@ -8,7 +8,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ratchet.data.duplicates import MISS_RATE, N_PERMUTATIONS, Shingles, near_duplicate_pairs, rows_per_band, words
+from ratchet.data.duplicates import MISS_RATE, NearDuplicateSearch, near_duplicate_pairs, rows_per_band
+from ratchet.data.shingles import N_PERMUTATIONS, Shingles, words
+from ratchet.errors import ValidationError
 
 
 def _similarity(first: str, second: str) -> float:
@@ -64,11 +66,11 @@ def test_shingles_stay_within_their_text() -> None:
     assert shingles.n_words.tolist() == [4, 0, 1, 2, 3]
     assert [len(shingles.of(index)) for index in range(5)] == [2, 0, 1, 2, 1]
     for index, text in enumerate(texts):
-        assert shingles.of(index) == Shingles([text]).of(0)
+        assert shingles.of(index).tolist() == Shingles([text]).of(0).tolist()
 
 
 def test_word_order_matters() -> None:
-    assert Shingles(["a b c"]).of(0) != Shingles(["c b a"]).of(0)
+    assert Shingles(["a b c"]).of(0).tolist() != Shingles(["c b a"]).of(0).tolist()
 
 
 @pytest.mark.parametrize("texts", [[], ["one text"], ["", "..."]])
@@ -80,3 +82,53 @@ def test_nothing_to_pair(texts: list[str]) -> None:
 def test_bands_miss_at_most_the_declared_rate(threshold: float) -> None:
     rows = rows_per_band(threshold)
     assert (1 - threshold**rows) ** (N_PERMUTATIONS / rows) <= MISS_RATE
+
+
+@pytest.mark.parametrize("sizes", [[60], [1] * 60, [17, 0, 43]])
+def test_batches_change_nothing(sizes: list[int]) -> None:
+    texts = _corpus(3) + _corpus(3)[:10]
+    sizes = [*sizes, 10]
+    ends = np.cumsum(sizes)
+    batches = [Shingles(texts[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+    with NearDuplicateSearch(0.8) as search:
+        for batch in batches:
+            search.add(batch)
+        found = search.finish([texts])
+    pairs = near_duplicate_pairs(Shingles(texts), 0.8)
+    assert found.all_pairs() == pairs
+    assert found.n_pairs() == len(pairs)
+    later = {second for _, second in pairs}
+    assert found.n_earlier().tolist() == [int(text in later) for text in range(len(texts))]
+
+
+def test_copies_are_one_text_to_the_search() -> None:
+    texts = [
+        "the very same words in every one of these texts",
+        "The VERY same words; in every one of these texts!",
+    ] * 2000
+    with NearDuplicateSearch(0.8) as search:
+        search.add(Shingles(texts))
+        found = search.finish([texts])
+    assert len(found.pairs) == 0
+    assert found.n_pairs() == 4000 * 3999 // 2
+    assert found.n_pairs(np.array([1, 2] + [0] * 3998)) == 3
+
+
+def test_another_order_gives_the_same_pairs() -> None:
+    texts = _corpus(5)
+    positions = np.random.default_rng(0).permutation(len(texts))
+    shuffled = [""] * len(texts)
+    for text, place in zip(texts, positions, strict=True):
+        shuffled[place] = text
+    with NearDuplicateSearch(0.7) as search:
+        search.add(Shingles(texts))
+        found = search.finish([texts]).placed(positions)
+    assert found.all_pairs() == near_duplicate_pairs(Shingles(shuffled), 0.7)
+    assert (found.first <= np.arange(len(texts))).all()
+
+
+def test_too_many_candidates_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ratchet.data.duplicates.MAX_CANDIDATES", 100)
+    letter = " ".join(f"word{number}" for number in range(60))
+    with pytest.raises(ValidationError, match="Too many texts are alike"):
+        near_duplicate_pairs(Shingles([f"{letter} {name}" for name in range(40)]), 0.8)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline_steps.split import READS, WRITES, Params, Splits, main, run
+from pipeline_steps.split import READS, WRITES, Params, Splits, check_splits, main, run
+from ratchet.data.batches import Batches
 from ratchet.data.cleaning import text_id
-from ratchet.data.duplicates import Shingles, near_duplicate_pairs
+from ratchet.data.duplicates import near_duplicate_pairs
+from ratchet.data.shingles import Shingles
+from ratchet.data.suites import read_suite
 from ratchet.errors import ParamsError, ValidationError
 from ratchet.params import check_params
 from ratchet.tables import CORPUS, QUARANTINE, SPLIT, check_table, read_table, write_table
@@ -21,6 +26,7 @@ VALUES: dict[str, Any] = {
     "train_sources": ["shop"], "validation_rate": 0.15, "test_rate": 0.25, "n_transfer": 40,
     "near_duplicate_threshold": 0.8, "salt": "test",
 }  # fmt: skip
+ROOT = Path(__file__).parents[1]
 SIDES = ("train", "validation", "test")
 
 
@@ -45,15 +51,30 @@ def _corpus(n: int = 1200, seed: int = 0) -> pd.DataFrame:
 
 def _quarantine(rows: pd.DataFrame | None = None, rule: str = "conflicting_labels") -> pd.DataFrame:
     rows = _corpus(1).iloc[:0] if rows is None else rows
-    return rows.assign(rule=pd.Series(rule, index=rows.index, dtype="str"), reason=rows["text"])
+    return rows.assign(rule=pd.Series(rule, index=rows.index, dtype="str"), value="", reason=rows["text"])
 
 
-def _run(corpus: pd.DataFrame, quarantine: pd.DataFrame | None = None, **changes: Any) -> Splits:
+class Found(NamedTuple):
+    tables: dict[str, pd.DataFrame]
+    report: dict[str, Any]
+
+
+def _batches(frame: pd.DataFrame, n_rows: int = 250) -> Batches:
+    def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        for start in range(0, max(1, len(frame)), n_rows):
+            yield frame[start : start + n_rows][list(columns or frame.columns)].reset_index(drop=True)
+
+    return read
+
+
+def _run(corpus: pd.DataFrame, quarantine: pd.DataFrame | None = None, **changes: Any) -> Found:
     quarantine = _quarantine() if quarantine is None else quarantine
-    return run(corpus, quarantine, check_params(Params, "split", {**VALUES, **changes}))
+    params = check_params(Params, "split", {**VALUES, **changes})
+    splits = run(_batches(corpus), _batches(quarantine), params)
+    return Found(splits.tables(corpus), splits.report)
 
 
-def _sides(splits: Splits) -> dict[str, str]:
+def _sides(splits: Found) -> dict[str, str]:
     return {key: side for side in SIDES for key in splits.tables[side]["id"]}
 
 
@@ -171,6 +192,8 @@ def test_rates_must_leave_rows_to_train_on() -> None:
 def _workspace(folder: Path, **changes: Any) -> None:
     write_table(folder / READS["validated"], _corpus(), CORPUS)
     write_table(folder / READS["quarantine"], _quarantine(), QUARANTINE)
+    (folder / READS["suite"]).parent.mkdir()
+    shutil.copy(ROOT / READS["suite"], folder / READS["suite"])
     (folder / "params.yaml").write_text(json.dumps({"split": {**VALUES, **changes}}))
 
 
@@ -197,3 +220,54 @@ def test_nothing_is_replaced_when_the_line_stops(tmp_path: Path, monkeypatch: py
         main()
     assert before.read_text() == "as before"
     assert not Path(WRITES["report"]).exists()
+
+
+def _written(folder: Path, corpus: pd.DataFrame) -> Splits:
+    """The splits of a corpus, with their tables as files in `folder`."""
+    splits = run(_batches(corpus), _batches(_quarantine()), check_params(Params, "split", VALUES))
+    for name, table in splits.tables(corpus).items():
+        write_table(folder / f"{name}.parquet", table, SPLIT)
+    return splits
+
+
+def _move(folder: Path, rows: pd.DataFrame, side: str) -> None:
+    """Add rows to the written table of a side."""
+    path = folder / f"{side}.parquet"
+    write_table(path, pd.concat([read_table(path, SPLIT), rows]), SPLIT)
+
+
+def _fault(kind: str, folder: Path) -> None:
+    """Damage the written tables in the way a rule is there to find."""
+    train = read_table(folder / "train.parquet", SPLIT)
+    if kind == "rows_lost":
+        write_table(folder / "train.parquet", train[:-1], SPLIT)
+    elif kind == "id_leak":
+        _move(folder, train[train["label"].notna()][:1], "test")
+    elif kind == "unlabelled_test":
+        unlabelled = train[train["label"].isna()]
+        write_table(folder / "train.parquet", train.drop(unlabelled.index), SPLIT)
+        _move(folder, unlabelled, "test")
+    else:
+        twice = train["group"].duplicated(keep=False) & train["label"].notna()
+        moved = train[twice & train["group"].duplicated()][:5]
+        write_table(folder / "train.parquet", train.drop(moved.index), SPLIT)
+        changed = moved if kind == "group_leak" else moved.assign(group=moved["id"])
+        _move(folder, changed, "validation")
+
+
+SUITE = read_suite(ROOT / READS["suite"], {"labels": ["bad", "good"]})
+
+
+def test_the_splits_keep_their_suite(tmp_path: Path) -> None:
+    rules = check_splits(tmp_path, _written(tmp_path, _corpus()), SUITE)
+    assert {name: rule["kept"] for name, rule in rules.items() if rule["severity"] == "stop"} == dict.fromkeys(
+        ["schema", "id_leak", "group_leak", "near_duplicate_leak", "rows_lost", "unlabelled_test"], True
+    )
+
+
+@pytest.mark.parametrize("kind", ["rows_lost", "id_leak", "group_leak", "near_duplicate_leak", "unlabelled_test"])
+def test_splits_that_leak_or_lose_rows_are_refused(kind: str, tmp_path: Path) -> None:
+    splits = _written(tmp_path, _corpus())
+    _fault(kind, tmp_path)
+    with pytest.raises(ValidationError, match=f"rule .*{kind}"):
+        check_splits(tmp_path, splits, SUITE)

@@ -1,183 +1,74 @@
-"""Corpus rules as Great Expectations: which rows go to quarantine, and what stops the line.
+"""The verdict of Great Expectations on the measures of a table, and its results for Data Docs.
 
-Source: Great Expectations 1, https://docs.greatexpectations.io/docs/core/. Whatever needs the texts is computed once
-into numeric columns, and the expectations look at those: they stay quick, and no text gets into their results.
+Source: Great Expectations 1, https://docs.greatexpectations.io/docs/core/. Rows are measured batch by batch; what
+Great Expectations gets are the tallies of the measures, so that it judges five million rows as quickly as five, and no
+text gets into its results. Its verdict must be the one of `judge_suites`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ratchet.data.suites import Rule, Suite
+from ratchet.data.tallies import Tally
+from ratchet.data.verdicts import Outcome
 from ratchet.errors import ValidationError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_DAMAGE = re.compile(
-    "\ufffd|[\x80-\x9f]"  # a character that could not be decoded; a control character that is none in any text
-    "|[ÂÃâã][¡-©¬-¹¼-¿]|Ã[ƒ‰]|â€|ðŸ|ï¿½"  # UTF-8 that was read as Windows-1252
-    "|¡[¦§¨]"  # Big5 quotation marks that were read as Windows-1252
-)
+ACCEPTED = "accepted "
+"""Before the name of a measure: its tally in the data that was accepted last."""
+SEVERITIES = {"stop": "critical", "quarantine": "warning", "warn": "info"}
+"""Our severities in Great Expectations' words."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One rule. A `quarantine` rule judges rows; a `stop` rule that is broken ends the line."""
+def check(
+    suites: Sequence[Suite],
+    outcomes: Sequence[Outcome],
+    tallies: Mapping[str, Tally],
+    accepted: Mapping[str, Tally] | None = None,
+) -> list[Any]:
+    """Great Expectations' own results, one a suite, after a comparison with the outcomes.
 
-    name: str
-    severity: Literal["stop", "quarantine"]
-    check: Literal["not_null", "between", "in_set", "mean", "sum"]
-    column: str
-    reason: str
-    low: float | None = None
-    high: float | None = None
-    values: tuple[str, ...] = ()
-
-    @property
-    def expected(self) -> str:
-        """The values the rule allows, in words."""
-        if self.check == "not_null":
-            return "no missing value"
-        if self.check == "in_set":
-            return f"one of {', '.join(self.values)}"
-        bounds = [f"at least {self.low:g}" if self.low is not None else "",
-                  f"at most {self.high:g}" if self.high is not None else ""]  # fmt: skip
-        return f"{self.column} {' and '.join(bound for bound in bounds if bound)}"
-
-
-class Outcome(NamedTuple):
-    """A rule as it was found: kept or broken, the figure observed, and the positions of the rows that break it."""
-
-    rule: Rule
-    success: bool
-    observed: float
-    rows: NDArray[np.int64]
-
-
-def row_rules(labels: Sequence[str], min_words: int, max_words: int) -> list[Rule]:
-    """The rules a row has to keep, in the order in which a quarantined row is given its reason."""
-    required = [
-        Rule(f"missing_{column}", "stop", "not_null", column, f"the {column} is missing")
-        for column in ("id", "text", "source")
-    ]
-    return [
-        *required,
-        Rule("empty_text", "quarantine", "between", "n_characters", "the text is empty", low=1),
-        Rule("too_few_words", "quarantine", "between", "n_words", "too few words", low=min_words),
-        Rule("too_many_words", "quarantine", "between", "n_words", "too many words", high=max_words),
-        Rule("unknown_label", "quarantine", "in_set", "label", "the label is not a class", values=tuple(labels)),
-        Rule("encoding_damage", "quarantine", "between", "n_damaged", "characters broken by a wrong decoding", high=0),
-        Rule("conflicting_labels", "quarantine", "between", "n_twin_labels", "the text has several labels", high=1),
-        Rule("exact_duplicate", "quarantine", "between", "n_earlier_twins", "the text came in an earlier row", high=0),
-    ]  # fmt: skip
-
-
-def corpus_rules(
-    labels: Sequence[str], min_rows: int, min_class_rate: float, max_quarantined_rate: float
-) -> list[Rule]:
-    """The rules the whole corpus has to keep, once bad rows are in quarantine."""
-    rates = [
-        Rule(f"class_rate_{label}", "stop", "mean", f"rate of '{label}' among labelled rows",
-             "a class is missing or too rare to learn", low=min_class_rate)
-        for label in labels
-    ]  # fmt: skip
-    return [
-        Rule(
-            "quarantined_rate", "stop", "mean", "quarantined rate", "too many rows are bad", high=max_quarantined_rate
-        ),
-        Rule("n_rows", "stop", "sum", "rows that pass", "too few rows", low=min_rows),
-        *rates,
-    ]
-
-
-def row_features(corpus: pd.DataFrame, n_words: NDArray[np.int64]) -> pd.DataFrame:
-    """What `row_rules` look at, one row a text: lengths, damage, twins (rows of the same id)."""
-    features = corpus[["id", "source", "label"]].reset_index(drop=True)
-    texts = corpus["text"].reset_index(drop=True)
-    twins = features.groupby("id", sort=False)
-    return features.assign(
-        text=texts.notna().map({True: 1.0, False: np.nan}),  # only whether it is there
-        n_characters=texts.str.len().fillna(0).astype("int64"),
-        n_words=n_words,
-        n_damaged=[len(_DAMAGE.findall(text)) if isinstance(text, str) and not text.isascii() else 0 for text in texts],
-        n_twin_labels=twins["label"].transform("nunique"),
-        n_earlier_twins=twins.cumcount(),
-    )
-
-
-def corpus_features(label: pd.Series, quarantined: NDArray[np.bool_], labels: Sequence[str]) -> pd.DataFrame:
-    """What `corpus_rules` look at, one row a text; class columns are missing where a row does not count."""
-    import pandas as pd
-
-    counts = ~quarantined & label.notna().to_numpy()
-    rates = {
-        f"rate of '{name}' among labelled rows": np.where(counts, (label == name).to_numpy(dtype=float), np.nan)
-        for name in labels
-    }
-    kept = {"quarantined rate": quarantined.astype(float), "rows that pass": (~quarantined).astype(float)}
-    return pd.DataFrame({**kept, **rates})
-
-
-def check(frame: pd.DataFrame, rules: Sequence[Rule], name: str) -> tuple[list[Outcome], Any]:
-    """Each rule's outcome on the frame, and Great Expectations' own result (for Data Docs).
+    Args:
+        suites: the rules.
+        outcomes: theirs, from `judge_suites`; the skipped ones are skipped here too.
+        tallies: measure → its tally.
+        accepted: tallies of the data that was accepted last.
 
     Raises:
-        ValidationError: a rule could not be evaluated; that is not the same as being kept.
+        ValidationError: a rule could not be evaluated, which is not the same as being kept; or the verdicts differ.
     """
-    gx = _great_expectations()
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    asset = context.data_sources.add_pandas("ratchet").add_dataframe_asset(name)
-    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=[_expectation(gx, rule) for rule in rules]))
-    definition = gx.ValidationDefinition(name=name, data=asset.add_batch_definition_whole_dataframe("all"), suite=suite)
-    result = context.validation_definitions.add(definition).run(
-        batch_parameters={"dataframe": frame}, result_format={"result_format": "COMPLETE"}
-    )
-    found = {item.expectation_config.meta["rule"]: item for item in result.results}
-    return [_outcome(rule, found[rule.name]) for rule in rules], result
+    frame = tally_table({**tallies, **{ACCEPTED + name: counts for name, counts in (accepted or {}).items()}})
+    active = {item.rule.name: item for item in outcomes if not item.skipped}
+    results = []
+    for suite in suites:
+        rules = [rule for rule in suite.rules if rule.name in active]
+        if not rules:
+            continue
+        result = _validate(frame, suite.name, rules)
+        for item in result.results:
+            _compare(active[item.expectation_config.meta["rule"]], item, suite)
+        results.append(result)
+    return results
 
 
-def _outcome(rule: Rule, item: Any) -> Outcome:
-    if "'raised_exception': True" in str(item.exception_info):
-        raise ValidationError(
-            f"The rule '{rule.name}' could not be checked.", where=f"column '{rule.column}'",
-            got=item.exception_info, fix="correct the rule in ratchet/data/expectations.py",
-        )  # fmt: skip
-    rows = np.asarray(item.result.get("unexpected_index_list") or [], dtype=np.int64)
-    if rule.check in ("mean", "sum"):
-        value = item.result["observed_value"]
-        observed = 0.0 if value is None or value != value else float(value)  # nothing to average
-        item.result["observed_value"] = observed  # Data Docs cannot print numpy's numbers
-    else:
-        observed = float(item.result["unexpected_count"])
-    return Outcome(rule, bool(item.success), observed, rows)
+def tally_table(tallies: Mapping[str, Tally]) -> Any:
+    """The tallies as a frame: `measure`, `value`, `n_rows`, a row for each value that occurs."""
+    import pandas as pd
+
+    rows = [(name, value, n) for name, counts in tallies.items() for value, n in counts.items()]
+    return pd.DataFrame(
+        {"measure": [row[0] for row in rows], "value": pd.Series([row[1] for row in rows], dtype="object"),
+         "n_rows": np.array([row[2] for row in rows], dtype=np.int64)}
+    )  # fmt: skip
 
 
-def _expectation(gx: ModuleType, rule: Rule) -> Any:
-    bounds = {"min_value": rule.low, "max_value": rule.high}
-    expectations: dict[str, tuple[str, dict[str, Any]]] = {
-        "not_null": ("ExpectColumnValuesToNotBeNull", {}),
-        "between": ("ExpectColumnValuesToBeBetween", bounds),
-        "in_set": ("ExpectColumnValuesToBeInSet", {"value_set": list(rule.values)}),
-        "mean": ("ExpectColumnMeanToBeBetween", bounds),
-        "sum": ("ExpectColumnSumToBeBetween", bounds),
-    }
-    kind, arguments = expectations[rule.check]
-    severity = "critical" if rule.severity == "stop" else "warning"
-    meta = {"rule": rule.name, "severity": rule.severity}
-    return getattr(gx.expectations, kind)(column=rule.column, severity=severity, meta=meta, **arguments)
-
-
-def _great_expectations() -> ModuleType:
+def great_expectations() -> ModuleType:
     """The library, imported with its analytics off and the deprecation warnings of its own imports held back."""
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
     with warnings.catch_warnings():
@@ -186,3 +77,36 @@ def _great_expectations() -> ModuleType:
         import great_expectations.expectations
     module: ModuleType = great_expectations
     return module
+
+
+def _validate(frame: Any, name: str, rules: Sequence[Rule]) -> Any:
+    gx = great_expectations()
+    from ratchet.data import gx_expectations
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    asset = context.data_sources.add_pandas("ratchet").add_dataframe_asset(name)
+    expectations = []
+    for rule in rules:
+        kind = getattr(gx_expectations, "".join(part.title() for part in rule.type.split("_")))
+        meta = {"rule": rule.name, "severity": rule.severity, "reason": rule.reason}
+        expectations.append(kind(**rule.kwargs, severity=SEVERITIES[rule.severity], meta=meta))
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
+    definition = gx.ValidationDefinition(name=name, data=asset.add_batch_definition_whole_dataframe("all"), suite=suite)
+    return context.validation_definitions.add(definition).run(batch_parameters={"dataframe": frame})
+
+
+def _compare(outcome: Outcome, item: Any, suite: Suite) -> None:
+    rule = outcome.rule
+    if "'raised_exception': True" in str(item.exception_info):
+        raise ValidationError(
+            f"The rule '{rule.name}' could not be checked.", where=suite.path, got=item.exception_info,
+            fix="correct the rule in its suite",
+        )  # fmt: skip
+    figure = float(item.result["details"]["figure"])
+    same = bool(item.success) == outcome.success and (figure == outcome.observed or figure != figure)
+    if not same or (rule.judges_rows and figure != len(outcome.rows)):
+        raise ValidationError(
+            f"Great Expectations and the search for rows disagree on the rule '{rule.name}'.", where=suite.path,
+            got=f"{outcome.words}; {len(outcome.rows)} rows found", expected=str(item.result["observed_value"]),
+        )  # fmt: skip

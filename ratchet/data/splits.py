@@ -48,26 +48,32 @@ def assign_sides(
     salt: str,
     validation_rate: float,
     test_rate: float,
+    first: Sequence[int] | None = None,
 ) -> Assignment:
     """The side of every row, in rows' order.
 
     Args:
         ids: the rows' ids.
         in_domain: whether a row belongs to the domain that is trained on; the others go to `transfer`.
-        pairs: positions (earlier, later) of near-duplicates.
+        pairs: positions of near-duplicates; what holds for a row holds for all that have the same `first`.
         salt: what makes this split different from another one over the same ids.
         validation_rate: share of groups for validation, in [0, 1].
         test_rate: share of groups for the test, in [0, 1].
+        first: position of the first row with the same words, of each row; by default each row has its own.
     """
-    earlier: dict[int, list[int]] = {}
-    for first, second in sorted(pairs):
-        earlier.setdefault(second, []).append(first)
+    first = range(len(ids)) if first is None else first
+    near: dict[int, list[int]] = {}
+    for one, other in pairs:
+        near.setdefault(one, []).append(other)
+        near.setdefault(other, []).append(one)
+    placed: dict[int, int] = {}  # words → the first row with them that is not held out; all such rows share its side
     side: list[str] = []
     group: list[str] = []
     reason: list[str] = []
     for row, key in enumerate(ids):
         own = hashed_side(key, salt, validation_rate, test_rate) if in_domain[row] else "transfer"
-        neighbours = [other for other in earlier.get(row, []) if side[other] != EXCLUDED]
+        alike = (first[row], *near.get(first[row], ()))
+        neighbours = sorted(placed[words] for words in alike if words in placed)
         sides = {side[other] for other in neighbours}
         why = ""
         if len(sides) > 1:
@@ -79,6 +85,8 @@ def assign_sides(
         side.append(EXCLUDED if why else own)
         group.append(group[neighbours[0]] if neighbours else key)
         reason.append(why)
+        if not why:
+            placed.setdefault(first[row], row)
     return Assignment(side, group, reason)
 
 
