@@ -2,6 +2,7 @@
 # make test   all tests this machine can run
 # make check  style and types
 # make setup  the environment only; the others call it
+# make labels-server  Label Studio, in an environment of its own, on loopback
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup
+.PHONY: run test check setup labels-server
 .DEFAULT_GOAL := run
 
 run: setup
@@ -43,4 +44,27 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 	@echo "installing the rest of constraints.txt; some minutes the first time"
 	@$(PIP) -c constraints.txt -e . --group dev
 	@$(PIP) --no-deps -c constraints.txt optimum-intel
+	@touch $@
+
+# Label Studio does not install beside the rest: it pins other versions. It runs on SQLite, reports to nobody, and asks
+# no other machine. The variables reach it by the environment, not by the command line that everybody may read.
+LABELS_VENV := .venv-labels
+LABELS_PORT ?= 8080
+LABELS_DATA ?= .scratch/label-studio
+
+labels-server: $(LABELS_VENV)/.installed
+	@test -n "$$LABEL_STUDIO_TOKEN" && test -n "$$LABEL_STUDIO_PASSWORD" || \
+		{ echo "error: set LABEL_STUDIO_TOKEN and LABEL_STUDIO_PASSWORD first (see README, Label with people)" >&2; exit 1; }
+	@mkdir -p $(LABELS_DATA)
+	@echo "Label Studio on http://127.0.0.1:$(LABELS_PORT); the first start takes a minute"
+	@LABEL_STUDIO_USERNAME="$${LABEL_STUDIO_USERNAME:-owner@example.org}" \
+	LABEL_STUDIO_USER_TOKEN="$$LABEL_STUDIO_TOKEN" LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN=true \
+	LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK=true \
+	COLLECT_ANALYTICS=false LATEST_VERSION_CHECK=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
+	$(LABELS_VENV)/bin/label-studio start --no-browser --enable-legacy-api-token --log-level WARNING \
+		--data-dir $(LABELS_DATA) --internal-host 127.0.0.1 --port $(LABELS_PORT)
+
+$(LABELS_VENV)/.installed: constraints-labels.txt
+	@test -x $(LABELS_VENV)/bin/python || { echo "making $(LABELS_VENV), 1 GB"; $(PYTHON) -m venv $(LABELS_VENV); }
+	@$(LABELS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-labels.txt label-studio
 	@touch $@

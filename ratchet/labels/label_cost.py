@@ -48,7 +48,8 @@ def seconds_per_label(annotations: pd.DataFrame, decisions: pd.DataFrame, seed: 
     """People's seconds for one label that can be used, overlap and conflicts included, with its interval.
 
     All seconds on decided texts, by whoever answered, over the number of resolved ones. A text counts when each of its
-    answers has a lead time. The interval resamples texts. Undefined (NaN) when no resolved text is timed.
+    answers has a lead time. The interval resamples texts, and ends at infinity when many draws hold no resolved
+    one. Undefined (NaN) when no resolved text is timed.
     """
     latest = latest_answers(annotations)
     lead = latest.groupby("id")["lead_time_s"].agg(lambda times: times.sum(skipna=False))
@@ -61,7 +62,7 @@ def seconds_per_label(annotations: pd.DataFrame, decisions: pd.DataFrame, seed: 
     value = float(spent.sum() / resolved.sum())
     draws = np.random.default_rng(seed).multinomial(len(timed), np.full(len(timed), 1 / len(timed)), size=N_DRAWS)
     with np.errstate(divide="ignore"):
-        low, high = np.percentile((draws @ spent) / (draws @ resolved), [2.5, 97.5])
+        low, high = np.percentile((draws @ spent) / (draws @ resolved), [2.5, 97.5], method="nearest")
     return Estimate(value, min(float(low), value), max(float(high), value), len(timed))
 
 
