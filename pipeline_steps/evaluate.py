@@ -18,6 +18,7 @@ import ratchet.params
 from ratchet.entry import entry
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
+from ratchet.measure.challenge import challenge_metrics, challenge_parts, failures, match_cases, predict_cases
 from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_accuracies
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.footprint import Footprint, footprint
@@ -28,7 +29,7 @@ from ratchet.models.bundle import MANIFEST, size_mb
 from ratchet.models.examples import class_indices
 from ratchet.models.predictor import Predictor, Proba, load
 from ratchet.params import load_params
-from ratchet.tables import PREDICTIONS, SPLIT, read_table, write_table
+from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT, read_table, write_table
 from ratchet.trust.slices import slice_masks
 
 BUNDLES = {
@@ -43,7 +44,7 @@ BUNDLES = {
     "pruned-openvino-fp32": "models/pruned-openvino-fp32",
     "pruned-openvino-int8": "models/pruned-openvino-int8",
 }
-READS = {**BUNDLES, "splits": "data/splits", "champion": "models/champion.json"}
+READS = {**BUNDLES, "splits": "data/splits", "challenge": "data/challenge.parquet", "champion": "models/champion.json"}
 WRITES = {
     "predictions": "data/predictions.parquet",
     "report": "reports/evaluate.json",
@@ -70,6 +71,8 @@ class Params(ratchet.params.Params):
     """Features whose groups are measured separately: length, negation, rating, or a column of the data."""
     length_edges: list[int] = Field(min_length=2, max_length=2)
     """The most words of a short text, and of a medium one."""
+    n_failures: int = Field(ge=0, le=100)
+    """Challenge cases on which most bundles fail, of which the report shows so many."""
     n_bootstrap: int = Field(ge=100, le=100_000)
     """Bootstrap draws behind each 95 % interval."""
     n_bins: int = Field(ge=2, le=100)
@@ -96,7 +99,7 @@ class Params(ratchet.params.Params):
 
 def run(
     predictors: Mapping[str, Predictor], taken: Mapping[str, tuple[float, Footprint]], test: pd.DataFrame,
-    transfer: pd.DataFrame, params: Params,
+    transfer: pd.DataFrame, challenge: pd.DataFrame, params: Params,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
     """The predictions of every bundle on both sets, and the report.
 
@@ -105,10 +108,12 @@ def run(
         taken: size on disk of each, in megabytes, and what serving it takes.
         test: labelled texts of the training domain.
         transfer: labelled texts of the other domain; may be empty.
+        challenge: cases made from the test texts; may be empty.
         params: see `Params`.
     """
     labels = next(iter(predictors.values())).labels
     rng = np.random.default_rng(params.seed)
+    cases = match_cases(challenge, class_indices(challenge, labels), test["id"].tolist())
     y_true, y_transfer = class_indices(test, labels), class_indices(transfer, labels)
     n_latency = min(params.n_latency, len(test))
     texts = rng.choice(test["text"].to_numpy(dtype=object), n_latency, replace=False).tolist()
@@ -116,12 +121,15 @@ def run(
     latencies = interleaved_ms(predictors, texts, params.n_rounds, rng)
     latencies_long = interleaved_ms(predictors, long_texts(test, transfer, params, rng), params.n_rounds, rng)
     measured: dict[str, Measured] = {}
+    challenged: dict[str, tuple[Any, Any]] = {}
     tables = []
     for name, predictor in predictors.items():
         if predictor.labels != labels:
             raise BundleError("Two bundles know different classes.", where=name, got=predictor.labels, expected=labels)
         scored = score(predictor, test["text"].tolist(), params.n_chunks, np.random.default_rng(params.seed))
         elsewhere = predictor.predict_proba(transfer["text"].tolist())
+        predicted = scored.proba.argmax(axis=1)
+        challenged[name] = predicted, predict_cases(predictor, cases, predicted)
         tables += [_table(name, labels, "test", test, scored.proba)]
         tables += [_table(name, labels, "transfer", transfer, elsewhere)]
         measured[name] = Measured(
@@ -136,8 +144,11 @@ def run(
     bundles = {}
     for name, item in measured.items():
         others = [other for other in REFERENCES if other in measured and other != name]
+        metrics = metrics_of(item, y_true, params.n_bins, rates, draws)
+        parts = challenge_parts(cases, y_true, *challenged[name], draws.texts)
         bundles[name] = {
-            "metrics": _json(metrics_of(item, y_true, params.n_bins, rates, draws)),
+            "metrics": _json(metrics | challenge_metrics(cases, y_true, *challenged[name], draws.texts)),
+            "challenge": {kind: _json(shares) for kind, shares in parts.items()},
             "costs": _json(
                 {
                     price.machine: cost_per_million(item.scored, price.usd_per_core_hour, draws.chunks)
@@ -147,7 +158,11 @@ def run(
             "slices": {n: _json(m) for n, m in slice_accuracies(item, y_true, masks, draws).items()},
             "against": {other: _json(against(item, measured[other], y_true, draws)) for other in others},
         }
-    report = {"labels": labels, "n_test": len(test), "n_transfer": len(transfer), "bundles": bundles}
+    report = {
+        "labels": labels, "n_test": len(test), "n_transfer": len(transfer), "n_challenge": len(challenge),
+        "bundles": bundles,
+        "challenge_failures": failures(cases, test["text"].tolist(), labels, challenged, params.n_failures),
+    }  # fmt: skip
     return pd.concat(tables, ignore_index=True), report
 
 
@@ -196,7 +211,8 @@ def main() -> None:
     with ThreadPoolExecutor(2) as pool:
         served = pool.map(lambda path: footprint(path, texts, params.n_threads), paths.values())
         taken = {name: (size_mb(path), item) for (name, path), item in zip(paths.items(), served, strict=True)}
-    predictions, report = run(predictors, taken, test, transfer, params)
+    challenge = read_table(Path(READS["challenge"]), CHALLENGE)
+    predictions, report = run(predictors, taken, test, transfer, challenge, params)
     for name, bundle in report["bundles"].items():
         manifest = predictors[name].manifest
         bundle |= {"kind": manifest.kind, "precision": manifest.precision, "parent": manifest.parent}

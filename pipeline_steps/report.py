@@ -28,6 +28,7 @@ OPTIONAL = {
     "split": "reports/split.json",
     "sample": "reports/sample.json",
     "vet": "reports/vet.json",
+    "challenge": "reports/challenge.json",
     "baseline": "reports/baseline.json",
     "train": "reports/train.json",
     "distil": "reports/distil.json",

@@ -130,8 +130,8 @@ def main() -> None:
     splits = Path(READS["splits"])
     columns = ["id", "text", "label", "source", "group"]
     groups = read_table(splits / "train.parquet", SPLIT, columns=["id", "group"])
-    labeled = read_table(Path(READS["labeled"]), LABELED).merge(groups, on="id", how="left")
-    labeled["group"] = labeled["group"].fillna(labeled["id"])
+    # texts that people labelled and that are in no split have no embedding, and are left out
+    labeled = read_table(Path(READS["labeled"]), LABELED).merge(groups, on="id", how="inner")
     frames = [
         (labeled if part == "labeled" else read_table(splits / f"{part}.parquet", SPLIT))[columns].assign(part=part)
         for part in dict.fromkeys(params.parts)

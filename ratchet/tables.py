@@ -101,6 +101,17 @@ SUSPECTS = Table(
 )  # fmt: skip
 """Labels that people should look at again; none was changed."""
 
+CHALLENGE = Table(
+    "challenge",
+    {"id": Column("str", False, "the test text that it is, or was made from"),
+     "kind": Column("str", False, "'weak': a text of a weak slice; 'contrast': edited, and of another class than the "
+                                  "text; 'invariance': edited, and of the same"),
+     "name": Column("str", False, "the slice's predicates, or the edit's name"),
+     "text": Column("str", False, "the text to classify"),
+     "label": Column("str", False, "the class it belongs to")},
+)  # fmt: skip
+"""Texts harder than the random test set, or made to show how a model decides."""
+
 SOFT_LABELS = Table("soft_labels", {name: TEXT_COLUMNS[name] for name in ("id", "text", "label")})
 """What the teacher says of each text; a column `logit_<class>` for each class follows."""
 

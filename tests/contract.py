@@ -20,8 +20,8 @@ from ratchet.params import Params, check_params, read_yaml
 from tests.imports import closure, direction_faults
 
 ORDER = [
-    "ingest", "validate", "split", "embed", "sample", "vet", "baseline", "train", "distil", "prune", "quantize",
-    "export", "evaluate", "explain", "audit", "promote", "report",
+    "ingest", "validate", "split", "embed", "sample", "vet", "challenge", "baseline", "train", "distil", "prune",
+    "quantize", "export", "evaluate", "explain", "audit", "promote", "report",
 ]  # fmt: skip
 """The stages, in the order in which dvc.yaml names and DVC runs them."""
 

@@ -24,7 +24,12 @@ def bundle(
             "latency_p95_ms": estimate(latency_ms, 0.2), "throughput_per_s": estimate(1000 / latency_ms),
             "size_mb": estimate(size_mb), "peak_memory_mb": estimate(size_mb * 3),
             "cost_per_million_usd": estimate(latency_ms / 20),
+            "weak_slice_accuracy": estimate(accuracy - 0.1, 0.05, 90),
+            "contrast_accuracy": estimate(0.7, 0.1, 40), "contrast_consistency": estimate(0.6, 0.1, 40),
+            "invariance_violation_rate": estimate(0.02, 0.01, 80),
         },
+        "challenge": {"weak": {"word=but": estimate(accuracy - 0.1, 0.05, 90)},
+                      "contrast": {"swap": estimate(0.6, 0.1, 40)}, "invariance": {"typos": estimate(0.02, 0.01, 80)}},
         "slices": {"length=short": {"accuracy": estimate(accuracy + 0.02, 0.03, 400)},
                    "negation=yes": {"accuracy": estimate(accuracy - 0.06, 0.05, 200)}},
         "against": {
@@ -60,7 +65,9 @@ def evaluate_report(with_champion: bool = False) -> Json:
     return {
         "command": "python -m pipeline_steps.evaluate", "labels": ["negative", "positive"],
         "machine": {"cpu": "Imaginary 9000", "n_cores": 2, "n_threads": 2, "system": "Linux"},
-        "n_test": 1000, "n_transfer": 500, "bundles": bundles,
+        "n_test": 1000, "n_transfer": 500, "n_challenge": 210, "bundles": bundles,
+        "challenge_failures": [{"kind": "contrast", "edit": "swap", "text": "a bright <b> film",
+                                "edited": "a dull <b> film", "expected": "negative", "n_failed": "4 of 4"}],
     }  # fmt: skip
 
 

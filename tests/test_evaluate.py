@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from pipeline_steps import evaluate
-from ratchet.errors import BundleError
+from ratchet.errors import BundleError, TableError
 from ratchet.files import sha256_file, write_json
 from ratchet.measure.energy import joules_between, read_joules
 from ratchet.measure.footprint import Footprint, footprint
@@ -23,17 +23,31 @@ from ratchet.measure.significance import discordant, mcnemar_p, paired_differenc
 from ratchet.models.bundle import MANIFEST, write_bundle
 from ratchet.models.predictor import Predictor, Proba
 from ratchet.models.tfidf import fit_pipeline, save_pipeline
-from ratchet.tables import PREDICTIONS, check_table
+from ratchet.tables import CHALLENGE, PREDICTIONS, check_table, empty_table
 from tests.bundles import LABELS, manifest
-from tests.tiny import PRAISE, reviews
+from tests.tiny import BLAME, PRAISE, reviews
 
 PARAMS = evaluate.Params(
     slices=["length"], length_edges=[5, 8], n_bootstrap=200, n_bins=5, n_latency=20, n_rounds=1, n_chunks=4,
     n_long=10, long_words=9, prices=[
         evaluate.Price(machine="core", usd_per_core_hour=0.04), evaluate.Price(machine="spot", usd_per_core_hour=0.01)
-    ], watts_per_core=5.0, n_threads=1, seed=0,
+    ], watts_per_core=5.0, n_failures=4, n_threads=1, seed=0,
 )  # fmt: skip
 TAKEN = (10.0, Footprint(100.0, 2.0))
+NO_CASES = empty_table(CHALLENGE)
+
+
+def cases(test: pd.DataFrame) -> pd.DataFrame:
+    """A weak slice of 40 texts, 20 whose words of praise and blame change sides, and 20 with an added full stop."""
+    swap = dict(zip([*PRAISE, *BLAME], [*BLAME, *PRAISE], strict=True))
+    other = {"positive": "negative", "negative": "positive"}
+    weak, edited = test.head(40).assign(kind="weak", name="word=film"), test.tail(20)
+    turned = edited.assign(
+        kind="contrast", name="swap", label=edited["label"].map(other),
+        text=[" ".join(swap.get(word, word) for word in text.split()) for text in edited["text"]],
+    )  # fmt: skip
+    same = edited.assign(kind="invariance", name="punctuation", text=edited["text"] + " .")
+    return pd.concat([weak, turned, same], ignore_index=True)[list(CHALLENGE.columns)].astype("str")
 
 
 class WordCounter(Predictor):
@@ -55,7 +69,7 @@ def evaluated() -> tuple[pd.DataFrame, dict[str, Any]]:
     predictors = {"baseline": WordCounter("baseline", 2), "teacher": WordCounter("teacher", 0),
                   "student": WordCounter("student", 5)}  # fmt: skip
     taken = {"baseline": (1.0, Footprint(50.0, 1.0)), "teacher": (40.0, Footprint(300.0, 4.0)), "student": TAKEN}
-    return evaluate.run(predictors, taken, reviews(120, 1), reviews(30, 2), PARAMS)
+    return evaluate.run(predictors, taken, reviews(120, 1), reviews(30, 2), cases(reviews(120, 1)), PARAMS)
 
 
 def test_accuracy_and_f1_are_scikit_learns(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
@@ -147,9 +161,47 @@ def test_slices_cover_the_test_set(evaluated: tuple[pd.DataFrame, dict[str, Any]
     assert sum(item["accuracy"]["n"] for item in slices.values()) == 120
 
 
+def test_the_challenge_is_measured_for_every_bundle(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    _, report = evaluated
+    teacher, student = (report["bundles"][name]["metrics"] for name in ("teacher", "student"))
+    assert teacher["weak_slice_accuracy"]["n"] == 40
+    assert teacher["contrast_accuracy"]["value"] == teacher["contrast_consistency"]["value"] == 1.0
+    assert teacher["invariance_violation_rate"]["value"] == 0.0
+    assert student["invariance_violation_rate"]["value"] > 0, "the student's errors depend on a text's length"
+    assert student["contrast_consistency"]["value"] < 1.0
+    parts = report["bundles"]["student"]["challenge"]
+    assert set(parts) == {"weak", "contrast", "invariance"}
+    assert parts["contrast"]["swap"] == student["contrast_consistency"]
+    assert report["n_challenge"] == 80
+    shown = report["challenge_failures"]
+    assert 0 < len(shown) <= 4
+    assert {item["kind"] for item in shown} == {"contrast", "invariance"}
+    counts = [item["n_failed"] for item in shown if item["kind"] == "invariance"]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_without_cases_the_figures_are_undefined_and_say_why() -> None:
+    _, report = evaluate.run(
+        {"teacher": WordCounter("teacher", 0)}, {"teacher": TAKEN}, reviews(40, 1), reviews(9, 2), NO_CASES, PARAMS
+    )
+    for name in ("weak_slice_accuracy", "contrast_accuracy", "contrast_consistency", "invariance_violation_rate"):
+        estimate = report["bundles"]["teacher"]["metrics"][name]
+        assert np.isnan(estimate["value"])
+        assert estimate["reason"]
+    assert report["challenge_failures"] == []
+
+
+def test_a_case_of_an_unknown_text_is_refused() -> None:
+    stray = cases(reviews(120, 1)).replace({"id": {reviews(120, 1)["id"][119]: "stranger"}})
+    with pytest.raises(TableError, match="comes from no test text"):
+        evaluate.run(
+            {"teacher": WordCounter("teacher", 0)}, {"teacher": TAKEN}, reviews(120, 1), reviews(9, 2), stray, PARAMS
+        )
+
+
 def test_another_domain_that_is_empty_is_undefined_not_zero() -> None:
     _, report = evaluate.run(
-        {"teacher": WordCounter("teacher", 0)}, {"teacher": TAKEN}, reviews(40, 1), reviews(0, 2), PARAMS
+        {"teacher": WordCounter("teacher", 0)}, {"teacher": TAKEN}, reviews(40, 1), reviews(0, 2), NO_CASES, PARAMS
     )
     transfer = report["bundles"]["teacher"]["metrics"]["transfer_accuracy"]
     assert np.isnan(transfer["value"])

@@ -98,6 +98,17 @@ def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> 
     assert page.count("<svg") == 3
 
 
+def test_the_challenge_stands_beside_the_test_set_with_its_failures() -> None:
+    reports = measured()
+    page = report.run(Material(reports), PARAMS).page
+    section = page.partition('id="challenge"')[2].partition('id="slices"')[0]
+    for name in reports["evaluate"]["bundles"]:
+        assert f'<th scope="row">{name}</th>' in section
+    shown = ["contrast consistency", "0.600", "violations", "a dull &lt;b&gt; film", "4 of 4", "word=but"]
+    for text in shown:
+        assert text in section
+
+
 def test_a_rejection_is_told_in_page_and_card() -> None:
     rendered = report.run(Material(measured(rejecting())), PARAMS)
     assert "Rejected: nothing is promoted" in rendered.page
@@ -125,13 +136,15 @@ def test_texts_are_escaped() -> None:
 
 def test_what_is_missing_is_said() -> None:
     reports = {name: item for name, item in measured().items() if name in ("evaluate", "decision")}
+    del reports["evaluate"]["n_challenge"]
     for bundle in reports["evaluate"]["bundles"].values():
         del bundle["slices"]
         bundle["metrics"] = {}
     rendered = report.run(Material(reports), PARAMS)
-    for text in ("No slices were measured", "The audit is not", "The explanations are not", "No label-efficiency"):
+    said = ["No challenge set", "No slices were measured", "The audit is not", "The explanations are not", "No label-"]
+    for text in said:
         assert text in rendered.page
-    assert rendered.page.count("The report of this step is not available.") == 9
+    assert rendered.page.count("The report of this step is not available.") == 10
     assert "the report of sample is not available." in rendered.card
     assert "nan" not in rendered.page.lower().replace("finance", "")
 

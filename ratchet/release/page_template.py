@@ -67,7 +67,7 @@ which failed the fewest gates.</p>{% endif %}
 <div class="note">{{ tile.note }}</div></div>{% endfor %}</div>
 {% endif %}
 <nav aria-label="Contents"><a href="#results">Results</a><a href="#gates">Gates</a>
-<a href="#slices">Slices and fairness</a>
+<a href="#challenge">Beyond the test set</a><a href="#slices">Slices and fairness</a>
 <a href="#explanations">Explanations</a><a href="#labels">Labels</a><a href="#data">Data</a>
 <a href="#training">Training</a><a href="#machine">Machine and commands</a></nav>
 </header>
@@ -99,6 +99,16 @@ which failed the fewest gates.</p>{% endif %}
 {% endfor %}</ul>
 </details>{% endfor %}
 <p class="soft">Made by <code>{{ commands.decision }}</code>.</p>
+
+<h2 id="challenge">Beyond the test set</h2>
+{% if challenge %}<p>The random test set beside harder ones: texts of another domain; test texts in the slices on which
+a cheap model is weak beyond chance; edits after which a reader would give the other label (consistency: the text and
+its edit are both right); and edits that must not matter (violations: the predicted class changed).</p>
+{{ metric_table(challenge) }}
+<p class="soft">Made by <code>{{ commands.evaluate }}</code>.</p>
+{{ more("Slice by slice and edit by edit: " ~ described, challenge.details) }}
+{{ more("Edited texts on which most bundles fail", challenge.failures) }}
+{% else %}{{ missing("No challenge set was measured.") }}{% endif %}
 
 <h2 id="slices">Slices and fairness</h2>
 {% if slices_svg %}{{ figure(slices_svg, "Accuracy of " ~ described ~ " on slices of the test texts; "

@@ -22,9 +22,19 @@ RESULT_COLUMNS = (
     "accuracy", "macro_f1", "ece", "latency_p50_ms", "latency_p95_ms", "latency_long_p95_ms", "throughput_per_s",
     "cold_start_s", "size_mb", "peak_memory_mb", "cost_per_million_usd",
 )  # fmt: skip
+CHALLENGE_COLUMNS = (
+    "accuracy", "transfer_accuracy", "weak_slice_accuracy", "contrast_accuracy", "contrast_consistency",
+    "invariance_violation_rate",
+)  # fmt: skip
+MEASURES = {"weak": "accuracy", "contrast": "consistency", "invariance": "violations"}
 SECTIONS = {
     "labels": {"sample": "Which labels were bought", "vet": "Labels that look wrong"},
-    "data": {"ingest": "Source", "validate": "Validation and quarantine", "split": "Splits"},
+    "data": {
+        "ingest": "Source",
+        "validate": "Validation and quarantine",
+        "split": "Splits",
+        "challenge": "Challenge set",
+    },
     "training": {"baseline": "Baseline", "train": "Teacher", "distil": "Student", "prune": "Pruning"},
 }
 """Section → report → its title; each is shown in whatever form it has."""
@@ -70,6 +80,7 @@ def _context(material: Material) -> dict[str, Any]:
                      "gates": gates_text(decision, name)} for name in names],
         "scatter": scatter(points, chosen, "p95 latency, ms (one text at a time)", "accuracy"),
         "gate_head": _gate_head(decision), "gates": [_gate_row(decision, name) for name in decision["ranking"]],
+        "challenge": _challenge(evaluate, names, described),
         "slices_svg": _slices(bundles.get(described, {})),
         "audit": _metric_table(reports.get("audit"), names, described),
         "explain": _metric_table(reports.get("explain"), names, described),
@@ -146,6 +157,25 @@ def _gate_row(decision: Report, name: str) -> dict[str, Any]:
         mark = {"idle": "○", "pass": "✓", "fail": "✕"}[state]
         cells.append({"state": state, "mark": mark, "value": number(gate["value"]), "reason": gate["reason"]})
     return {"name": name, "cells": cells, "outcome": gates_text(decision, name)}
+
+
+def _challenge(evaluate: Report, names: Sequence[str], described: str | None) -> dict[str, Any] | None:
+    """The figures of every bundle on the random test set and on harder ones, the described one's part by part."""
+    bundles = evaluate["bundles"]
+    if not evaluate.get("n_challenge"):
+        return None
+    parts = [
+        {"part": f"{kind}: {MEASURES[kind]}", "slice or edit": name, "value": value, "texts": value["n"]}
+        for kind, names_of_kind in bundles.get(described, {}).get("challenge", {}).items()
+        for name, value in names_of_kind.items()
+    ]
+    shown = evaluate.get("challenge_failures", [])
+    return {
+        "head": [metric_name(metric) for metric in CHALLENGE_COLUMNS],
+        "rows": [_row(name, bundles[name], CHALLENGE_COLUMNS) for name in names],
+        "details": outline(parts) if parts else None,
+        "failures": outline(shown) if shown else None,
+    }
 
 
 def _slices(bundle: Report) -> str:

@@ -1,0 +1,225 @@
+"""The challenge set: where a cheap model is weak beyond chance, edits that turn a label around, edits that must not.
+
+A random test set says how good a model is on average, not where it fails. Weak slices are found on validation errors,
+with a test that accounts for all slices tried; the test texts that fall in them are the first part. Contrast and
+invariance cases are made from test texts by lexicons in data/challenge, which people edit. What freezes the set: a
+text's side and its place in the set follow from hashes of its id, the edits from the lexicons, and the slices from the
+list in data/challenge/weak_slices.yaml.
+
+Source: SliceLine, Sagadeeva & Boehm 2021, https://doi.org/10.1145/3448016.3457323; Gardner et al. 2020,
+https://arxiv.org/abs/2004.02709; Ribeiro et al. 2020, https://arxiv.org/abs/2005.04118.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+import ratchet.params
+from ratchet.entry import entry
+from ratchet.files import write_json
+from ratchet.labels.active_learning import fit_selection_model, unit_length
+from ratchet.models.embedding_table import read_embeddings
+from ratchet.models.examples import class_indices, class_names
+from ratchet.params import check_params, load_params, read_yaml
+from ratchet.tables import CHALLENGE, LABELED, SPLIT, read_table, write_table
+from ratchet.trust.challenge_cases import edited_cases, keep_at_most, slice_cases
+from ratchet.trust.predicates import Texts, Vectors, candidates, feature_of, holds, near_ids
+from ratchet.trust.text_edits import Contrast, Invariance, contrast_edits, invariance_edits
+from ratchet.trust.weak_slices import Weakness, conjunctions, distinct, distinctive_words, weak_slices
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READS = {
+    "labeled": "data/labeled.parquet",
+    "splits": "data/splits",
+    "embeddings": "data/embeddings.parquet",
+    "weak_slices": "data/challenge/weak_slices.yaml",
+    "contrast": "data/challenge/contrast.yaml",
+    "invariance": "data/challenge/invariance.yaml",
+}
+WRITES = {"challenge": "data/challenge.parquet", "report": "reports/challenge.json"}
+
+
+class Params(ratchet.params.Params):
+    """Which slices are tried, and how many cases are kept."""
+
+    features: list[str] = Field(min_length=0)
+    """Features whose groups are tried: length, negation, rating, or a column of the data."""
+    length_edges: list[int] = Field(min_length=2, max_length=2)
+    """The most words of a short text, and of a medium one."""
+    max_words: int = Field(ge=0, le=500)
+    """Words that are tried as slices, most frequent first."""
+    n_clusters: int = Field(ge=0, le=500)
+    """Neighbourhoods in embedding space that are tried."""
+    min_slice_size: int = Field(ge=5)
+    """Fewest validation texts of a slice."""
+    max_slice_share: float = Field(gt=0, le=1)
+    """Largest share of the validation texts in a slice."""
+    max_validation: int = Field(ge=50, le=20_000)
+    """Validation texts on which slices are sought, at most."""
+    alpha: float = Field(gt=0, lt=1)
+    """Largest chance that any slice is called weak when the errors fall on texts at random."""
+    n_permutations: int = Field(ge=100, le=100_000)
+    """Random deals of the errors behind the p-values."""
+    max_overlap: float = Field(ge=0, le=1)
+    """Two slices that share a larger part of their texts are one; the weaker one is kept."""
+    max_slices: int = Field(ge=1)
+    """Weak slices that are kept at most."""
+    max_contrast: int = Field(ge=0)
+    """Contrast cases of each edit, at most."""
+    max_invariance: int = Field(ge=0)
+    """Invariance cases of each edit, at most."""
+    inverse_regularization: float = Field(gt=0)
+    """Of the model whose errors are looked at: logistic regression on embeddings of unit length."""
+    salt: str = Field(min_length=1)
+    """Another one keeps other cases."""
+    seed: int = Field(ge=0)
+    """Seed of clusters and deals."""
+
+
+class Rules(NamedTuple):
+    """What the files in data/challenge hold."""
+
+    frozen: list[list[str]]
+    contrast: Contrast
+    invariance: Invariance
+
+
+class Frozen(ratchet.params.Params):
+    """data/challenge/weak_slices.yaml."""
+
+    frozen: list[list[str]]
+    """Slices, each as its predicates."""
+
+
+class Challenge(NamedTuple):
+    """What `run` returns."""
+
+    cases: pd.DataFrame
+    report: dict[str, Any]
+
+
+def run(
+    labeled: Texts, validation: Texts, test: Texts, anchors: Mapping[str, Vectors], rules: Rules, params: Params
+) -> Challenge:
+    """The cases, and the report.
+
+    Args:
+        labeled: what the cheap model learns from.
+        validation: labelled texts on whose errors slices are found.
+        test: labelled texts of which the cases are made.
+        anchors: id → embedding of unit length, of texts that frozen slices name.
+        rules: slices, edits.
+        params: see `Params`.
+    """
+    import pandas as pd
+
+    labels = class_names(validation.frame)
+    wrong = _wrong(labeled, validation, labels, params)
+    n_tried, weak, words = _find(validation, wrong, params)
+    known = {**anchors, **dict(zip(validation.frame["id"], validation.vectors, strict=True))}
+    slices = rules.frozen or [list(item.predicates) for item in weak]
+    masks = {" & ".join(slice_): _inside(slice_, test, known, params) for slice_ in slices}
+    other = dict(zip(rules.contrast.classes, rules.contrast.classes[::-1], strict=True))
+    applies = set(other) <= set(labels)
+    turned = contrast_edits(rules.contrast) if applies else {}
+    kept = {label: invariance_edits(rules.invariance, rules.contrast) for label in labels}
+    parts = [
+        slice_cases(test.frame, masks),
+        edited_cases(test.frame, turned, other, "contrast", params.salt, params.max_contrast),
+        edited_cases(test.frame, kept, {label: label for label in labels}, "invariance", params.salt,
+                     params.max_invariance),
+    ]  # fmt: skip
+    cases = pd.concat(parts, ignore_index=True)
+    report: dict[str, Any] = {
+        "n_validation": len(wrong),
+        "error_rate": float(wrong.mean()) if len(wrong) else None,
+        "n_slices_tried": n_tried,
+        "found": [
+            {"slice": " & ".join(item.predicates), "n_texts": item.n, "error_rate": item.error_rate,
+             "p_value": item.p_value, "distinctive_words": ", ".join(words[item.predicates])}
+            for item in weak
+        ],
+        "frozen": bool(rules.frozen),
+        "slices": {name: {"n_test": int(mask.sum())} for name, mask in masks.items()},
+        "cases": {kind: cases["name"][cases["kind"] == kind].value_counts().sort_index().to_dict()
+                  for kind in ("contrast", "invariance")},
+    }  # fmt: skip
+    if not applies:
+        report["why_no_contrast"] = (
+            f"contrast.yaml speaks of {' and '.join(other)}; the classes are {', '.join(labels)}"
+        )
+    return Challenge(cases, report)
+
+
+def _wrong(labeled: Texts, validation: Texts, labels: list[str], params: Params) -> Any:
+    """Whether the cheap model errs on each validation text, (n_validation,)."""
+    targets = class_indices(labeled.frame, labels)
+    model = fit_selection_model(labeled.vectors, targets, len(labels), params.inverse_regularization)
+    return model(validation.vectors).argmax(axis=1) != class_indices(validation.frame, labels)
+
+
+def _find(
+    validation: Texts, wrong: Any, params: Params
+) -> tuple[int, list[Weakness], dict[tuple[str, ...], list[str]]]:
+    """How many slices were tried, the weak ones that differ, and what sets the words of each apart."""
+    atoms = candidates(
+        validation, params.features, params.length_edges, params.min_slice_size, params.max_words, params.n_clusters,
+        params.seed,
+    )  # fmt: skip
+    disjoint = {name: feature_of(name) for name in atoms}
+    slices = conjunctions(atoms, params.min_slice_size, params.max_slice_share, disjoint)
+    rng = np.random.default_rng(params.seed)
+    weak = weak_slices(slices, wrong, params.alpha, params.n_permutations, rng)
+    weak = distinct(weak, slices, params.max_overlap)[: params.max_slices]
+    bags = validation.bags()
+    return len(slices), weak, {item.predicates: distinctive_words(bags, slices[item.predicates], 8) for item in weak}
+
+
+def _inside(predicates: Sequence[str], texts: Texts, anchors: Mapping[str, Vectors], params: Params) -> Any:
+    return np.logical_and.reduce([holds(item, texts, anchors, params.length_edges) for item in predicates])
+
+
+def _rules() -> Rules:
+    files = {name: Path(READS[name]) for name in ("weak_slices", "contrast", "invariance")}
+    values = {name: read_yaml(path) for name, path in files.items()}
+    return Rules(
+        check_params(Frozen, "weak_slices", values["weak_slices"], files["weak_slices"]).frozen,
+        check_params(Contrast, "contrast", values["contrast"], files["contrast"]),
+        check_params(Invariance, "invariance", values["invariance"], files["invariance"]),
+    )
+
+
+def main() -> None:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    params, rules, store = load_params(Params, "challenge"), _rules(), Path(READS["embeddings"])
+    splits = Path(READS["splits"])
+    held_out = {side: read_table(splits / f"{side}.parquet", SPLIT) for side in ("validation", "test")}
+    labeled, pool = read_table(Path(READS["labeled"]), LABELED), read_table(splits / "train.parquet", SPLIT, ["id"])
+    # texts that people labelled and that are in no split have no embedding, and are left out
+    frames = {"labeled": labeled[labeled["id"].isin(pool["id"])]}
+    frames |= {side: frame.dropna(subset="label") for side, frame in held_out.items()}
+    kept = keep_at_most(frames["validation"]["id"].tolist(), params.salt, params.max_validation)
+    frames["validation"] = frames["validation"][kept]
+    sides = {
+        name: Texts(frame.reset_index(drop=True), unit_length(read_embeddings(store, frame["id"].tolist())))
+        for name, frame in frames.items()
+    }
+    named = near_ids([predicate for slice_ in rules.frozen for predicate in slice_])
+    anchors = dict(zip(named, unit_length(read_embeddings(store, named)), strict=True))
+    print(f"seeking weak slices in {len(sides['validation'].frame):,} validation texts", flush=True)
+    with threadpool_limits(1):  # the same clusters and probabilities on every machine's count of cores
+        made = run(sides["labeled"], sides["validation"], sides["test"], anchors, rules, params)
+    write_table(Path(WRITES["challenge"]), made.cases, CHALLENGE)
+    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.challenge", **made.report})
+
+
+if __name__ == "__main__":
+    entry(main)

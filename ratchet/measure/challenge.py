@@ -1,0 +1,166 @@
+"""How a model fares on a challenge set: on weak slices, beside edits that turn a label around and edits that must not.
+
+Cases are resampled by the test text they come from, with the weights of the test set: several edits of one text count
+as one observation, and every figure is paired with the accuracy on the test set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.errors import TableError
+from ratchet.measure.bootstrap import Weights, mean_estimate
+from ratchet.measure.estimate import Estimate
+from ratchet.models.predictor import Predictor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """A challenge set beside the test set it was made from, n_cases each."""
+
+    frame: pd.DataFrame
+    """Rows of the table `challenge`."""
+    y_true: NDArray[np.int64]
+    """The class of each case."""
+    original: NDArray[np.int64]
+    """The row of the test set that each case comes from."""
+
+    @property
+    def edited(self) -> Mask:
+        """The cases whose text is no test text, and has to be classified."""
+        return (self.frame["kind"] != "weak").to_numpy(dtype=bool)
+
+    def of(self, kind: str, name: str | None = None) -> Mask:
+        """The cases of a kind, or of one name of it."""
+        mask = (self.frame["kind"] == kind).to_numpy(dtype=bool)
+        return mask if name is None else mask & (self.frame["name"] == name).to_numpy(dtype=bool)
+
+    def names(self, kind: str) -> list[str]:
+        """The slices or edits of a kind, in alphabetical order."""
+        return sorted(set(self.frame["name"][self.of(kind)]))
+
+
+def match_cases(frame: pd.DataFrame, y_true: NDArray[np.int64], test_ids: list[str]) -> Cases:
+    """The cases with the rows of the test set they come from.
+
+    Raises:
+        TableError: a case comes from a text that is not in the test set.
+    """
+    places = {key: row for row, key in enumerate(test_ids)}
+    if strangers := sorted(set(frame["id"]) - set(places)):
+        raise TableError(
+            "A challenge case comes from no test text.", where="data/challenge.parquet",
+            got=f"{len(strangers)} ids, {strangers[0]} first", expected="ids of data/splits/test.parquet",
+            fix="make the set again: dvc repro challenge",
+        )  # fmt: skip
+    return Cases(frame, y_true, np.array([places[key] for key in frame["id"]], dtype=np.int64))
+
+
+def predict_cases(predictor: Predictor, cases: Cases, pred_test: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The predicted class of each case, (n_cases,); those of unedited texts are known from the test set's (n_test,)."""
+    predicted = pred_test[cases.original]
+    predicted[cases.edited] = predictor.predict_proba(cases.frame["text"][cases.edited].tolist()).argmax(axis=1)
+    return predicted
+
+
+def challenge_metrics(
+    cases: Cases, y_test: NDArray[np.int64], pred_test: NDArray[np.int64], pred_cases: NDArray[np.int64], w: Weights
+) -> dict[str, Estimate]:
+    """The four figures of a bundle, each in [0, 1]; NaN where there are no cases of their kind.
+
+    - `weak_slice_accuracy`: accuracy on the test texts that lie in any weak slice.
+    - `contrast_accuracy`: accuracy on the edited texts whose label the edit turned around.
+    - `contrast_consistency`: share of these of which both the text and the edited text are classified rightly.
+    - `invariance_violation_rate`: share of edits that must not matter and changed the predicted class; 0 is best.
+
+    Args:
+        cases: the challenge set.
+        y_test: classes of the test set, (n_test,).
+        pred_test: predictions of the test set, (n_test,).
+        pred_cases: predictions of the cases, (n_cases,).
+        w: resampling weights of the test set, (n_draws, n_test).
+
+    Source: Gardner et al. 2020, https://arxiv.org/abs/2004.02709 (contrast consistency); Ribeiro et al. 2020,
+    https://arxiv.org/abs/2005.04118 (failure rate of invariance tests).
+    """
+    weak = np.unique(cases.original[cases.of("weak")])
+    right, both, changed = _outcomes(cases, y_test, pred_test, pred_cases)
+    contrast, invariance = cases.of("contrast"), cases.of("invariance")
+    return {
+        "weak_slice_accuracy": mean_estimate((pred_test == y_test)[weak], w[:, weak]),
+        "contrast_accuracy": _mean(right, contrast, cases, w),
+        "contrast_consistency": _mean(both, contrast, cases, w),
+        "invariance_violation_rate": _mean(changed, invariance, cases, w),
+    }
+
+
+def challenge_parts(
+    cases: Cases, y_test: NDArray[np.int64], pred_test: NDArray[np.int64], pred_cases: NDArray[np.int64], w: Weights
+) -> dict[str, dict[str, Estimate]]:
+    """The same part by part: kind → slice or edit → accuracy, consistency, violation rate."""
+    right, both, changed = _outcomes(cases, y_test, pred_test, pred_cases)
+    outcome = {"weak": right, "contrast": both, "invariance": changed}
+    return {
+        kind: {name: _mean(values, cases.of(kind, name), cases, w) for name in cases.names(kind)}
+        for kind, values in outcome.items()
+    }
+
+
+def failures(
+    cases: Cases, originals: list[str], labels: list[str], predicted: Mapping[str, tuple[Any, Any]], most: int
+) -> list[dict[str, Any]]:
+    """The edited texts on which most bundles fail, at most `most`, contrast and invariance in turn.
+
+    Args:
+        cases: the challenge set.
+        originals: the test texts, in the order of the test set.
+        labels: class names by index.
+        predicted: bundle → predictions of the test set (n_test,), and of the cases (n_cases,).
+        most: how many are listed.
+    """
+    failed: dict[str, Mask] = {}
+    for name, (pred_test, pred_cases) in predicted.items():
+        wrong = cases.of("contrast") & (pred_cases != cases.y_true)
+        failed[name] = wrong | (cases.of("invariance") & (pred_cases != pred_test[cases.original]))
+    n_failed = np.sum(list(failed.values()), axis=0) if failed else np.zeros(len(cases.original), dtype=int)
+    kinds = [[row for row in np.argsort(-n_failed, kind="stable") if cases.of(kind)[row] and n_failed[row]]
+             for kind in ("contrast", "invariance")]  # fmt: skip
+    half = most // 2
+    spare = max(half, most - len(kinds[1]))
+    chosen = [*kinds[0][:spare], *kinds[1][: most - min(spare, len(kinds[0]))]]
+    return [
+        {
+            "kind": cases.frame["kind"].iloc[row], "edit": cases.frame["name"].iloc[row],
+            "text": originals[cases.original[row]], "edited": cases.frame["text"].iloc[row],
+            "expected": _expected(cases, row, labels), "n_failed": f"{n_failed[row]} of {len(failed)}",
+        }
+        for row in chosen
+    ]  # fmt: skip
+
+
+def _expected(cases: Cases, row: int, labels: list[str]) -> str:
+    return labels[cases.y_true[row]] if cases.frame["kind"].iloc[row] == "contrast" else "as before"
+
+
+def _outcomes(
+    cases: Cases, y_test: NDArray[np.int64], pred_test: NDArray[np.int64], pred_cases: NDArray[np.int64]
+) -> tuple[Mask, Mask, Mask]:
+    """Whether each case is right, whether its original is too, and whether the prediction changed; (n_cases,) each."""
+    right: Mask = pred_cases == cases.y_true
+    both: Mask = right & (pred_test == y_test)[cases.original]
+    changed: Mask = pred_cases != pred_test[cases.original]
+    return right, both, changed
+
+
+def _mean(values: Mask, mask: Mask, cases: Cases, w: Weights) -> Estimate:
+    return mean_estimate(values[mask], w[:, cases.original[mask]])
