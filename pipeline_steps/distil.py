@@ -5,6 +5,7 @@ Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531; Sanh et a
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.compress.distillation import student_of
+from ratchet.compress.teaching import augmented, taught
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
-from ratchet.models.examples import Examples, class_indices
+from ratchet.models.examples import UNKNOWN, Examples, class_indices
 from ratchet.models.fit_params import FitParams
 from ratchet.models.forward import logits_of
 from ratchet.models.training import Fit, fit
@@ -46,6 +48,13 @@ class Params(FitParams):
 
     layers: list[int] = Field(min_length=1)
     """The teacher's layers it starts from, counted from 0."""
+    hidden_weight: float = Field(ge=0)
+    """Weight of the difference between the student's and the teacher's hidden states; above 0 the teacher runs along,
+    which doubles the time."""
+    attention_weight: float = Field(ge=0)
+    """Weight of the difference between the student's and the teacher's attention."""
+    n_augmented: int = Field(ge=0)
+    """Texts made of others, by masked words and cut-out runs of words, that the teacher labels too."""
     temperature: float = Field(gt=0, le=20)
     """What teacher's and student's logits are divided by: higher shows more of the smaller probabilities."""
     soft_weight: float = Field(ge=0, le=1)
@@ -59,16 +68,27 @@ def run(
 ) -> tuple[Any, Fit, float, NDArray[np.float32]]:
     """The calibrated student, what fitting did, its temperature, and the teacher's logits, (n_texts, n_classes)."""
     tokens, hard = encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels)
-    print(f"the teacher labels {len(tokens):,} texts")
-    soft = logits_of(teacher, tokens)
+    made = augmented(tokens, params.n_augmented, mask_id(tokenizer), np.random.default_rng(params.seed))
+    print(f"the teacher labels {len(tokens):,} texts and {len(made):,} made of them")
+    soft = logits_of(teacher, [*tokens, *made])
     unseen = encode(tokenizer, validation["text"].tolist())
     held_out = Examples(unseen, class_indices(validation, labels), logits_of(teacher, unseen))
     student = student_of(teacher, params.layers)
+    learner, weights = student, (params.hidden_weight, params.attention_weight)
+    if any(weights):
+        learner = taught(student, copy.deepcopy(teacher), params.layers, *weights)
+    unknown = np.full(len(made), UNKNOWN, dtype=np.int64)
     fitted = fit(
-        student, Examples(tokens, hard, soft), held_out, params, SCRATCH,
+        learner, Examples([*tokens, *made], np.concatenate([hard, unknown]), soft), held_out, params, SCRATCH,
         temperature=params.temperature, soft_weight=params.soft_weight,
     )  # fmt: skip
-    return student, fitted, calibrate(student, held_out), soft
+    return student, fitted, calibrate(student, held_out), soft[: len(tokens)]
+
+
+def mask_id(tokenizer: Any) -> int:
+    """The token that hides a word: [MASK], as BERT and its kin have it, or what stands for unknown words."""
+    found = [tokenizer.token_to_id(name) for name in ("[MASK]", "<mask>", "[UNK]", "<unk>")]
+    return next((index for index in found if index is not None), 0)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The pruned student: unused tokens and the least important feed-forward channels cut out, then recovery training.
+"""The pruned student: tokens, heads, channels and weights that matter least go, then it recovers, ready for integers.
 
 Source: Molchanov et al. 2019, https://arxiv.org/abs/1906.10771; Abdaoui, Pradel & Sigel 2020,
 https://arxiv.org/abs/2010.05609
@@ -6,14 +6,17 @@ https://arxiv.org/abs/2010.05609
 
 from __future__ import annotations
 
+import copy
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import Field
 
-from ratchet.compress.pruning import importance_on, prune_channels
+from ratchet.compress.fake_quantization import quantization_aware, round_embeddings, round_matrices
+from ratchet.compress.pruning import MagnitudePruner, importance_on, prune_channels, prune_heads
 from ratchet.compress.vocabulary import TOKENIZER, choose_tokens, prune_embeddings, write_tokenizer
 from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json, write_json
@@ -22,6 +25,7 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import copy_tokenizer, load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.fit_params import FitParams
+from ratchet.models.forward import logits_of
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
@@ -39,8 +43,17 @@ class Params(FitParams):
     """Tokens of the vocabulary that stay: those the training texts use, then the most common ones; 0: all."""
     keep_rate: float = Field(gt=0, le=1)
     """Share of each layer's feed-forward channels that stay."""
+    keep_heads_rate: float = Field(gt=0, le=1)
+    """Share of each layer's attention heads that stay."""
+    sparsity: float = Field(ge=0, lt=1)
+    """Share of the encoder's weights that recovery sets to zero, smallest first; smaller archives, no speed."""
+    embedding_bits: Literal[32, 8, 4]
+    """The token embeddings are rounded to so many bits before recovery, which then learns around that; 32: not."""
+    max_int8_loss: float = Field(ge=-1, le=1)
+    """Validation accuracy that rounding the matrices to int8 may cost, a rate; if it costs more, they are trained with
+    rounding in the forward pass. -1: always."""
     n_importance: int = Field(ge=1)
-    """Texts over which the channels' importance is measured."""
+    """Texts over which the importance of heads and channels is measured."""
     n_recovery: int = Field(ge=1)
     """Texts of recovery training, at most, chosen at random."""
     temperature: float = Field(gt=0, le=20)
@@ -64,21 +77,60 @@ def prune_vocabulary(
     return len(kept)
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """The pruned, recovered and calibrated model, and how it came about."""
+
+    model: Any
+    fitted: Fit
+    report: dict[str, Any]
+
+
 def run(
     student: Any, tokenizer: Any, texts: pd.DataFrame, validation: pd.DataFrame, labels: list[str], params: Params
-) -> tuple[Any, Fit, float, int]:
-    """The pruned, recovered and calibrated model, what fitting did, the temperature, and the channels a layer kept."""
+) -> Pruned:
+    """Prune the student in place, let it recover, and make it ready for integers if they cost too much."""
     texts = texts.sample(min(params.n_recovery, len(texts)), random_state=params.seed)
     soft = texts[[f"logit_{label}" for label in labels]].to_numpy("float32")
     train = Examples(encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels), soft)
     held_out = Examples(encode(tokenizer, validation["text"].tolist()), class_indices(validation, labels))
     importance = importance_on(student, train, params.n_importance, params.batch_size)
-    n_kept = prune_channels(student, importance, params.keep_rate)
-    print(f"{n_kept} of {importance.shape[1]} feed-forward channels stay in each of {len(importance)} layers")
-    fitted = fit(
+    n_heads = prune_heads(student, importance.heads, params.keep_heads_rate)
+    n_channels = prune_channels(student, importance.channels, params.keep_rate)
+    print(f"{n_heads} heads and {n_channels} feed-forward channels stay in each of {len(importance.heads)} layers")
+    if params.embedding_bits != 32:
+        round_embeddings(student, params.embedding_bits)
+    n_steps = -(-len(train) // params.batch_size) * params.n_epochs
+    pruner = MagnitudePruner(student, params.sparsity, n_steps) if params.sparsity else None
+    fitted = recover(student, train, held_out, params)
+    loss = int8_loss(student, held_out)
+    aware = loss > params.max_int8_loss
+    if aware:
+        print(f"int8 costs {loss:.2%} of accuracy: training goes on with rounded weights")
+        with quantization_aware(student):
+            fitted = recover(student, train, held_out, params)
+    report = {
+        "n_heads_kept": n_heads, "n_channels_kept": n_channels, "sparsity": pruner.finish() if pruner else 0.0,
+        "int8_loss": loss, "quantization_aware": aware,
+        "int8_loss_after": int8_loss(student, held_out) if aware else loss,
+        "calibration_temperature": calibrate(student, held_out),
+    }  # fmt: skip
+    return Pruned(student, fitted, report)
+
+
+def recover(student: Any, train: Examples, held_out: Examples, params: Params) -> Fit:
+    """Fit the student to the teacher's soft labels."""
+    return fit(
         student, train, held_out, params, SCRATCH, temperature=params.temperature, soft_weight=params.soft_weight
     )
-    return student, fitted, calibrate(student, held_out), n_kept
+
+
+def int8_loss(model: Any, held_out: Examples) -> float:
+    """The accuracy that rounding the matrices to int8 costs on labelled texts, in [-1, 1]; 0: none."""
+    rounded = copy.deepcopy(model)
+    round_matrices(rounded)
+    before, after = ((logits_of(one, held_out.tokens).argmax(1) == held_out.hard).mean() for one in (model, rounded))
+    return float(before - after)
 
 
 def main() -> None:
@@ -94,12 +146,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         n_tokens = prune_vocabulary(student, source, Path(folder), texts, parent.max_tokens, params.n_tokens)
         tokenizer = load_tokenizer(Path(folder), parent.max_tokens)
-        pruned, fitted, temperature, n_kept = run(student, tokenizer, texts, validation, parent.labels, params)
-        save_model(pruned, Path(folder), Path(WRITES["pruned"]), manifest)
+        pruned = run(student, tokenizer, texts, validation, parent.labels, params)
+        save_model(pruned.model, Path(folder), Path(WRITES["pruned"]), manifest)
     report = {
         "command": "python -m pipeline_steps.prune", "n_texts": min(len(texts), params.n_recovery),
-        "n_parameters_before": before, "n_channels_kept": n_kept, "n_tokens_kept": n_tokens,
-        "calibration_temperature": temperature, **count_parameters(pruned), **fitted.to_json(),
+        "n_parameters_before": before, "n_tokens_kept": n_tokens,
+        **pruned.report, **count_parameters(pruned.model), **pruned.fitted.to_json(),
     }  # fmt: skip
     write_json(Path(WRITES["report"]), report)
 

@@ -147,11 +147,14 @@ def _save_openvino(source: Path, folder: Path, calibration: Sequence[Tokens] | N
     The overflow fix keeps 7 bits for the same reason as ONNX Runtime's `reduce_range`.
     """
     with _quiet():
+        from optimum.exporters.openvino import export_from_model
         from optimum.intel import OVConfig, OVModelForSequenceClassification, OVQuantizationConfig, OVQuantizer
 
-        model = OVModelForSequenceClassification.from_pretrained(
-            source, export=True, compile=False, local_files_only=True, load_in_8bit=False
-        )
+        with tempfile.TemporaryDirectory() as exported:  # from the loaded model: a narrow one only we can load
+            export_from_model(model=load_model(source)[0], output=exported, task="text-classification", stateful=False)
+            model = OVModelForSequenceClassification.from_pretrained(
+                exported, compile=False, local_files_only=True, load_in_8bit=False
+            )
         if calibration is not None:
             import nncf
 

@@ -16,15 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.compress.integers import packed, per_block, per_channel
+from ratchet.compress.integers import embedding_block, packed, per_block, per_channel
 from ratchet.errors import BundleError
 
 Format = Literal["fp32", "int8", "int8-static", "int4"]
 """fp32; int8 with activations quantized as they come, or with ranges measured before; int4 weights in blocks."""
 BLOCK = 32
 """Weights that share a scale in int4 matrices."""
-EMBEDDING_BLOCK = 128
-"""Numbers of an embedding that share a scale."""
 OPSET, CONTRIB, IR_VERSION = 21, "com.microsoft", 10
 
 
@@ -214,7 +212,7 @@ class _Graph:
         bits = self.plan.embedding_bits
         if bits == 32:
             return self.add("Gather", [self.constant(f"{name}.table", table), indices])
-        block = next(size for size in (EMBEDDING_BLOCK, 64, 32, 16) if table.shape[1] % size == 0)
+        block = embedding_block(table.shape[1])
         values, scale = per_block(table, bits, block)
         data = self.constant(f"{name}.table", packed(values.reshape(len(table), -1), bits))
         inputs = [data, indices, self.constant(f"{name}.scale", scale)]

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+EMBEDDING_BLOCK = 128
+"""Numbers of an embedding that share a scale, at most."""
 SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
 """Shares of the full range that are tried as clipping thresholds."""
 
@@ -44,6 +46,15 @@ def per_block(weight: Floats, bits: int, block: int) -> tuple[NDArray[np.uint8],
     middle = 2 ** (bits - 1)
     integers, scale = _nearest(filled.reshape(n_rows, n_blocks, block), -middle, middle - 1)
     return (integers + middle).astype(np.uint8), scale[..., 0]
+
+
+def embedding_block(width: int) -> int:
+    """The largest block, of 16 to EMBEDDING_BLOCK numbers, that divides an embedding's width.
+
+    >>> embedding_block(384), embedding_block(32)
+    (128, 32)
+    """
+    return next(size for size in (EMBEDDING_BLOCK, 64, 32, 16) if width % size == 0)
 
 
 def packed(values: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from ratchet.errors import ParamsError
 from ratchet.models.bundle import Manifest, read_manifest
 from ratchet.models.checkpoint import save_model
+from ratchet.models.narrow import classifier_class
 
 Scheme = Literal["bnb-int8", "bnb-nf4"]
 
@@ -47,7 +48,7 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
         ParamsError: a scheme there is none of.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
     from transformers.utils import logging
 
     if scheme not in get_args(Scheme):
@@ -64,7 +65,7 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*inputs will be cast.*")
-        return AutoModelForSequenceClassification.from_pretrained(
+        return classifier_class(source).from_pretrained(
             source, quantization_config=config, device_map=device, dtype=torch.float32, local_files_only=True,
             use_safetensors=True,
         )  # fmt: skip

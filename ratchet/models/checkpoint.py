@@ -9,6 +9,7 @@ from typing import Any
 from ratchet.errors import BundleError
 from ratchet.models.adapters import ADAPTERS, load_adapters, remove_adapters
 from ratchet.models.bundle import Manifest, read_manifest, write_bundle
+from ratchet.models.narrow import classifier_class
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -38,7 +39,6 @@ def load_model(path: Path) -> tuple[Any, Manifest]:
     Raises:
         BundleError: the bundle is damaged, is of another kind, or holds adapters.
     """
-    from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
 
     manifest = read_manifest(path)
@@ -51,7 +51,7 @@ def load_model(path: Path) -> tuple[Any, Manifest]:
             fix="set train.method to lora, dora, ia3, bitfit or full",
         )  # fmt: skip
     logging.disable_progress_bar()
-    model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True, use_safetensors=True)
+    model = classifier_class(path).from_pretrained(path, local_files_only=True, use_safetensors=True)
     return model, manifest
 
 

@@ -61,7 +61,11 @@ class Classifier(lightning.LightningModule):
             n_mean = batch["n_step"] / self.trainer.world_size
             total = torch.zeros((), device=self.device)
             for part in cut(batch, self._micro_batch_tokens):
-                loss = self.losses(self.logits(part), part).sum() / n_mean
+                output = self.outputs(part)
+                losses = self.losses(output.logits.float(), part)
+                if (taught := getattr(output, "teaching_losses", None)) is not None:  # (batch,), see compress.teaching
+                    losses = losses + (taught * part["weight"] if "weight" in part else taught)
+                loss = losses.sum() / n_mean
                 self._refuse(loss, "loss")
                 self.manual_backward(loss)
                 total += loss.detach()
@@ -117,8 +121,12 @@ class Classifier(lightning.LightningModule):
 
     def logits(self, batch: Batch) -> Tensor:
         """The model's logits, (batch, n_classes), in 32-bit."""
-        logits: Tensor = self.model(input_ids=batch["ids"], attention_mask=batch["mask"]).logits
+        logits: Tensor = self.outputs(batch).logits
         return logits.float()  # (batch, n_classes)
+
+    def outputs(self, batch: Batch) -> Any:
+        """What the model returns: logits, and what else it has to say."""
+        return self.model(input_ids=batch["ids"], attention_mask=batch["mask"])
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """soft_weight · T² · KL(teacher ‖ student) + (1 − soft_weight) · cross-entropy on what is labelled, (batch,).

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ratchet.models.adapters import load_adapters
 from ratchet.models.batching import Tokens, encode, load_tokenizer, pad, sorted_batches
 from ratchet.models.bundle import Manifest, read_manifest
+from ratchet.models.narrow import classifier_class
 
 Proba = NDArray[np.float64]
 
@@ -101,7 +102,6 @@ class TorchPredictor(TokenPredictor):
     def __init__(self, manifest: Manifest, path: Path, n_threads: int, batch_size: int) -> None:
         super().__init__(manifest, path, batch_size)
         import torch
-        from transformers import AutoModelForSequenceClassification
 
         if n_threads:
             torch.set_num_threads(n_threads)
@@ -110,9 +110,9 @@ class TorchPredictor(TokenPredictor):
         self._torch = torch
         device = "cuda" if torch.cuda.is_available() else "cpu"
         options: dict[str, Any] = {"device_map": device} if manifest.kind == "bitsandbytes" else {}
-        self._model = AutoModelForSequenceClassification.from_pretrained(
-            path, local_files_only=True, use_safetensors=True, **options
-        ).eval()
+        self._model = (
+            classifier_class(path).from_pretrained(path, local_files_only=True, use_safetensors=True, **options).eval()
+        )
         if manifest.kind == "torch":
             load_adapters(self._model, path)
             self._model.eval().to(device)
