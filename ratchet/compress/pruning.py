@@ -155,7 +155,7 @@ class MagnitudePruner:
         self._masks = magnitude_masks(self._model, self._sparsity)
         self._apply()
         kept = sum(int(mask.sum()) for mask in self._masks.values())
-        return 1 - kept / sum(mask.numel() for mask in self._masks.values())
+        return 1 - kept / sum(int(mask.numel()) for mask in self._masks.values())
 
     def _before_pass(self, model: Any, _inputs: Any) -> None:
         if model.training:
