@@ -2,6 +2,7 @@
 # make test   all tests this machine can run
 # make check  style and types
 # make setup  the environment only; the others call it
+# make ablate  search the compositions of compression techniques, an hour
 # make labels-server  Label Studio, in an environment of its own, on loopback
 
 PYTHON ?= python3
@@ -17,11 +18,14 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup labels-server
+.PHONY: run test check setup ablate labels-server
 .DEFAULT_GOAL := run
 
 run: setup
 	@$(BIN)/python -m flows.pipeline
+
+ablate: setup
+	@$(BIN)/python -m flows.ablate
 
 test: setup
 	@$(BIN)/python -m pytest
