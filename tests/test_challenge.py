@@ -125,6 +125,18 @@ def test_an_id_stays_until_there_are_too_many_and_those_that_remain_were_there(i
     assert before <= roomy, "with room for all, nobody leaves"
 
 
+def test_growth_moves_the_bound_seldom() -> None:
+    """A tenth more texts, one at a time: somebody leaves once or twice, not with every arrival."""
+    ids = [str(number) for number in range(1100)]
+    before, n_changes = set(ids[:1000]), 0
+    for n in range(1000, 1100):
+        kept = {key for key, keep in zip(ids[:n], keep_at_most(ids[:n], "s", 100), strict=True) if keep}
+        n_changes += not before <= kept if n > 1000 else 0
+        before = kept
+    assert n_changes <= 2
+    assert 85 <= len(before) <= 100
+
+
 def test_added_data_pushes_no_frozen_text_out() -> None:
     validation, frozen = part(240, 2), [["word=film"]]
     few = made(frozen, validation, part(60, 3)).cases
