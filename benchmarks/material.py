@@ -45,22 +45,25 @@ class Task:
 
 
 def read_task(n_train: int, n_validation: int, n_test: int) -> Task:
-    """The first `n_train` labels that were bought, and the first texts of the other splits."""
+    """So many of the labels that were bought, and of the other splits' texts, chosen by the params' seed."""
     params = load_params(train.Params, "train")
     folder = resolve_backbone(params.backbone, params.backbone_sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
     splits = Path(train.READS["splits"])
-    labeled = read_table(Path(train.READS["labeled"]), LABELED).head(n_train)
+    labeled = read_table(Path(train.READS["labeled"]), LABELED)
     validation, test = (
-        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label").head(n)
-        for name, n in (("validation", n_validation), ("test", n_test))
+        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("validation", "test")
     )
     labels = class_names(validation)
 
-    def examples(frame: pd.DataFrame) -> Examples:
+    def examples(frame: pd.DataFrame, n: int) -> Examples:
+        frame = frame.sample(min(n, len(frame)), random_state=params.seed)
         return Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels))
 
-    return Task(params, folder, labels, examples(labeled), examples(validation), examples(test))
+    return Task(
+        params, folder, labels, examples(labeled, n_train), examples(validation, n_validation),
+        examples(test, n_test),
+    )  # fmt: skip
 
 
 def n_tokens(examples: Examples) -> int:

@@ -163,7 +163,7 @@ def test_auto_measures_and_leaves_no_trace_in_the_weights(backbone: Path, tmp_pa
 
 
 def trials(bf16_s: float, bf16_loss: float) -> precision.Choice:
-    """A choice among steps that take and lose what is said; 32-bit takes 2 ms and loses 1, fp16 takes 100 ms."""
+    """A choice among steps that take and lose what is said; 32-bit takes 4 ms and loses 1."""
     import time
 
     counts = dict.fromkeys(precision.CANDIDATES, 0)
@@ -171,13 +171,16 @@ def trials(bf16_s: float, bf16_loss: float) -> precision.Choice:
     def make(name: str) -> precision.Step:
         def step(batch: Any) -> float:
             counts[name] += 1
-            time.sleep({"32-true": 0.004, "bf16-mixed": bf16_s, "16-mixed": 0.1}[name])
+            end = time.process_time() + {"32-true": 0.004, "bf16-mixed": bf16_s, "16-mixed": 0.1}[name]
+            while time.process_time() < end:
+                pass
             return bf16_loss if name == "bf16-mixed" else 1.0
 
         return step
 
-    choice = precision.measured_choice(make, None, [None] * 5, "cpu")
-    assert counts["16-mixed"] == 1
+    products = {"32-true": 1.0, "bf16-mixed": 1.5, "16-mixed": 40.0}
+    choice = precision.measured_choice(make, [None] * 5, "cpu", products)
+    assert counts == {"32-true": 5, "bf16-mixed": 5, "16-mixed": 0}
     return choice
 
 
@@ -187,6 +190,7 @@ def test_the_fastest_that_agrees_is_chosen_and_the_hopeless_is_given_up() -> Non
     by_name = {trial.precision: trial for trial in choice.trials}
     assert by_name["16-mixed"].n_steps == 0
     assert "hopelessly slower" in by_name["16-mixed"].verdict
+    assert by_name["16-mixed"].speedup == pytest.approx(1 / 40)
     assert by_name["bf16-mixed"].loss_difference == pytest.approx(0.01)
     assert choice.to_json()["rule"]["min_speedup"] > 1
 

@@ -6,6 +6,7 @@ Source: Micikevicius et al. 2018, Mixed precision training, https://arxiv.org/ab
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,10 +21,11 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 CANDIDATES = ("32-true", "bf16-mixed", "16-mixed")
 N_STEPS = 24
 """Steps of each precision that was not given up before."""
-N_SCREEN_TEXTS = 4
-"""Texts of the first step, which only tells what is hopeless."""
 HOPELESS = 2.0
-"""A precision whose first step takes this many times that of 32-bit is given up."""
+"""A precision in which a matrix product takes this many times as long as in 32-bit is given up before any step:
+where it is emulated, a single step can take minutes."""
+PRODUCT = (64, 384, 384)
+"""Rows, inner and outer width of that product."""
 MIN_SPEEDUP = 1.2
 """How much faster than 32-bit the median step must be: below, timing noise would decide."""
 MAX_LOSS_DIFFERENCE = 0.05
@@ -36,10 +38,10 @@ class Trial:
 
     precision: str
     n_steps: int
-    step_ms: float
-    """Median time of a step; of the first, smaller one where `n_steps` is 0."""
+    step_ms: float | None
+    """Median time of a step; None where none was made."""
     speedup: float
-    """Step time of 32-bit divided by this one's."""
+    """Step time of 32-bit divided by this one's; of a matrix product where no step was made."""
     loss_difference: float | None
     """Mean relative difference from the 32-bit losses; None where it was given up, or a loss was not a number."""
     verdict: str
@@ -84,27 +86,26 @@ def choose_precision(asked: Precision, module: Any, train: Examples, batch_size:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    small, *batches = _some_batches(train, batch_size, seed)
-    choice = measured_choice(lambda name: step_of(module, name, device), small, batches, device)
+    batches = _some_batches(train, batch_size, seed)
+    choice = measured_choice(lambda name: step_of(module, name, device), batches, device, product_ms(device))
     torch.manual_seed(seed)
     return choice
 
 
-def measured_choice(make_step: Callable[[str], Step], small: Any, batches: Sequence[Any], device: str) -> Choice:
+def measured_choice(
+    make_step: Callable[[str], Step], batches: Sequence[Any], device: str, products: dict[str, float]
+) -> Choice:  # fmt: skip
     """The fastest precision whose losses stay with those of 32-bit.
 
     Args:
         make_step: for a precision, a step on a model of its own that begins with the same weights.
-        small: a batch of few texts, for the first look.
         batches: the batches of the steps.
         device: cpu or cuda.
+        products: milliseconds of a matrix product in each precision, see `product_ms`.
     """
-    first = {name: make_step(name) for name in CANDIDATES}
-    first[CANDIDATES[0]](small)  # warms up allocator and threads
-    look = {name: _timed(step, small, device)[0] for name, step in first.items()}
-    kept = [name for name in CANDIDATES if look[name] <= HOPELESS * look["32-true"]]
+    kept = [name for name in CANDIDATES if products[name] <= HOPELESS * products["32-true"]]
     if kept == ["32-true"]:
-        return choose([_given_up(name, look) for name in CANDIDATES])
+        return choose([_given_up(name, products) for name in CANDIDATES])
     steps = {name: make_step(name) for name in kept}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kept}
     for batch in batches:  # interleaved: what else the machine does falls on all alike
@@ -114,7 +115,7 @@ def measured_choice(make_step: Callable[[str], Step], small: Any, batches: Seque
     trials = []
     for name in CANDIDATES:
         if name not in kept:
-            trials.append(_given_up(name, look))
+            trials.append(_given_up(name, products))
             continue
         step_ms, base_ms = float(np.median(times[name])), float(np.median(times["32-true"]))
         apart = np.abs(losses[name] - losses["32-true"]) / np.abs(losses["32-true"])
@@ -141,29 +142,58 @@ def _verdict(speedup: float, difference: float | None) -> str:
     return "usable" if speedup >= MIN_SPEEDUP else "not fast enough to change"
 
 
-def _given_up(name: str, look: dict[str, float]) -> Trial:
-    speedup = look["32-true"] / look[name]
-    verdict = "the reference" if name == "32-true" else "given up after one step: hopelessly slower"
-    return Trial(name, 0, look[name], speedup, 0.0 if name == "32-true" else None, verdict)
+def _given_up(name: str, products: dict[str, float]) -> Trial:
+    speedup = products["32-true"] / products[name]
+    if name == "32-true":
+        return Trial(name, 0, None, speedup, 0.0, "the reference")
+    return Trial(name, 0, None, speedup, None, "given up: its matrix products are hopelessly slower than in 32-bit")
+
+
+def product_ms(device: str) -> dict[str, float]:
+    """Milliseconds of a matrix product in the arithmetic of each precision, on one thread: the quickest of five."""
+    import torch
+
+    kinds = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    found: dict[str, float] = {}
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for name in CANDIDATES:
+        rows, inner, outer = PRODUCT
+        a = torch.ones(rows, inner, dtype=kinds[name], device=device)
+        b = torch.ones(inner, outer, dtype=kinds[name], device=device)
+        found[name] = math.inf
+        for _ in range(5):
+            began = _now_s(device)
+            a @ b
+            found[name] = min(found[name], (_now_s(device) - began) * 1e3)
+            if found[name] > 100 * found["32-true"]:  # it will not become usable
+                break
+    torch.set_num_threads(n_threads)
+    return found
 
 
 def _some_batches(train: Examples, batch_size: int, seed: int) -> list[Any]:
-    """A batch of few texts, then those of the steps; a small training set is gone through again."""
+    """The batches of the steps; a small training set is gone through again."""
     collate, order = Collate(train), np.random.default_rng(seed).permutation(len(train))
     batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)][:N_STEPS]
-    repeated = [batches[index % len(batches)] for index in range(N_STEPS)]
-    return [collate(indices) for indices in (order[:N_SCREEN_TEXTS], *repeated)]
+    return [collate(batches[index % len(batches)]) for index in range(N_STEPS)]
 
 
 def _timed(step: Step, batch: Any, device: str) -> tuple[float, float]:
     """Milliseconds and loss of one step."""
+    began = _now_s(device)
+    loss = step(batch)
+    return (_now_s(device) - began) * 1e3, loss
+
+
+def _now_s(device: str) -> float:
+    """A clock: processor time on a CPU, which others may share; wall time on a GPU, once it has finished."""
+    if device == "cpu":
+        return time.process_time()
     import torch
 
-    began = time.perf_counter()
-    loss = step(batch)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - began) * 1e3, loss
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def step_of(module: Any, precision: str, device: str) -> Step:
