@@ -102,3 +102,11 @@ def step_reports() -> dict[str, Json]:
         "sample": {"command": "python -m pipeline_steps.sample", "n_labeled": 500, "query_strategy": "margin"},
         "train": {"command": "python -m pipeline_steps.train", "history": [{"epoch": 1, "loss": 0.5}]},
     }  # fmt: skip
+
+
+def people_report(gain: float) -> Json:
+    """What sample tells of people's labels, when a hundred more of them gain this much accuracy."""
+    price = estimate(50.0, 10.0)
+    people = {"n_people": 3, "n_resolved": 40, "n_escalated": 2, "seconds_per_label": estimate(90.0, 18.0),
+              "usd_per_hundred_labels": price, "agreement": {"krippendorff_alpha": estimate(0.6, 0.1)}}  # fmt: skip
+    return {"people": people, "accuracy_gained_per_hundred_labels": estimate(gain, 0.002)}

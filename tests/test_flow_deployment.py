@@ -62,12 +62,15 @@ def test_the_nightly_run_is_planned(tmp_path: Path, server: dict[str, str]) -> N
     ]
     planned = _until(lambda: _ask(f"{url}/flow_runs/filter", {"deployments": {"id": {"any_": [deployment["id"]]}}}), 60)
     assert {run["state"]["type"] for run in planned} == {"SCHEDULED"}
+    for name in ("label-push/labels", "label-pull/labels"):
+        assert _ask(f"{url}/deployments/name/{name}")["parameters"]["n_annotators"] == 2
     assert all("T02:00:00" in run["next_scheduled_start_time"] for run in planned)
 
 
 def test_prefect_yaml_names_no_absolute_path_and_one_run_at_a_time() -> None:
-    (deployment,) = read_yaml(ROOT / "prefect.yaml")["deployments"]
-    assert deployment["concurrency_limit"] == 1
+    deployments = read_yaml(ROOT / "prefect.yaml")["deployments"]
+    assert {deployment["concurrency_limit"] for deployment in deployments} == {1}
+    assert {deployment["work_pool"]["name"] for deployment in deployments} == {"ratchet"}
     assert ": /" not in (ROOT / "prefect.yaml").read_text()
 
 

@@ -320,7 +320,7 @@ def server(tmp_path: Path) -> Iterator[dict[str, str]]:
     with (tmp_path / "server.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 900  # the first start migrates its database
         while not _is_up(env["LABEL_STUDIO_URL"]):
             assert process.poll() is None, (tmp_path / "server.log").read_text()
             assert time.monotonic() < end, "the server does not start"

@@ -161,7 +161,10 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
     )
 
 
-RUN_HERE = [command for command in commands() if command.split()[0] in ("dvc", "python") and command != "dvc repro"]
+NEEDS_A_RUN = ("dvc repro", "python -m flows.label")
+RUN_HERE = [
+    command for command in commands() if command.split()[0] in ("dvc", "python") and not command.startswith(NEEDS_A_RUN)
+]
 """Commands that a clone can run at once; CI runs `make` and the pipeline, the deployment test Prefect's."""
 
 

@@ -17,8 +17,9 @@ from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.release import results_table as table
 from ratchet.release.curve import read_curve
 from ratchet.release.figures import Point, Scale, curves, forest, front, scatter
+from ratchet.release.label_worth import label_worth
 from ratchet.release.outline import MAX_ROWS, outline
-from tests.release_reports import evaluate_report
+from tests.release_reports import evaluate_report, people_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -149,3 +150,12 @@ def test_a_damaged_report_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "e.json").write_text(text, encoding="utf-8")
     with pytest.raises(PipelineError, match="damaged"):
         table.main([str(tmp_path / "e.json"), str(tmp_path / "e.json")])
+
+
+def test_the_price_of_a_point_is_that_of_the_labels_it_takes() -> None:
+    worth = label_worth(people_report(0.02))
+    assert worth["price of one more point of accuracy, USD"] == "25"  # a hundred labels, 50 USD, bring two points
+    assert worth["agreement of people, Krippendorff’s alpha"] == "0.600 [0.500, 0.700]"
+    gains_nothing = label_worth(people_report(-0.01))
+    assert gains_nothing["price of one more point of accuracy, USD"] == "unknown: a hundred more labels gain nothing"
+    assert label_worth({"n_labeled": 3}) == label_worth(None) == {}

@@ -16,7 +16,7 @@ from ratchet.measure.estimate import Estimate
 from ratchet.params import load_params
 from ratchet.release.gates import Gate
 from ratchet.release.report_page import Material
-from tests.release_reports import Json, audit_report, evaluate_report, explain_report, step_reports
+from tests.release_reports import Json, audit_report, evaluate_report, explain_report, people_report, step_reports
 
 ROOT = Path(__file__).parents[1]
 PARAMS = load_params(report.Params, "report", ROOT / "params.yaml")
@@ -189,3 +189,12 @@ def test_main_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert 'alt="global words"' in page
     assert "random ends at 0.700" in page
     assert Path(report.WRITES["card"]).read_text(encoding="utf-8").startswith("# Model card: Sentiment")
+
+
+def test_the_page_shows_what_a_label_costs_and_brings() -> None:
+    reports = measured()
+    assert "What a label costs" not in report.run(Material(reports), PARAMS).page
+    reports["sample"] |= people_report(0.02)
+    page = report.run(Material(reports), PARAMS).page
+    assert "What a label costs and brings" in page
+    assert "<dt>price of a hundred labels, USD</dt><dd>50 [40, 60]</dd>" in page

@@ -133,6 +133,10 @@ Made by <code>{{ commands.audit }}</code>.</p>
 <h2 id="labels">Labels</h2>
 {% if curve %}{{ figure(curve, curve_caption, commands.sample) }}
 {% else %}{{ missing("No label-efficiency curve is available.") }}{% endif %}
+{% if label_worth.pairs %}<h3>What a label costs and brings</h3>
+{{ show(label_worth) }}
+<p class="soft">Made by <code>{{ commands.sample }}</code>.</p>{% endif %}
+
 {% for part in parts.labels %}{{ reported(part) }}{% endfor %}
 
 <h2 id="data">Data</h2>

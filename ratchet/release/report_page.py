@@ -12,6 +12,7 @@ from typing import Any
 from ratchet.measure.estimate import Estimate
 from ratchet.release.figures import Point, curves, forest, scatter
 from ratchet.release.formats import bound_text, humanise, interval, metric_name, number
+from ratchet.release.label_worth import label_worth
 from ratchet.release.outline import outline
 from ratchet.release.page_style import STYLE
 from ratchet.release.page_template import PAGE
@@ -88,6 +89,7 @@ def _context(material: Material) -> dict[str, Any]:
                    for name, data in material.images.items()],
         "links": [{"href": link, "title": _title(link)} for link in material.links],
         "curve": curves(material.curve, "labels bought", "accuracy"),
+        "label_worth": outline(label_worth(reports.get("sample"))),
         "curve_caption": "Accuracy against the number of labels bought, by query strategy; bands are over the seeds.",
         "parts": {section: [_part(title, reports.get(name)) for name, title in parts.items()]
                   for section, parts in SECTIONS.items()},
