@@ -1,6 +1,7 @@
 # make run    bring every stage up to date, and show what came out
 # make test   all tests this machine can run
 # make check  style and types
+# make bench-data  five million rows with planted faults through ingest, validate and split
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
 # make labels-server  Label Studio, in an environment of its own, on loopback
@@ -18,7 +19,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate labels-server
+.PHONY: run test check setup ablate labels-server bench-data
 .DEFAULT_GOAL := run
 
 run: setup
@@ -34,6 +35,9 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench-data: setup
+	@$(BIN)/python -m benchmarks.data_quality
 
 setup: $(VENV)/.installed
 

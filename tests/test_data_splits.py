@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -105,3 +106,19 @@ def test_sample_is_stratified_and_independent_of_order(strata: list[str], n: int
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_sample_of_few(n: int) -> None:
     assert len(smallest_hashes(["a", "b"], ["x", "y"], "s", n)) == min(n, 2)
+
+
+@given(st.integers(1, 8), st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=1, max_size=30), st.randoms())
+def test_copies_go_where_all_their_pairs_would_send_them(n_texts: int, rows: list[tuple[int, bool]], rng: Any) -> None:
+    """Rows with the same words, given once as `first` and once as the pairs that this stands for."""
+    texts = [text % n_texts for text, _ in rows]
+    first = [texts.index(text) for text in texts]
+    near = {(a, b) for a in range(n_texts) for b in range(a) if rng.random() < 0.4}
+    known = {text: texts.index(text) for text in texts}
+    leaders = [(known[a], known[b]) for a, b in near if a in known and b in known]
+    full = [
+        (a, b) for b in range(len(rows)) for a in range(b)
+        if texts[a] == texts[b] or {(texts[a], texts[b]), (texts[b], texts[a])} & near
+    ]  # fmt: skip
+    ids, domain = [f"id{row}" for row in range(len(rows))], [inside for _, inside in rows]
+    assert assign_sides(ids, domain, leaders, "s", 0.3, 0.3, first) == assign_sides(ids, domain, full, "s", 0.3, 0.3)
