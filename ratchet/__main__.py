@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from ratchet.commands import audit, registry
@@ -13,6 +16,34 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(registry.app, name="registry")
 app.add_typer(audit.app, name="audit")
+
+
+@app.command()
+def diff(
+    base: Annotated[str, typer.Argument(help="The revision before: a branch, a tag, a commit.")],
+    head: Annotated[str, typer.Argument(help="The revision after.")] = "HEAD",
+    md: Annotated[bool, typer.Option("--md", help="As Markdown; by default for a terminal.")] = False,
+    plots: Annotated[Path | None, typer.Option(help="Draw the plots that differ into this folder.")] = None,
+    root: Annotated[Path, typer.Option(help="The clone.")] = Path(),
+    metrics: Annotated[str, typer.Option(help="The metrics to compare.")] = "reports/metrics.json",
+    pipeline: Annotated[str, typer.Option(help="The pipeline, which declares the plots.")] = "dvc.yaml",
+) -> None:
+    """Print what a change did: verdict, leaderboard, gates, metrics, params, data, plots."""
+    from ratchet.registry.policy import POLICY, read_policy
+    from ratchet.review.page import Sources, review
+    from ratchet.review.revisions import find_revision
+
+    revisions = find_revision(root, base), find_revision(root, head)
+    paths = read_policy((root / POLICY).read_bytes()).paths
+    sources = Sources(metrics, paths.evaluate, paths.decision, paths.lock, pipeline, paths.data)
+    text = review(*revisions, sources, plots)
+    if md:
+        print(text)
+    else:
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(text))
 
 
 def main() -> None:

@@ -1,0 +1,192 @@
+"""Releases what the line accepted: a version, its approvals, then the role of champion.
+
+    python -m flows.release --why REASON --who NAME [--bump minor] [--key FILE] [--model-key FILE] [--wait]
+
+The first call makes and pushes the version. Others approve or reject it with `ratchet registry approve` or `reject`.
+The same call again, or the paused flow when it is resumed, promotes it when the policy's approvals are there. What was
+rejected, by the gates or by people, is logged and ends the flow without an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.audit import record
+from flows.environment import set_environment
+
+set_environment()  # Prefect reads its settings at import
+
+from prefect import flow, get_run_logger, pause_flow_run, task  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.input import RunInput  # noqa: E402
+from prefect.states import Completed  # noqa: E402
+
+from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from ratchet.registry import acts  # noqa: E402
+from ratchet.registry.audit_log import log_path, verify  # noqa: E402
+from ratchet.registry.fetching import fetch  # noqa: E402
+from ratchet.registry.names import Version  # noqa: E402
+from ratchet.registry.record import read_measured  # noqa: E402
+from ratchet.registry.workshop import Clone  # noqa: E402
+from ratchet.release.reports import read_report  # noqa: E402
+
+Bump = Literal["major", "minor", "patch"]
+PROMOTED, REJECTED, WAITING = "Promoted", "Rejected", "Waiting"
+PAUSE_S = 7 * 24 * 3600
+
+
+class Answer(RunInput):
+    """What whoever resumes the flow says. It is a word, not a signature: approvals count as signed tags only."""
+
+    go_on: bool
+    """False ends the flow, and logs that the release was rejected."""
+    why: str
+    """The reason."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who releases, why, and with which keys."""
+
+    root: Path
+    who: str
+    why: str
+    bump: Bump = "minor"
+    key: str = ""
+    model_key: str = ""
+
+    @property
+    def clone(self) -> Clone:
+        """The clone, with the key that signs."""
+        return Clone(self.root, key=self.key)
+
+
+def propose(request: Request) -> Version | None:
+    """The version of the decision that is checked out, made and pushed unless it exists; None where the gates rejected.
+
+    Raises:
+        RatchetError: the decision cannot be released.
+    """
+    clone = request.clone
+    policy = clone.rules().policy
+    decision = read_report(request.root / policy.paths.decision)
+    if decision.get("verdict") != "accepted":
+        reasons = decision.get("reasons") or ["no reason was given"]
+        record(
+            request.root, "decision", "rejected", {"n_candidates": len(decision.get("ranking", []))}, reasons[0][:500]
+        )
+        return None
+    if (existing := _existing(clone)) is not None:
+        return existing
+    if not request.model_key:
+        raise PipelineError("The key that signs bundles is not named.", fix="--model-key FILE, or RATCHET_MODEL_KEY")
+    versions = clone.view().versions()
+    version = versions[-1].next(request.bump) if versions else Version(policy.artifact, 1, 0, 0)
+    record(request.root, "decision", "accepted", {"chosen": decision["chosen"]}, decision["reasons"][0][:500])
+    change = acts.propose(clone, version, Path(request.model_key), request.why, verify(log_path(request.root)))
+    record(request.root, "release", version.tag, {"who": request.who, "tag": change.tag}, request.why)
+    return version
+
+
+def promote(request: Request, version: Version) -> tuple[str, str]:
+    """How it stands with a version: promoted, rejected or waiting, and why; promotes it when nothing is lacking."""
+    clone = request.clone
+    clone.git("fetch", "--quiet", "--tags", clone.remote)
+    view = clone.view()
+    held = view.holder("champion")
+    if held and held[1].version == version.tag:
+        return PROMOTED, f"{version.tag} is the champion"
+    lacking = acts.standing(view, version)
+    if lacking.startswith("rejected"):
+        record(request.root, "rejection", version.tag, {"who": request.who}, lacking)
+        return REJECTED, f"{version.tag} was {lacking}"
+    if lacking:
+        return WAITING, f"{version.tag} has {lacking}: ratchet registry approve {version.tag} --who NAME --why REASON"
+    change = acts.promote(clone, version, request.why, verify(log_path(request.root)))
+    record(request.root, "promotion", version.tag, {"who": request.who, "tag": change.tag}, request.why)
+    view = clone.view()
+    fetch(view, version, request.root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER)
+    return PROMOTED, f"{version.tag} is the champion, by {change.tag}"
+
+
+@flow(name="release", validate_parameters=True, persist_result=False)
+def release(
+    who: str, why: str, bump: Bump = "minor", key: str = "", model_key: str = "", wait: bool = False
+) -> State[Any]:
+    """Release the decision that is checked out.
+
+    Args:
+        who: who releases.
+        why: the reason, kept for good.
+        bump: which part of the version goes up.
+        key: SSH key that signs; empty: Git's own setting.
+        model_key: PEM key that signs the bundle.
+        wait: pause until somebody resumes the flow, as often as approvals are missing.
+    """
+    request = Request(Path.cwd(), who, why, bump, key, model_key)
+    work = task(cache_policy=NO_CACHE, persist_result=False)(propose)
+    version = work(request)
+    if version is None:
+        return Completed(name=REJECTED, message="the gates rejected every bundle; nothing is released")
+    step = task(cache_policy=NO_CACHE, persist_result=False)(promote)
+    state, told = step(request, version)
+    while wait and state == WAITING:
+        get_run_logger().info(told)
+        answer = pause_flow_run(wait_for_input=Answer.with_initial_data(description=told), timeout=PAUSE_S)
+        if not answer.go_on:
+            record(request.root, "rejection", version.tag, {"who": who}, answer.why)
+            return Completed(name=REJECTED, message=f"{version.tag} is not promoted: {answer.why}")
+        state, told = step(request, version)
+    return Completed(name=state, message=told)
+
+
+def _existing(clone: Clone) -> Version | None:
+    """The version that was made of this very decision; None where there is none yet."""
+    view = clone.view()
+    paths = view.rules.policy.paths
+    measured = read_measured(view.repository, view.main, view.rules.policy)
+    decision = hashlib.sha256((clone.root / paths.decision).read_bytes()).hexdigest()
+    for version in reversed(view.versions()):
+        bound = view.record(version)["bound"]
+        if bound[paths.decision] == decision and bound[paths.lock] == measured.sha256[paths.lock]:
+            return version
+    return None
+
+
+def main() -> int:
+    """Read the command line and run; the exit code: 0 also for what was rejected or waits, which is no failure."""
+    parser = argparse.ArgumentParser(prog="python -m flows.release", description=__doc__.split("\n")[0])
+    parser.add_argument("--who", required=True, help="your name in .allowed_signers")
+    parser.add_argument("--why", required=True, help="the reason, kept for good")
+    parser.add_argument("--bump", choices=["major", "minor", "patch"], default="minor", help="what goes up")
+    parser.add_argument("--key", default="", help="SSH key that signs; by default user.signingKey of Git")
+    parser.add_argument(
+        "--model-key", default=os.environ.get("RATCHET_MODEL_KEY", ""), help="PEM key that signs bundles"
+    )
+    parser.add_argument("--wait", action="store_true", help="pause for approvals; needs a server (PREFECT_API_URL)")
+    arguments = parser.parse_args()
+    try:
+        if arguments.wait and not os.environ.get("PREFECT_API_URL"):
+            raise PipelineError(
+                "Nobody can resume a flow without a server.", fix="set PREFECT_API_URL, or leave --wait"
+            )
+        state = release(arguments.who, arguments.why, arguments.bump, arguments.key, arguments.model_key,
+                        arguments.wait, return_state=True)  # fmt: skip
+        if not state.is_completed():
+            raise PipelineError(str(state.message))
+    except RatchetError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    print(f"{state.name}: {state.message}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

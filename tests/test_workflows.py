@@ -1,0 +1,147 @@
+"""Continuous integration: the workflows are sound, their shell parts run, what must not be committed is found."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratchet.commands.content import faults
+from ratchet.params import read_yaml
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCRIPTS = sorted((ROOT / ".ci").iterdir())
+GITLAB = ROOT / ".gitlab-ci.yml"
+NOT_JOBS = {"default", "variables", "stages"}
+
+
+def _steps(path: Path) -> list[dict[str, Any]]:
+    return [step for job in read_yaml(path)["jobs"].values() for step in job["steps"]]
+
+
+def _shell() -> dict[str, str]:
+    """Every piece of shell of the workflows and of GitLab's file, by where it stands."""
+    found = {f"{path.name}: {step['run']}": step["run"] for path in WORKFLOWS for step in _steps(path) if "run" in step}
+    text = re.sub(r"!reference \[(\w+), \w+\]", "[]", GITLAB.read_text())
+    from ruamel.yaml import YAML
+
+    jobs = {name: job for name, job in YAML(typ="safe", pure=True).load(text).items() if name not in NOT_JOBS}
+    return found | {f"gitlab {name}": "\n".join(job["script"]) for name, job in jobs.items()}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_is_sound(path: Path) -> None:
+    """What actionlint would say, as far as these files go; it is not to be had as a package here."""
+    workflow = read_yaml(path)
+    assert set(workflow) <= {"name", "on", "permissions", "concurrency", "jobs"}
+    assert workflow["name"] == path.stem
+    assert workflow["permissions"], "what is not said, is everything"
+    for name, job in workflow["jobs"].items():
+        assert set(job) <= {"runs-on", "timeout-minutes", "steps", "needs", "if", "permissions"}, name
+        assert job["timeout-minutes"] <= 60
+        assert set(job.get("needs", "").split()) <= set(workflow["jobs"])
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
+            assert "${{" not in step.get("run", ""), (
+                "an expression in shell is code that a title or branch name can write"
+            )
+
+
+def test_only_two_workflows_may_write_and_neither_runs_what_a_pull_request_brings() -> None:
+    writing = {path.stem for path in WORKFLOWS if re.search(r": write\b", path.read_text())}
+    assert writing == {"comment", "release"}
+    assert not any("pull_request_target" in path.read_text() for path in WORKFLOWS)
+    assert all(step.get("uses", "").startswith(("actions/download-artifact", "actions/github-script"))
+               for step in _steps(ROOT / ".github/workflows/comment.yml"))  # fmt: skip
+
+
+@pytest.mark.parametrize("where", _shell())
+def test_the_shell_parts_parse_and_call_what_exists(where: str) -> None:
+    shell = _shell()[where]
+    assert subprocess.run(["bash", "-n"], input=shell, text=True, capture_output=True, check=False).stderr == ""
+    targets = re.findall(r"^([\w-]+)\s*:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"\bmake (\w[\w-]*)", shell):
+        assert target in targets
+    for script in re.findall(r"(?<!\S)\.ci/[\w-]+", shell):
+        assert (ROOT / script).stat().st_mode & 0o100
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_parses_and_stops_at_the_first_fault(script: Path) -> None:
+    assert subprocess.run(["bash", "-n", str(script)], capture_output=True, check=False).returncode == 0
+    assert "set -euo pipefail" in script.read_text()
+
+
+@pytest.mark.slow
+def test_the_pins_of_this_environment_fit_together() -> None:
+    done = subprocess.run(
+        [ROOT / ".ci" / "co-install", sys.executable, "typer", "model_signing"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_publishing_stops_where_the_tag_lacks_a_file(tmp_path: Path) -> None:
+    """The platform's own program is replaced by one that tells how it was called."""
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / ".ci" / "publish").write_bytes((ROOT / ".ci" / "publish").read_bytes())
+    (tmp_path / "gh").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "gh").chmod(0o755)
+    folder = tmp_path / "releases" / "v1.0.0"
+    folder.mkdir(parents=True)
+    names = ("release.json", "sbom.cdx.json", "model.sig", "model_card.md")
+    command = (
+        "git init -q && git -c user.name=a -c user.email=a@b.example commit -q --allow-empty -m x && git tag x@v1.0.0"
+    )
+
+    def publish() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", "-c", "PATH=$PWD:$PATH bash .ci/publish x@v1.0.0"], cwd=tmp_path,
+                              capture_output=True, text=True, check=False)  # fmt: skip
+
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert publish().returncode != 0
+    for name in names:
+        (folder / name).touch()
+    command = "git add . && git -c user.name=a -c user.email=a@b.example commit -q -m y && git tag -f x@v1.0.0"
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    done = publish()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:3] == ["release", "create", "x@v1.0.0"]
+    assert all(f"releases/v1.0.0/{name}" in done.stdout for name in names)
+
+
+def test_pre_commit_reads_its_file() -> None:
+    command = [sys.executable, "-m", "pre_commit", "validate-config", str(ROOT / ".pre-commit-config.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("-----BEGIN " + "OPENSSH PRIVATE KEY-----\nabc", "looks like a private key"),
+        ("key = AKIA" + "ABCDEFGHIJKLMNOP", "looks like a key of AWS"),
+        ("ghp_" + "a" * 36, "looks like a token of GitHub"),
+        ("https://ann:" + "hunter22@example.org", "looks like a password in an address"),
+        ("x" * 500_001, "`dvc add` it"),
+        ("-----BEGIN PUBLIC KEY-----\nsk-learn, https://example.org/a:b@c, postgresql://$USER:$PASSWORD@host", ""),
+    ],
+)
+def test_what_must_not_be_committed_is_found(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "file").write_text(text)
+    assert "".join(fault.partition(": ")[2] for fault in faults(tmp_path / "file")).endswith(expected)
+    assert bool(expected) == bool(list(faults(tmp_path / "file")))
+
+
+def test_nothing_that_is_committed_must_not_be() -> None:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    files = [ROOT / name for name in done.stdout.splitlines()] or pytest.skip("no files in git's index: run in a clone")
+    assert [fault for path in files if path.is_file() for fault in faults(path)] == []
