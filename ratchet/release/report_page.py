@@ -171,7 +171,11 @@ def _challenge(evaluate: Report, names: Sequence[str], described: str | None) ->
         for kind, names_of_kind in bundles.get(described, {}).get("challenge", {}).items()
         for name, value in names_of_kind.items()
     ]
-    shown = evaluate.get("challenge_failures", [])
+    shown = [
+        {"failed by": item["n_failed"], "edit": f"{item['kind']}: {item['edit']}", "text": item["text"],
+         "edited": item["edited"], "expected": item["expected"]}
+        for item in evaluate.get("challenge_failures", [])
+    ]  # fmt: skip
     return {
         "head": [metric_name(metric) for metric in CHALLENGE_COLUMNS],
         "rows": [_row(name, bundles[name], CHALLENGE_COLUMNS) for name in names],
