@@ -37,9 +37,11 @@ def prepare(folder: Path) -> None:
     from ruamel.yaml import YAML
 
     params = read_yaml(ROOT / "params.yaml")
+    source = {"kind": "files", "path": "source.parquet", "sha256": ""}
+    params["ingest"] |= {"source": source} if "source" in params["ingest"] else source
     params["ingest"] |= {
-        "kind": "files", "path": "source.parquet", "watch": "source.parquet", "sha256": "",
-        "metadata_columns": ["planted"], "label_values": ["0", "1", "2"], "labels": ["negative", "positive", "unsure"],
+        "watch": "source.parquet", "metadata_columns": ["planted"],
+        "label_values": ["0", "1", "2"], "labels": ["negative", "positive", "unsure"],
     }  # fmt: skip
     YAML().dump(params, folder / "params.yaml")
     shutil.copytree(ROOT / "data" / "suites", folder / "data" / "suites", dirs_exist_ok=True)
