@@ -48,19 +48,19 @@ def evaluate_report(with_champion: bool = False) -> Json:
     bundles = {
         "baseline": bundle(0.70, 0.5, 2.0, kind="tfidf"),
         "teacher": bundle(0.80, 20.0, 100.0),
-        "small-int8": bundle(0.79, 4.0, 20.0, kind="onnx", precision="int8", parent="teacher"),
+        "small-int8": bundle(0.79, 2.0, 8.0, kind="onnx", precision="int8", parent="teacher"),
         "small-nf4": bundle(0.77, 30.0, 24.0, kind="bitsandbytes", precision="nf4", parent="teacher"),
     }
     for name in ("baseline", "teacher"):
         del bundles[name]["against"][name]
     if with_champion:
-        bundles["champion"] = bundle(0.78, 4.0, 20.0, deployable=False, kind="onnx")
+        bundles["champion"] = bundle(0.78, 2.0, 8.0, deployable=False, kind="onnx")
         for name, item in bundles.items():
             if name != "champion":
                 accuracy = item["metrics"]["accuracy"]["value"] - 0.78
                 item["against"]["champion"] = {
                     "accuracy": estimate(accuracy, 0.005),
-                    "latency_p95_ms": estimate(item["metrics"]["latency_p95_ms"]["value"] / 4.0),
+                    "latency_p95_ms": estimate(item["metrics"]["latency_p95_ms"]["value"] / 2.0),
                 }
     return {
         "command": "python -m pipeline_steps.evaluate", "labels": ["negative", "positive"],

@@ -132,14 +132,14 @@ def test_gates_against_a_champion_wait_for_one() -> None:
 def test_noise_below_the_latency_tie_does_not_move_the_choice() -> None:
     evaluate = evaluate_report()
     twin = copy.deepcopy(evaluate["bundles"]["small-int8"])
-    twin["metrics"]["size_mb"] = estimate(19.0)
+    twin["metrics"]["size_mb"] = estimate(7.8)
     evaluate["bundles"]["also-int8"] = twin
     explain, audit = explain_report(), audit_report()
     for report in (explain, audit):
         report["bundles"]["also-int8"] = report["bundles"]["small-int8"]
     chosen = set()
     for noise in (0.9, 1.0, 1.1):
-        twin["metrics"]["latency_p95_ms"] = estimate(4.0 * noise)
+        twin["metrics"]["latency_p95_ms"] = estimate(2.0 * noise)
         chosen.add(decide(evaluate, explain=explain, audit=audit)["chosen"])
     assert chosen == {"also-int8"}
 

@@ -118,7 +118,7 @@ def test_the_table_ranks_marks_and_counts() -> None:
         "| **small-int8**", "| baseline", "| small-nf4", "| teacher"
     ]  # fmt: skip
     assert [line.split(" | ")[-1] for line in lines[4:]] == ["passed |", "1 of 2 failed |", "– |", "– |"]
-    assert lines[4].startswith("| **small-int8** | 0.790 [0.770, 0.810] | 0.790 | 4 | 20 | 0.200 |")
+    assert lines[4].startswith("| **small-int8** | 0.790 [0.770, 0.810] | 0.790 | 2 | 8 | 0.100 |")
     assert {line.count("|") for line in lines[2:]} == {8}
 
 

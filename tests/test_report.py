@@ -94,7 +94,7 @@ def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> 
     for name, item in reports.items():
         assert item["command"] in page, name
     assert "Imaginary 9000" in page
-    assert "5.0× smaller than the teacher" in page
+    assert "12.5× smaller than the teacher" in page
     assert page.count("<svg") == 3
 
 

@@ -153,7 +153,7 @@ def _save_openvino(source: Path, folder: Path, calibration: Sequence[Tokens] | N
         with tempfile.TemporaryDirectory() as exported:  # from the loaded model: a narrow one only we can load
             export_from_model(model=load_model(source)[0], output=exported, task="text-classification", stateful=False)
             model = OVModelForSequenceClassification.from_pretrained(
-                exported, compile=False, local_files_only=True, load_in_8bit=False
+                exported, export=False, compile=False, local_files_only=True, load_in_8bit=False
             )
         if calibration is not None:
             import nncf
