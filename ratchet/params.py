@@ -73,4 +73,9 @@ def _fault(block: str, fault: Any) -> str:
         return f"{where}: is missing"
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown key"
-    return f"{where} = {fault['input']!r}: {fault['msg']}"
+    # a fault of a whole block is told without the block: it may hold what must not be printed
+    return (
+        f"{where}: {fault['msg']}"
+        if isinstance(fault["input"], dict)
+        else f"{where} = {fault['input']!r}: {fault['msg']}"
+    )

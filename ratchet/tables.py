@@ -13,7 +13,7 @@ import pandas as pd
 from ratchet.errors import TableError
 from ratchet.files import replace_file
 
-ROW_GROUP_ROWS = 32_768
+ROW_GROUP_ROWS = 16_384
 """Rows of a Parquet row group: what a writer holds in memory at most, however the rows reach it."""
 
 

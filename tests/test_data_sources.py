@@ -9,16 +9,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ratchet.data.sources import check_sha256, find_files, find_packaged, read_columns
+from ratchet.data.sources_files import check_sha256, find_files, find_packaged
+from ratchet.data.sources_formats import read_file
 from ratchet.errors import SourceError
 
+SUFFIXES = [".csv", ".tsv", ".jsonl", ".parquet"]
 ROWS = {"text": ['a, "quoted"\nfilm', "été", None], "label": ["1", None, "0"]}
 
 
 def _write(folder: Path, suffix: str) -> Path:
     path, frame = folder / f"reviews{suffix}", pd.DataFrame(ROWS)
-    if suffix == ".csv":
-        frame.to_csv(path, index=False)
+    if suffix in (".csv", ".tsv"):
+        frame.to_csv(path, index=False, sep="," if suffix == ".csv" else "\t")
     elif suffix == ".jsonl":
         frame.to_json(path, orient="records", lines=True, force_ascii=False)
     else:
@@ -26,14 +28,21 @@ def _write(folder: Path, suffix: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def read_columns(file: Path, columns: list[str], batch_rows: int = 2) -> pd.DataFrame:
+    """All rows, read in batches of two: fewer than most of these files have."""
+    batches = list(read_file(file, columns, batch_rows=batch_rows))
+    assert all(0 < len(batch) <= batch_rows for batch in batches)
+    return pd.concat(batches, ignore_index=True)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_formats_read_alike(tmp_path: Path, suffix: str) -> None:
     frame = read_columns(_write(tmp_path, suffix), ["text", "label"])
     assert [[None if pd.isna(value) else value for value in frame[name]] for name in ROWS] == list(ROWS.values())
     assert frame.dtypes.astype(str).tolist() == ["str", "str"]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_wrong_column_names_those_that_exist(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(SourceError) as error:
         read_columns(_write(tmp_path, suffix), ["review", "label"])
@@ -72,13 +81,16 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character(tmp_path: Path)
         ("c.csv", b"", "is empty", "c.csv"),
         ("d.csv", b"text\n", "holds no rows", "d.csv"),
         ("e.csv", b'text\na,b\nc,d,"e\n', "not valid CSV", "e.csv"),
+        ("a.tsv", b'text\nx\n"y\n', "not valid TSV", "a.tsv"),
+        ("f.csv", b"text\n" + b"fine\n" * 100_000 + b"na\xefve\n", "not UTF-8", "f.csv, line 100002, byte 500007"),
+        ("e.jsonl", b'{"body": "x"}\n', "no column 'text'", "e.jsonl"),
         ("a.parquet", b"text\nx\n", "not valid Parquet", "a.parquet"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, name: str, content: bytes, what: str, where: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError) as error:
-        read_columns(tmp_path / name, ["text"])
+        read_columns(tmp_path / name, ["text"], batch_rows=50_000)
     assert what in error.value.what
     assert where in str(error.value)
     assert "what to do" in str(error.value)
