@@ -40,6 +40,7 @@ from ratchet.release.reports import read_report  # noqa: E402
 Bump = Literal["major", "minor", "patch"]
 PROMOTED, REJECTED, WAITING = "Promoted", "Rejected", "Waiting"
 PAUSE_S = 7 * 24 * 3600
+POLL_S = 10
 
 
 class Answer(RunInput):
@@ -139,7 +140,9 @@ def release(
     state, told = step(request, version)
     while wait and state == WAITING:
         get_run_logger().info(told)
-        answer = pause_flow_run(wait_for_input=Answer.with_initial_data(description=told), timeout=PAUSE_S)
+        answer = pause_flow_run(
+            wait_for_input=Answer.with_initial_data(description=told), timeout=PAUSE_S, poll_interval=POLL_S
+        )
         if not answer.go_on:
             record(request.root, "rejection", version.tag, {"who": who}, answer.why)
             return Completed(name=REJECTED, message=f"{version.tag} is not promoted: {answer.why}")

@@ -13,6 +13,7 @@ import pytest
 
 from ratchet.registry import acts
 from ratchet.registry.names import RoleChange, Version
+from ratchet.registry.verification import verify_clone
 from ratchet.registry.workshop import Clone
 from tests.registry import (
     GATES,
@@ -693,6 +694,24 @@ def test_the_server_refuses(at: Callable[[str], Site], name: str) -> None:
     told = push(site.root, *refs)
     assert expected in told, told or "accepted"
     assert git(server, "for-each-ref") == before
+
+
+def test_without_a_hook_a_tag_that_has_just_come_must_be_by_a_key_that_counts_now(
+    at: Callable[[str], Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a clone, what was signed while the key counted holds; who dates back what is new is found when it comes."""
+    site = at("measured")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2023-11-14T22:13:20Z")
+    _release(site)
+    _version_tag(site, V1, site.oid("main"), "ann", time=1_700_000_000)
+    monkeypatch.delenv("GIT_COMMITTER_DATE")
+    git(site.root, "reset", "--quiet", "--hard", "main")
+    lines = signers_text(site.keys).replace('ann namespaces="git"', 'ann namespaces="git",valid-before="20250101"')
+    (site.root / ".allowed_signers").write_text(lines)
+    trusted = commit(site.root, "ann left")
+    assert verify_clone(site.clone().repository, trusted)[1] == {}
+    found = verify_clone(site.clone().repository, trusted, frozenset({V1.tag}))[1]
+    assert "Signed by nobody who is known" in found[V1.tag]
 
 
 def test_there_are_more_than_twenty() -> None:

@@ -83,12 +83,13 @@ def fetch_command(
 def verify_command(
     ref: Annotated[str, typer.Argument(help="A version or role; by default all tags.")] = "",
     root: Root = Path(),
+    pushed: Annotated[str, typer.Option(help="A tag that has just come: its key must count now.")] = "",
     bundle: Annotated[Path | None, typer.Option(help="Check these bytes instead of fetching them.")] = None,
     fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes", help="Check the bundle's bytes too.")] = True,
 ) -> None:
     """Check signatures, rights, approvals, gates, hashes and bytes, and say what does not hold."""
     clone = Clone(root)
-    view, faults = clone.view(), clone.faults()
+    view, faults = clone.view(), clone.faults(frozenset({pushed} - {""}))
     if ref:
         version = find_version(view, ref)
         names = [version.tag, "champion", *_roles(view, version)]

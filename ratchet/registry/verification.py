@@ -122,15 +122,20 @@ def check_tag(view: View, name: str) -> None:
                            expected="e.g. sentiment@v1.2.0, sentiment#champion#3")  # fmt: skip
 
 
-def verify_clone(repository: Repository, trusted: str) -> tuple[View, dict[str, str]]:
+def verify_clone(
+    repository: Repository, trusted: str, pushed: frozenset[str] = frozenset()
+) -> tuple[View, dict[str, str]]:
     """The registry of a clone, judged by the policy of a commit, and what of it does not hold: tag → why.
+
+    Keys must have counted at their tags' own time; for tags that were just `pushed`, they must count now, because
+    whoever signs chooses that time.
 
     Raises:
         ReleaseError: the commit has no policy.
     """
-    refs = repository.refs(TAGS)
-    view = View(repository, read_rules(repository, trusted), trusted,
-                {ref.removeprefix(TAGS): oid for ref, oid in refs.items()}, frozenset(), None)  # fmt: skip
+    names = {ref.removeprefix(TAGS): oid for ref, oid in repository.refs(TAGS).items()}
+    now = datetime.now(UTC) if pushed else None
+    view = View(repository, read_rules(repository, trusted), trusted, names, pushed, now)
     faults: dict[str, str] = {}
     for name in view.tags:
         try:

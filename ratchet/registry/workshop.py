@@ -92,9 +92,9 @@ class Clone:
             name.removeprefix(TAGS): oid for name, oid in self.repository.refs(TAGS).items()
         }, frozenset(), None)  # fmt: skip
 
-    def faults(self) -> dict[str, str]:
-        """What of the registry does not hold: tag → why."""
-        return verify_clone(self.repository, self.trusted())[1]
+    def faults(self, pushed: frozenset[str] = frozenset()) -> dict[str, str]:
+        """What of the registry does not hold: tag → why; `pushed` are the tags that have just come."""
+        return verify_clone(self.repository, self.trusted(), pushed)[1]
 
     def commit(self, parent: str, files: Mapping[str, bytes], text: str) -> str:
         """A signed commit that sets these files; no branch moves, and no file of the working tree."""
