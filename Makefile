@@ -4,6 +4,7 @@
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
+# make bench  the figures of the README's efficiency tables, less than half an hour on two quiet cores
 # make labels-server  Label Studio, in an environment of its own, on loopback
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate labels-server bench-data
+.PHONY: run test check setup ablate labels-server bench-data bench
 .DEFAULT_GOAL := run
 
 run: setup
@@ -27,6 +28,13 @@ run: setup
 
 ablate: setup
 	@$(BIN)/python -m flows.ablate
+
+bench: setup
+	@$(BIN)/python -m benchmarks.efficiency
+	@$(BIN)/python -m benchmarks.training
+	@$(BIN)/python -m benchmarks.tuning
+	@$(BIN)/python -m benchmarks.architectures
+	@$(BIN)/python -m benchmarks.table README.md
 
 test: setup
 	@$(BIN)/python -m pytest

@@ -44,9 +44,9 @@ class Task:
         return load_classifier(self.backbone, len(self.labels))
 
 
-def read_task(n_train: int, n_validation: int, n_test: int) -> Task:
+def read_task(n_train: int, n_validation: int, n_test: int, params: train.Params | None = None) -> Task:
     """So many of the labels that were bought, and of the other splits' texts, chosen by the params' seed."""
-    params = load_params(train.Params, "train")
+    params = params or load_params(train.Params, "train")
     folder = resolve_backbone(params.backbone, params.backbone_sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
     splits = Path(train.READS["splits"])

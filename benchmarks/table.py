@@ -1,0 +1,148 @@
+"""The efficiency tables of the README, from the benchmarks' reports.
+
+Print them, or put them between `<!-- efficiency:start -->` and `<!-- efficiency:end -->` of a Markdown file:
+
+    python -m benchmarks.table
+    python -m benchmarks.table README.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.material import REPORTS
+from ratchet.entry import entry
+from ratchet.errors import PipelineError
+from ratchet.files import replace_file
+from ratchet.measure.estimate import Estimate
+from ratchet.release.formats import estimate_text, markdown_text, number
+from ratchet.release.reports import read_report
+
+START, END = "<!-- efficiency:start -->", "<!-- efficiency:end -->"
+
+
+def tables(reports: Mapping[str, Any]) -> str:
+    """The tables of those reports that are there, each under the command that made it."""
+    writers = {"efficiency": efficiency, "training": training, "tuning": tuning, "architectures": architectures}
+    parts = []
+    for name, write in writers.items():
+        if name in reports:
+            machine = reports[name]["machine"]
+            made = f"`{reports[name]['command']}` on {markdown_text(machine['cpu'])}, {machine['n_threads']} threads"
+            parts += [f"{made}:", "", *write(reports[name]), ""]
+    return "\n".join(parts).strip()
+
+
+def efficiency(report: Mapping[str, Any]) -> list[str]:
+    """What each bundle takes, against the teacher, and rows a second against `transformers.pipeline`."""
+    columns = [
+        "size, MB",
+        "p95 short, ms",
+        "times faster",
+        "p95 long, ms",
+        "times faster",
+        "cold start, s",
+        "memory, MB",
+    ]
+    rows = [
+        [
+            name, number(b["size_mb"]), _value(b["short"]["p95_ms"]), _text(b["short"]["p95_speedup"]),
+            _value(b["long"]["p95_ms"]), _text(b["long"]["p95_speedup"]), _value(b["cold_start_s"]),
+            _value(b["peak_memory_mb"]),
+        ]
+        for name, b in report["bundles"].items()
+    ]  # fmt: skip
+    scored = [
+        [name, _text(s["rows_per_second"]), _text(s["against_pipeline"]), _text(s["against_pipeline_batched"])]
+        for name, s in report["scoring"].items()
+    ]
+    heads = ["rows per second", "times the pipeline's", "times the pipeline's in batches of 32"]
+    return [*_table(["bundle", *columns], rows), "", *_table(["scorer", *heads], scored)]
+
+
+def training(report: Mapping[str, Any]) -> list[str]:
+    """Tokens a second of each arm."""
+    rows = [
+        [
+            name, _text(arm["tokens_per_second"]), _text(arm["tokens_per_cpu_second"]), _text(arm["accuracy"]),
+            _text(report["ratchet_against"][name]["tokens_per_cpu_second"]) if name != "ratchet" else "1",
+        ]
+        for name, arm in report["arms"].items()
+    ]  # fmt: skip
+    heads = ["training", "tokens per second", "per CPU-second", "accuracy", "ratchet is times faster, CPU"]
+    return _table(heads, rows)
+
+
+def tuning(report: Mapping[str, Any]) -> list[str]:
+    """What each method trains, takes and reaches."""
+    rows = [
+        [name, f"{v['n_trainable']:,}", number(v["cpu_s"]), number(v["training_memory_mb"]), _text(v["accuracy"])]
+        for name, v in report["variants"].items()
+    ]
+    return _table(["method", "parameters that learn", "CPU-s", "memory of training, MB", "accuracy"], rows)
+
+
+def architectures(report: Mapping[str, Any]) -> list[str]:
+    """What each candidate reaches and takes, and the one that the data asks for."""
+    rows = [
+        [
+            f"**{name}**" if name == report["asked_for"] else name, _text(c["accuracy"]), _value(c["latency_p95_ms"]),
+            number(c["size_mb"]), "yes" if name in report["front"] else "",
+        ]
+        for name, c in report["candidates"].items()
+    ]  # fmt: skip
+    told = (
+        f"Asked for: **{report['asked_for']}**, the smallest whose loss against {report['most_accurate']} is "
+        f"bounded by {report['max_loss'] * 100:g} points."
+    )
+    return [*_table(["architecture", "accuracy", "p95 latency, ms", "size, MB", "on the front"], rows), "", told]
+
+
+def replace_block(text: str, block: str) -> str:
+    """The text with the marked block holding the tables.
+
+    Raises:
+        PipelineError: the text has no marked block.
+    """
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise PipelineError("The file has no block for efficiency.", expected=f"{START} … {END}", fix="add both")
+    return f"{before}{START}\n{block}\n{END}{after}"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    head = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    return [*head, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _text(value: dict[str, Any]) -> str:
+    return estimate_text(Estimate.from_json(value))
+
+
+def _value(value: dict[str, Any]) -> str:
+    return number(Estimate.from_json(value).value)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description="Efficiency as Markdown.")
+    parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
+    options = parser.parse_args(arguments)
+    names = ("efficiency", "training", "tuning", "architectures")
+    reports = {name: read_report(REPORTS / f"{name}.json") for name in names if (REPORTS / f"{name}.json").is_file()}
+    if not reports:
+        raise PipelineError("No benchmark has been run here.", where=REPORTS, fix="make bench")
+    block = tables(reports)
+    if options.markdown is None:
+        print(block)
+        return
+    text = replace_block(options.markdown.read_text(encoding="utf-8"), block)
+    with replace_file(options.markdown) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    entry(main)

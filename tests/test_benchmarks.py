@@ -1,0 +1,90 @@
+"""The benchmarks' own arithmetic, on reports and models of known figures; the measuring itself is run on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import architectures, table, training, tuning
+from ratchet.errors import PipelineError
+from ratchet.measure.estimate import Estimate
+from ratchet.models.tuning import Method
+
+MACHINE = {"cpu": "a processor", "n_threads": 2}
+
+
+def figure(value: float, low: float | None = None) -> dict[str, Any]:
+    return Estimate(value, value if low is None else low, value, 3).to_json()
+
+
+def test_the_smallest_that_loses_little_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    best = rng.random(600) < 0.85
+    near = best ^ (np.arange(600) % 300 == 0)  # two texts of 600 differ
+    poor = best & (rng.random(600) < 0.9)
+    right = {"small": poor, "middle": near, "large": best}
+    found = {
+        name: {"accuracy": figure(float(values.mean())), "latency_p95_ms": figure(ms), "size_mb": size}
+        for (name, values), ms, size in zip(right.items(), (1.0, 5.0, 9.0), (1.0, 20.0, 90.0), strict=True)
+    }
+    made = architectures.asked_for(found, right)
+    assert made["asked_for"] == "middle"
+    assert made["front"][0] == "small"
+    assert made["against_most_accurate"]["small"]["low"] < -architectures.MAX_LOSS
+    del found["middle"], right["middle"]
+    assert architectures.asked_for(found, right)["asked_for"] == "large"
+
+
+def test_every_method_is_among_the_variants() -> None:
+    methods = {variant["method"] for variant in tuning.VARIANTS.values()}
+    assert methods == set(Method.__args__)  # type: ignore[attr-defined]
+
+
+def test_ratios_are_taken_within_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import dataclass
+
+    from ratchet.models import forward
+    from ratchet.models.examples import Examples
+
+    @dataclass
+    class Clock:
+        now: float = 0.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+        process_time = perf_counter
+
+    clock = Clock()
+
+    def arm(seconds: float) -> Any:
+        def train(_task: Any, seed: int) -> None:
+            clock.now += seconds * (seed + 1)  # the machine slows down for both alike
+
+        return train
+
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(forward, "logits_of", lambda *_: np.array([[1.0, 0.0]]))
+    texts = Examples([[1] * 50], np.zeros(1, dtype=np.int64))
+    task = type("Task", (), {"train": texts, "test": texts})()
+    made = training.compare(task, {"ratchet": arm(1.0), "trainer": arm(3.0)}, 3)
+    ratio = made["ratchet_against"]["trainer"]["tokens_per_second"]
+    assert (ratio["value"], ratio["low"], ratio["high"]) == pytest.approx((3.0, 3.0, 3.0))
+    assert made["arms"]["ratchet"]["tokens_per_second"]["high"] == 50 * training.N_EPOCHS
+
+
+def test_the_tables_hold_the_figures_and_replace_the_block() -> None:
+    report = {
+        "command": "python -m benchmarks.tuning", "machine": MACHINE,
+        "variants": {"lora": {"n_trainable": 1234, "cpu_s": 56.0, "training_memory_mb": 789.0,
+                              "accuracy": figure(0.8, 0.7)}},
+    }  # fmt: skip
+    made = table.tables({"tuning": report})
+    assert "| lora | 1,234 | 56 | 789 | 0.800 [0.700, 0.800] |" in made
+    assert "`python -m benchmarks.tuning` on a processor, 2 threads:" in made
+    text = f"before\n{table.START}\nold\n{table.END}\nafter"
+    assert table.replace_block(text, made) == f"before\n{table.START}\n{made}\n{table.END}\nafter"
+    with pytest.raises(PipelineError, match="no block"):
+        table.replace_block("nothing", made)
