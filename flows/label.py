@@ -47,6 +47,7 @@ def push(
         bundle: folder of the model whose uncertainty counts; empty: the champion's, or the latest accepted one's.
         max_pool: texts that are scored; of a larger pool this many at random.
     """
+    _check(n_open=n_open >= 1, n_annotators=n_annotators >= 1, max_pool=max_pool >= 1)
     root = Path.cwd()
     workspace.lock_workspace(root)
     queue = labelling.open_queue(root, n_annotators)
@@ -68,6 +69,7 @@ def pull(n_annotators: int = N_ANNOTATORS, min_agreement: float = MIN_AGREEMENT,
         min_agreement: share of them who must agree, in (0, 1]; otherwise the text is escalated.
         answers: a CSV or JSONL file with answers to read as well; empty: none.
     """
+    _check(n_annotators=n_annotators >= 1, min_agreement=0 < min_agreement <= 1)
     root = Path.cwd()
     workspace.lock_workspace(root)
     queue, conflicts = labelling.open_queue(root, n_annotators), labelling.open_queue(root, 1, conflicts=True)
@@ -75,6 +77,14 @@ def pull(n_annotators: int = N_ANNOTATORS, min_agreement: float = MIN_AGREEMENT,
     added = _step(labelling.add_to_store)(root, answered, n_annotators, min_agreement)
     n_escalated = _step(labelling.escalate)(root, conflicts)
     return Completed(message=f"{added}; {n_escalated} in conflict, at {conflicts.where}")
+
+
+def _check(**kept: bool) -> None:
+    if broken := [name for name, holds in kept.items() if not holds]:
+        raise PipelineError(
+            "A value is out of its range.", got=", ".join(broken),
+            expected="n_open, n_annotators and max_pool at least 1, min_agreement in (0, 1]",
+        )  # fmt: skip
 
 
 def _step(work: Callable[..., T]) -> Callable[..., T]:

@@ -151,6 +151,8 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> pd.DataFr
     from ratchet.labels.queues import read_answers
 
     labels, key = class_labels(root), os.environ.get(KEY, "")
+    if not key:
+        print(f"{KEY} is not set: annotators' pseudonyms can be found by trying names", flush=True)
     votes = queue.answers()
     if answers:
         votes += read_answers(Path(answers), {**_pool_items(root), **queue.items()})

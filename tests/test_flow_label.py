@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the world to work in; the steps run as they are, without Prefect and DVC around them, and a server."""
     root = shutil.copytree(made, tmp_path / "world")
     monkeypatch.chdir(root)
@@ -51,11 +51,8 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.delenv(labelling.URL, raising=False)
     monkeypatch.setenv(labelling.KEY, "a key for tests")
     monkeypatch.setattr(labelling, "track", lambda root: None)
-    held: dict[Path, Any] = {}
-    monkeypatch.setattr(workspace, "_held", held)
-    yield root
-    for lock in held.values():
-        lock.close()
+    monkeypatch.setattr(workspace, "lock_workspace", lambda root: None)
+    return root
 
 
 @pytest.fixture
@@ -288,6 +285,35 @@ def test_an_unknown_strategy_is_refused(world: Path) -> None:
         push(query_strategy="guess")
 
 
+@pytest.mark.parametrize("values", [{"min_agreement": 60.0}, {"min_agreement": 0.0}, {"n_annotators": 0}])
+def test_a_rule_that_cannot_be_meant_is_refused(world: Path, values: dict[str, Any]) -> None:
+    answered(world)
+    with pytest.raises(PipelineError, match="out of its range"):
+        pull(**values)
+    with pytest.raises(PipelineError, match="out of its range"):
+        push(0)
+
+
+def test_only_a_server_that_is_away_is_tried_again() -> None:
+    from prefect.client.schemas.objects import State
+    from prefect.states import Failed  # after flows.label has set the environment that Prefect reads
+
+    away: State[Any] = Failed(data=SourceError("away"))
+    broken: State[Any] = Failed(data=PipelineError("broken"))
+    assert [label._server_is_away(None, None, state) for state in (away, broken)] == [True, False]  # type: ignore[arg-type]
+
+
+def test_nothing_is_pushed_or_pulled_beside_another_run(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(root: Path) -> None:
+        raise PipelineError("Another run is at work in this workspace.")
+
+    monkeypatch.setattr(workspace, "lock_workspace", held)
+    for work in (push, pull):
+        with pytest.raises(PipelineError, match="Another run"):
+            work()
+    assert queue_items(world) == []
+
+
 def test_a_server_without_a_token_is_refused(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(labelling.URL, "http://127.0.0.1:9")
     monkeypatch.delenv(labelling.TOKEN, raising=False)
@@ -338,8 +364,8 @@ def _is_up(url: str) -> bool:
         return False
 
 
-def _annotator(env: dict[str, str], name: str) -> httpx.Client:
-    """A person who follows the invitation, signs up, and works with a token of their own."""
+def _sign_up(env: dict[str, str], name: str) -> str:
+    """The token of a person who has followed the invitation and signed up."""
     url = env["LABEL_STUDIO_URL"]
     owner = {"Authorization": f"Token {env['LABEL_STUDIO_TOKEN']}"}
     invitation = httpx.get(f"{url}/api/invite", headers=owner, timeout=60).json()["invite_url"]
@@ -349,24 +375,23 @@ def _annotator(env: dict[str, str], name: str) -> httpx.Client:
         assert found is not None
         form = {"csrfmiddlewaretoken": found[1], "email": f"{name}@example.org", "password": uuid.uuid4().hex}
         browser.post(invitation, data=form, headers={"Referer": url})
-        token = browser.get("/api/current-user/token").json()["token"]
-    return httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=60)
+        return str(browser.get("/api/current-user/token").json()["token"])
 
 
-def _annotate(person: httpx.Client, error_rate: float, seed: int, project: str = labelling.PROJECT) -> None:
+def _annotate(env: dict[str, str], token: str, error_rate: float, seed: int, title: str = labelling.PROJECT) -> None:
     """Answer every task of the project over HTTP, as the page does, with errors at this rate."""
     rng = np.random.default_rng(seed)
-    projects = person.get("/api/projects", params={"page_size": 100}).json()["results"]
-    (number,) = [found["id"] for found in projects if found["title"] == project]
-    tasks = person.get("/api/tasks", params={"project": number, "page_size": 500, "fields": "task_only"}).json()[
-        "tasks"
-    ]
-    for task in tasks:
-        right = truth()[task["data"]["id"]]
-        said = FLIPPED[right] if rng.random() < error_rate else right
-        choice = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [said]}}
-        answer = {"result": [choice], "lead_time": float(rng.uniform(2, 12))}
-        person.post(f"/api/tasks/{task['id']}/annotations/", json=answer).raise_for_status()
+    headers = {"Authorization": f"Token {token}"}
+    with httpx.Client(base_url=env["LABEL_STUDIO_URL"], headers=headers, timeout=120) as person:
+        projects = person.get("/api/projects", params={"page_size": 100}).json()["results"]
+        (number,) = [found["id"] for found in projects if found["title"] == title]
+        query = {"project": number, "page_size": 500, "fields": "task_only"}
+        for task in person.get("/api/tasks", params=query).json()["tasks"]:
+            right = truth()[task["data"]["id"]]
+            said = FLIPPED[right] if rng.random() < error_rate else right
+            choice = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [said]}}
+            answer = {"result": [choice], "lead_time": float(rng.uniform(2, 12))}
+            person.post(f"/api/tasks/{task['id']}/annotations/", json=answer).raise_for_status()
 
 
 def _run(root: Path, env: dict[str, str], *words: str) -> str:
@@ -388,9 +413,9 @@ def test_the_whole_loop_over_http_with_three_people(
         monkeypatch.setenv(name, value)
     assert "24 texts sent to Label Studio" in _run(tracked, server, "push", "--n", "24", "--annotators", "3")
     assert "0 texts sent to Label Studio" in push(24, n_annotators=3)
-    people = {name: _annotator(server, name) for name in ERROR_RATES}
+    tokens = {name: _sign_up(server, name) for name in ERROR_RATES}
     for seed, (name, error_rate) in enumerate(ERROR_RATES.items()):
-        _annotate(people[name], error_rate, seed)
+        _annotate(server, tokens[name], error_rate, seed)
 
     said = _run(tracked, server, "pull", "--annotators", "3", "--min-agreement", "1.0")
     assert "72 new answers, 24 new decisions" in said
@@ -406,7 +431,7 @@ def test_the_whole_loop_over_http_with_three_people(
     assert pull(n_annotators=3, min_agreement=1.0).startswith("0 new answers, 0 new decisions")
     assert state(tracked) == before
 
-    _annotate(people["anna"], 0.0, 9, labelling.CONFLICT_PROJECT)
+    _annotate(server, tokens["anna"], 0.0, 9, labelling.CONFLICT_PROJECT)
     assert "in all 24 labels" in pull(n_annotators=3, min_agreement=1.0)
     retrain()
     labeled = read_table(tracked / labelling.LABELED, LABELED)

@@ -1,1 +1,1 @@
-"""Query strategies and what labels are worth."""
+"""Query strategies, what labels are worth, and the people who give them."""

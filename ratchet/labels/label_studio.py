@@ -38,8 +38,7 @@ class LabelStudioQueue:
         transport: for tests.
         """
         self._title, self._labels, self._n_annotators = title, list(labels), n_annotators
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, transport=transport)
-        self._token, self._project = token, 0
+        self._url, self._token, self._transport, self._project = url, token, transport, 0
 
     @property
     def where(self) -> str:
@@ -99,15 +98,16 @@ class LabelStudioQueue:
             SourceError: it cannot be reached, or refuses; the message never holds the token.
         """
         try:
-            reply = self._client.request(method, path, headers=self._authorization(), **options)
+            with httpx.Client(base_url=self._url, timeout=TIMEOUT_S, transport=self._transport) as client:
+                reply = client.request(method, path, headers=_authorization(client, self._token), **options)
         except httpx.HTTPError as error:
             raise SourceError(
-                "The Label Studio server does not answer.", where=self._client.base_url, got=type(error).__name__,
+                "The Label Studio server does not answer.", where=self._url, got=type(error).__name__,
                 fix="start it (`make labels-server`), or correct LABEL_STUDIO_URL; then the same command again",
             ) from None  # fmt: skip
         if reply.status_code == 401:
             raise SourceError(
-                "Label Studio refuses the token.", where=self._client.base_url, got="HTTP 401",
+                "Label Studio refuses the token.", where=self._url, got="HTTP 401",
                 fix="put a valid access token into LABEL_STUDIO_TOKEN",
             )  # fmt: skip
         if reply.is_error:
@@ -117,13 +117,14 @@ class LabelStudioQueue:
             )  # fmt: skip
         return reply.json()
 
-    def _authorization(self) -> dict[str, str]:
-        """A personal access token is a refresh token: it is changed for one that lives some minutes."""
-        if self._token.count(".") != 2:
-            return {"Authorization": f"Token {self._token}"}
-        reply = self._client.post("/api/token/refresh", json={"refresh": self._token})
-        access = reply.json().get("access", "") if reply.is_success else ""
-        return {"Authorization": f"Bearer {access}"}
+
+def _authorization(client: httpx.Client, token: str) -> dict[str, str]:
+    """A personal access token is a refresh token: it is changed for one that lives some minutes."""
+    if token.count(".") != 2:
+        return {"Authorization": f"Token {token}"}
+    reply = client.post("/api/token/refresh", json={"refresh": token})
+    access = reply.json().get("access", "") if reply.is_success else ""
+    return {"Authorization": f"Bearer {access}"}
 
 
 def label_config(labels: Sequence[str]) -> str:
