@@ -5,6 +5,7 @@
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
 # make bench  the figures of the README's efficiency tables, less than half an hour on two quiet cores
+# make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
 # make labels-server  Label Studio, in an environment of its own, on loopback
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate labels-server bench-data bench
+.PHONY: run test check setup ablate labels-server bench-data bench bench-labels
 .DEFAULT_GOAL := run
 
 run: setup
@@ -35,6 +36,10 @@ bench: setup
 	@$(BIN)/python -m benchmarks.tuning
 	@$(BIN)/python -m benchmarks.architectures
 	@$(BIN)/python -m benchmarks.table README.md
+
+bench-labels: setup
+	@$(PIP) -c constraints.txt --group bench
+	@$(BIN)/python -m benchmarks.labels
 
 test: setup
 	@$(BIN)/python -m pytest

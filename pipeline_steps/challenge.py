@@ -22,7 +22,7 @@ from pydantic import Field
 import ratchet.params
 from ratchet.entry import entry
 from ratchet.files import write_json
-from ratchet.labels.active_learning import fit_selection_model, unit_length
+from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.models.embedding_table import read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import check_params, load_params, read_yaml

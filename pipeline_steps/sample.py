@@ -18,12 +18,14 @@ import ratchet.params
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
 from ratchet.files import replace_file, write_json
-from ratchet.labels.active_learning import learn, query_sizes, unit_length
+from ratchet.labels.active_learning import Plan, learn, query_sizes
 from ratchet.labels.human_labels import join_human_labels, usable_labels
 from ratchet.labels.label_cost import gain_per_hundred_labels, people_report
 from ratchet.labels.label_efficiency import curve_table, label_efficiency, labels_to_reach, seed_estimate
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.resolution import current_decisions
+from ratchet.labels.selection_model import unit_length
+from ratchet.labels.stopping import Stopping, StoppingCriterion
 from ratchet.labels.store import read_store
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
@@ -46,17 +48,32 @@ WRITES = {
 }
 
 
+Strategy = Literal[
+    "random", "least_confidence", "margin", "entropy", "bald", "k_center", "badge", "contrastive", "typiclust", "hybrid"
+]
+
+
 class Params(ratchet.params.Params):
     """How many labels are bought, and how they are chosen."""
 
-    query_strategy: Literal["random", "entropy", "margin", "least_confidence", "hybrid"]
+    query_strategy: Strategy
     """What chooses the labels; with two classes entropy, margin and least_confidence choose alike."""
+    initial_strategy: Literal["random", "typiclust"]
+    """What chooses the first labels, before there is a model to ask."""
     budget: int = Field(ge=2)
     """Labels in all, people's included; from the number of labelled texts on, all are bought."""
     n_initial: int = Field(ge=1)
-    """Labels bought at random before the strategy has a model to ask."""
+    """Labels bought before the strategy has a model to ask."""
     n_rounds: int = Field(ge=1, le=1000)
-    """Rounds in which the rest is bought; the selection model is fitted again after each."""
+    """Rounds in which the rest is bought, so batches of (budget − n_initial) / n_rounds; the model is refitted each."""
+    stopping: StoppingCriterion
+    """budget: at the budget. kappa, stable_predictions: earlier, once models of successive rounds agree on the pool."""
+    stopping_threshold: float = Field(ge=0, le=1)
+    """Cohen's kappa that the agreement has to exceed."""
+    stopping_patience: int = Field(ge=1)
+    """Successive rounds in which it has to."""
+    curve_strategies: list[Strategy] = Field(min_length=1)
+    """Strategies whose label efficiency is compared, all from random first labels, beside query_strategy and random."""
     n_curve_labels: int = Field(ge=2)
     """Labels up to which the strategies are compared."""
     n_curve_seeds: int = Field(ge=1, le=1000)
@@ -65,6 +82,8 @@ class Params(ratchet.params.Params):
     """Price of an hour of a person who labels, in US dollars."""
     inverse_regularization: float = Field(gt=0)
     """Of the selection model, on embeddings of unit length; larger fits closer."""
+    balanced: bool
+    """Whether the selection model weighs each class the same, however rare it is: for pools with a rare class."""
     seed: int = Field(ge=0)
     """Seed of all choices."""
 
@@ -114,7 +133,7 @@ def run(
     labeled = train.iloc[known[asked]][["id", "text", "label", "source"]].assign(
         round=np.asarray(rounds, dtype=np.int64),
         query_strategy=[
-            BY_PEOPLE if person else "random" if number == 0 else params.query_strategy
+            BY_PEOPLE if person else params.initial_strategy if number == 0 else params.query_strategy
             for number, person in zip(rounds, people.by_people[known[asked]], strict=True)
         ],
     )
@@ -125,7 +144,8 @@ def run(
     unlabeled = train.loc[~bought, list(UNLABELED.columns)]
     curves = label_efficiency(
         pool, held_out, len(labels), (params.n_initial, params.n_curve_labels, params.n_rounds),
-        params.inverse_regularization, params.n_curve_seeds, params.seed,
+        [params.query_strategy, *params.curve_strategies], (params.inverse_regularization, params.balanced),
+        params.n_curve_seeds, params.seed,
     )  # fmt: skip
     report = {
         "query_strategy": params.query_strategy,
@@ -156,11 +176,15 @@ def _buy(
     """Round and pool index of each bought label, in the order bought, and the selection model after each round."""
     n_labels = max(min(params.budget, len(pool[0])), len(given))
     sizes = query_sizes(max(params.n_initial, len(given)), n_labels, params.n_rounds)
-    query, rng = QUERY_STRATEGIES[params.query_strategy], np.random.default_rng(params.seed)
+    plan = Plan(
+        QUERY_STRATEGIES[params.query_strategy], sizes, params.inverse_regularization, params.balanced,
+        QUERY_STRATEGIES[params.initial_strategy],
+        Stopping(params.stopping, params.stopping_threshold, params.stopping_patience),
+    )  # fmt: skip
     rounds: list[int] = []
     asked: list[NDArray[np.int64]] = []
     accuracy = []
-    learning = learn(*pool, n_classes, query, sizes, params.inverse_regularization, rng, given)
+    learning = learn(*pool, n_classes, plan, np.random.default_rng(params.seed), given)
     for number, (new, model) in enumerate(learning):
         rounds += [number] * len(new)
         asked.append(new)
@@ -181,7 +205,10 @@ def main() -> None:
     others = [read_table(path, SPLIT, ["id"]) for path in sorted(splits.glob("*.parquet")) if path.stem != "train"]
     held_out = [key for table in others for key in table["id"]]
     human_labels, n_held_out = usable_labels(current_decisions(store.decisions), held_out)
-    print(f"buying labels by '{params.query_strategy}', and comparing {len(QUERY_STRATEGIES)} strategies", flush=True)
+    print(
+        f"buying labels by '{params.query_strategy}', and comparing with {', '.join(params.curve_strategies)}",
+        flush=True,
+    )
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
         sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params, human_labels)
     people = people_report(store, class_names(validation), params.usd_per_annotator_hour, params.seed)

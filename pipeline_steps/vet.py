@@ -16,9 +16,9 @@ from pydantic import Field
 import ratchet.params
 from ratchet.entry import entry
 from ratchet.files import write_json
-from ratchet.labels.active_learning import unit_length
 from ratchet.labels.label_efficiency import seed_estimate
 from ratchet.labels.label_noise import DETECTION, Suspicion, detection, flip_labels, out_of_fold_proba, suspicion
+from ratchet.labels.selection_model import unit_length
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline_steps import challenge
 from ratchet.errors import ParamsError
 from ratchet.files import read_json, sha256_file
-from ratchet.labels.active_learning import unit_length
+from ratchet.labels.selection_model import unit_length
 from ratchet.models.embedding_table import write_embeddings
 from ratchet.params import read_yaml
 from ratchet.tables import CHALLENGE, LABELED, SPLIT, check_table, read_table, write_table

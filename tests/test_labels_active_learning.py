@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from ratchet.labels.active_learning import fit_selection_model, learn, query_sizes, unit_length
+from ratchet.labels.active_learning import Plan, learn, query_sizes
 from ratchet.labels.label_efficiency import Curves, curve_table, label_efficiency, labels_to_reach, seed_estimate
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
+from ratchet.labels.selection_model import fit_selection_model, unit_length
+from ratchet.labels.stopping import Stopping, kappa
 
 
 def two_clouds(n: int, seed: int, distance: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +40,7 @@ def test_the_loop_only_ever_looks_at_labels_it_asked_for() -> None:
             return np.asarray(self)[key]
 
     rounds = learn(
-        embeddings, targets.view(Oracle), 2, QUERY_STRATEGIES["margin"], [6, 5, 5], 1.0, np.random.default_rng(0)
+        embeddings, targets.view(Oracle), 2, Plan(QUERY_STRATEGIES["margin"], [6, 5, 5], 1.0), np.random.default_rng(0)
     )
     asked = [new for new, _ in rounds]
     assert [len(new) for new in asked] == [6, 5, 5]
@@ -63,13 +65,16 @@ def test_unit_length_keeps_direction_and_survives_a_zero_row() -> None:
     assert rows[1].tolist() == [0, 0]
 
 
+CLOUDS = two_clouds(300, 3), two_clouds(200, 4)
+
+
 def test_all_strategies_start_from_the_same_labels_and_end_with_good_models() -> None:
-    curves = label_efficiency(two_clouds(300, 3), two_clouds(200, 4), 2, (6, 60, 3), 1.0, 3, 7)
+    curves = label_efficiency(*CLOUDS, 2, (6, 60, 3), sorted(QUERY_STRATEGIES), (1.0, False), 3, 7)
     assert curves.n_labels == [6, 24, 42, 60]
     starts = {name: accuracy[:, 0].tolist() for name, accuracy in curves.accuracy.items()}
     assert all(start == starts["random"] for start in starts.values())
     assert all(accuracy[:, -1].mean() > 0.85 for accuracy in curves.accuracy.values())
-    again = label_efficiency(two_clouds(300, 3), two_clouds(200, 4), 2, (6, 60, 3), 1.0, 3, 7)
+    again = label_efficiency(*CLOUDS, 2, (6, 60, 3), sorted(QUERY_STRATEGIES), (1.0, False), 3, 7)
     assert all(np.array_equal(again.accuracy[name], curves.accuracy[name]) for name in curves.accuracy)
 
 
@@ -112,3 +117,84 @@ def test_labels_to_reach_ignores_a_lucky_bump() -> None:
     bumpy = np.array([[0.50, 0.70, 0.60, 0.80]])  # isotonic: 0.50, 0.65, 0.65, 0.80
     estimate = labels_to_reach(Curves([100, 200, 300, 400], {"random": random, "bumpy": bumpy}), 0)["bumpy"]
     assert estimate.value == pytest.approx(300 + 100 * 0.05 / 0.15)
+
+
+def test_kappa_is_sklearns() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    rng = np.random.default_rng(1)
+    for n_classes in (2, 4):
+        first, second = rng.integers(0, n_classes, (2, 200))
+        second = np.where(rng.random(200) < 0.6, first, second)
+        assert kappa(first, second, n_classes) == pytest.approx(cohen_kappa_score(first, second))
+    assert kappa(np.ones(5, np.int64), np.ones(5, np.int64), 2) == 1.0
+    assert math.isnan(kappa(np.array([], np.int64), np.array([], np.int64), 2))
+
+
+def _predictions(*n_changed: int) -> list[np.ndarray]:
+    """Probabilities of 100 texts, of which so many change class from each round to the next."""
+    current, found = np.arange(100) % 2, []
+    for n in (0, *n_changed):
+        current = np.where(np.arange(100) < n, 1 - current, current)
+        found.append(np.stack([0.9 - 0.8 * current, 0.1 + 0.8 * current], axis=1))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("criterion", "patience", "n_changed", "stops_after"),
+    [
+        ("budget", 1, (0, 0, 0, 0), None),
+        ("kappa", 2, (30, 0, 30, 0, 0), 5),
+        ("kappa", 2, (30, 2, 4, 2, 2), 5),  # 4 of 100 changed: kappa 0.92
+        ("stable_predictions", 2, (30, 2, 3, 2, 2), 3),  # the mean of 0.96 and 0.94 is no more than 0.95
+        ("stable_predictions", 3, (0, 30, 0, 0, 0), 5),
+    ],
+)
+def test_a_criterion_stops_when_predictions_have_settled(
+    criterion: str, patience: int, n_changed: tuple[int, ...], stops_after: int | None
+) -> None:
+    stopping = Stopping(criterion, 0.9499 if criterion == "stable_predictions" else 0.95, patience)  # type: ignore[arg-type]
+    decisions = [stopping.enough(proba) for proba in _predictions(*n_changed)]
+    assert (decisions.index(True) if True in decisions else None) == stops_after
+
+
+def test_a_model_of_one_class_agrees_with_nothing() -> None:
+    stopping = Stopping("kappa", 0.9, 1)
+    uniform = np.full((10, 2), 0.5)
+    assert [stopping.enough(proba) for proba in (uniform, uniform, uniform)] == [False] * 3
+
+
+def test_stopping_ends_the_loop_and_looks_at_no_label() -> None:
+    embeddings, targets = two_clouds(400, 5, distance=4)
+    sizes = [10] * 30
+    plan = Plan(QUERY_STRATEGIES["margin"], sizes, 1.0, stopping=Stopping("kappa", 0.98, 3))
+    n_labels = sum(len(new) for new, _ in learn(embeddings, targets, 2, plan, np.random.default_rng(0)))
+    assert 40 <= n_labels < 200
+
+
+def test_a_champion_chooses_before_there_is_a_model_and_weighs_in_afterwards() -> None:
+    embeddings, targets = two_clouds(200, 6)
+    champion = np.tile([0.99, 0.01], (200, 1))
+    champion[:20] = 0.5
+    margin = QUERY_STRATEGIES["margin"]
+    plan = Plan(margin, [10, 10], 1.0, initial=margin, champion=champion, champion_weight=1.0)
+    asked = np.concatenate([new for new, _ in learn(embeddings, targets, 2, plan, np.random.default_rng(0))])
+    assert sorted(asked.tolist()) == list(range(20))
+    ignored = Plan(margin, [10, 10], 1.0, champion=champion, champion_weight=0.0)
+    alone = Plan(margin, [10, 10], 1.0)
+    one, other = (
+        [new.tolist() for new, _ in learn(embeddings, targets, 2, each, np.random.default_rng(0))]
+        for each in (ignored, alone)
+    )
+    assert one == other
+
+
+def test_balanced_models_see_the_rare_class() -> None:
+    embeddings, targets = two_clouds(1000, 8, distance=0.5)
+    rows = np.flatnonzero((targets == 0) | (np.arange(1000) < 100))  # 50 of 550 are positive
+    plain, weighed = (
+        fit_selection_model(embeddings[rows], targets[rows], 2, 1.0, balanced) for balanced in (False, True)
+    )
+    positive = targets == 1
+    assert (weighed(embeddings)[positive].argmax(axis=1) == 1).mean() > 0.6
+    assert (plain(embeddings)[positive].argmax(axis=1) == 1).mean() < 0.3

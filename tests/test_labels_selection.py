@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ratchet.labels.active_learning import unit_length
+from ratchet.labels.pool import Pool
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.selection import choose, compared_with_labeled
+from ratchet.labels.selection_model import unit_length
 from tests.tiny import reviews
 
 LABELS = ["negative", "positive"]
@@ -24,7 +25,7 @@ def test_it_asks_what_the_strategy_asks(strategy: str) -> None:
     proba, embeddings, labeled = pool(1)
     frame = reviews(120, 1)
     items = choose(frame, proba, embeddings, labeled, LABELS, "m@1", strategy, 10, np.random.default_rng(5))
-    rows = QUERY_STRATEGIES[strategy](proba, unit_length(embeddings), labeled, 10, np.random.default_rng(5))
+    rows = QUERY_STRATEGIES[strategy](Pool(unit_length(embeddings), labeled, proba), 10, np.random.default_rng(5))
     assert [item.id for item in items] == frame["id"].iloc[rows].tolist()
     assert not set(frame["id"][labeled]) & {item.id for item in items}
     for item, row in zip(items, rows, strict=True):

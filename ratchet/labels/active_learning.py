@@ -1,16 +1,39 @@
-"""Pool-based active learning against an oracle: ask, label, refit, ask again."""
+"""Pool-based active learning against an oracle: ask, label, refit, ask again, until a reason to stop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.labels.query_strategies import Indices, Proba, QueryStrategy
+from ratchet.labels.pool import Embeddings, Indices, Pool, Proba, QueryStrategy
+from ratchet.labels.query_strategies import query_random
+from ratchet.labels.selection_model import SelectionModel, fit_selection_model
+from ratchet.labels.stopping import Stopping
 
-SelectionModel = Callable[[NDArray[np.float32]], Proba]
+
+@dataclass(frozen=True)
+class Plan:
+    """How labels are bought."""
+
+    query: QueryStrategy
+    """Chooses from the second round on."""
+    sizes: Sequence[int]
+    """Labels to buy in each round."""
+    inverse_regularization: float
+    """Of the selection model."""
+    balanced: bool = False
+    """Whether the selection model weighs each class the same, however rare it is."""
+    initial: QueryStrategy = query_random
+    """Chooses in the first round."""
+    stopping: Stopping | None = None
+    """Ends the buying early; None: at the last size."""
+    champion: Proba | None = None
+    """What a model trained earlier says of the pool, (n_pool, n_classes)."""
+    champion_weight: float = 0.0
+    """Its share, in [0, 1], in the probabilities that the strategy sees; the selection model has the rest."""
 
 
 def query_sizes(n_initial: int, budget: int, n_rounds: int) -> list[int]:
@@ -24,35 +47,11 @@ def query_sizes(n_initial: int, budget: int, n_rounds: int) -> list[int]:
     return [n_initial, *(int(size) for size in np.diff(steps) if size > 0)]
 
 
-def fit_selection_model(
-    embeddings: NDArray[np.float32], targets: NDArray[np.int64], n_classes: int, inverse_regularization: float
-) -> SelectionModel:
-    """Logistic regression on embeddings; maps (n, hidden) to (n, n_classes).
-
-    A class that no label shows yet gets probability 0; with fewer than two classes every row is uniform.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    present = np.unique(targets)
-    if len(present) < 2:
-        return lambda rows: np.full((len(rows), n_classes), 1.0 / n_classes)
-    model: Any = LogisticRegression(C=inverse_regularization, max_iter=1000, tol=1e-3).fit(embeddings, targets)
-
-    def predict_proba(rows: NDArray[np.float32]) -> Proba:
-        proba = np.zeros((len(rows), n_classes))
-        proba[:, present] = model.predict_proba(rows)
-        return proba
-
-    return predict_proba
-
-
 def learn(
-    embeddings: NDArray[np.float32],
+    embeddings: Embeddings,
     oracle: NDArray[np.int64],
     n_classes: int,
-    query: QueryStrategy,
-    sizes: Sequence[int],
-    inverse_regularization: float,
+    plan: Plan,
     rng: np.random.Generator,
     known: Indices | None = None,
 ) -> Iterator[tuple[Indices, SelectionModel]]:
@@ -62,32 +61,38 @@ def learn(
         embeddings: the pool, (n_pool, hidden), each of unit length.
         oracle: the hidden classes, (n_pool,); only those of rows that were asked for are looked at.
         n_classes: number of classes.
-        query: the query strategy; the first round is always random.
-        sizes: labels to buy in each round.
-        inverse_regularization: of the selection model.
+        plan: see `Plan`.
         rng: source of all randomness.
-        known: rows that are labelled beforehand; they count in the first round, which random ones fill up.
+        known: rows that are labelled beforehand; they count in the first round, which `plan.initial` fills up.
     """
     labeled = np.zeros(len(embeddings), dtype=bool)
-    proba = np.full((len(embeddings), n_classes), 1.0 / n_classes)
-    for number, size in enumerate(sizes):
+    if known is not None:
+        labeled[known] = True
+    model: SelectionModel | None = None
+    for number, size in enumerate(plan.sizes):
+        proba = _proba(embeddings, n_classes, model, plan)
+        pool = Pool(embeddings, labeled.copy(), proba, model.draw_proba if model else None)
         if number == 0:
-            known = np.array([], dtype=np.int64) if known is None else known
-            others = rng.permutation(len(embeddings))
-            others = others[~np.isin(others, known)]
-            new = np.concatenate([known, others[: max(size - len(known), 0)]])
+            given = np.array([], dtype=np.int64) if known is None else known
+            new = np.concatenate([given, plan.initial(pool, max(size - len(given), 0), rng)])
         else:
-            new = query(proba, embeddings, labeled, size, rng)
+            new = plan.query(pool, size, rng)
         if len(new) == 0:
             return
         labeled[new] = True
-        model = fit_selection_model(embeddings[labeled], oracle[labeled], n_classes, inverse_regularization)
-        proba = model(embeddings)
+        model = fit_selection_model(
+            embeddings[labeled], oracle[labeled], n_classes, plan.inverse_regularization, plan.balanced
+        )
         yield new, model
+        if plan.stopping is not None and plan.stopping.enough(model(embeddings)):
+            return
 
 
-def unit_length(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Embeddings scaled to Euclidean length 1, (n, hidden): distances between them are by direction only."""
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    scaled: NDArray[np.float32] = (embeddings / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return scaled
+def _proba(embeddings: Embeddings, n_classes: int, model: SelectionModel | None, plan: Plan) -> Proba:
+    """What the strategy sees, (n_pool, n_classes): selection model mixed with champion; uniform with neither."""
+    uniform = np.full((len(embeddings), n_classes), 1.0 / n_classes)
+    if plan.champion is None or plan.champion_weight == 0.0:
+        return uniform if model is None else model(embeddings)
+    if model is None:
+        return plan.champion
+    return plan.champion_weight * plan.champion + (1 - plan.champion_weight) * model(embeddings)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ratchet.labels.active_learning import learn, query_sizes
+from ratchet.labels.active_learning import Plan, learn, query_sizes
 from ratchet.labels.query_strategies import ALIKE_FOR_TWO, QUERY_STRATEGIES
 from ratchet.measure.estimate import Estimate, undefined
 
@@ -30,36 +30,36 @@ def label_efficiency(
     held_out: tuple[NDArray[np.float32], NDArray[np.int64]],
     n_classes: int,
     sizes: tuple[int, int, int],
-    inverse_regularization: float,
+    strategies: Sequence[str],
+    model: tuple[float, bool],
     n_seeds: int,
     seed: int,
 ) -> Curves:
-    """Every query strategy learning from the same first labels, seed by seed; those that rank alike are run once.
+    """Each query strategy learning from the same random first labels, seed by seed; those that rank alike run once.
 
     Args:
         pool: embeddings (n_pool, hidden) and hidden classes (n_pool,).
         held_out: the same of the texts on which accuracy is measured.
         n_classes: number of classes.
         sizes: (labels at random first, labels in all, rounds).
-        inverse_regularization: of the selection model.
+        strategies: names of `QUERY_STRATEGIES`; random is compared with in any case.
+        model: of the selection model, (inverse regularization, whether it weighs each class the same).
         n_seeds: repetitions; each strategy starts from the same first labels in each.
         seed: of all randomness.
     """
     n_initial, n_labels, n_rounds = sizes
     steps = query_sizes(n_initial, min(n_labels, len(pool[0])), n_rounds)
-    accuracy = {}
     alike = ALIKE_FOR_TWO if n_classes == 2 else {}
-    for name, query in QUERY_STRATEGIES.items():
-        if name in alike:
-            continue
+    names = dict.fromkeys(["random", *strategies])
+    accuracy: dict[str, Accuracies] = {}
+    for name in dict.fromkeys(alike.get(name, name) for name in names):
         rows = []
         for repetition in range(n_seeds):
-            rng = np.random.default_rng([seed, repetition])
-            rounds = learn(*pool, n_classes, query, steps, inverse_regularization, rng)
-            rows.append([float(np.mean(model(held_out[0]).argmax(axis=1) == held_out[1])) for _, model in rounds])
+            plan = Plan(QUERY_STRATEGIES[name], steps, *model)
+            rounds = learn(*pool, n_classes, plan, np.random.default_rng([seed, repetition]))
+            rows.append([float(np.mean(fitted(held_out[0]).argmax(axis=1) == held_out[1])) for _, fitted in rounds])
         accuracy[name] = np.array(rows)
-    accuracy |= {name: accuracy[other] for name, other in alike.items()}
-    return Curves(np.cumsum(steps).tolist(), {name: accuracy[name] for name in QUERY_STRATEGIES})
+    return Curves(np.cumsum(steps).tolist(), {name: accuracy[alike.get(name, name)] for name in names})
 
 
 def curve_table(curves: Curves) -> pd.DataFrame:

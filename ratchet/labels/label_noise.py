@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.labels.active_learning import fit_selection_model
-from ratchet.labels.query_strategies import Proba
+from ratchet.labels.pool import Proba
+from ratchet.labels.selection_model import fit_selection_model
 
 Targets = NDArray[np.int64]
 Flags = NDArray[np.bool_]

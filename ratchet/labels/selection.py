@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.labels.active_learning import unit_length
 from ratchet.labels.annotations import Item
+from ratchet.labels.pool import Pool
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
+from ratchet.labels.selection_model import unit_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def choose(
         rng: breaks ties.
     """
     points = unit_length(embeddings)
-    chosen = QUERY_STRATEGIES[query_strategy](proba, points, labeled, n, rng)
+    chosen = QUERY_STRATEGIES[query_strategy](Pool(points, labeled, proba), n, rng)
     notes = compared_with_labeled(points[chosen], points[labeled])
     return [_item(pool, int(row), proba[row], labels, bundle, query_strategy, note)
             for row, note in zip(chosen, notes, strict=True)]  # fmt: skip

@@ -1,0 +1,121 @@
+"""scikit-activeml's own query strategies, to stand side by side with those of this repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.labels.pool import Indices, Pool
+
+PeerQuery = Callable[[int, np.random.Generator], Indices]
+Peer = Callable[[Pool, NDArray[np.int64], int, float], PeerQuery]
+"""(pool, targets (n_pool,), n_classes, inverse regularization) → what chooses from it; preparing is not timed."""
+
+N_MEMBERS = 10
+"""Models of the bootstrapped committee on which the peer's BALD rests."""
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _known(pool: Pool, targets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The classes that labels have shown, NaN elsewhere: the form in which the peer wants them."""
+    return np.where(pool.labeled, targets.astype(np.float64), np.nan)
+
+
+def _classifier(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> Any:
+    from skactiveml.classifier import SklearnClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=inverse_regularization, max_iter=1000, tol=1e-3)
+    fitted = SklearnClassifier(model, classes=list(range(n_classes)), random_state=0)
+    return fitted.fit(pool.embeddings, _known(pool, targets))
+
+
+def _uncertainty(method: str) -> Peer:
+    def peer(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
+        from skactiveml.pool import UncertaintySampling
+
+        known, model = _known(pool, targets), _classifier(pool, targets, n_classes, inverse_regularization)
+
+        def query(batch_size: int, rng: np.random.Generator) -> Indices:
+            strategy: Any = UncertaintySampling(method=method, random_state=_seed(rng))
+            asked: Indices = strategy.query(pool.embeddings, known, model, fit_clf=False, batch_size=batch_size)
+            return asked
+
+        return query
+
+    return peer
+
+
+def _by_model(name: str) -> Peer:
+    def peer(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
+        import skactiveml.pool
+
+        known, model = _known(pool, targets), _classifier(pool, targets, n_classes, inverse_regularization)
+        options = {"nearest_neighbors_dict": {"n_neighbors": 10}} if name == "ContrastiveAL" else {}
+
+        def query(batch_size: int, rng: np.random.Generator) -> Indices:
+            strategy = getattr(skactiveml.pool, name)(random_state=_seed(rng), **options)
+            asked: Indices = strategy.query(pool.embeddings, known, model, fit_clf=False, batch_size=batch_size)
+            return asked
+
+        return query
+
+    return peer
+
+
+def _by_place(name: str) -> Peer:
+    def peer(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
+        import skactiveml.pool
+
+        known = _known(pool, targets)
+
+        def query(batch_size: int, rng: np.random.Generator) -> Indices:
+            strategy = getattr(skactiveml.pool, name)(random_state=_seed(rng))
+            asked: Indices = strategy.query(pool.embeddings, known, batch_size=batch_size)
+            return asked
+
+        return query
+
+    return peer
+
+
+def _bald(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
+    from skactiveml.classifier import SklearnClassifier
+    from sklearn.ensemble import BaggingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=inverse_regularization, max_iter=1000, tol=1e-3)
+    committee = BaggingClassifier(model, n_estimators=N_MEMBERS, random_state=0)
+    known = _known(pool, targets)
+    ensemble = SklearnClassifier(committee, classes=list(range(n_classes)), random_state=0)
+    ensemble.fit(pool.embeddings, known)
+
+    def query(batch_size: int, rng: np.random.Generator) -> Indices:
+        from skactiveml.pool import GreedyBALD
+
+        strategy: Any = GreedyBALD(random_state=_seed(rng))
+        asked: Indices = strategy.query(
+            pool.embeddings, known, list(ensemble.estimators_), fit_ensemble=False, batch_size=batch_size
+        )
+        return asked
+
+    return query
+
+
+PEERS: dict[str, Peer] = {
+    "least_confidence": _uncertainty("least_confident"),
+    "margin": _uncertainty("margin_sampling"),
+    "entropy": _uncertainty("entropy"),
+    "bald": _bald,
+    "k_center": _by_place("CoreSet"),
+    "badge": _by_model("Badge"),
+    "contrastive": _by_model("ContrastiveAL"),
+    "typiclust": _by_place("TypiClust"),
+}
+"""By this repository's names. It has no hybrid of the kind used here."""
