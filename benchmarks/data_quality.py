@@ -37,10 +37,9 @@ def prepare(folder: Path) -> None:
     from ruamel.yaml import YAML
 
     params = read_yaml(ROOT / "params.yaml")
-    source = {"kind": "files", "path": "source.parquet", "sha256": ""}
-    params["ingest"] |= {"source": source} if "source" in params["ingest"] else source
     params["ingest"] |= {
-        "watch": "source.parquet", "metadata_columns": ["planted"],
+        "source": {"kind": "files", "path": "source.parquet", "sha256": ""}, "watch": "source.parquet",
+        "metadata_columns": ["planted"],
         "label_values": ["0", "1", "2"], "labels": ["negative", "positive", "unsure"],
     }  # fmt: skip
     YAML().dump(params, folder / "params.yaml")
