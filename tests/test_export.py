@@ -87,6 +87,16 @@ def test_a_compiled_bundle_names_its_parent_and_no_path_of_the_machine(
         assert not any(path in data for path in here), file.name
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_bundle_says_the_same_whatever_the_number_of_cores(compiled: dict[str, Any], engine: Engine) -> None:
+    texts = reviews(12, 7)["text"].tolist()
+    one, two, all_there_are = (
+        load(compiled["folder"] / f"pruned-{engine}", n_threads).predict_proba(texts) for n_threads in (1, 2, 0)
+    )
+    np.testing.assert_allclose(two, one, atol=1e-5)
+    np.testing.assert_allclose(all_there_are, one, atol=1e-5)
+
+
 def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any], tmp_path: Path) -> None:
     from ratchet.compress import compilers
 
