@@ -182,7 +182,8 @@ def read_batches(
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        # pre-buffered, what was read would stay in memory until the end
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             if columns and (absent := sorted({*columns} - {*file.schema_arrow.names})):
                 raise TableError(
                     f"The table '{table.name}' lacks the column '{absent[0]}'.", where=path,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow
 import pyarrow.parquet
 import pytest
 
@@ -54,6 +56,18 @@ def test_equal_rows_are_equal_bytes_whatever_the_batches(tmp_path: Path) -> None
     groups = pyarrow.parquet.ParquetFile(tmp_path / "whole").metadata
     assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [100, 100, 57]
     pd.testing.assert_frame_equal(read_table(tmp_path / "whole", CORPUS), frame)
+
+
+def test_batches_that_were_read_are_let_go(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    texts = [rng.bytes(1000).hex() for _ in range(4000)]  # 8 MB that no compression makes smaller than 4
+    write_table(tmp_path / "t", corpus(4000).assign(text=pd.Series(texts, dtype="str")), CORPUS)
+    del texts
+    before, held = pyarrow.total_allocated_bytes(), []
+    for _ in read_batches(tmp_path / "t", CORPUS, ["text"], 100):
+        held.append(pyarrow.total_allocated_bytes() - before)
+    assert len(held) == 40
+    assert max(held) < (tmp_path / "t").stat().st_size / 3
 
 
 @pytest.mark.parametrize("batch_rows", [1, 64, 300])

@@ -116,7 +116,7 @@ def _read_parquet(file: Path, columns: Sequence[str], where: str, batch_rows: in
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(file) as table:
+        with pyarrow.parquet.ParquetFile(file, pre_buffer=False) as table:
             require_columns(where, columns, table.schema_arrow.names)
             for batch in table.iter_batches(batch_rows, columns=list(columns)):
                 yield strings({name: batch.column(name).to_pylist() for name in columns})

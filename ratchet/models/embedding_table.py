@@ -43,7 +43,7 @@ def read_embeddings(path: Path, ids: Sequence[str]) -> Embeddings:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             hidden = file.schema_arrow.field("embedding").type.list_size
             found, places = np.zeros((len(ids), hidden), dtype=np.float32), _places(ids)
             missing = set(places)
