@@ -69,7 +69,8 @@ def _spanish(rng: np.random.Generator) -> str:
 
 
 def _long(words: list[str], n_words: int, rng: np.random.Generator) -> str:
-    return " ".join(words[at] for at in rng.integers(0, len(words), n_words))
+    real = [word for word in words if word.isalpha()]  # a comma is no word
+    return " ".join(real[at] for at in rng.integers(0, len(real), n_words))
 
 
 FAULTS: dict[str, tuple[str, str, Make]] = {
@@ -88,7 +89,7 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
     "a word more": ("flagged", "near_duplicate", _twins(lambda words, label: (" ".join([*words, "indeed"]), label))),
     "other language": ("flagged", "language", lambda words, label, rng: [(_spanish(rng), label)]),
     "e-mail": ("flagged", "email_address", _with(lambda rng: f"viewer{_digits(rng, 6)}@example.org")),
-    "telephone": ("flagged", "phone_number", _with(lambda rng: f"(650) 253-{_digits(rng, 4)}")),
+    "telephone": ("flagged", "phone_number", _with(lambda rng: f"call (650) 253-{_digits(rng, 4)} now")),
     "card": ("flagged", "card_number", _with(_card)),
     "account": ("flagged", "bank_account", _with(_iban)),
     "national number": ("flagged", "national_number", _with(
