@@ -7,6 +7,7 @@
 # make bench  the figures of the README's efficiency tables, less than half an hour on two quiet cores
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
 # make labels-server  Label Studio, in an environment of its own, on loopback
+# make s3-env  an S3 server and its client, in environments of their own, for their test
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +22,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate labels-server bench-data bench bench-labels
+.PHONY: run test check setup ablate labels-server bench-data bench bench-labels s3-env
 .DEFAULT_GOAL := run
 
 run: setup
@@ -90,3 +91,8 @@ $(LABELS_VENV)/.installed: constraints-labels.txt
 	@test -x $(LABELS_VENV)/bin/python || { echo "making $(LABELS_VENV), 1 GB"; $(PYTHON) -m venv $(LABELS_VENV); }
 	@$(LABELS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-labels.txt label-studio
 	@touch $@
+
+# an S3 server and DVC's client for it, which pin different versions of one package: for tests/test_dvc_s3.py
+s3-env:
+	@$(PYTHON) -m venv .venv-s3/server && .venv-s3/server/bin/pip install --quiet "moto[s3,server]==5.*"
+	@$(PYTHON) -m venv .venv-s3/client && .venv-s3/client/bin/pip install --quiet "dvc[s3]==3.67.1"
