@@ -28,7 +28,8 @@ from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.tuning import Method
 from ratchet.params import load_params
 from ratchet.release.figures import Point, front
-from ratchet.tables import LABELED, SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import LABELED, SPLIT
 
 N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS, N_LATENCY = 600, 200, 500, 2, 60
 MAX_LOSS = 0.02

@@ -26,7 +26,8 @@ from ratchet.models.bundle import size_mb
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
 from ratchet.release.reports import read_report
-from ratchet.tables import SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import SPLIT
 
 N_SHORT, N_LONG, N_ROUNDS, N_STARTS, N_ROWS, N_SCORING_ROUNDS = 100, 40, 3, 3, 600, 3
 SHORT_WORDS = (18, 26)

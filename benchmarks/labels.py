@@ -64,7 +64,8 @@ def read_embedded() -> tuple[Embeddings, NDArray[np.int64]]:
     """Embeddings and classes of the labelled train and validation texts, as `sample` reads them."""
     from ratchet.models.embedding_table import read_embeddings
     from ratchet.models.examples import class_indices, class_names
-    from ratchet.tables import SPLIT, read_table
+    from ratchet.table_files import read_table
+    from ratchet.tables import SPLIT
 
     tables = [read_table(Path(sample.READS["splits"]) / f"{name}.parquet", SPLIT) for name in ("train", "validation")]
     tables = [table.dropna(subset="label") for table in tables]

@@ -19,7 +19,8 @@ from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import Examples, class_indices, class_names
 from ratchet.params import load_params
-from ratchet.tables import LABELED, SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import LABELED, SPLIT
 
 REPORTS = Path("reports/bench")
 SCRATCH = Path(".scratch/bench")

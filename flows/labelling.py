@@ -48,7 +48,8 @@ def open_queue(root: Path, n_annotators: int, conflicts: bool = False) -> Queue:
 def class_labels(root: Path) -> list[str]:
     """The classes there are: those of the validation texts."""
     from ratchet.models.examples import class_names
-    from ratchet.tables import SPLIT, read_table
+    from ratchet.table_files import read_table
+    from ratchet.tables import SPLIT
 
     return class_names(read_table(root / SPLITS / "validation.parquet", SPLIT, ["label"]))
 
@@ -98,8 +99,9 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
     from ratchet.models.embedding_table import read_embeddings
     from ratchet.models.predictor import load
     from ratchet.params import load_params
+    from ratchet.table_files import read_table
     from ratchet.tables import LABELED as LABELED_TABLE
-    from ratchet.tables import SPLIT, read_table
+    from ratchet.tables import SPLIT
 
     params = load_params(Params, "sample", root / "params.yaml")
     strategy = query_strategy or params.query_strategy
@@ -220,7 +222,8 @@ def escalate(root: Path, conflicts: Queue) -> int:
 def _pool_items(root: Path) -> dict[str, Item]:
     """The texts that can be labelled by id alone: those of the training split."""
     from ratchet.labels.annotations import Item
-    from ratchet.tables import SPLIT, read_table
+    from ratchet.table_files import read_table
+    from ratchet.tables import SPLIT
 
     train = read_table(root / SPLITS / "train.parquet", SPLIT, ["id", "text", "source"])
     items = (Item(str(row.id), str(row.text), str(row.source)) for row in train.itertuples(index=False))

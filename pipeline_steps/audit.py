@@ -17,7 +17,8 @@ from ratchet.errors import TableError
 from ratchet.files import write_json
 from ratchet.measure.bootstrap import weights
 from ratchet.params import load_params
-from ratchet.tables import PREDICTIONS, SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.fairness import FeatureAudit, audit_feature, bundle_metrics, feature_gaps, slices_json
 from ratchet.trust.slices import slice_groups
 

@@ -21,7 +21,8 @@ from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.models.examples import class_indices, class_names
 from ratchet.models.tfidf import fit_pipeline, save_pipeline
 from ratchet.params import load_params
-from ratchet.tables import LABELED, SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import LABELED, SPLIT
 
 READS = {"labeled": "data/labeled.parquet", "splits": "data/splits"}
 WRITES = {"baseline": "models/baseline", "report": "reports/baseline.json"}

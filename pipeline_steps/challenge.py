@@ -26,7 +26,8 @@ from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.models.embedding_table import read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import check_params, load_params, read_yaml
-from ratchet.tables import CHALLENGE, LABELED, SPLIT, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import CHALLENGE, LABELED, SPLIT
 from ratchet.trust.challenge_cases import edited_cases, keep_at_most, slice_cases
 from ratchet.trust.predicates import Texts, Vectors, candidates, feature_of, holds, near_ids
 from ratchet.trust.text_edits import Contrast, Invariance, contrast_edits, invariance_edits

@@ -27,7 +27,8 @@ from ratchet.models.forward import logits_of
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
-from ratchet.tables import LABELED, SOFT_LABELS, SPLIT, UNLABELED, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, SOFT_LABELS, SPLIT, UNLABELED
 
 READS = {
     "teacher": "models/teacher",

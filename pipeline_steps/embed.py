@@ -19,7 +19,8 @@ from ratchet.models.backbones import resolve_backbone
 from ratchet.models.embedding import embed, embedding_size
 from ratchet.models.embedding_table import Embeddings, write_embeddings
 from ratchet.params import load_params
-from ratchet.tables import SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import SPLIT
 
 READS = {"splits": "data/splits"}
 WRITES = {"embeddings": "data/embeddings.parquet", "report": "reports/embed.json"}

@@ -29,7 +29,8 @@ from ratchet.models.bundle import MANIFEST, size_mb
 from ratchet.models.examples import class_indices
 from ratchet.models.predictor import Predictor, Proba, load
 from ratchet.params import load_params
-from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT
 from ratchet.trust.slices import slice_masks
 
 BUNDLES = {

@@ -22,7 +22,8 @@ from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
 from ratchet.release.choice import rank
-from ratchet.tables import SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import SPLIT
 from ratchet.trust.attributions import Attribution, attribute, cached_score, deletion_gap, global_words, word_spans
 from ratchet.trust.explanation_page import render_figure, render_page
 

@@ -19,7 +19,8 @@ from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
 from ratchet.models.checkpoint import load_model
 from ratchet.params import load_params
-from ratchet.tables import SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import SPLIT
 
 READS = {"source": "models/{model}", "splits": "data/splits"}
 WRITES = {"bundle": "models/{model}-{engine}", "report": "reports/export/{model}-{engine}.json"}

@@ -22,7 +22,8 @@ from ratchet.errors import TableError
 from ratchet.files import write_json
 from ratchet.params import load_params
 from ratchet.progress import Progress
-from ratchet.tables import CORPUS, RAW, TableWriter
+from ratchet.table_files import TableWriter
+from ratchet.tables import CORPUS, RAW
 
 if TYPE_CHECKING:
     import pandas as pd

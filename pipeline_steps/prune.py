@@ -29,7 +29,8 @@ from ratchet.models.forward import logits_of
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
-from ratchet.tables import SOFT_LABELS, SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import SOFT_LABELS, SPLIT
 
 READS = {"student": "models/student", "soft_labels": "data/soft_labels.parquet", "splits": "data/splits"}
 WRITES = {"pruned": "models/pruned", "report": "reports/prune.json"}

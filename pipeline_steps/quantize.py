@@ -15,7 +15,8 @@ from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
 from ratchet.measure.fidelity import fidelity
 from ratchet.params import load_params
-from ratchet.tables import SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import SPLIT
 
 READS = {"source": "models/{model}", "splits": "data/splits"}
 WRITES = {"bundle": "models/{model}-{scheme}", "report": "reports/quantize/{model}-{scheme}.json"}

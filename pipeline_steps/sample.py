@@ -30,7 +30,8 @@ from ratchet.labels.store import read_store
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
-from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,7 +28,8 @@ from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
 from ratchet.params import load_params
-from ratchet.tables import CORPUS, QUARANTINE, SPLIT, TableWriter, read_table
+from ratchet.table_files import TableWriter, read_table
+from ratchet.tables import CORPUS, QUARANTINE, SPLIT
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,8 @@ from ratchet.models.frozen import fit_head
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import Method, count_parameters, merge, prepare
 from ratchet.params import load_params
-from ratchet.tables import LABELED, SPLIT, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import LABELED, SPLIT
 
 READS = {"labeled": "data/labeled.parquet", "splits": "data/splits"}
 WRITES = {"teacher": "models/teacher", "report": "reports/train.json", "precision": "reports/precision.json",

@@ -30,7 +30,8 @@ from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
 from ratchet.params import load_params
-from ratchet.tables import CORPUS, FLAGGED, QUARANTINE, TableWriter
+from ratchet.table_files import TableWriter
+from ratchet.tables import CORPUS, FLAGGED, QUARANTINE
 
 READS = {
     "corpus": "data/corpus.parquet",

@@ -22,7 +22,8 @@ from ratchet.labels.selection_model import unit_length
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
-from ratchet.tables import LABELED, SPLIT, SUSPECTS, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, SPLIT, SUSPECTS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,8 @@ import pandas as pd
 from pipeline_steps import baseline, sample
 from ratchet.files import write_json
 from ratchet.models.embedding_table import write_embeddings
-from ratchet.tables import SPLIT, write_table
+from ratchet.table_files import write_table
+from ratchet.tables import SPLIT
 from tests.miniature import environment
 from tests.test_sample import VALUES, embedded
 from tests.tiny import reviews

@@ -12,7 +12,8 @@ import pytest
 from pipeline_steps import audit
 from ratchet.errors import TableError
 from ratchet.files import read_json
-from ratchet.tables import PREDICTIONS, SPLIT, write_table
+from ratchet.table_files import write_table
+from ratchet.tables import PREDICTIONS, SPLIT
 from tests.tiny import reviews
 
 VALUES = {

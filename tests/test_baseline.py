@@ -12,7 +12,8 @@ from pipeline_steps import baseline
 from ratchet.errors import TrainingError
 from ratchet.files import read_json
 from ratchet.models.predictor import load
-from ratchet.tables import LABELED, SPLIT, write_table
+from ratchet.table_files import write_table
+from ratchet.tables import LABELED, SPLIT
 from tests.tiny import reviews
 
 PARAMS = baseline.Params(max_ngram=2, inverse_regularization=4.0)

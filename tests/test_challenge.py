@@ -18,7 +18,8 @@ from ratchet.files import read_json, sha256_file
 from ratchet.labels.selection_model import unit_length
 from ratchet.models.embedding_table import write_embeddings
 from ratchet.params import read_yaml
-from ratchet.tables import CHALLENGE, LABELED, SPLIT, check_table, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import CHALLENGE, LABELED, SPLIT, check_table
 from ratchet.trust.challenge_cases import keep_at_most
 from ratchet.trust.predicates import Texts, candidates, holds
 from ratchet.trust.text_edits import Contrast, Invariance

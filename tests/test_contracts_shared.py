@@ -14,7 +14,8 @@ from pydantic import Field
 from ratchet.errors import ParamsError, RatchetError, TableError
 from ratchet.files import read_json, replace_file, replace_folder, sha256_json, write_json
 from ratchet.params import Params, load_params
-from ratchet.tables import LABELED, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED
 
 
 class Oven(Params):

@@ -12,7 +12,8 @@ from pipeline_steps import embed
 from ratchet.data.splits import SIDES
 from ratchet.files import read_json, sha256_file
 from ratchet.models.embedding_table import read_embeddings
-from ratchet.tables import SPLIT, write_table
+from ratchet.table_files import write_table
+from ratchet.tables import SPLIT
 from tests.tiny import reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow

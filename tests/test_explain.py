@@ -15,7 +15,8 @@ from ratchet.files import read_json, sha256_file, write_json
 from ratchet.models.bundle import write_bundle
 from ratchet.models.tfidf import save_pipeline
 from ratchet.params import read_yaml
-from ratchet.tables import SPLIT, write_table
+from ratchet.table_files import write_table
+from ratchet.tables import SPLIT
 from tests.bundles import manifest
 from tests.linear_words import LinearWords
 from tests.tiny import BLAME, PRAISE, reviews

@@ -25,7 +25,8 @@ from ratchet.errors import PipelineError, SourceError
 from ratchet.files import read_json
 from ratchet.labels.queues import FileQueue
 from ratchet.labels.store import Store, read_store
-from ratchet.tables import LABELED, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import LABELED
 from tests.label_world import make_world, retrain, truth
 from tests.miniature import ROOT, environment
 

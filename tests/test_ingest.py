@@ -20,7 +20,8 @@ from ratchet.data.raw_text import raw_texts
 from ratchet.data.sources_rows import Batch
 from ratchet.errors import ParamsError, RatchetError, SourceError, TableError
 from ratchet.params import check_params
-from ratchet.tables import CORPUS, RAW, check_table, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import CORPUS, RAW, check_table
 
 FILES: dict[str, Any] = {"kind": "files", "path": "own", "sha256": ""}
 PACKAGED: dict[str, Any] = {"kind": "packaged", "path": "own", "sha256": ""}

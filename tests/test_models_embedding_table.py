@@ -12,7 +12,8 @@ from ratchet.errors import TableError
 from ratchet.files import sha256_file
 from ratchet.models import embedding_table
 from ratchet.models.embedding_table import Embeddings, read_embeddings, write_embeddings
-from ratchet.tables import EMBEDDINGS, read_table
+from ratchet.table_files import read_table
+from ratchet.tables import EMBEDDINGS
 
 IDS = [f"{number:016x}" for number in range(50)]
 ROWS = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)

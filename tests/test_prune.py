@@ -24,7 +24,8 @@ from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.forward import logits_of
 from ratchet.models.predictor import load
-from ratchet.tables import SOFT_LABELS, SPLIT, write_table
+from ratchet.table_files import write_table
+from ratchet.tables import SOFT_LABELS, SPLIT
 from tests.bundles import LABELS, manifest, torch_bundle
 from tests.tiny import FIT, reviews, word_pieces
 

@@ -15,7 +15,8 @@ from ratchet.files import read_json, sha256_file, write_json
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.store import append, write_batch
 from ratchet.models.embedding_table import write_embeddings
-from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, check_table, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, check_table
 from tests.tiny import reviews
 
 VALUES = {

@@ -20,7 +20,8 @@ from ratchet.data.shingles import Shingles
 from ratchet.data.suites import read_suite
 from ratchet.errors import ParamsError, ValidationError
 from ratchet.params import check_params
-from ratchet.tables import CORPUS, QUARANTINE, SPLIT, check_table, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import CORPUS, QUARANTINE, SPLIT, check_table
 
 VALUES: dict[str, Any] = {
     "train_sources": ["shop"], "validation_rate": 0.15, "test_rate": 0.25, "n_transfer": 40,

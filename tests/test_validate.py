@@ -20,7 +20,8 @@ from ratchet.data.suites import Suite, read_suite
 from ratchet.data.tallies import Tally
 from ratchet.errors import ParamsError, ValidationError
 from ratchet.params import check_params, read_yaml
-from ratchet.tables import CORPUS, FLAGGED, QUARANTINE, check_table, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import CORPUS, FLAGGED, QUARANTINE, check_table
 
 VALUES: dict[str, Any] = {
     "labels": ["bad", "good"], "near_duplicate_threshold": 0.8, "personal_data": "flag", "phone_region": "US",

@@ -13,7 +13,8 @@ from pipeline_steps import vet
 from ratchet.files import read_json, sha256_file
 from ratchet.labels.label_noise import DETECTION, Suspicion, detection, flip_labels, out_of_fold_proba, suspicion
 from ratchet.models.embedding_table import write_embeddings
-from ratchet.tables import LABELED, SPLIT, SUSPECTS, check_table, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, SPLIT, SUSPECTS, check_table
 from tests.tiny import reviews
 
 VALUES: dict[str, Any] = {

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratchet.tables import Table, read_batches, read_table
+from ratchet.table_files import read_batches, read_table
+from ratchet.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

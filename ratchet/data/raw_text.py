@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ratchet.entry import entry
 from ratchet.errors import TableError
-from ratchet.tables import RAW, read_batches
+from ratchet.table_files import read_batches
+from ratchet.tables import RAW
 
 
 def raw_texts(path: Path, key: str) -> dict[int, str]:

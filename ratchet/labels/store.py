@@ -14,7 +14,8 @@ import pydantic
 
 from ratchet.errors import TableError
 from ratchet.files import read_json, sha256_file, write_json
-from ratchet.tables import ANNOTATIONS, HUMAN_LABELS, Table, empty_table, read_table, write_table
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import ANNOTATIONS, HUMAN_LABELS, Table, empty_table
 
 if TYPE_CHECKING:
     import pandas as pd

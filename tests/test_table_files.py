@@ -10,10 +10,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ratchet import tables
+from ratchet import table_files
 from ratchet.errors import TableError
 from ratchet.progress import Progress
-from ratchet.tables import CORPUS, TableWriter, read_batches, read_table, write_table
+from ratchet.table_files import TableWriter, read_batches, read_table, write_table
+from ratchet.tables import CORPUS
 
 
 def corpus(n: int) -> pd.DataFrame:
@@ -45,7 +46,7 @@ def write_in(path: Path, frame: pd.DataFrame, batch_rows: int) -> bytes:
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "ROW_GROUP_ROWS", 100)
+    monkeypatch.setattr(table_files, "ROW_GROUP_ROWS", 100)
 
 
 def test_equal_rows_are_equal_bytes_whatever_the_batches(tmp_path: Path) -> None:
