@@ -30,7 +30,7 @@ from ratchet.labels.store import read_store
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
-from ratchet.table_files import read_table, write_table
+from ratchet.table_files import read_batches, read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class Params(ratchet.params.Params):
     """Labels up to which the strategies are compared."""
     n_curve_seeds: int = Field(ge=1, le=1000)
     """Repetitions of the comparison."""
+    near_duplicate_threshold: float = Field(ge=0.5, le=1)
+    """Jaccard similarity of three-word shingles from which a person's own text is held out with the text it repeats."""
     usd_per_annotator_hour: float = Field(ge=0)
     """Price of an hour of a person who labels, in US dollars."""
     inverse_regularization: float = Field(gt=0)
@@ -203,17 +205,19 @@ def main() -> None:
     validation = validation.dropna(subset="label")
     embeddings = read_embeddings(Path(READS["embeddings"]), [*train["id"], *validation["id"]])
     store = read_store(Path(READS["human_labels"]), Path(LABEL_STORE))
-    others = [read_table(path, SPLIT, ["id"]) for path in sorted(splits.glob("*.parquet")) if path.stem != "train"]
-    held_out = [key for table in others for key in table["id"]]
-    human_labels, n_held_out = usable_labels(current_decisions(store.decisions), held_out)
+    others = (path for path in sorted(splits.glob("*.parquet")) if path.stem != "train")
+    held_out = (batch for path in others for batch in read_batches(path, SPLIT, ["id", "text"]))
+    decisions = current_decisions(store.decisions)
+    usable = usable_labels(decisions, train["id"], held_out, params.near_duplicate_threshold)
     print(
         f"buying labels by '{params.query_strategy}', and comparing with {', '.join(params.curve_strategies)}",
         flush=True,
     )
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
-        sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params, human_labels)
+        sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params, usable.labels)
     people = people_report(store, class_names(validation), params.usd_per_annotator_hour, params.seed)
-    report = {**sampled.report, "people": {**people, "n_held_out": n_held_out}}
+    withheld = {"n_held_out": usable.n_held_out, "n_near_held_out": usable.n_near_held_out}
+    report = {**sampled.report, "people": {**people, **withheld}}
     write_table(Path(WRITES["labeled"]), sampled.labeled, LABELED)
     write_table(Path(WRITES["unlabeled"]), sampled.unlabeled, UNLABELED)
     with replace_file(Path(WRITES["curve"])) as partial:

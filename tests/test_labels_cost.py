@@ -86,7 +86,8 @@ def test_no_human_labels_leave_the_pool_as_it_was() -> None:
 
 def test_only_resolved_labels_of_texts_that_are_not_held_out_are_usable() -> None:
     decisions = resolve(stored_answers(ROWS), 2, 0.6)
-    usable, n_held_out = usable_labels(decisions, ["v", "other"])
-    assert usable["id"].tolist() == ["t"]
-    assert n_held_out == 1
-    pd.testing.assert_frame_equal(usable_labels(decisions[::-1], ["v"])[0], usable)
+    held_out = pd.DataFrame({"id": ["v", "other"], "text": ["of another kind", ""]})
+    usable = usable_labels(decisions, ["t"], [held_out], 0.8)
+    assert usable.labels["id"].tolist() == ["t"]
+    assert usable.n_held_out == 1
+    pd.testing.assert_frame_equal(usable_labels(decisions[::-1], ["t"], [held_out], 0.8).labels, usable.labels)

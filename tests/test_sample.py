@@ -22,6 +22,7 @@ from tests.tiny import reviews
 VALUES = {
     "query_strategy": "hybrid", "initial_strategy": "random", "budget": 40, "n_initial": 10, "n_rounds": 3,
     "n_curve_labels": 30, "n_curve_seeds": 2, "usd_per_annotator_hour": 20.0, "inverse_regularization": 2.0,
+    "near_duplicate_threshold": 0.8,
     "balanced": False, "stopping": "budget", "stopping_threshold": 0.99, "stopping_patience": 2,
     "curve_strategies": ["margin", "hybrid"], "seed": 3,
 }  # fmt: skip
@@ -130,13 +131,13 @@ def test_main_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: 
     sample.main()
     assert {path: sha256_file(Path(path)) for path in sample.WRITES.values()} == hashes
 
-    # a person contradicts the pool, another labels a text of no split, a third a text that is validated on
+    # a person contradicts the pool, another labels a text of no split, others one that is validated on
     train, validation = reviews(80, 80), reviews(40, 40)
     known, held_out = train.iloc[0], validation.iloc[0]
     other = {"negative": "positive", "positive": "negative"}[known["label"]]
     decisions = human_labels(
         [(known["id"], known["text"], other), ("f" * 16, "a superb film", "positive"),
-         (held_out["id"], held_out["text"], "positive")]
+         (held_out["id"], held_out["text"], "positive"), ("e" * 16, held_out["text"].upper() + " !", "positive")]
     )  # fmt: skip
     batch = write_batch(Path(sample.LABEL_STORE), decisions, HUMAN_LABELS)
     assert batch is not None
@@ -145,9 +146,10 @@ def test_main_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: 
     labeled = read_table(Path(sample.WRITES["labeled"]), LABELED).set_index("id")
     said = labeled.loc[[known["id"], "f" * 16], ["label", "query_strategy"]]
     assert said.to_numpy().tolist() == [[other, "people"], ["positive", "people"]]
-    assert held_out["id"] not in labeled.index
+    assert {held_out["id"], "e" * 16}.isdisjoint(labeled.index)
     report = read_json(Path(sample.WRITES["report"]))
-    assert (report["people"]["n_resolved"], report["people"]["n_held_out"]) == (3, 1)
+    counts = [report["people"][name] for name in ("n_resolved", "n_held_out", "n_near_held_out")]
+    assert counts == [4, 1, 1]
     assert report["n_labeled_by_people"] == 2
 
 

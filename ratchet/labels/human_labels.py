@@ -1,4 +1,4 @@
-"""People's labels joined with the pool: a person's label wins over the data set's, and held-out texts stay held out."""
+"""People's labels joined with the pool: a person's label wins over the data set's, held-out texts stay held out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ratchet.labels.held_out import NearDuplicatesOf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,16 +25,40 @@ class Joined(NamedTuple):
     """Labelled texts that are not in the pool: id, text, label, source; in order of their ids."""
 
 
-def usable_labels(decisions: pd.DataFrame, held_out: Iterable[str]) -> tuple[pd.DataFrame, int]:
-    """The resolved decisions on texts that may be trained on, in order of their ids; how many others are resolved.
+class Usable(NamedTuple):
+    """The resolved decisions, told apart by whether they may be trained on."""
+
+    labels: pd.DataFrame
+    """Those that may, in order of their ids."""
+    n_held_out: int
+    """Resolved decisions on held-out texts themselves."""
+    n_near_held_out: int
+    """Resolved decisions on texts outside the pool that nearly duplicate a held-out text."""
+
+
+def usable_labels(
+    decisions: pd.DataFrame, pool_ids: Iterable[str], held_out: Iterable[pd.DataFrame], threshold: float
+) -> Usable:
+    """The resolved decisions on texts that may be trained on; one that may not is counted.
 
     Args:
         decisions: the current ones, a row a text, of `HUMAN_LABELS`.
-        held_out: ids that must not be trained on: those of the other splits.
+        pool_ids: ids of the training split, whose texts are known to be no near-duplicates of held-out ones.
+        held_out: id and text of what must not be trained on, the other splits, in batches; read once, and only if
+            there are decisions.
+        threshold: Jaccard similarity of three-word shingles from which two texts are near-duplicates, in (0, 1].
     """
     resolved = decisions[decisions["state"] == "resolved"].sort_values("id", ignore_index=True)
-    usable = resolved[~resolved["id"].isin(list(held_out))].reset_index(drop=True)
-    return usable, len(resolved) - len(usable)
+    exact, near = (np.zeros(len(resolved), dtype=bool) for _ in range(2))
+    if not len(resolved):
+        return Usable(resolved, 0, 0)
+    elsewhere = ~resolved["id"].isin(list(pool_ids)).to_numpy()
+    few = NearDuplicatesOf(resolved["text"][elsewhere].tolist(), threshold)
+    for batch in held_out:
+        exact |= resolved["id"].isin(batch["id"]).to_numpy()
+        near[elsewhere] |= few.among(batch["text"].tolist())
+    near &= ~exact
+    return Usable(resolved[~(exact | near)].reset_index(drop=True), int(exact.sum()), int(near.sum()))
 
 
 def join_human_labels(train: pd.DataFrame, human_labels: pd.DataFrame) -> Joined:
