@@ -131,7 +131,7 @@ def model_folder(root: Path) -> Path:
     Raises:
         PipelineError: there is neither.
     """
-    from pipeline_steps.evaluate import champion_path
+    from ratchet.models.champion import champion_path
 
     if (champion := champion_path(root / "models/champion.json")) is not None:
         return root / champion

@@ -17,7 +17,7 @@ from pydantic import Field
 import ratchet.params
 from ratchet.entry import entry
 from ratchet.errors import BundleError
-from ratchet.files import read_json, sha256_file, write_json
+from ratchet.files import write_json
 from ratchet.measure.challenge import challenge_metrics, challenge_parts, failures, match_cases, predict_cases
 from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_accuracies
 from ratchet.measure.estimate import Estimate
@@ -25,7 +25,8 @@ from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import interleaved_ms
 from ratchet.measure.machine import describe_machine
 from ratchet.measure.scoring import cost_per_million, score
-from ratchet.models.bundle import MANIFEST, size_mb
+from ratchet.models.bundle import size_mb
+from ratchet.models.champion import champion_path
 from ratchet.models.examples import class_indices
 from ratchet.models.predictor import Predictor, Proba, load
 from ratchet.params import load_params
@@ -176,25 +177,6 @@ def long_texts(
     n_pool = max(min(params.n_long, len(texts)), int((n_words >= params.long_words).sum()))
     pool = np.argsort(-n_words, kind="stable")[:n_pool]
     return [texts[index] for index in rng.choice(pool, min(params.n_long, n_pool), replace=False)]
-
-
-def champion_path(pointer: Path) -> Path | None:
-    """The folder of the champion that `pointer` names and pins; None when there is none yet.
-
-    Raises:
-        BundleError: the champion is not there, or is not the one that was pinned.
-    """
-    champion = read_json(pointer)
-    if champion["bundle"] is None:
-        return None
-    path = Path(champion["bundle"])
-    manifest = path / MANIFEST
-    if not manifest.is_file() or (got := sha256_file(manifest)) != champion["manifest_sha256"]:
-        raise BundleError(
-            "The champion is not the bundle that was promoted.", where=path, got=got if manifest.is_file() else "none",
-            expected=champion["manifest_sha256"], fix=f"fetch it from where it was released, or correct {pointer}",
-        )  # fmt: skip
-    return path
 
 
 def main() -> None:

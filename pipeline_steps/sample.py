@@ -1,8 +1,9 @@
 """Which texts get a label: pool-based active learning against hidden labels, and what the labels are worth.
 
 The training split plays the oracle: a label counts as bought when the query strategy asks for it, and no later stage
-sees any other. Logistic regression on frozen embeddings chooses. Source: Settles 2009, Active Learning Literature
-Survey, section 2.3 (pool-based sampling), https://burrsettles.com/pub/settles.activelearning.pdf.
+sees any other. Logistic regression on frozen embeddings chooses, together with the champion where there is one. Source:
+Settles 2009, Active Learning Literature Survey, section 2.3 (pool-based sampling),
+https://burrsettles.com/pub/settles.activelearning.pdf.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from ratchet.labels.resolution import current_decisions
 from ratchet.labels.selection_model import unit_length
 from ratchet.labels.stopping import Stopping, StoppingCriterion
 from ratchet.labels.store import read_store
+from ratchet.models.champion import champion_path, champion_proba
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
+from ratchet.models.predictor import Predictor, Proba, load
 from ratchet.params import load_params
 from ratchet.table_files import read_batches, read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table
@@ -36,7 +39,12 @@ from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table
 if TYPE_CHECKING:
     import pandas as pd
 
-READS = {"splits": "data/splits", "embeddings": "data/embeddings.parquet", "human_labels": "data/labels.json"}
+READS = {
+    "splits": "data/splits",
+    "embeddings": "data/embeddings.parquet",
+    "human_labels": "data/labels.json",
+    "champion": "models/champion.json",
+}
 LABEL_STORE = "data/labels"
 """The batches that `human_labels` names and pins by hash: DVC tracks them beside the stages."""
 BY_PEOPLE = "people"
@@ -85,6 +93,10 @@ class Params(ratchet.params.Params):
     """Price of an hour of a person who labels, in US dollars."""
     inverse_regularization: float = Field(gt=0)
     """Of the selection model, on embeddings of unit length; larger fits closer."""
+    champion_weight: float = Field(ge=0, le=1)
+    """Share of the champion in the probabilities that query_strategy sees, the selection model having the rest; 0: the
+    champion is not asked. Nothing changes for strategies that look at no probabilities: random, bald, k_center,
+    typiclust."""
     balanced: bool
     """Whether the selection model weighs each class the same, however rare it is: for pools with a rare class."""
     seed: int = Field(ge=0)
@@ -102,7 +114,7 @@ class Sampled(NamedTuple):
 
 def run(
     train: pd.DataFrame, train_embeddings: Embeddings, validation: pd.DataFrame, validation_embeddings: Embeddings,
-    params: Params, human_labels: pd.DataFrame | None = None,
+    params: Params, human_labels: pd.DataFrame | None = None, champion: Predictor | None = None,
 ) -> Sampled:  # fmt: skip
     """The labels that were bought, the texts left without, the label-efficiency curve and the report.
 
@@ -114,9 +126,12 @@ def run(
         params: see `Params`.
         human_labels: people's labels of texts that may be trained on, rows of HUMAN_LABELS; they win over the pool's
             and count as bought from the start. A text outside the pool is trained on, but chooses nothing.
+        champion: the released model, whose uncertainty counts by `params.champion_weight`; None: there is none. The
+            label-efficiency curve is measured without it: the champion has seen labels that the curve has not bought.
 
     Raises:
         TrainingError: the pool holds no label, or one that validation lacks.
+        BundleError: the champion knows other classes.
     """
     import pandas as pd
 
@@ -132,7 +147,12 @@ def run(
         )  # fmt: skip
     pool = (unit_length(train_embeddings[known]), hidden[known])
     held_out = (unit_length(validation_embeddings), class_indices(validation, labels))
-    rounds, asked, accuracy = _buy(pool, held_out, len(labels), params, np.flatnonzero(people.by_people[known]))
+    says = None
+    if champion is not None:
+        print(f"the champion '{champion.manifest.name}' looks at {len(known)} texts", flush=True)
+        says = champion_proba(champion, train["text"].iloc[known].tolist(), labels)
+    given = np.flatnonzero(people.by_people[known])
+    rounds, asked, accuracy = _buy(pool, held_out, len(labels), params, given, says)
     labeled = train.iloc[known[asked]][["id", "text", "label", "source"]].assign(
         round=np.asarray(rounds, dtype=np.int64),
         query_strategy=[
@@ -152,6 +172,7 @@ def run(
     )  # fmt: skip
     report = {
         "query_strategy": params.query_strategy,
+        "champion": None if champion is None else champion.manifest.name,
         "n_pool": len(train),
         "n_labeled": len(labeled),
         "n_unlabeled": len(unlabeled),
@@ -174,7 +195,7 @@ def run(
 
 def _buy(
     pool: tuple[Embeddings, NDArray[np.int64]], held_out: tuple[Embeddings, NDArray[np.int64]], n_classes: int,
-    params: Params, given: NDArray[np.int64],
+    params: Params, given: NDArray[np.int64], champion: Proba | None,
 ) -> tuple[list[int], NDArray[np.int64], list[dict[str, float]]]:  # fmt: skip
     """Round and pool index of each bought label, in the order bought, and the selection model after each round."""
     n_labels = max(min(params.budget, len(pool[0])), len(given))
@@ -183,6 +204,7 @@ def _buy(
         QUERY_STRATEGIES[params.query_strategy], sizes, params.inverse_regularization, params.balanced,
         QUERY_STRATEGIES[params.initial_strategy],
         Stopping(params.stopping, params.stopping_threshold, params.stopping_patience),
+        champion, params.champion_weight,
     )  # fmt: skip
     rounds: list[int] = []
     asked: list[NDArray[np.int64]] = []
@@ -209,12 +231,16 @@ def main() -> None:
     held_out = (batch for path in others for batch in read_batches(path, SPLIT, ["id", "text"]))
     decisions = current_decisions(store.decisions)
     usable = usable_labels(decisions, train["id"], held_out, params.near_duplicate_threshold)
+    champion = champion_path(Path(READS["champion"])) if params.champion_weight > 0 else None
+    predictor = None if champion is None else load(champion, n_threads=1)  # one thread: the same labels everywhere
     print(
         f"buying labels by '{params.query_strategy}', and comparing with {', '.join(params.curve_strategies)}",
         flush=True,
     )
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
-        sampled = run(train, embeddings[: len(train)], validation, embeddings[len(train) :], params, usable.labels)
+        sampled = run(
+            train, embeddings[: len(train)], validation, embeddings[len(train) :], params, usable.labels, predictor
+        )
     people = people_report(store, class_names(validation), params.usd_per_annotator_hour, params.seed)
     withheld = {"n_held_out": usable.n_held_out, "n_near_held_out": usable.n_near_held_out}
     report = {**sampled.report, "people": {**people, **withheld}}

@@ -14,13 +14,12 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from pipeline_steps import evaluate
 from ratchet.errors import BundleError, TableError
-from ratchet.files import sha256_file, write_json
 from ratchet.measure.energy import joules_between, read_joules
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
 from ratchet.measure.scoring import Scored, cost_per_million, energy_per_thousand, throughput
 from ratchet.measure.significance import discordant, mcnemar_p, paired_difference
-from ratchet.models.bundle import MANIFEST, write_bundle
+from ratchet.models.bundle import write_bundle
 from ratchet.models.predictor import Predictor, Proba
 from ratchet.models.tfidf import fit_pipeline, save_pipeline
 from ratchet.tables import CHALLENGE, PREDICTIONS, check_table, empty_table
@@ -242,17 +241,3 @@ def test_memory_and_cold_start_are_those_of_a_process_that_serves_the_bundle(tmp
     assert ballast[-1] == 1
     with pytest.raises(BundleError, match="could not be served"):
         footprint(tmp_path / "nowhere", ["x"], 1)
-
-
-def test_the_champion_is_the_one_that_was_pinned(tmp_path: Path) -> None:
-    pointer = tmp_path / "champion.json"
-    write_json(pointer, {"bundle": None})
-    assert evaluate.champion_path(pointer) is None
-    bundle = tmp_path / "old"
-    bundle.mkdir()
-    write_json(bundle / MANIFEST, {"name": "old"})
-    write_json(pointer, {"bundle": str(bundle), "manifest_sha256": sha256_file(bundle / MANIFEST)})
-    assert evaluate.champion_path(pointer) == bundle
-    write_json(bundle / MANIFEST, {"name": "altered"})
-    with pytest.raises(BundleError, match="not the bundle that was promoted"):
-        evaluate.champion_path(pointer)

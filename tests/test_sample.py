@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ from ratchet.errors import TrainingError
 from ratchet.files import read_json, sha256_file, write_json
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.store import append, write_batch
+from ratchet.models.bundle import MANIFEST, write_bundle
 from ratchet.models.embedding_table import write_embeddings
+from ratchet.models.predictor import Predictor, Proba
+from ratchet.models.tfidf import fit_pipeline, save_pipeline
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, check_table
+from tests.bundles import LABELS, manifest
 from tests.tiny import reviews
 
 VALUES = {
     "query_strategy": "hybrid", "initial_strategy": "random", "budget": 40, "n_initial": 10, "n_rounds": 3,
     "n_curve_labels": 30, "n_curve_seeds": 2, "usd_per_annotator_hour": 20.0, "inverse_regularization": 2.0,
-    "near_duplicate_threshold": 0.8,
+    "near_duplicate_threshold": 0.8, "champion_weight": 0.5,
     "balanced": False, "stopping": "budget", "stopping_threshold": 0.99, "stopping_patience": 2,
     "curve_strategies": ["margin", "hybrid"], "seed": 3,
 }  # fmt: skip
@@ -118,6 +123,7 @@ def test_main_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: 
     texts = pd.concat([reviews(80, 80), reviews(40, 40)])
     write_embeddings(Path(sample.READS["embeddings"]), [(texts["id"].tolist(), embedded(texts))], 10)
     write_json(Path(sample.READS["human_labels"]), {"batches": []})
+    write_json(Path(sample.READS["champion"]), {"bundle": None})
     sample.main()
     hashes = {path: sha256_file(Path(path)) for path in sample.WRITES.values()}
     assert len(read_table(Path(sample.WRITES["labeled"]), LABELED)) == 40
@@ -128,6 +134,14 @@ def test_main_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: 
     assert report["people"]["seconds_per_label"] == {
         "value": None, "low": None, "high": None, "n": 0, "reason": "no person has labelled a text yet",
     }  # fmt: skip
+    sample.main()
+    assert {path: sha256_file(Path(path)) for path in sample.WRITES.values()} == hashes
+
+    release_champion()
+    sample.main()
+    assert read_json(Path(sample.WRITES["report"]))["champion"] == "words"
+    assert sha256_file(Path(sample.WRITES["labeled"])) != hashes[sample.WRITES["labeled"]]
+    write_json(Path(sample.READS["champion"]), {"bundle": None})
     sample.main()
     assert {path: sha256_file(Path(path)) for path in sample.WRITES.values()} == hashes
 
@@ -151,6 +165,50 @@ def test_main_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: 
     counts = [report["people"][name] for name in ("n_resolved", "n_held_out", "n_near_held_out")]
     assert counts == [4, 1, 1]
     assert report["n_labeled_by_people"] == 2
+
+
+def release_champion() -> None:
+    """A TF-IDF bundle, made and pinned as the champion."""
+    texts, path = reviews(60, 7), Path("models/champion")
+    targets = [LABELS.index(label) for label in texts["label"]]
+    pipeline = fit_pipeline(texts["text"].tolist(), targets, max_ngram=1, inverse_regularization=4.0)
+    write_bundle(path, manifest("words", kind="tfidf"), lambda folder: save_pipeline(pipeline, folder))
+    pointer = {"bundle": path.as_posix(), "manifest_sha256": sha256_file(path / MANIFEST)}
+    write_json(Path(sample.READS["champion"]), pointer)
+
+
+class TornBy(Predictor):
+    """Torn where a text has this word, and certain of the first class elsewhere."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(manifest("torn"))
+        self._word = word
+
+    def predict_proba(self, texts: Sequence[str]) -> Proba:
+        first = np.where([self._word in text.split() for text in texts], 0.5, 0.999)
+        return np.stack([first, 1 - first], axis=1)
+
+
+@pytest.mark.parametrize("without_label", [0, 40])
+def test_the_champion_s_uncertainty_chooses_by_its_weight(without_label: int) -> None:
+    train, validation = reviews(150, 1), reviews(60, 9)
+    train.loc[train.index[:without_label], "label"] = None  # the pool is shorter than the table, and rows must match
+    assert validation["label"].drop_duplicates().sort_values().tolist() == LABELS
+
+    def bought(champion: Predictor | None, weight: float) -> pd.DataFrame:
+        chosen = params(champion_weight=weight, query_strategy="margin", n_rounds=1, budget=20)
+        return sample.run(
+            train, embedded(train), validation, embedded(validation), chosen, champion=champion
+        ).labeled  # fmt: skip
+
+    alone = bought(None, 0.5)
+    asked = bought(TornBy("hero"), 1.0)
+    later = asked[asked["round"] == 1]
+    assert len(later) == 10
+    assert later["text"].str.split().map(lambda words: "hero" in words).all()
+    assert not alone.loc[alone["round"] == 1, "text"].str.split().map(lambda words: "hero" in words).all()
+    pd.testing.assert_frame_equal(bought(TornBy("hero"), 0.0), alone)
+    pd.testing.assert_frame_equal(asked[asked["round"] == 0], alone[alone["round"] == 0])
 
 
 def human_labels(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
