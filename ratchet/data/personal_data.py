@@ -2,6 +2,8 @@
 
 Whatever has a check digit is checked by python-stdnum (Luhn 1954 for cards, ISO 7064 for IBANs, each country's own
 rule), telephone numbers by Google's libphonenumber: so prices, years and serial numbers are hardly taken for people's.
+A telephone number beside another number is found if it starts with a plus or a code in brackets, or is written with
+dashes or dots; in `10 650 253 0000` nothing says where it starts, and it is not found.
 Names and addresses of people are not looked for: that takes a model, and would take film stars for private persons.
 """
 
@@ -24,6 +26,8 @@ _CARD = re.compile(r"(?<![\d.,-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d
 _CARD_START = re.compile(r"4|5[1-5]|2[2-7]|3[47]|3[0689]|6")
 """First digits of Visa, Mastercard, American Express, Diners, JCB, Discover, UnionPay, Maestro."""
 _IBAN = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?(?![A-Z0-9])")
+_MARKED_PHONE = re.compile(r"(?:\+\d|(?<!\d)\(\d{2,5}\) ?\d)[\d() .-]*")
+"""Digits that begin as telephone numbers alone do: with a plus, or a code in brackets."""
 _NATIONAL = {
     "us.ssn": r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])",
     "es.dni": r"(?<![A-Z0-9])\d{8}-?[A-Z](?![A-Z0-9])",
@@ -116,6 +120,22 @@ def _phones(text: str, region: str) -> Iterator[tuple[int, int]]:
 
     for match in phonenumbers.PhoneNumberMatcher(text, region, phonenumbers.Leniency.VALID):
         yield match.start, match.end
+    for marked in _MARKED_PHONE.finditer(text):  # the matcher gives up where another number follows
+        value = marked.group().rstrip(" .-(")
+        while value:
+            if _is_phone(value, region):
+                yield marked.start(), marked.start() + len(value)
+                break
+            value = value.rpartition(" ")[0].rstrip(" .-(")
+
+
+def _is_phone(value: str, region: str) -> bool:
+    import phonenumbers
+
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(value, region)))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 _FINDERS: dict[str, Callable[[str, str], Iterator[tuple[int, int]]]] = {
