@@ -100,9 +100,7 @@ def _bald(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regula
         from skactiveml.pool import GreedyBALD
 
         strategy: Any = GreedyBALD(random_state=_seed(rng))
-        asked: Indices = strategy.query(
-            pool.embeddings, known, list(ensemble.estimators_), fit_ensemble=False, batch_size=batch_size
-        )
+        asked: Indices = strategy.query(pool.embeddings, known, ensemble, fit_ensemble=False, batch_size=batch_size)
         return asked
 
     return query

@@ -264,3 +264,18 @@ def test_the_peer_asks_for_the_same_texts(name: str) -> None:
     pool = Pool(embeddings, labeled, model(embeddings), model.draw_proba)
     asked = PEERS[name](pool, targets, 2, 2.0)(8, np.random.default_rng(0))
     assert sorted(ask(name, pool, 8)) == sorted(asked.tolist())
+
+
+def test_every_peer_can_be_asked() -> None:
+    pytest.importorskip("skactiveml", reason="pip install -c constraints.txt --group bench")
+    from benchmarks.peers import PEERS
+
+    rng = np.random.default_rng(4)
+    targets, labeled = np.arange(120) % 2, np.arange(120) < 40
+    embeddings = unit_length((rng.normal(size=(120, 6)) + targets[:, None]).astype(np.float32))
+    model = fit_selection_model(embeddings[labeled], targets[labeled], 2, 2.0)
+    pool = Pool(embeddings, labeled, model(embeddings), model.draw_proba)
+    for name, peer in PEERS.items():
+        asked = [int(row) for row in peer(pool, targets, 2, 2.0)(5, rng)]
+        assert len(set(asked)) == 5, name
+        assert not labeled[asked].any(), name
