@@ -1,6 +1,7 @@
 """The labelling loop: push the most useful unlabelled texts to people, pull their answers into the label store.
 
     python -m flows.label push [--n N] [--annotators N] [--query-strategy NAME] [--bundle FOLDER] [--max-pool N]
+    python -m flows.label push --suspects [--n N] [--annotators N]
     python -m flows.label pull [--annotators N] [--min-agreement RATE] [--answers FILE]
 
 People answer on the Label Studio server that LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN name, or in files where there is
@@ -36,7 +37,7 @@ T = TypeVar("T")
 @flow(name="label-push", validate_parameters=True, persist_result=False)
 def push(
     n_open: int = N_OPEN, n_annotators: int = N_ANNOTATORS, query_strategy: str = "", bundle: str = "",
-    max_pool: int = MAX_POOL,
+    max_pool: int = MAX_POOL, suspects: bool = False,
 ) -> State[Any]:  # fmt: skip
     """Fill the queue up to `n_open` texts that still need answers.
 
@@ -46,15 +47,26 @@ def push(
         query_strategy: what chooses; empty: the one of `sample` in params.yaml.
         bundle: folder of the model whose uncertainty counts; empty: the champion's, or the latest accepted one's.
         max_pool: texts that are scored; of a larger pool this many at random.
+        suspects: ask again about labels that look wrong to `vet`, instead of about unlabelled texts; of those that
+            are trained on, so that no test label is corrected where a model errs.
+
+    Raises:
+        PipelineError: a value is out of its range, or suspects are asked for together with what chooses other texts.
     """
     _check(n_open=n_open >= 1, n_annotators=n_annotators >= 1, max_pool=max_pool >= 1)
+    if suspects and (query_strategy or bundle):
+        raise PipelineError("Suspects are chosen by `vet`.", got="--suspects with --query-strategy or --bundle",
+                            fix="leave these out")  # fmt: skip
     root = Path.cwd()
     workspace.lock_workspace(root)
     queue = labelling.open_queue(root, n_annotators)
     n_sent = _step(labelling.send_outbox)(root, queue)
     n_waiting = _step(labelling.count_open)(root, queue, n_annotators)
     if n_waiting < n_open:
-        _step(labelling.fill_outbox)(root, queue, n_open - n_waiting, query_strategy, bundle, max_pool)
+        if suspects:
+            _step(labelling.fill_outbox_with_suspects)(root, queue, n_open - n_waiting)
+        else:
+            _step(labelling.fill_outbox)(root, queue, n_open - n_waiting, query_strategy, bundle, max_pool)
         n_new = _step(labelling.send_outbox)(root, queue)
         n_sent, n_waiting = n_sent + n_new, n_waiting + n_new
     return Completed(message=f"{n_sent} texts sent to {queue.where}; {n_waiting} wait for answers")
@@ -132,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--query-strategy", default="", metavar="NAME", help="what chooses; default: sample's")
     send.add_argument("--bundle", default="", metavar="FOLDER", help="the model that is asked; default: the champion")
     send.add_argument("--max-pool", type=int, default=MAX_POOL, metavar="N", help="texts to score, at most")
+    send.add_argument("--suspects", action="store_true", help="ask again about labels that look wrong, instead")
     get = commands.add_parser("pull", parents=[both], help="bring answers back")
     get.add_argument("--min-agreement", type=float, default=MIN_AGREEMENT, metavar="RATE",
                      help=f"share of people who must agree ({MIN_AGREEMENT})")  # fmt: skip

@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.audit import record
 from flows.environment import stage_environment
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, sha256_file
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 POINTER, STORE = Path("data/labels.json"), Path("data/labels")
 QUEUE, CONFLICTS = Path("data/label_queue"), Path("data/label_queue/conflicts")
+SUSPECTS = Path("data/suspects.parquet")
 OUTBOX = Path(".scratch/labels/outbox.jsonl")
 SPLITS, LABELED = Path("data/splits"), Path("data/labeled.parquet")
 EMBEDDINGS = Path("data/embeddings.parquet")
@@ -64,8 +66,14 @@ def send_outbox(root: Path, queue: Queue) -> int:
     items = read_items(path)
     before = queue.items()
     queue.send(items)
+    n_new = sum(item.id not in before for item in items)
+    if items:
+        counts = {"n_texts": len(items), "n_new": n_new}
+        chosen_by = {"direction": "push", "query_strategy": items[0].query_strategy, "bundle": items[0].bundle}
+        # before the outbox goes: killed in between, the batch is logged twice rather than not at all
+        record(root, "label_batch", f"{path.stem}@{sha256_file(path)}", {**counts, **chosen_by})
     path.unlink()
-    return sum(item.id not in before for item in items)
+    return n_new
 
 
 def count_open(root: Path, queue: Queue, n_annotators: int) -> int:
@@ -123,6 +131,18 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
     embeddings = read_embeddings(root / EMBEDDINGS, pool["id"].tolist())
     items = choose(pool, proba, embeddings, labeled, predictor.labels, version, strategy, n, rng)
     write_items(root / OUTBOX, items)
+
+
+def fill_outbox_with_suspects(root: Path, queue: Queue, n: int) -> None:
+    """The same with at most `n` texts that are labelled and trained on, and whose labels look wrong to `vet`."""
+    from ratchet.labels.queues import write_items
+    from ratchet.labels.store import read_store
+    from ratchet.labels.suspects import suspect_items
+    from ratchet.table_files import read_table
+    from ratchet.tables import SUSPECTS as SUSPECTS_TABLE
+
+    asked = {*queue.items(), *read_store(root / POINTER, root / STORE).annotations["id"]}
+    write_items(root / OUTBOX, suspect_items(read_table(root / SUSPECTS, SUSPECTS_TABLE), asked, n))
 
 
 def model_folder(root: Path) -> Path:
@@ -183,6 +203,9 @@ def add_to_store(root: Path, annotations: pd.DataFrame, n_annotators: int, min_a
     written = [write_batch(root / STORE, fresh, ANNOTATIONS), write_batch(root / STORE, decisions, HUMAN_LABELS)]
     if batches := [batch for batch in written if batch is not None]:
         track(root)
+        for batch in batches:
+            details = {"direction": "pull", "table": batch.table, "n_rows": batch.n_rows, "sha256": batch.sha256}
+            record(root, "label_batch", batch.file, details)
         append(root / POINTER, batches)
     held = current_decisions(pd.concat([part for part in (store.decisions, decisions) if len(part)] or [decisions]))
     n_waiting = everything["id"].nunique() - len(held)

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 
 from flows import label, labelling, workspace
@@ -25,8 +26,9 @@ from ratchet.errors import PipelineError, SourceError
 from ratchet.files import read_json
 from ratchet.labels.queues import FileQueue
 from ratchet.labels.store import Store, read_store
-from ratchet.table_files import read_table
-from ratchet.tables import LABELED
+from ratchet.registry.audit_log import entries, log_path
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, SUSPECTS
 from tests.label_world import make_world, retrain, truth
 from tests.miniature import ROOT, environment
 
@@ -51,6 +53,7 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(label, "_step", lambda work: work)
     monkeypatch.delenv(labelling.URL, raising=False)
     monkeypatch.setenv(labelling.KEY, "a key for tests")
+    monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)
     monkeypatch.setattr(labelling, "track", lambda root: None)
     monkeypatch.setattr(workspace, "lock_workspace", lambda root: None)
     return root
@@ -272,6 +275,82 @@ def test_the_next_run_trains_on_what_people_said_and_reports_what_it_cost(world:
     assert people["agreement"]["n_texts_with_two_answers"] == 6
     push()
     assert set(queue_items(world)).isdisjoint(set(labeled["id"]) - set(right))
+
+
+def write_suspects(root: Path) -> list[str]:
+    """Four suspects: three that are trained on, one that is tested on; the ids of the three, in the order of ranks."""
+    labeled = read_table(root / labelling.LABELED, LABELED).iloc[[7, 2, 11]]
+    rows = labeled[["id", "text", "source", "label"]].assign(part="labeled")
+    rows = pd.concat([rows.iloc[:1].assign(id="e" * 16, part="test"), rows], ignore_index=True)
+    rows = rows.assign(suggested=rows["label"].map(FLIPPED), score=0.0625, rank=range(4))
+    write_table(root / labelling.SUSPECTS, rows[::-1], SUSPECTS)
+    return [str(name) for name in labeled["id"]]
+
+
+def test_suspects_are_asked_about_again_and_the_answer_is_trained_on(world: Path) -> None:
+    names = write_suspects(world)
+    assert push(2, suspects=True).startswith("2 texts sent")
+    items = FileQueue(world / labelling.QUEUE).items()
+    assert set(items) == set(names[:2])
+    was = read_table(world / labelling.LABELED, LABELED).set_index("id")["label"]
+    for name, item in items.items():
+        assert item.reason == (
+            f"labelled {was[name]}, to which a model that never saw this label gives 0.06; "
+            f"{FLIPPED[was[name]]} is likelier to it"
+        )
+        assert (item.suggested, item.query_strategy) == ("", "suspect")
+    say(world, "anna", {name: FLIPPED[was[name]] for name in names[:2]})
+    say(world, "ben", {name: FLIPPED[was[name]] for name in names[:2]})
+    assert "in all 2 labels" in pull()
+    assert push(2, suspects=True).startswith("1 texts sent")
+    assert push(2, suspects=True).startswith("0 texts sent")
+    assert set(queue_items(world)) == set(names)
+    retrain()
+    labeled = read_table(world / labelling.LABELED, LABELED).set_index("id")
+    assert labeled.loc[names[:2], "label"].tolist() == [FLIPPED[was[name]] for name in names[:2]]
+    with pytest.raises(PipelineError, match="chosen by `vet`"):
+        push(suspects=True, query_strategy="margin")
+
+
+def logged(root: Path) -> list[tuple[str, dict[str, Any]]]:
+    return [(entry.subject, entry.details) for entry in entries(log_path(root)) if entry.action == "label_batch"]
+
+
+def test_each_batch_is_in_the_audit_log_once_and_holds_no_text(world: Path) -> None:
+    answered(world)
+    ((subject, sent),) = logged(world)
+    assert re.fullmatch(r"outbox@[0-9a-f]{64}", subject)
+    assert (sent["direction"], sent["n_texts"], sent["n_new"]) == ("push", 6, 6)
+    assert str(sent["bundle"]).startswith("baseline@")
+    pull()
+    pull()
+    batches = read_json(world / labelling.POINTER)["batches"]
+    assert [(subject, details["sha256"], details["n_rows"]) for subject, details in logged(world)[1:]] == [
+        (batch["file"], batch["sha256"], batch["n_rows"]) for batch in batches
+    ]
+    log = log_path(world).read_text()
+    assert not any(item.text in log for item in FileQueue(world / labelling.QUEUE).items().values())
+
+
+def test_a_batch_that_was_sent_is_logged_although_the_push_was_killed(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == labelling.OUTBOX.name:
+            raise KeyboardInterrupt
+        real(path, missing_ok)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            push()
+    (sent,) = logged(world)
+    push()
+    again = logged(world)
+    assert [subject for subject, _ in again] == [sent[0], sent[0]]
+    assert [details["n_new"] for _, details in again] == [6, 0]
 
 
 def test_without_a_model_there_is_nobody_to_ask(world: Path) -> None:

@@ -20,6 +20,7 @@ from ratchet.data.raw_text import raw_texts
 from ratchet.data.sources_rows import Batch
 from ratchet.errors import ParamsError, RatchetError, SourceError, TableError
 from ratchet.params import check_params
+from ratchet.registry.audit_log import entries, log_path
 from ratchet.table_files import read_table
 from ratchet.tables import CORPUS, RAW, check_table
 
@@ -188,12 +189,16 @@ def test_the_raw_text_comes_back_by_id(tmp_path: Path, monkeypatch: pytest.Monke
     path = Path(WRITES["raw"])
     assert raw_texts(path, text_id("good film")) == {1: "GOOD  film"}
     assert raw_texts(path, text_id("never written")) == {}
-    module = [sys.executable, "-m", "ratchet.data.raw_text", str(path)]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    module = [sys.executable, "-m", "flows.raw_text"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "RATCHET_WHO": "ann"}
+    env.pop("RATCHET_AUDIT_LOG", None)
     done = subprocess.run([*module, text_id("bad. so bad")], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "row 0:\nBad.<br />So bad\n\n"
     done = subprocess.run([*module, "0" * 16], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, "No text with this id" in done.stderr) == (1, True)
+    (looked,) = entries(log_path(tmp_path))  # what was not shown is not logged as seen
+    assert (looked.who, looked.action, looked.subject) == ("ann", "personal_data", text_id("bad. so bad"))
+    assert looked.details == {"table": "data/raw.parquet", "n_rows": 1, "revision": "none"}
 
 
 def test_a_fault_in_a_late_batch_leaves_the_last_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
