@@ -1,6 +1,7 @@
 """What the query strategies save, beside random choice and beside scikit-activeml; and what a large pool costs.
 
     python -m benchmarks.labels                    strategies × seeds × data sets → reports/bench/labels.json and .md
+    python -m benchmarks.labels --without typiclust    the same, less the slowest of them
     python -m benchmarks.labels --pool 1000000     one query of each strategy on a pool of that size
 
 The texts are the train and validation splits; the test split stays unseen. Each seed deals them anew into a pool and
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,13 +131,15 @@ def kept(key: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str
     return result
 
 
-def compare_speed(dealt: Dealt, inverse_regularization: float, n_repeats: int) -> dict[str, dict[str, list[float]]]:
+def compare_speed(
+    dealt: Dealt, inverse_regularization: float, n_repeats: int, without: Sequence[str]
+) -> dict[str, dict[str, list[float]]]:
     """CPU seconds of one query of 45 texts with 275 labels, ours and the peer's in turn, by strategy."""
     labeled = np.zeros(len(dealt.pool), dtype=bool)
     labeled[np.random.default_rng(0).permutation(len(labeled))[:275]] = True
     model = fit_selection_model(dealt.pool[labeled], dealt.targets[labeled], 2, inverse_regularization)
     found: dict[str, dict[str, list[float]]] = {}
-    for name, peer in PEERS.items():
+    for name, peer in ((name, peer) for name, peer in PEERS.items() if name not in without):
         found[name] = {"ours": [], "peer": []}
         for repeat in range(n_repeats):
             pool = Pool(dealt.pool, labeled, model(dealt.pool), model.draw_proba)
@@ -151,8 +154,8 @@ def compare_speed(dealt: Dealt, inverse_regularization: float, n_repeats: int) -
     return found
 
 
-def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int) -> dict[str, Any]:
-    """The whole comparison as a report; of the strategies that ask alike with two classes one runs."""
+def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int, without: Sequence[str] = ()) -> dict[str, Any]:
+    """The comparison as a report, less those strategies; of the ones that ask alike with two classes one runs."""
     embeddings, targets = read_embedded()
     strength = load_params(sample.Params, "sample").inverse_regularization
     data_hash = hashlib.sha256(embeddings.tobytes() + targets.tobytes()).hexdigest()
@@ -165,6 +168,7 @@ def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int) -> dict[str, Any]:
             (name, "ours", seed) for name in [*_different(QUERY_STRATEGIES), TYPICAL_START] for seed in range(n_seeds)
         ]
         jobs += [(name, "peer", seed) for name in _different(PEERS) for seed in range(n_peer_seeds)]
+        jobs = [job for job in jobs if job[0] not in without]
         for name, who, seed in jobs:
             dealt = deal(embeddings, targets, rare, seed)
             initial = "typiclust" if name == TYPICAL_START else "random"
@@ -175,10 +179,11 @@ def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int) -> dict[str, Any]:
             if seed == 0:
                 print(f"{'10 %' if rare else 'balanced'} {who} {name}", flush=True)
     speed = kept(
-        {**base, "speed": n_repeats}, lambda: compare_speed(deal(embeddings, targets, False, 0), strength, n_repeats)
+        {**base, "speed": n_repeats, "without": [*without]},
+        lambda: compare_speed(deal(embeddings, targets, False, 0), strength, n_repeats, without),
     )
     return {
-        "command": "python -m benchmarks.labels",
+        "command": " ".join(["python -m benchmarks.labels", *(["--without", *without] if without else [])]),
         "n_texts": len(targets), "n_held_out": N_HELD_OUT, "n_seeds": n_seeds, "n_peer_seeds": n_peer_seeds,
         "inverse_regularization": strength, "sizes": query_sizes(*SIZES), **summary(runs, speed, query_sizes(*SIZES)),
     }  # fmt: skip
@@ -195,6 +200,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="dealings of the texts for each strategy")
     parser.add_argument("--peer-seeds", type=int, default=3, help="the same for each of scikit-activeml's")
     parser.add_argument("--repeats", type=int, default=5, help="timed queries of each strategy, ours and the peer's")
+    parser.add_argument("--without", nargs="+", default=[], choices=QUERY_STRATEGIES, help="strategies left out")
     parser.add_argument("--pool", type=int, default=0, help="instead, one query on a pool of this many texts")
     given = parser.parse_args()
     with threadpool_limits(1):
@@ -204,7 +210,7 @@ def main() -> None:
             write_json(path, {"command": f"python -m benchmarks.labels --pool {given.pool}", **report})
             print(path)
             return
-        report = compare(given.seeds, given.peer_seeds, given.repeats)
+        report = compare(given.seeds, given.peer_seeds, given.repeats, given.without)
     write_json(REPORT, report)
     with replace_file(TABLE) as partial:
         partial.write_text(markdown(report), encoding="utf-8")
