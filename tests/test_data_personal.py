@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.data.languages import languages
@@ -20,6 +20,7 @@ FOUND = [
     ("room 12 (650) 253-0000 3 times", "phones", "(650) 253-0000"),
     ("8/10 +1 650 253 0000 10 stars", "phones", "+1 650 253 0000"),
     ("visa 4111111111111111.", "cards", "4111111111111111"),
+    ("since 1999 4685 5661 2221 9417 only", "cards", "4685 5661 2221 9417"),
     ("amex 3782 822463 10005", "cards", "3782 822463 10005"),
     ("to DE89 3704 0044 0532 0130 00 AND THEN", "ibans", "DE89 3704 0044 0532 0130 00"),
     ("FR1420041010050500013M02606", "ibans", "FR1420041010050500013M02606"),

@@ -104,10 +104,13 @@ def _ibans(text: str, region: str) -> Iterator[tuple[int, int]]:
 
 
 def _cards(text: str, region: str) -> Iterator[tuple[int, int]]:
-    for match in _CARD.finditer(text):
+    at = 0
+    while match := _CARD.search(text, at):
         digits = re.sub(r"\D", "", match.group())
-        if _CARD_START.match(digits) and len(set(digits)) > 1 and _number("luhn").is_valid(digits):
+        is_card = _CARD_START.match(digits) and len(set(digits)) > 1 and _number("luhn").is_valid(digits)
+        if is_card:
             yield match.span()
+        at = match.end() if is_card else match.start() + 1  # a year before a card reads as its first four digits
 
 
 def _national_numbers(text: str, region: str) -> Iterator[tuple[int, int]]:
