@@ -70,6 +70,7 @@ def test_measures_are_those_of_the_texts() -> None:
         }
 
 
+@settings(deadline=None)  # the first call loads two engines
 @given(st.lists(st.text(st.characters(exclude_categories=["Cn", "Cs"]), max_size=30), max_size=5))
 def test_words_are_counted_alike_by_both_engines(texts: list[str]) -> None:
     """Letters that casefold to something with a combining mark are the exception: they are cut there.
