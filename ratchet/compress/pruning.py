@@ -112,8 +112,8 @@ def sparsity_at(step: int, n_steps: int, final: float) -> float:
 
     Source: Zhu & Gupta 2017, equation 1, https://arxiv.org/abs/1710.01878
 
-    >>> [round(sparsity_at(step, 4, 0.8), 3) for step in range(5)]
-    [0.0, 0.463, 0.7, 0.787, 0.8]
+    >>> [round(sparsity_at(step, 4, 0.8), 4) for step in range(5)]
+    [0.0, 0.4625, 0.7, 0.7875, 0.8]
     """
     left = 1 - min(1.0, step / max(1, n_steps))
     return final * (1 - left * left * left)
