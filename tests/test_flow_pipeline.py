@@ -37,15 +37,19 @@ def _at_work(root: Path) -> list[psutil.Process]:
 @pytest.mark.service
 def test_killed_and_started_again_it_ends_as_plain_dvc_does(tmp_path: Path) -> None:
     root = make_repository(tmp_path / "flow")
-    (root / "hang-left").touch()
+    sides = ("left", "right")  # both hang: neither may end before the flow is killed
+    for side in sides:
+        (root / f"hang-{side}").touch()
     with _start(root) as flow:
-        wait_for(root / "pid-left", 120)
+        for side in sides:
+            wait_for(root / f"pid-{side}", 120)
         assert len(_at_work(root)) >= 6
         flow.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(_at_work(root), timeout=60)
     assert alive == []
 
-    (root / "hang-left").unlink()
+    for side in sides:
+        (root / f"hang-{side}").unlink()
     (root / "fail-end").touch()
     with _start(root) as flow:
         out, err = flow.communicate(timeout=240)
