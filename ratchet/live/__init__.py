@@ -1,0 +1,1 @@
+"""What happens after promotion: serving, the log of predictions, drift, experiments."""

@@ -1,0 +1,99 @@
+"""Who is answered by which model: an experiment, and the assignment of units to its arms.
+
+A unit (a request, a user, a session: whatever the caller names) always gets the same arm of the same experiment, with
+no table to look up: its arm is a keyed hash. Raising the challenger's share moves units from the champion to the
+challenger and none back. In shadow mode the champion answers everyone, and the challenger is asked beside it, unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from ratchet.errors import ParamsError
+from ratchet.files import read_json, write_json
+from ratchet.params import Params
+
+Arm = Literal["champion", "challenger"]
+Mode = Literal["off", "shadow", "split"]
+N_BUCKETS = 2**64
+
+
+class Experiment(Params):
+    """What the server has to know of an experiment: a small JSON file that the rollout writes."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """Name, as the log of predictions has it."""
+    mode: Mode
+    """off: there is none · shadow: the challenger is asked and not shown · split: it answers its share."""
+    share: float = Field(ge=0.0, le=0.95)
+    """Of units that the challenger answers; 0 unless the mode is split. Some must stay with the champion."""
+    salt: str = Field(min_length=8, max_length=64, pattern=r"^[ -~]+$")
+    """Key of the hash. Another salt is another, independent assignment."""
+    bundle: str
+    """The challenger's folder; empty when the mode is off."""
+    manifest_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    """Hash of the challenger's manifest, which pins every file of it; empty when the mode is off."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.mode == "split") != (self.share > 0.0):
+            raise ValueError("the share must be above 0 in mode split, and 0 in any other")
+        if (self.mode == "off") != (self.bundle == "") or (self.bundle == "") != (self.manifest_sha256 == ""):
+            raise ValueError("a bundle and the hash of its manifest must be named, unless the mode is off")
+        return self
+
+
+OFF = Experiment(name="none", mode="off", share=0.0, salt="no experiment", bundle="", manifest_sha256="")
+"""No experiment: the champion answers everyone."""
+
+
+def assign(unit_id: str, experiment: Experiment) -> Arm:
+    """The arm that answers a unit: always the same for the same unit, experiment and salt, however high the share.
+
+    A unit's place in [0, 1) is a hash of its id, keyed by the salt and the experiment's name; the challenger answers
+    those below its share. Places are uniform, and independent between salts and between experiments.
+
+    Source: Kohavi, Tang & Xu 2020, Trustworthy Online Controlled Experiments, chapter 12 (hashing with a salt);
+    RFC 7693 (BLAKE2, keyed).
+
+    >>> split = OFF.model_copy(update={"mode": "split", "share": 0.5})
+    >>> [assign(unit, split) for unit in ("ann", "cleo", "ann")]
+    ['champion', 'challenger', 'champion']
+    >>> assign("cleo", OFF)
+    'champion'
+    """
+    return "challenger" if experiment.mode == "split" and place(unit_id, experiment) < experiment.share else "champion"
+
+
+def place(unit_id: str, experiment: Experiment) -> float:
+    """The place of a unit in [0, 1), the same for as long as name and salt are."""
+    digest = hashlib.blake2b(
+        f"{experiment.name}\0{unit_id}".encode(), digest_size=8, key=experiment.salt.encode()
+    ).digest()
+    return (int.from_bytes(digest, "big") >> 11) / (N_BUCKETS >> 11)  # 53 bits: exact in a float, and never 1
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment that runs; `OFF` where there is no file.
+
+    Raises:
+        ParamsError: the file is no experiment. A server that has one keeps it.
+    """
+    try:
+        return Experiment.model_validate(read_json(path))
+    except FileNotFoundError:
+        return OFF
+    except (pydantic.ValidationError, ValueError) as error:
+        raise ParamsError(
+            "The file holds no experiment.", where=path, got=str(error).splitlines()[-1], fix="run the rollout again"
+        ) from None
+
+
+def write_experiment(path: Path, experiment: Experiment) -> None:
+    """Let the server know, whole or not at all."""
+    write_json(path, experiment.model_dump())
