@@ -12,7 +12,8 @@ from ratchet.labels.pool import Indices, Pool
 
 PeerQuery = Callable[[int, np.random.Generator], Indices]
 Peer = Callable[[Pool, NDArray[np.int64], int, float], PeerQuery]
-"""(pool, targets (n_pool,), n_classes, inverse regularization) → what chooses from it; preparing is not timed."""
+"""(pool, targets (n_pool,), n_classes, inverse regularization) → what chooses from it. The model that every strategy is
+given is fitted before, as ours is; what one strategy alone needs, as BALD its committee, is made when it is asked."""
 
 N_MEMBERS = 10
 """Models of the bootstrapped committee on which the peer's BALD rests."""
@@ -90,15 +91,15 @@ def _bald(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regula
     from sklearn.ensemble import BaggingClassifier
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=inverse_regularization, max_iter=1000, tol=1e-3)
-    committee = BaggingClassifier(model, n_estimators=N_MEMBERS, random_state=0)
     known = _known(pool, targets)
-    ensemble = SklearnClassifier(committee, classes=list(range(n_classes)), random_state=0)
-    ensemble.fit(pool.embeddings, known)
 
     def query(batch_size: int, rng: np.random.Generator) -> Indices:
         from skactiveml.pool import GreedyBALD
 
+        model = LogisticRegression(C=inverse_regularization, max_iter=1000, tol=1e-3)
+        committee = BaggingClassifier(model, n_estimators=N_MEMBERS, random_state=0)
+        ensemble = SklearnClassifier(committee, classes=list(range(n_classes)), random_state=0)
+        ensemble.fit(pool.embeddings, known)
         strategy: Any = GreedyBALD(random_state=_seed(rng))
         asked: Indices = strategy.query(pool.embeddings, known, ensemble, fit_ensemble=False, batch_size=batch_size)
         return asked

@@ -161,24 +161,52 @@ def test_bald_asks_where_no_label_has_been_where_margin_asks_on_the_boundary() -
     assert ask("bald", pool, 1) == [40]
 
 
-def test_laplace_draws_have_the_spread_of_the_posterior() -> None:
-    """A text's logit varies with x' H⁻¹ x, H the Hessian of the penalised loss, taken here by finite differences."""
-    rng = np.random.default_rng(2)
-    points, targets = rng.normal(size=(30, 2)).astype(np.float32), rng.integers(0, 2, 30)
-    model = fit_selection_model(points, targets, 2, 0.5)
+def test_a_large_pool_is_never_in_memory_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read at once are a chunk, a sample or what is labelled, and still every strategy fills its batch."""
+    pool = some_pool(2000, 2, 8, labeled_rate=0.02)
+    for module in ("pool", "diversity_strategies", "query_strategies"):
+        monkeypatch.setattr(f"ratchet.labels.{module}.chunks", _small_chunks)
+    for cap in ("MOST_CANDIDATES", "MOST_CLUSTERED"):
+        monkeypatch.setattr(diversity_strategies, cap, 150)
+    sizes: list[int] = []
+    rows = Pool.rows
 
-    def loss(weights: np.ndarray) -> float:
-        signs = np.where(targets == 1, 1, -1)
-        margins = signs * (points @ weights + model.intercepts[1])
-        return float(np.log1p(np.exp(-margins)).sum() + weights @ weights / (2 * 0.5))
+    def counted(pool: Pool, indices: np.ndarray) -> np.ndarray:
+        sizes.append(len(indices))
+        return rows(pool, indices)
 
-    steps, at = 1e-3 * np.eye(2), model.weights[1].astype(float)
-    hessian = [[(loss(at + a + b) - loss(at + a - b) - loss(at - a + b) + loss(at - a - b)) / 4e-6 for a in steps]
-               for b in steps]  # fmt: skip
-    row = np.array([[1.5, -0.5]], dtype=np.float32)
-    logits = np.log(model.draw_proba(row)[:, 0, 1] / model.draw_proba(row)[:, 0, 0])
-    assert logits.std() == pytest.approx(float(np.sqrt(row[0] @ np.linalg.inv(hessian) @ row[0])), rel=0.1)
-    assert logits.mean() == pytest.approx(float(row[0] @ at + model.intercepts[1]), abs=1e-4)
+    monkeypatch.setattr(Pool, "rows", counted)
+    for name in NAMES:
+        asked = ask(name, pool, 9)
+        assert len(set(asked)) == 9, name
+        assert not pool.labeled[asked].any(), name
+    assert max(sizes) <= 150 + int(pool.labeled.sum())
+
+
+@pytest.mark.parametrize("name", ["k_center", "badge", "typiclust"])
+def test_a_sample_of_a_large_pool_is_drawn_by_the_generator(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = some_pool(400, 2, 8)
+    for cap in ("MOST_CANDIDATES", "MOST_CLUSTERED"):
+        monkeypatch.setattr(diversity_strategies, cap, 30)
+    asked = {seed: ask(name, pool, 5, seed) for seed in range(20)}
+    assert asked[0] == ask(name, pool, 5, 0)
+    assert len({row for rows in asked.values() for row in rows}) > 30, "one sample holds 30"
+    assert len(set(ask(name, pool, 50))) == 50, "a batch larger than the sample is filled all the same"
+
+
+def test_k_center_covers_nearly_as_well_from_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    embeddings = unit_length(rng.normal(size=(4000, 4)).astype(np.float32))
+    pool = Pool(embeddings, np.arange(4000) < 5, np.full((4000, 2), 0.5))
+
+    def radius() -> float:
+        """The mean distance of a text to the nearest labelled or chosen one."""
+        centers = np.concatenate([embeddings[:5], embeddings[ask("k_center", pool, 40)]])
+        return float(np.sqrt(2 - 2 * (embeddings @ centers.T).max(axis=1).clip(max=1)).mean())
+
+    whole = radius()
+    monkeypatch.setattr(diversity_strategies, "MOST_CANDIDATES", 400)
+    assert radius() < 1.1 * whole
 
 
 def test_k_center_asks_for_the_farthest_and_then_the_farthest_from_both() -> None:

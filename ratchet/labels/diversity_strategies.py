@@ -1,4 +1,10 @@
-"""Query strategies that look at how texts lie to each other: none of them makes a matrix of pool × pool."""
+"""Query strategies that look at how texts lie to each other: none of them makes a matrix of pool × pool.
+
+Those whose cost is texts × labels asked for look, in a large pool, at a random sample of it: candidates drawn at random
+hold texts nearly as good as the best, while the time is that of the sample.
+Source: Ertekin et al. 2007, Learning on the border: active learning in imbalanced data classification (small pools),
+https://doi.org/10.1145/1321440.1321461.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.labels.pool import Embeddings, Indices, Pool, Scores, chunks, highest, margin_scores
+from ratchet.labels.pool import Embeddings, Indices, Pool, Scores, at_most, chunks, highest, margin_scores
 
 PREFILTER = 10
 """The hybrid clusters this many times a batch of the most uncertain texts (beta in its paper, which tries 10 to 50)."""
@@ -19,6 +25,8 @@ MOST_CLUSTERS = 200
 """TypiClust makes no more clusters than this (the paper: 500), since the cost of k-means grows with them."""
 MOST_CLUSTERED = 20_000
 """TypiClust clusters a random sample of this size where the pool is larger."""
+MOST_CANDIDATES = 50_000
+"""k-center and BADGE choose from a random sample of this size where the pool is larger."""
 
 
 def query_k_center(pool: Pool, batch_size: int, rng: np.random.Generator) -> Indices:
@@ -27,18 +35,12 @@ def query_k_center(pool: Pool, batch_size: int, rng: np.random.Generator) -> Ind
     With no labels the first is drawn at random. Source: Sener & Savarese 2018, Active learning for convolutional
     neural networks: a core-set approach, algorithm 1, https://arxiv.org/abs/1708.00489.
     """
-    rows, size = pool.unlabeled, min(batch_size, len(pool.unlabeled))
+    rows, size = at_most(MOST_CANDIDATES, pool.unlabeled, batch_size, rng), min(batch_size, len(pool.unlabeled))
     if size == 0:
         return rows[:0]
-    covered = pool.rows(np.flatnonzero(pool.labeled))
-    distances = np.full(len(rows), np.inf, dtype=np.float32)  # squared, to the nearest labelled or chosen text
-    for part in chunks(len(rows)) if len(covered) else ():
-        points = pool.rows(rows[part])
-        norms = np.square(points).sum(axis=1)
-        for labeled in chunks(len(covered), 2048):
-            centers = covered[labeled]
-            to_centers = norms[:, None] + np.square(centers).sum(axis=1) - 2 * points @ centers.T
-            np.minimum(distances[part], to_centers.min(axis=1), out=distances[part])
+    points = pool.rows(rows)
+    norms = np.square(points).sum(axis=1)
+    distances = _to_nearest(points, norms, pool.rows(np.flatnonzero(pool.labeled)))
     free = rng.permutation(len(rows))  # ties go to the first of a random order
     chosen: list[int] = []
     while True:
@@ -46,10 +48,7 @@ def query_k_center(pool: Pool, batch_size: int, rng: np.random.Generator) -> Ind
         chosen.append(farthest)
         if len(chosen) == size:
             return rows[chosen]
-        center = pool.rows(rows[farthest : farthest + 1])[0]
-        for part in chunks(len(rows)):
-            to_center = np.square(pool.rows(rows[part]) - center).sum(axis=1)
-            np.minimum(distances[part], to_center, out=distances[part])
+        np.minimum(distances, norms + norms[farthest] - 2 * (points @ points[farthest]), out=distances)
         distances[chosen] = -np.inf
 
 
@@ -61,23 +60,18 @@ def query_badge(pool: Pool, batch_size: int, rng: np.random.Generator) -> Indice
     Source: Ash et al. 2020, Deep batch active learning by diverse, uncertain gradient lower bounds,
     https://arxiv.org/abs/1906.03671; the first centre is the largest gradient, as in the authors' code.
     """
-    rows, size = pool.unlabeled, min(batch_size, len(pool.unlabeled))
+    rows, size = at_most(MOST_CANDIDATES, pool.unlabeled, batch_size, rng), min(batch_size, len(pool.unlabeled))
     if size == 0:
         return rows[:0]
-    factors = pool.proba[rows].astype(np.float32)  # (n, n_classes)
+    points, factors = pool.rows(rows), pool.proba[rows].astype(np.float32)  # (n, hidden), (n, n_classes)
     factors[np.arange(len(rows)), factors.argmax(axis=1)] -= 1.0
-    norms = np.empty(len(rows), dtype=np.float32)
-    for part in chunks(len(rows)):
-        lengths = np.square(pool.rows(rows[part])).sum(axis=1)
-        norms[part] = np.square(factors[part]).sum(axis=1) * lengths
+    norms = np.square(factors).sum(axis=1) * np.square(points).sum(axis=1)
     distances = np.full(len(rows), np.inf, dtype=np.float32)
     chosen = [int(rng.choice(np.flatnonzero(norms == norms.max())))]
     while len(chosen) < size:
         last = chosen[-1]
-        center, factor = pool.rows(rows[last : last + 1])[0], factors[last]
-        for part in chunks(len(rows)):
-            products = (pool.rows(rows[part]) @ center) * (factors[part] @ factor)
-            np.minimum(distances[part], norms[part] + norms[last] - 2 * products, out=distances[part])
+        products = (points @ points[last]) * (factors @ factors[last])
+        np.minimum(distances, norms + norms[last] - 2 * products, out=distances)
         np.maximum(distances, 0.0, out=distances)
         distances[chosen] = 0.0
         chosen.append(_draw(distances, chosen, rng))
@@ -117,9 +111,7 @@ def query_typiclust(pool: Pool, batch_size: int, rng: np.random.Generator) -> In
     rows, labeled = pool.unlabeled, np.flatnonzero(pool.labeled)
     if len(rows) <= batch_size or batch_size == 0:
         return rng.permutation(rows)[:batch_size]
-    sample = rows
-    if len(rows) > MOST_CLUSTERED:
-        sample = np.sort(rng.choice(rows, max(MOST_CLUSTERED, batch_size), replace=False))
+    sample = at_most(MOST_CLUSTERED, rows, batch_size, rng)
     points = pool.rows(np.concatenate([sample, labeled]))
     n_clusters = min(len(labeled) + batch_size, MOST_CLUSTERS, len(points))
     clusters = _cluster(points, n_clusters, np.ones(len(points)), rng)[1]
@@ -160,6 +152,18 @@ def query_hybrid(pool: Pool, batch_size: int, rng: np.random.Generator) -> Indic
         chosen.append(int(np.argmin(distances[:, cluster])))
         distances[chosen[-1]] = np.inf
     return rows[candidates[chosen]]
+
+
+def _to_nearest(points: Embeddings, norms: NDArray[np.float32], centers: Embeddings) -> NDArray[np.float32]:
+    """Squared distance of each point to its nearest centre, (n,); infinite without centres."""
+    distances = np.full(len(points), np.inf, dtype=np.float32)
+    of_centers = np.square(centers).sum(axis=1)
+    for part in chunks(len(points)) if len(centers) else ():
+        for some in chunks(len(centers), 2048):
+            products = points[part] @ centers[some].T  # (chunk, n_centers)
+            nearest = norms[part] + (of_centers[some] - 2 * products).min(axis=1)
+            np.minimum(distances[part], nearest, out=distances[part])
+    return distances
 
 
 def _cluster(

@@ -30,7 +30,7 @@ class Pool:
     proba: Proba
     """Class probabilities, (n_pool, n_classes); uniform while there is no model."""
     draw_proba: Callable[[Embeddings], NDArray[np.float64]] | None = None
-    """Embeddings (n, hidden) → probabilities under models drawn from the posterior, (n_draws, n, n_classes)."""
+    """Embeddings (n, hidden) → probabilities under models that fit about equally well, (n_draws, n, n_classes)."""
 
     @cached_property
     def unlabeled(self) -> Indices:
@@ -53,6 +53,24 @@ def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
     [slice(0, 3, None), slice(3, 5, None)]
     """
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def at_most(n: int, rows: Indices, batch_size: int, rng: np.random.Generator) -> Indices:
+    """These rows, or a random sample of n where there are more; never fewer than a batch; ascending.
+
+    Args:
+        n: how many to keep.
+        rows: what to keep of, ascending.
+        batch_size: what will be chosen of them.
+        rng: draws the sample; untouched when all are kept.
+
+    >>> rng = np.random.default_rng(0)
+    >>> at_most(3, np.arange(3), 2, rng).tolist(), len(at_most(3, np.arange(9), 5, rng))
+    ([0, 1, 2], 5)
+    """
+    if len(rows) <= max(n, batch_size):
+        return rows
+    return np.sort(rng.choice(rows, max(n, batch_size), replace=False))
 
 
 def margin_scores(proba: Proba) -> Scores:

@@ -71,8 +71,8 @@ def query_random(pool: Pool, batch_size: int, rng: np.random.Generator) -> Indic
 def query_bald(pool: Pool, batch_size: int, rng: np.random.Generator) -> Indices:
     """Texts on which models that fit the labels about equally well disagree most, by `mutual_information`.
 
-    The models are drawn from the Laplace posterior of the selection model, see `SelectionModel.draw_proba`. Without a
-    selection model nothing is known of the posterior, and every text is as good as another.
+    The models are those of a bootstrapped committee, see `bootstrap_committee`. Without a selection model there is
+    none, and every text is as good as another.
     """
     rows = pool.unlabeled
     scores = np.zeros(len(rows))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.labels.committee import N_MEMBERS, bootstrap_committee
 from ratchet.labels.pool import Embeddings, Indices, Proba, chunks
-
-N_DRAWS = 20
-"""Models drawn from the posterior where disagreement is asked for."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,13 @@ class SelectionModel:
     """(n_present, hidden); with two classes present the first row is 0, with one all are."""
     intercepts: Embeddings
     """(n_present,)."""
-    covariances: Callable[[], Embeddings]
-    """Posterior covariance of each row of weights, (n_present, hidden, hidden); computed when asked for."""
+    refit: Callable[[], NDArray[np.float64]]
+    """Makes the committee: weights and, last, intercepts of each member, (n_members, n_present, hidden + 1)."""
+
+    @cached_property
+    def committee(self) -> Embeddings:
+        """What `refit` makes, in 32-bit; made when first asked for."""
+        return self.refit().astype(np.float32)
 
     def __call__(self, rows: NDArray[Any]) -> Proba:
         """Class probabilities of embeddings (n, hidden), (n, n_classes): 0 for a class that no label has shown.
@@ -43,24 +47,17 @@ class SelectionModel:
         return proba
 
     def draw_proba(self, rows: Embeddings) -> NDArray[np.float64]:
-        """Probabilities under models of the Laplace posterior, (N_DRAWS, n, n_classes).
+        """Probabilities under the members of a bootstrapped committee, (n_members, n, n_classes).
 
-        The posterior is normal around the fit, with the inverse Hessian of the loss as covariance; classes are taken
-        as independent of each other, exactly so with two. Each text gets its own marginal, from the same quantiles.
-        Source: MacKay 1992, The evidence framework applied to classification networks,
-        https://doi.org/10.1162/neco.1992.4.5.720.
+        With fewer than two classes shown, every row is uniform under every member.
         """
-        from scipy.special import ndtri
-
         if len(self.present) < 2:
-            return np.full((N_DRAWS, len(rows), self.n_classes), 1.0 / self.n_classes)
-        logits = rows @ self.weights.T + self.intercepts  # (n, n_present)
-        spread = [np.sqrt(np.maximum(((rows @ cov) * rows).sum(axis=1), 0.0)) for cov in self.covariances()]
-        quantiles = ndtri((np.arange(N_DRAWS) + 0.5) / N_DRAWS)
-        order = np.random.default_rng(0)  # which quantiles of the classes meet: arbitrary, and always the same
-        noise = np.stack([order.permutation(quantiles) for _ in spread], axis=1)  # (N_DRAWS, n_present)
-        draws = np.zeros((N_DRAWS, len(rows), self.n_classes))
-        draws[:, :, self.present] = _softmax(logits + noise[:, None, :] * np.stack(spread, axis=1))
+            return np.full((N_MEMBERS, len(rows), self.n_classes), 1.0 / self.n_classes)
+        n_members, n_present, _ = self.committee.shape
+        flat = self.committee.reshape(n_members * n_present, -1)
+        logits = flat[:, :-1] @ rows.T + flat[:, -1:]  # (n_members * n_present, n)
+        draws = np.zeros((n_members, len(rows), self.n_classes))
+        draws[:, :, self.present] = _softmax(logits.reshape(n_members, n_present, -1).swapaxes(1, 2))
         return draws
 
 
@@ -91,17 +88,15 @@ def fit_selection_model(
         fitted.fit(embeddings, targets)
         weights[-len(fitted.coef_) :], intercepts[-len(fitted.coef_) :] = fitted.coef_, fitted.intercept_
 
-    def covariances() -> Embeddings:
-        proba = _softmax(embeddings @ weights.T + intercepts)
-        shares = len(targets) / (len(present) * np.bincount(targets, minlength=n_classes)[targets] * 1.0)
-        curvature = proba * (1 - proba) * (shares[:, None] if balanced else 1.0)  # (n, n_present)
-        prior = np.eye(hidden) / inverse_regularization
-        found = np.zeros((len(present), hidden, hidden), dtype=np.float32)
-        for index in range(int(len(present) == 2), len(present)):
-            found[index] = np.linalg.inv((embeddings.T * curvature[:, index]) @ embeddings + prior)
-        return found
+    def refit() -> NDArray[np.float64]:
+        counts = np.bincount(targets, minlength=n_classes)[targets]
+        shares = len(targets) / (len(present) * counts) if balanced else np.ones(len(targets))
+        points = np.column_stack([embeddings, np.ones(len(embeddings))]).astype(np.float64)
+        fit = np.column_stack([weights, intercepts]).astype(np.float64)
+        same = np.random.default_rng(0)  # which labels are drawn is arbitrary, and always the same
+        return bootstrap_committee(points, np.searchsorted(present, targets), fit, shares, inverse_regularization, same)
 
-    return SelectionModel(n_classes, present, weights, intercepts, covariances)
+    return SelectionModel(n_classes, present, weights, intercepts, refit)
 
 
 def _softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
