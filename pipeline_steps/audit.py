@@ -1,32 +1,51 @@
-"""Whether quality and selection rates differ between groups of texts, for every bundle that was evaluated.
+"""Whether texts, and the people they speak of, are served alike, and whether confidence can be believed; every bundle.
 
 Source: Barocas, Hardt & Narayanan, Fairness and Machine Learning, chapter 3, https://fairmlbook.org; fairlearn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
 from ratchet.entry import entry
 from ratchet.errors import TableError
 from ratchet.files import write_json
-from ratchet.measure.bootstrap import weights
-from ratchet.params import load_params
+from ratchet.measure.bootstrap import Weights, weights
+from ratchet.measure.detection import auroc, false_alarms
+from ratchet.measure.reliability import area_under_risk, calibration_before_and_after, selective_curve
+from ratchet.params import check_params, load_params, read_yaml
+from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.fairness import FeatureAudit, audit_feature, bundle_metrics, feature_gaps, slices_json
+from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
+from ratchet.trust.sensitive import intersections, sensitive_metrics, slice_differences
 from ratchet.trust.slices import slice_groups
 
 if TYPE_CHECKING:
     import pandas as pd
 
-READS = {"predictions": "data/predictions.parquet", "splits": "data/splits"}
+TRAINED = {"teacher": "reports/train.json", "student": "reports/distil.json", "pruned": "reports/prune.json"}
+READS = {
+    "predictions": "data/predictions.parquet",
+    "splits": "data/splits",
+    "lexicon": "data/lexicons/identity.yaml",
+    **TRAINED,
+}
 WRITES = {"report": "reports/audit.json"}
+REFERENCES = ("teacher", "champion")
+"""With whom every slice is compared, where they predicted."""
+COVERAGES = [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0]
+CAUGHT = 0.95
+"""Share of the other domain's texts that the flag is to catch when its false alarms are counted."""
 
 
 class Params(ratchet.params.Params):
@@ -35,27 +54,51 @@ class Params(ratchet.params.Params):
     splits: list[Literal["test", "transfer"]] = Field(min_length=1)
     """Whose texts are audited; with both, the domains are groups of the feature `source`."""
     features: list[str] = Field(min_length=1)
-    """What defines groups: length, negation, rating, or source."""
+    """What defines slices: length, negation, rating, or source."""
     columns: list[str]
-    """Metadata columns of the data that define groups too, such as a region or a language."""
+    """Metadata columns of the data that define groups of people too, such as a region or a language: sensitive."""
+    attributes: list[str]
+    """Attributes of data/lexicons/identity.yaml: the people whom a text speaks of; sensitive."""
+    intersections: list[list[str]]
+    """Features, columns or attributes whose groups are also looked at where they meet."""
     length_edges: list[int] = Field(min_length=2, max_length=2)
     """The most words of a short text, and of a medium one."""
     positive_labels: list[str] = Field(min_length=1)
     """Classes whose prediction counts as being selected."""
     min_group_size: int = Field(ge=1)
     """A rate that rests on fewer texts is left undefined, and out of every gap."""
+    n_bins: int = Field(ge=2, le=100)
+    """Bins of confidence in the reliability plot; as evaluate's."""
+    n_examples: int = Field(ge=0, le=100)
+    """Matches of each group of the lexicon that are shown."""
     n_bootstrap: int = Field(ge=100, le=100_000)
     """Bootstrap draws behind each 95 % interval."""
     seed: int = Field(ge=0)
     """Seed of the resampling."""
 
 
-def run(predictions: pd.DataFrame, texts: pd.DataFrame, params: Params) -> dict[str, Any]:
-    """For every bundle its audit metrics, the gaps of each feature, and the rates of each slice.
+@dataclass(frozen=True)
+class Groups:
+    """The groups of the audited texts, (n,) each."""
+
+    slices: dict[str, NDArray[np.str_]]
+    sensitive: dict[str, NDArray[np.str_]]
+
+    @property
+    def all(self) -> dict[str, NDArray[np.str_]]:
+        return {**self.slices, **self.sensitive}
+
+
+def run(
+    predictions: pd.DataFrame, texts: pd.DataFrame, lexicon: Lexicon, trained: Mapping[str, Any], params: Params
+) -> dict[str, Any]:
+    """For every bundle its audit metrics, the gaps of each feature, the rates of each slice, and its calibration.
 
     Args:
-        predictions: a row per text and bundle.
-        texts: the audited texts with `id`, `text`, `source` and metadata columns; predictions of others are ignored.
+        predictions: a row per text and bundle; of texts that are not audited, only the confidence counts.
+        texts: the audited texts with `id`, `text`, `source` and metadata columns.
+        lexicon: terms by which a text speaks of people.
+        trained: bundle → report of its training, with the temperature that was fitted.
         params: see `Params`.
 
     Raises:
@@ -68,52 +111,136 @@ def run(predictions: pd.DataFrame, texts: pd.DataFrame, params: Params) -> dict[
             "A positive label is no class.", where="params.yaml, audit.positive_labels", got=", ".join(unknown),
             expected=f"some of {', '.join(classes)}", fix="name classes of the data",
         )  # fmt: skip
-    names = [*params.features, *(name for name in params.columns if name not in params.features)]
-    groups = {name: slice_groups(texts, name, params.length_edges) for name in names}
+    groups = _groups(texts, lexicon, params)
     w = weights(len(texts), params.n_bootstrap, np.random.default_rng(params.seed))
+    aligned = {str(name): _aligned(str(name), rows, texts) for name, rows in predictions.groupby("bundle", sort=True)}
+    right = {name: (rows["label"] == rows["predicted"]).to_numpy(dtype=bool) for name, rows in aligned.items()}
     bundles = {}
-    for bundle, rows in predictions.groupby("bundle", sort=True):
-        aligned = rows.drop_duplicates("id").set_index("id").reindex(texts["id"])
-        if aligned["predicted"].isna().any():
-            raise TableError(
-                "A bundle has no prediction for some texts.", where=READS["predictions"],
-                got=f"{bundle}: {int(aligned['predicted'].isna().sum())} of {len(texts)} texts lack one",
-                fix="run the stage that predicts: dvc repro evaluate",
-            )  # fmt: skip
-        y_true, y_pred = (aligned[name].to_numpy(dtype=str) for name in ("label", "predicted"))
-        audits = {
-            name: audit_feature(y_true, y_pred, of_rows, params.positive_labels, params.min_group_size, w)
-            for name, of_rows in groups.items()
+    for name, rows in aligned.items():
+        bundles[name] = _fairness(rows, groups, params, w)
+        against = {other: right[other] for other in REFERENCES if other in right and other != name}
+        bundles[name]["slices_against"] = {
+            other: _json(slice_differences(right[name], theirs, groups.all, params.min_group_size, w))
+            for other, theirs in against.items()
         }
-        bundles[str(bundle)] = _report(audits, params)
-    return {"n_texts": len(texts), "features": names, "positive_labels": params.positive_labels, "bundles": bundles}
+        confidence, metrics = _confidence(name, rows, right[name], predictions, trained, params, w)
+        bundles[name]["confidence"] = confidence
+        bundles[name]["metrics"] |= metrics
+    matches = {
+        name: audit_matches(texts["text"].tolist(), lexicon, name, params.n_examples) for name in params.attributes
+    }
+    return {
+        "n_texts": len(texts), "features": list(groups.all), "sensitive_features": list(groups.sensitive),
+        "positive_labels": params.positive_labels, "matches": matches, "bundles": bundles,
+    }  # fmt: skip
 
 
-def _report(audits: dict[str, FeatureAudit], params: Params) -> dict[str, Any]:
+def _groups(texts: pd.DataFrame, lexicon: Lexicon, params: Params) -> Groups:
+    if strangers := sorted(set(params.attributes) - set(lexicon.attributes)):
+        raise TableError(
+            "An attribute is not in the lexicon.", where="params.yaml, audit.attributes", got=", ".join(strangers),
+            expected=f"some of {', '.join(lexicon.attributes)}", fix=f"add its terms to {READS['lexicon']}",
+        )  # fmt: skip
+    words = texts["text"].tolist()
+    slices = {name: slice_groups(texts, name, params.length_edges) for name in params.features}
+    sensitive = {
+        name: slice_groups(texts, name, params.length_edges) for name in params.columns if name not in slices
+    } | {name: lexicon_groups(words, lexicon, name) for name in params.attributes}
+    known = {**slices, **sensitive}
+    if strangers := sorted({name for pair in params.intersections for name in pair} - set(known)):
+        raise TableError(
+            "An intersection names an unknown feature.", where="params.yaml, audit.intersections",
+            got=", ".join(strangers), expected=f"some of {', '.join(known)}", fix="name audited features",
+        )  # fmt: skip
+    for pair in params.intersections:
+        where = sensitive if set(pair) & set(sensitive) else slices
+        where |= intersections(known, [pair])
+    return Groups(slices, sensitive)
+
+
+def _aligned(bundle: str, rows: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
+    aligned = rows.drop_duplicates("id").set_index("id").reindex(texts["id"])
+    if aligned["predicted"].isna().any():
+        raise TableError(
+            "A bundle has no prediction for some texts.", where=READS["predictions"],
+            got=f"{bundle}: {int(aligned['predicted'].isna().sum())} of {len(texts)} texts lack one",
+            fix="run the stage that predicts: dvc repro evaluate",
+        )  # fmt: skip
+    return aligned
+
+
+def _fairness(rows: pd.DataFrame, groups: Groups, params: Params, w: Weights) -> dict[str, Any]:
+    y_true, y_pred = (rows[name].to_numpy(dtype=str) for name in ("label", "predicted"))
+    confidence = rows["confidence"].to_numpy(dtype=np.float64)
+    audits = {
+        name: audit_feature(y_true, y_pred, of_rows, params.positive_labels, params.min_group_size, w, confidence)
+        for name, of_rows in groups.all.items()
+    }
+    metrics = bundle_metrics({name: audits[name] for name in groups.slices})
+    metrics |= sensitive_metrics({name: audits[name] for name in groups.sensitive})
     small = {
         f"{name}={group}": size
         for name, audit in audits.items() for group, size in audit.sizes.items() if size < params.min_group_size
     }  # fmt: skip
     return {
-        "metrics": {name: estimate.to_json() for name, estimate in bundle_metrics(audits).items()},
-        "features": {
-            name: {gap: rate.estimate().to_json() for gap, rate in feature_gaps(audit).items()}
-            for name, audit in audits.items()
-        },
+        "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
+        "features": {name: _gaps(audit) for name, audit in audits.items()},
         "slices": {key: value for name, audit in audits.items() for key, value in slices_json(name, audit).items()},
         "n_groups_left_out": len(small),
         "groups_left_out": small,
     }
 
 
+def _gaps(audit: FeatureAudit) -> dict[str, Any]:
+    gaps = feature_gaps(audit) | {
+        f"selection_rate_ratio_{label}": audit.ratio(f"selection_rate_{label}") for label in audit.positive_labels
+    }
+    return {name: rate.estimate().to_json() for name, rate in gaps.items()}
+
+
+def _confidence(
+    name: str, rows: pd.DataFrame, right: NDArray[np.bool_], predictions: pd.DataFrame, trained: Mapping[str, Any],
+    params: Params, w: Weights,
+) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """Calibration before and after, the selective curve, and how far confidence flags the other domain."""
+    columns = sorted(str(column) for column in rows if str(column).startswith("proba_"))
+    proba = rows[columns].to_numpy(dtype=np.float64)
+    confidence = rows["confidence"].to_numpy(dtype=np.float64)
+    elsewhere = predictions[(predictions["bundle"] == name) & (predictions["split"] == "transfer")]
+    outside = 1 - elsewhere.sort_values("id")["confidence"].to_numpy(dtype=np.float64)
+    at_home = (rows["split"] == "test").to_numpy(dtype=bool)
+    rng = np.random.default_rng(params.seed)
+    flagged = auroc(
+        1 - confidence[at_home], outside, w[:, at_home], weights(len(outside), params.n_bootstrap, rng)
+    )  # fmt: skip
+    parents = [made for made in TRAINED if name == made or name.startswith(f"{made}-")]
+    temperature = trained.get(parents[0], {}).get("calibration_temperature") if parents else None
+    selective = selective_curve(right, confidence, COVERAGES, w)
+    confident = {
+        "calibration": calibration_before_and_after(right, proba, temperature, params.n_bins, w),
+        "selective": selective,
+        "area_under_risk": area_under_risk(right, confidence),
+        "false_alarms": false_alarms(1 - confidence[at_home], outside, CAUGHT),
+    }
+    at_80 = next(point for point in selective if point["coverage"] == 0.8)
+    return confident, {"other_domain_auroc": flagged.to_json(), "accuracy_at_80_coverage": at_80["accuracy"]}
+
+
+def _json(slices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {key: {name: item.to_json() for name, item in values.items()} for key, values in slices.items()}
+
+
 def main() -> None:
     import pandas as pd
 
     params = load_params(Params, "audit")
+    path = Path(READS["lexicon"])
+    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
     predictions = read_table(Path(READS["predictions"]), PREDICTIONS)
     tables = [read_table(Path(READS["splits"]) / f"{name}.parquet", SPLIT) for name in params.splits]
     texts = pd.concat([table.dropna(subset="label") for table in tables], ignore_index=True)
-    report = run(predictions[predictions["split"].isin(params.splits)], texts, params)
+    trained = {name: read_report(Path(path)) for name, path in TRAINED.items()}
+    report = run(predictions, texts, lexicon, trained, params)
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.audit", **report})
 
 

@@ -38,16 +38,21 @@ class Params(StrictParams):
     """All of these must pass."""
 
 
-def run(evaluate: Report, audit: Report, explain: Report, params: Params) -> dict[str, Any]:
+def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
     """The decision: verdict, chosen bundle, ranking, every gate of every candidate, reasons in words.
 
     Candidates are all deployable bundles but the champion, the baseline and the teacher among them.
+
+    Args:
+        reports: what was measured, by the names of `READS`; that of `evaluate` is needed.
+        params: see `Params`.
     """
-    bundles = merge_bundles(evaluate, audit, explain)
+    names = sorted(reports, key=lambda name: name != "evaluate")  # it comes first: it names the candidates
+    bundles = merge_bundles(*(reports[name] for name in names), paths=[READS[name] for name in names])
     candidates = {name: item for name, item in bundles.items() if item.get("deployable") and name != CHAMPION}
-    champion = bundles.get(CHAMPION)
+    evaluated = reports["evaluate"]["bundles"]
     verdicts = {
-        name: check_gates(params.gates, name, item, has_champion=champion is not None)
+        name: check_gates(params.gates, name, item, has_champion=CHAMPION in evaluated)
         for name, item in candidates.items()
     }
     ranking = rank(candidates, params.size_tie, params.latency_tie)
@@ -58,10 +63,10 @@ def run(evaluate: Report, audit: Report, explain: Report, params: Params) -> dic
         "chosen": passing[0] if passing else None,
         "ranking": ranking,
         "rule": rule_sentence(params.size_tie, params.latency_tie),
-        "champion": champion,
+        "champion": evaluated.get(CHAMPION),
         "passing": passing,
         "bundles": verdicts,
-        "reasons": _reasons(ranking, passing, verdicts, champion is not None),
+        "reasons": _reasons(ranking, passing, verdicts, CHAMPION in evaluated),
     }
 
 
@@ -74,6 +79,8 @@ def _reasons(
         n_gates = len(verdicts[chosen]["gates"])
         gates = "the one gate" if n_gates == 1 else f"all {n_gates} gates"
         reasons = [f"{chosen} is the first bundle in the ranking that passes {gates}."]
+        if waived := [gate["reason"] for gate in verdicts[chosen]["gates"] if gate["waived"]]:
+            reasons.append(f"Not judged, because the gates waive what is not known: {'; '.join(waived)}.")
         reasons += [_failure(name, verdicts[name]) for name in ranking[: ranking.index(chosen)]]
         if passing[1:]:
             reasons.append(f"Also passing, but later in the ranking: {', '.join(passing[1:])}.")
@@ -100,7 +107,7 @@ def main() -> None:
     """Load the measured reports, decide, save."""
     params = load_params(Params, "promote")
     reports = {name: read_report(Path(path)) for name, path in READS.items()}
-    decision = run(reports["evaluate"], reports["audit"], reports["explain"], params)
+    decision = run(reports, params)
     write_json(Path(WRITES["decision"]), decision)
     print(f"promote: {decision['verdict']}: {decision['reasons'][0]}")
 

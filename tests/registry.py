@@ -29,9 +29,33 @@ TEAM = ("ann", "bob", "cay", "dan", "eve")
 V1, V2 = Version("sentiment", 1, 0, 0), Version("sentiment", 1, 1, 0)
 HEAD = Head(7, "7" * 64)
 GATES = [
-    {"metric": "accuracy", "against": "absolute", "comparison": "at_least", "bound": 0.75, "rule": "value"},
-    {"metric": "size_mb", "against": "teacher", "comparison": "at_most", "bound": 0.25, "rule": "value"},
-    {"metric": "accuracy", "against": "champion", "comparison": "at_least", "bound": -0.005, "rule": "value"},
+    {
+        "metric": "accuracy",
+        "against": "absolute",
+        "comparison": "at_least",
+        "bound": 0.75,
+        "rule": "value",
+        "scope": "bundle",
+        "when_undefined": "fail",
+    },
+    {
+        "metric": "size_mb",
+        "against": "teacher",
+        "comparison": "at_most",
+        "bound": 0.25,
+        "rule": "value",
+        "scope": "bundle",
+        "when_undefined": "fail",
+    },
+    {
+        "metric": "accuracy",
+        "against": "champion",
+        "comparison": "at_least",
+        "bound": -0.005,
+        "rule": "value",
+        "scope": "bundle",
+        "when_undefined": "fail",
+    },
 ]
 POLICY = {
     "artifact": "sentiment",
@@ -160,7 +184,7 @@ def write_line(root: Path, accuracy: float = 0.79, weights: str = "weights", *, 
             figures["against"]["champion"]["accuracy"]["value"] = accuracy - 0.79
     gates = json.loads((root / "params.yaml").read_text())["promote"]["gates"]
     params = Params.model_validate({"size_tie": 0.1, "latency_tie": 0.25, "gates": gates})
-    decision = run(evaluate, audit_report(), explain_report(), params)
+    decision = run({"evaluate": evaluate, "audit": audit_report(), "explain": explain_report()}, params)
     if forced:
         decision |= {"verdict": "accepted", "chosen": "small-int8"}
         for gate in decision["bundles"]["small-int8"]["gates"]:

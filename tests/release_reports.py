@@ -79,7 +79,14 @@ def audit_report() -> Json:
         "selection_rate_difference": estimate(0.10, 0.04),
         "equalized_odds_difference": estimate(0.12, 0.05),
     }
-    bundles = {name: {"metrics": metrics} for name in ("baseline", "teacher", "small-int8", "small-nf4")}
+    slices = {
+        "length=short": {"n": 400, "accuracy": estimate(0.8, 0.03, 400)},
+        "gender=women": {"n": 60, "accuracy": estimate(0.72, 0.1, 60)},
+        "age=old": {"n": 9, "accuracy": {"value": None, "low": None, "high": None, "n": 9, "reason": "few"}},
+    }
+    paired = {name: {"accuracy": estimate(-0.02, 0.01, 60)} for name in ("length=short", "gender=women")}
+    part = {"metrics": metrics, "slices": slices, "slices_against": {"teacher": paired, "champion": paired}}
+    bundles = dict.fromkeys(("baseline", "teacher", "small-int8", "small-nf4"), part)
     return {"command": "python -m pipeline_steps.audit", "bundles": bundles}
 
 

@@ -90,7 +90,7 @@ def line() -> None:
     none: Json = {"bundles": {}}
     headline = {name: {"accuracy": item["metrics"]["accuracy"]["value"]} for name, item in bundles.items()}
     reports = {"evaluate": evaluate, "audit": none, "explain": none, "metrics": headline,
-               "decision": run(evaluate, none, none, params)}  # fmt: skip
+               "decision": run({"evaluate": evaluate, "audit": none, "explain": none}, params)}  # fmt: skip
     for name, report in reports.items():
         write_json(Path("reports") / f"{name}.json", report)
     accuracy = headline["words"]["accuracy"]

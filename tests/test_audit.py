@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,28 @@ import pytest
 
 from pipeline_steps import audit
 from ratchet.errors import TableError
-from ratchet.files import read_json
+from ratchet.files import read_json, write_json
 from ratchet.table_files import write_table
 from ratchet.tables import PREDICTIONS, SPLIT
+from ratchet.trust.lexicons import Lexicon
 from tests.tiny import reviews
 
-VALUES = {
-    "splits": ["test"], "features": ["source", "length", "negation"], "columns": [], "length_edges": [6, 8],
-    "positive_labels": ["positive"], "min_group_size": 10, "n_bootstrap": 200, "seed": 1,
+VALUES: dict[str, Any] = {
+    "splits": ["test"], "features": ["source", "length", "negation"], "columns": [], "attributes": [],
+    "intersections": [], "length_edges": [6, 8], "positive_labels": ["positive"], "min_group_size": 10, "n_bins": 5,
+    "n_examples": 2, "n_bootstrap": 200, "seed": 1,
 }  # fmt: skip
+
+
+LEXICON = Lexicon(attributes={"gender": {"women": ["she"], "men": ["he"]}}, phrases=[], swaps={}, templates=[])
 
 
 def params(**changes: Any) -> audit.Params:
     return audit.Params.model_validate({**VALUES, **changes})
+
+
+def run(predictions: pd.DataFrame, frame: pd.DataFrame, values: audit.Params, **trained: Any) -> dict[str, Any]:
+    return audit.run(predictions, frame, LEXICON, trained, values)
 
 
 def texts(n: int = 200) -> pd.DataFrame:
@@ -48,7 +58,7 @@ def test_it_finds_the_slice_on_which_a_bundle_fails() -> None:
     frame = texts()
     negated = frame["text"].str.startswith("not").to_numpy()
     table = pd.concat([predictions(frame, "blind", negated), predictions(frame, "fair", np.zeros(200, bool))])
-    report = audit.run(table, frame, params())
+    report = run(table, frame, params())
     blind, fair = report["bundles"]["blind"], report["bundles"]["fair"]
     assert blind["slices"]["negation=yes"]["accuracy"]["value"] == 0
     assert blind["slices"]["negation=yes"]["n"] == 40
@@ -58,9 +68,50 @@ def test_it_finds_the_slice_on_which_a_bundle_fails() -> None:
     assert blind["metrics"]["equalized_odds_difference"]["value"] == 1
     assert fair["metrics"]["worst_slice_accuracy"]["value"] == 1
     assert fair["metrics"]["accuracy_gap"]["value"] == 0
-    assert set(fair["metrics"]) == {
-        "worst_slice_accuracy", "accuracy_gap", "selection_rate_difference", "equalized_odds_difference"
-    }  # fmt: skip
+    assert {"worst_slice_accuracy", "accuracy_gap", "selection_rate_difference"} <= set(fair["metrics"])
+
+
+def test_it_finds_people_whom_a_bundle_serves_worse() -> None:
+    frame = texts()
+    women, men = np.arange(200) % 4 == 0, np.arange(200) % 4 == 1
+    frame["text"] = np.where(women, "she " + frame["text"], np.where(men, "he " + frame["text"], frame["text"]))
+    frame["label"] = np.where(np.arange(200) // 4 % 2 == 0, "positive", "negative")
+    harmed = women & (frame["label"] == "positive").to_numpy()
+    table = pd.concat([predictions(frame, "unfair", harmed), predictions(frame, "teacher", np.zeros(200, bool))])
+    values = params(attributes=["gender"], intersections=[["gender", "negation"]])
+    report = run(table, frame, values)
+    unfair, fair = (report["bundles"][name]["metrics"] for name in ("unfair", "teacher"))
+    assert unfair["demographic_parity_ratio"]["value"] == 0  # no woman is selected
+    assert unfair["sensitive_equalized_odds_difference"]["value"] == 1
+    assert fair["demographic_parity_difference"]["value"] < 0.1
+    assert fair["sensitive_equalized_odds_difference"]["value"] == 0
+    assert unfair["worst_slice_accuracy"]["value"] > 0.7  # of the slices, which say nothing of people
+    against = report["bundles"]["unfair"]["slices_against"]["teacher"]
+    assert against["gender=women"]["accuracy"]["value"] == pytest.approx(-harmed.sum() / women.sum())
+    assert against["gender=men"]["accuracy"]["value"] == 0
+    assert "gender & negation=women & no" in report["bundles"]["unfair"]["slices"]
+    assert report["matches"]["gender"]["women"]["n_texts"] == 50
+    assert report["sensitive_features"] == ["gender", "gender & negation"]
+
+
+def test_calibration_is_told_before_and_after_and_domains_apart() -> None:
+    frame = texts()
+    wrong = np.arange(200) % 10 == 0
+    home, away = (
+        predictions(frame, "pruned-int8", wrong),
+        predictions(reviews(60, 7), "pruned-int8", np.zeros(60, bool)),
+    )
+    away = away.assign(split="transfer", confidence=0.6)
+    report = run(pd.concat([home, away]), frame, params(), pruned={"calibration_temperature": 2.0})
+    bundle = report["bundles"]["pruned-int8"]
+    assert bundle["confidence"]["calibration"]["ece"]["value"] == pytest.approx(0)  # sure to 0.9, right to 0.9
+    raised = 0.81 / 0.82  # 0.9 and 0.1 squared, and made to add up again
+    assert bundle["confidence"]["calibration"]["ece_before"]["value"] == pytest.approx(raised - 0.9)
+    assert bundle["metrics"]["other_domain_auroc"]["value"] == 1
+    assert bundle["confidence"]["false_alarms"] == 0
+    without = run(home, frame, params())["bundles"]["pruned-int8"]
+    assert np.isnan(without["confidence"]["calibration"]["ece_before"]["value"])
+    assert np.isnan(without["metrics"]["other_domain_auroc"]["value"])
 
 
 def test_rows_are_matched_by_id_whatever_their_order() -> None:
@@ -68,14 +119,14 @@ def test_rows_are_matched_by_id_whatever_their_order() -> None:
     wrong = np.random.default_rng(0).random(200) < 0.3
     table = predictions(frame, "a", wrong)
     shuffled = table.sample(frac=1, random_state=3), frame.sample(frac=1, random_state=4)
-    assert audit.run(*shuffled, params()) == audit.run(table, frame, params())
-    assert audit.run(table, frame, params(seed=2)) != audit.run(table, frame, params())
+    assert json.dumps(run(*shuffled, params())) == json.dumps(run(table, frame, params()))
+    assert json.dumps(run(table, frame, params(seed=2))) != json.dumps(run(table, frame, params()))
 
 
 def test_metadata_columns_define_groups_and_small_groups_are_counted() -> None:
     frame = texts()
     frame.loc[:4, "region"] = "island"
-    report = audit.run(predictions(frame, "a", np.zeros(200, bool)), frame, params(columns=["region"]))
+    report = run(predictions(frame, "a", np.zeros(200, bool)), frame, params(columns=["region"]))
     bundle = report["bundles"]["a"]
     assert {"region=north", "region=south", "region=island"} <= set(bundle["slices"])
     assert bundle["groups_left_out"] == {"region=island": 5}
@@ -87,18 +138,19 @@ def test_metadata_columns_define_groups_and_small_groups_are_counted() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"features": ["mood"]}, "no slice feature 'mood'"), ({"columns": ["age"]}, "no slice feature 'age'"),
-     ({"positive_labels": ["great"]}, "no class")],
+     ({"positive_labels": ["great"]}, "no class"), ({"attributes": ["class"]}, "not in the lexicon"),
+     ({"intersections": [["length", "mood"]]}, "unknown feature")],
 )  # fmt: skip
 def test_unknown_names_are_refused(change: dict[str, Any], message: str) -> None:
     frame = texts()
     with pytest.raises(TableError, match=message):
-        audit.run(predictions(frame, "a", np.zeros(200, bool)), frame, params(**change))
+        run(predictions(frame, "a", np.zeros(200, bool)), frame, params(**change))
 
 
 def test_missing_predictions_are_refused() -> None:
     frame = texts()
     with pytest.raises(TableError, match="no prediction for some texts"):
-        audit.run(predictions(frame.head(190), "a", np.zeros(190, bool)), frame, params())
+        run(predictions(frame.head(190), "a", np.zeros(190, bool)), frame, params())
 
 
 def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +165,9 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
         ignore_index=True,
     )
     write_table(Path("data/predictions.parquet"), table, PREDICTIONS)
+    write_json(Path("data/lexicons/identity.yaml"), LEXICON.model_dump())
+    for path in audit.TRAINED.values():
+        write_json(Path(path), {})
     audit.main()
     report = read_json(Path("reports/audit.json"))
     assert report["command"] == "python -m pipeline_steps.audit"

@@ -22,8 +22,10 @@ BUNDLE: dict[str, Any] = {
 def check(
     bound: float, comparison: Comparison = "at_least", rule: Rule = "value", metric: str = "accuracy",
     against: Against = "absolute", name: str = "small", *, has_champion: bool = False, bundle: Any = BUNDLE,
+    scope: Literal["bundle", "every_slice"] = "bundle", when_undefined: Literal["fail", "waive"] = "fail",
 ) -> Verdict:  # fmt: skip
-    gate = Gate(metric=metric, against=against, comparison=comparison, bound=bound, rule=rule)
+    gate = Gate(metric=metric, scope=scope, against=against, comparison=comparison, bound=bound, rule=rule,
+                when_undefined=when_undefined)  # fmt: skip
     return check_gate(gate, name, bundle, has_champion=has_champion)
 
 
@@ -93,10 +95,70 @@ def test_a_bundle_differs_from_itself_by_nothing(metric: str, itself: float) -> 
 
 def test_one_failed_gate_fails_the_bundle() -> None:
     good, bad = (
-        Gate(metric="accuracy", against="absolute", comparison="at_least", bound=bound, rule="value")
+        Gate(
+            metric="accuracy",
+            scope="bundle",
+            against="absolute",
+            comparison="at_least",
+            bound=bound,
+            rule="value",
+            when_undefined="fail",
+        )
         for bound in (0.7, 0.9)
     )
     assert check_gates([good], "small", BUNDLE, has_champion=False)["passed"]
     both = check_gates([bad, good], "small", BUNDLE, has_champion=False)
     assert [gate["passed"] for gate in both["gates"]] == [False, True]
     assert not both["passed"]
+
+
+SLICED: dict[str, Any] = {
+    "slices": {
+        "length=short": {"n": 300, "accuracy": {"value": 0.8, "low": 0.76, "high": 0.84, "n": 300}},
+        "gender=women": {"n": 60, "accuracy": {"value": 0.7, "low": 0.58, "high": 0.81, "n": 60}},
+        "age=old": {"n": 9, "accuracy": {"value": None, "low": None, "high": None, "n": 9, "reason": "9 texts"}},
+    },
+    "slices_against": {"champion": {"gender=women": {"accuracy": {"value": -0.1, "low": -0.2, "high": 0.0, "n": 60}}}},
+    "see": {"accuracy by slice": "reports/audit.json"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bound", "rule", "when", "passed", "failing", "waived"),
+    [
+        (0.70, "value", "waive", True, [], ["age=old"]),
+        (0.71, "value", "waive", False, ["gender=women"], ["age=old"]),
+        (0.81, "value", "waive", False, ["length=short", "gender=women"], ["age=old"]),
+        (0.60, "interval", "waive", False, ["gender=women"], ["age=old"]),
+        (0.70, "value", "fail", False, ["age=old"], []),
+    ],
+)
+def test_every_slice_must_keep_the_bound(
+    bound: float, rule: Rule, when: Literal["fail", "waive"], passed: bool, failing: list[str], waived: list[str]
+) -> None:
+    verdict = check(bound, rule=rule, bundle=SLICED, scope="every_slice", when_undefined=when)
+    assert (verdict.passed, verdict.failing, verdict.waived) == (passed, failing, waived)
+    assert (verdict.value, verdict.see) == (0.7, "reports/audit.json")
+    assert "worst of 3 slices in gender=women" in verdict.reason
+    assert "age=old (9 texts)" in verdict.reason
+
+
+def test_a_gate_of_which_no_slice_is_known_fails_even_when_it_waives() -> None:
+    only = {"slices": {"age=old": SLICED["slices"]["age=old"]}}
+    for bundle in (only, {}):
+        verdict = check(0.5, bundle=bundle, scope="every_slice", when_undefined="waive")
+        assert not verdict.passed
+        assert "known of no slice" in verdict.reason
+
+
+def test_slices_are_compared_with_the_champions_own() -> None:
+    verdict = check(-0.05, against="champion", bundle=SLICED, scope="every_slice", has_champion=True)
+    assert (verdict.passed, verdict.failing) == (False, ["gender=women"])
+    assert check(-0.05, against="teacher", name="teacher", bundle=SLICED, scope="every_slice").value == 0.0
+
+
+def test_an_unknown_figure_is_waived_only_where_the_gate_says_so_and_then_told() -> None:
+    waived = check(0.5, metric="rare", when_undefined="waive")
+    assert (waived.passed, waived.waived) == (True, ["rare"])
+    assert waived.reason == "rare is not known (no report measures it for this bundle): waived"
+    assert not check(0.5, metric="rare").passed

@@ -34,8 +34,24 @@ from tests.registry import (
 from tests.story_line import DVC_YAML
 
 GATES = [
-    {"metric": "accuracy", "against": "absolute", "comparison": "at_least", "bound": 0.6, "rule": "value"},
-    {"metric": "accuracy", "against": "champion", "comparison": "at_least", "bound": -0.01, "rule": "value"},
+    {
+        "metric": "accuracy",
+        "against": "absolute",
+        "comparison": "at_least",
+        "bound": 0.6,
+        "rule": "value",
+        "scope": "bundle",
+        "when_undefined": "fail",
+    },
+    {
+        "metric": "accuracy",
+        "against": "champion",
+        "comparison": "at_least",
+        "bound": -0.01,
+        "rule": "value",
+        "scope": "bundle",
+        "when_undefined": "fail",
+    },
 ]
 
 

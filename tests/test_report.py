@@ -30,7 +30,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def measured(params: promote.Params = GATES) -> dict[str, Json]:
     evaluate, audit, explain = evaluate_report(), audit_report(), explain_report()
-    decision = promote.run(evaluate, audit, explain, params)
+    decision = promote.run({"evaluate": evaluate, "audit": audit, "explain": explain}, params)
     return {**step_reports(), "evaluate": evaluate, "audit": audit, "explain": explain, "decision": decision}
 
 
@@ -39,7 +39,15 @@ def material() -> Material:
 
 
 def rejecting() -> promote.Params:
-    gate = Gate(metric="accuracy", against="absolute", comparison="at_least", bound=0.99, rule="value")
+    gate = Gate(
+        metric="accuracy",
+        scope="bundle",
+        against="absolute",
+        comparison="at_least",
+        bound=0.99,
+        rule="value",
+        when_undefined="fail",
+    )
     return GATES.model_copy(update={"gates": [gate, *GATES.gates]})
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ratchet.measure.bootstrap import weights
 from ratchet.trust.fairness import audit_feature, bundle_metrics, feature_gaps
+from ratchet.trust.sensitive import sensitive_metrics
 
 
 def random_case(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -45,6 +46,48 @@ def test_gaps_equal_fairlearns(seed: int) -> None:
     for estimate in metrics.values():
         assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
         assert estimate.low < estimate.high
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_rate_and_ratio_equals_metricframes(seed: int) -> None:
+    from fairlearn.metrics import (
+        MetricFrame,
+        demographic_parity_ratio,
+        false_positive_rate,
+        selection_rate,
+        true_positive_rate,
+    )
+
+    y_true, y_pred, groups = random_case(seed)
+    audit = audit_feature(y_true, y_pred, groups, ["good"], 5, draws(400))
+    true, pred = (y_true == "good").astype(int), (y_pred == "good").astype(int)
+    functions = {"selection_rate": selection_rate, "true_positive_rate": true_positive_rate,
+                 "false_positive_rate": false_positive_rate}  # fmt: skip
+    frame = MetricFrame(metrics=functions, y_true=true, y_pred=pred, sensitive_features=groups)
+    for name, rates in audit.rates.items():
+        for measure in functions:
+            assert rates[f"{measure}_good"].value == pytest.approx(frame.by_group[measure][name])
+    ratio = demographic_parity_ratio(true, pred, sensitive_features=groups)
+    assert audit.ratio("selection_rate_good").value == pytest.approx(ratio)
+    assert sensitive_metrics({"group": audit})["demographic_parity_ratio"].value == pytest.approx(ratio)
+
+
+def test_texts_that_speak_of_nobody_are_no_group_of_people() -> None:
+    y_true, y_pred, groups = random_case(4)
+    y_pred[groups == "a"] = "bad"
+    named = np.where(groups == "a", "none", groups)
+    audit = audit_feature(y_true, y_pred, named, ["good"], 5, draws(400))
+    assert bundle_metrics({"g": audit})["selection_rate_difference"].value > 0.3
+    assert sensitive_metrics({"g": audit})["demographic_parity_difference"].value < 0.2
+
+
+def test_overconfidence_is_confidence_minus_accuracy() -> None:
+    y_true, y_pred, groups = random_case(3)
+    audit = audit_feature(y_true, y_pred, groups, ["good"], 5, draws(400), np.full(400, 0.9))
+    for name in "abc":
+        inside = groups == name
+        expected = 0.9 - np.mean(y_true[inside] == y_pred[inside])
+        assert audit.rates[name]["overconfidence"].value == pytest.approx(expected)
 
 
 def test_draws_under_unit_weights_are_the_values() -> None:

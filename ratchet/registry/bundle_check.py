@@ -136,9 +136,8 @@ def _judge_again(measured: Measured, policy: Policy, with_champion: bool) -> Non
     told = measured.decision.get("bundles", {}).get(chosen, {})
     if failed := [gate["reason"] for gate in verdict["gates"] if not gate["passed"]]:
         raise ReleaseError("The chosen bundle fails a gate.", where=chosen, got="; ".join(failed))
-    asked = [(gate.metric, gate.against, gate.comparison, gate.bound, gate.rule) for gate in declared]
-    answered = [tuple(gate.get(key) for key in ("metric", "against", "comparison", "bound", "rule"))
-                for gate in told.get("gates", [])]  # fmt: skip
+    asked = [gate.model_dump() for gate in declared]
+    answered = [{key: gate.get(key) for key in Gate.model_fields} for gate in told.get("gates", [])]
     if answered != asked or not all(gate.get("passed") is True for gate in told["gates"]):
         raise ReleaseError("The decision does not answer the gates of the params.", where=policy.paths.decision,
                            fix="dvc repro promote, and commit")  # fmt: skip

@@ -92,10 +92,12 @@ which failed the fewest gates.</p>{% endif %}
 {% for cell in row.cells %}<td class="center {{ cell.state }}" title="{{ cell.reason }}">{{ cell.mark }}
 <span class="ci">{{ cell.value }}</span></td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
-<p class="soft">✓ passed, ✕ failed, ○ does not apply. Each in words:</p>
+<p class="soft">✓ passed, ✕ failed, ○ does not apply, ? not known and waived. Each in words, with
+the file to look at:</p>
 {% for row in gates %}<details{% if row.name == described %} open{% endif %}>
 <summary>{{ row.name }}: {{ row.outcome }}</summary>
-<ul>{% for cell in row.cells %}<li{% if cell.state == "fail" %} class="fail"{% endif %}>{{ cell.reason }}</li>
+<ul>{% for cell in row.cells %}<li{% if cell.state == "fail" %} class="fail"{% endif %}>{{ cell.reason }}
+{%- if cell.see %} <code>{{ cell.see }}</code>{% endif %}</li>
 {% endfor %}</ul>
 </details>{% endfor %}
 <p class="soft">Made by <code>{{ commands.decision }}</code>.</p>

@@ -147,7 +147,7 @@ def _gate_head(decision: Report) -> list[str]:
     for gate in first.get("gates", []):
         sign = "−" if gate["metric"] in DIFFERENCES else "÷"
         against = "" if gate["against"] == "absolute" else f" {sign} {gate['against']}’s"
-        name = metric_name(gate["metric"]).split(",")[0]
+        name = metric_name(gate["metric"]).split(",")[0] + ("" if gate["scope"] == "bundle" else ", every slice")
         heads.append(f"{name}{against} {SYMBOLS[gate['comparison']]} {bound_text(gate['bound'])}")
     return heads
 
@@ -155,9 +155,11 @@ def _gate_head(decision: Report) -> list[str]:
 def _gate_row(decision: Report, name: str) -> dict[str, Any]:
     cells = []
     for gate in decision["bundles"][name]["gates"]:
-        state = "idle" if not gate.get("applies", True) else "pass" if gate["passed"] else "fail"
-        mark = {"idle": "○", "pass": "✓", "fail": "✕"}[state]
-        cells.append({"state": state, "mark": mark, "value": number(gate["value"]), "reason": gate["reason"]})
+        idle, waived = not gate["applies"], gate["waived"] == [gate["metric"]]
+        state = "idle" if idle or waived else "pass" if gate["passed"] else "fail"
+        mark = {"idle": "?" if waived else "○", "pass": "✓", "fail": "✕"}[state]
+        cells.append({"state": state, "mark": mark, "value": number(gate["value"]), "reason": gate["reason"],
+                      "see": gate["see"]})  # fmt: skip
     return {"name": name, "cells": cells, "outcome": gates_text(decision, name)}
 
 

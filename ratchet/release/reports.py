@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,17 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def merge_bundles(evaluate: Report, *others: Report) -> dict[str, dict[str, Any]]:
-    """The bundles of `evaluate`, each with the metrics of the other reports added to its own.
+def merge_bundles(evaluate: Report, *others: Report, paths: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """The bundles of `evaluate`, each with what the other reports measured of it added to its own.
 
-    Bundles that only another report knows are left out: what was not evaluated is no candidate.
+    Metrics, slices and comparisons by slice are merged by name. `see` says for each metric where to look: the
+    file of examples that the report names, or else the report itself. Bundles that only another report knows are left
+    out: what was not evaluated is no candidate.
+
+    Args:
+        evaluate: the report that names the candidates.
+        others: further reports with metrics by bundle.
+        paths: the files of all of them in this order, for `see`; without, only files of examples are named.
 
     Raises:
         PipelineError: the first report names no bundle.
@@ -47,10 +54,16 @@ def merge_bundles(evaluate: Report, *others: Report) -> dict[str, dict[str, Any]
         raise PipelineError("The evaluation names no bundle.", expected="'bundles' with at least one", fix="dvc repro")
     merged = {}
     for name, bundle in evaluate["bundles"].items():
-        metrics = dict(bundle.get("metrics", {}))
-        for other in others:
-            metrics.update(other.get("bundles", {}).get(name, {}).get("metrics", {}))
-        merged[name] = {**bundle, "metrics": metrics}
+        parts = [report.get("bundles", {}).get(name, {}) for report in (evaluate, *others)]
+        found: dict[str, dict[str, Any]] = {key: {} for key in ("metrics", "slices", "slices_against", "see")}
+        for part, path in zip(parts, [*paths, *[""] * (len(parts) - len(paths))], strict=True):
+            found["metrics"] |= part.get("metrics", {})
+            for group in ("slices", "slices_against"):
+                for key, values in part.get(group, {}).items():
+                    found[group][key] = {**found[group].get(key, {}), **values}
+            measured = [*part.get("metrics", {}), *_sliced(part)]
+            found["see"] |= {key: path for key in measured if path} | part.get("examples", {})
+        merged[name] = {**bundle, **found}
     return merged
 
 
@@ -58,6 +71,20 @@ def metric_of(bundle: Report, metric: str) -> Estimate:
     """The bundle's metric; undefined, with the reason, where no report measures it."""
     found = bundle.get("metrics", {}).get(metric)
     return undefined("no report measures it for this bundle") if found is None else Estimate.from_json(found)
+
+
+def slices_of(name: str, bundle: Report, reference: str, metric: str) -> dict[str, Estimate]:
+    """Slice → the metric there, or with a reference than 'absolute' its difference to that bundle's there.
+
+    A bundle against itself is exactly 0 everywhere. Slices of which no report tells the metric are left out.
+    """
+    if reference == "absolute":
+        found = bundle.get("slices", {})
+    elif name == reference:
+        return {key: exact(0.0) for key, values in bundle.get("slices", {}).items() if metric in values}
+    else:
+        found = bundle.get("slices_against", {}).get(reference, {})
+    return {key: Estimate.from_json(values[metric]) for key, values in found.items() if metric in values}
 
 
 def against_of(name: str, bundle: Report, reference: str, metric: str) -> Estimate:
@@ -74,3 +101,9 @@ def against_of(name: str, bundle: Report, reference: str, metric: str) -> Estima
     if name == reference:
         return exact(0.0 if metric in DIFFERENCES else 1.0)
     return undefined(f"no report compares it with the {reference}'s")
+
+
+def _sliced(part: Report) -> set[str]:
+    """The metrics that a report measures by slice, as `see` names them."""
+    groups = [part.get("slices", {}), *part.get("slices_against", {}).values()]
+    return {f"{metric} by slice" for slices in groups for values in slices.values() for metric in values}

@@ -149,7 +149,7 @@ def _verdicts(decision: dict[str, Any]) -> dict[tuple[str, ...], tuple[bool, str
     found = {}
     for name, bundle in decision.get("bundles", {}).items():
         for gate in bundle.get("gates", []):
-            key = (name, *(str(gate.get(part)) for part in ("metric", "against", "comparison", "rule")))
+            key = (name, *(str(gate.get(part)) for part in ("metric", "scope", "against", "comparison", "rule")))
             found[key] = (bool(gate.get("passed")), str(gate.get("reason", "")))
     return found
 

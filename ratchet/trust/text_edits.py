@@ -94,7 +94,7 @@ def _swap(rules: Contrast, label: str, partners: Mapping[str, Mapping[str, str]]
         words = words_of(text)
         n_opinions = sum(word in own for word in words)
         fits = 0 < n_opinions <= rules.max_opinions and len(words) <= rules.max_words
-        return _replace(text, own) if fits and not kept.intersection(words) else text
+        return replace_terms(text, own) if fits and not kept.intersection(words) else text
 
     return edit
 
@@ -135,7 +135,7 @@ def invariance_edits(rules: Invariance, contrast: Contrast) -> dict[str, Edit]:
     listed = frozenset(word for pair in contrast.swaps for word in pair)
     edits["typos"] = lambda text, key: _typo(text, key, rules.typo_min_letters, listed)
     if spellings:
-        edits["contractions"] = lambda text, _: _replace(text.replace("’", "'"), spellings)
+        edits["contractions"] = lambda text, _: replace_terms(text.replace("’", "'"), spellings)
     if ways:
         edits["casing"] = lambda text, key: _cased(text, ways[int(unit_hash(key, "casing") * len(ways))])
     if rules.punctuation:
@@ -164,10 +164,10 @@ def _pairs(pairs: Sequence[Sequence[str]], where: str) -> dict[str, str]:
     return found
 
 
-def _replace(text: str, partners: Mapping[str, str]) -> str:
+def replace_terms(text: str, partners: Mapping[str, str]) -> str:
     """The text with every listed term replaced by its partner, in its casing, and 'a' or 'an' as the new word wants.
 
-    >>> _replace("An awful film, Truly AWFUL", {"awful": "superb"})
+    >>> replace_terms("An awful film, Truly AWFUL", {"awful": "superb"})
     'A superb film, Truly SUPERB'
     """
     terms = "|".join(sorted(map(re.escape, partners), key=len, reverse=True))
@@ -194,7 +194,7 @@ def _like(new: str, old: str) -> str:
 def _exchange(kind: str, terms: Sequence[str]) -> Edit:
     def edit(text: str, key: str) -> str:
         shift = 1 + int(unit_hash(key, kind) * (len(terms) - 1))  # never 0: every term becomes another one
-        return _replace(text, {term: terms[(place + shift) % len(terms)] for place, term in enumerate(terms)})
+        return replace_terms(text, {term: terms[(place + shift) % len(terms)] for place, term in enumerate(terms)})
 
     return edit
 
