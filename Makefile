@@ -1,5 +1,5 @@
 # make run    bring every stage up to date, and show what came out
-# make test   all tests this machine can run
+# make test   all tests this machine can run, in JOBS=2 processes
 # make check  style and types
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make setup  the environment only; the others call it
@@ -10,6 +10,7 @@
 # make s3-env  an S3 server and its client, in environments of their own, for their test
 
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -43,7 +44,7 @@ bench-labels: setup
 	@$(BIN)/python -m benchmarks.labels
 
 test: setup
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: setup
 	@$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.compress.distillation import student_of
+from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.teaching import augmented, taught
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
@@ -23,7 +24,6 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import UNKNOWN, Examples, class_indices
 from ratchet.models.fit_params import FitParams
-from ratchet.models.forward import logits_of
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
@@ -71,9 +71,9 @@ def run(
     tokens, hard = encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels)
     made = augmented(tokens, params.n_augmented, mask_id(tokenizer), np.random.default_rng(params.seed))
     print(f"the teacher labels {len(tokens):,} texts and {len(made):,} made of them")
-    soft = logits_of(teacher, [*tokens, *made])
+    soft = fused_logits(teacher, [*tokens, *made], params.n_threads)
     unseen = encode(tokenizer, validation["text"].tolist())
-    held_out = Examples(unseen, class_indices(validation, labels), logits_of(teacher, unseen))
+    held_out = Examples(unseen, class_indices(validation, labels), fused_logits(teacher, unseen, params.n_threads))
     student = student_of(teacher, params.layers)
     learner, weights = student, (params.hidden_weight, params.attention_weight)
     if any(weights):

@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import Field
 
 from ratchet.compress.fake_quantization import quantization_aware, round_embeddings, round_matrices
+from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.pruning import MagnitudePruner, importance_on, prune_channels, prune_heads
 from ratchet.compress.vocabulary import TOKENIZER, choose_tokens, prune_embeddings, write_tokenizer
 from ratchet.entry import entry
@@ -25,7 +26,6 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import copy_tokenizer, load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.fit_params import FitParams
-from ratchet.models.forward import logits_of
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
@@ -104,7 +104,7 @@ def run(
     n_steps = -(-len(train) // params.batch_size) * params.n_epochs
     pruner = MagnitudePruner(student, params.sparsity, n_steps) if params.sparsity else None
     fitted = recover(student, train, held_out, params)
-    loss = int8_loss(student, held_out)
+    loss = int8_loss(student, held_out, params.n_threads)
     aware = loss > params.max_int8_loss
     if aware:
         print(f"int8 costs {loss:.2%} of accuracy: training goes on with rounded weights")
@@ -113,7 +113,7 @@ def run(
     report = {
         "n_heads_kept": n_heads, "n_channels_kept": n_channels, "sparsity": pruner.finish() if pruner else 0.0,
         "int8_loss": loss, "quantization_aware": aware,
-        "int8_loss_after": int8_loss(student, held_out) if aware else loss,
+        "int8_loss_after": int8_loss(student, held_out, params.n_threads) if aware else loss,
         "calibration_temperature": calibrate(student, held_out),
     }  # fmt: skip
     return Pruned(student, fitted, report)
@@ -126,11 +126,13 @@ def recover(student: Any, train: Examples, held_out: Examples, params: Params) -
     )
 
 
-def int8_loss(model: Any, held_out: Examples) -> float:
+def int8_loss(model: Any, held_out: Examples, n_threads: int) -> float:
     """The accuracy that rounding the matrices to int8 costs on labelled texts, in [-1, 1]; 0: none."""
     rounded = copy.deepcopy(model)
     round_matrices(rounded)
-    before, after = ((logits_of(one, held_out.tokens).argmax(1) == held_out.hard).mean() for one in (model, rounded))
+    before, after = (
+        (fused_logits(one, held_out.tokens, n_threads).argmax(1) == held_out.hard).mean() for one in (model, rounded)
+    )
     return float(before - after)
 
 

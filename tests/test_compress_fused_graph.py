@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from ratchet.compress.fused_graph import Format, Plan, build_graph, is_supported, matrix_names
+from ratchet.compress.graph_session import fused_logits, run_graph
 from ratchet.compress.integers import packed, per_block, per_channel
-from ratchet.compress.sensitivity import input_ranges, run_graph, sensitivity
+from ratchet.compress.sensitivity import input_ranges, sensitivity
 from ratchet.errors import BundleError
 from ratchet.models.checkpoint import load_model
 from ratchet.models.forward import logits_of
@@ -35,6 +37,20 @@ def test_the_graph_in_fp32_is_the_model(model: Any, texts: list[list[int]]) -> N
     graph = build_graph(model, Plan("fp32"))
     np.testing.assert_allclose(run_graph(graph, texts, 1), logits_of(model, texts), atol=2e-5)
     np.testing.assert_allclose(run_graph(graph, texts, 1, batch_size=1), logits_of(model, texts), atol=2e-5)
+    np.testing.assert_allclose(fused_logits(model, texts, 1), logits_of(model, texts), atol=2e-5)
+    assert fused_logits(model, [], 1).shape == (0, 2)
+
+
+def test_what_has_no_graph_is_run_by_pytorch(model: Any, texts: list[list[int]]) -> None:
+    import torch
+
+    other = copy.deepcopy(model)
+    other.config.hidden_act = "relu"
+    for layer in other.base_model.encoder.layer:
+        layer.intermediate.intermediate_act_fn = torch.nn.ReLU()
+    found = fused_logits(other, texts, 1)
+    np.testing.assert_allclose(found, logits_of(other, texts), atol=2e-5)
+    assert np.abs(found - logits_of(model, texts)).max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline_steps import export
 from ratchet.compress.compilers import Engine
-from ratchet.compress.sensitivity import run_graph
+from ratchet.compress.graph_session import run_graph
 from ratchet.errors import BundleError, ParamsError
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest

@@ -44,3 +44,11 @@ def test_it_is_the_mean_of_the_last_hidden_states(backbone: Path) -> None:
         expected = model(input_ids=ids).last_hidden_state[0].mean(dim=0).numpy()
     assert embed(backbone, ["the film is"], 32, 1, 1)[0] == pytest.approx(expected, abs=1e-5)
     assert embed(backbone, ["the film is a story"], 5, 1, 1)[0] == pytest.approx(expected, abs=1e-5), "cut to 5 tokens"
+
+
+def test_without_a_graph_pytorch_gives_the_same(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = embed(backbone, TEXTS, 32, 1, 2)
+    monkeypatch.setattr("ratchet.models.embedding.is_supported_encoder", lambda model: False)
+    eager = embed(backbone, TEXTS, 32, 1, 2)
+    assert eager == pytest.approx(fused, abs=1e-5)
+    assert not np.array_equal(eager, fused), "one of them is the other"

@@ -14,9 +14,9 @@ from ratchet.compress.compilers import Engine, export
 from ratchet.compress.distillation import encoder_of
 from ratchet.compress.fake_quantization import round_embeddings, round_matrices
 from ratchet.compress.fused_graph import Plan, build_graph
+from ratchet.compress.graph_session import run_graph
 from ratchet.compress.pruning import importance_on, magnitude_masks, prune_channels, prune_heads
 from ratchet.compress.quantization import quantize
-from ratchet.compress.sensitivity import run_graph
 from ratchet.errors import TrainingError
 from ratchet.models.batching import Tokens, encode, load_tokenizer
 from ratchet.models.bundle import size_mb

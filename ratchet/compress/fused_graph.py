@@ -45,13 +45,17 @@ class Plan:
 
 
 def is_supported(model: Any) -> bool:
-    """Whether this module can write the model: a BERT classifier, absolute positions, GELU, pooler, no adapters."""
+    """Whether this module can write the classifier: BERT, absolute positions, GELU, pooler, no adapters."""
+    return is_supported_encoder(model) and getattr(model.base_model, "pooler", None) is not None
+
+
+def is_supported_encoder(model: Any) -> bool:
+    """Whether this module can write the model up to its last hidden states."""
     config = model.config
     return (
         config.model_type == "bert"
         and config.hidden_act == "gelu"
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
-        and getattr(model.base_model, "pooler", None) is not None
         and all(hasattr(layer.output.dense, "weight") for layer in model.base_model.encoder.layer)  # no adapters
     )
 
@@ -74,14 +78,8 @@ def build_graph(model: Any, plan: Plan) -> Any:
             "There is no fused graph for this architecture.", got=type(model).__name__,
             expected="a BERT classifier with absolute positions and GELU", fix="export it with export.fused: false",
         )  # fmt: skip
-    graph = _Graph(plan)
-    base, epsilon = model.base_model, float(model.config.layer_norm_eps)
-    mask = graph.add("Cast", ["attention_mask"], to=6)  # int32
-    hidden = _embed(graph, base.embeddings, epsilon)
-    layers = base.encoder.layer
-    for index, layer in enumerate(layers):
-        last = index == len(layers) - 1
-        hidden = _layer(graph, f"layer{index}", layer, hidden, mask, epsilon, first_token_only=last)
+    graph, base = _Graph(plan), model.base_model
+    hidden = _encoder(graph, base, first_token_only=True)
     first = graph.add("Squeeze", [hidden, graph.constant("first_axis", np.array([1], np.int64))])  # (batch, hidden)
     pooled = graph.add("Tanh", [graph.linear("pooler", base.pooler.dense, first)])
     weight, bias = _numpy(model.classifier.weight).T, _numpy(model.classifier.bias)
@@ -89,7 +87,35 @@ def build_graph(model: Any, plan: Plan) -> Any:
         "Gemm", [pooled, graph.constant("classifier.weight", weight), graph.constant("classifier.bias", bias)],
         output="logits",
     )  # fmt: skip
-    return graph.finish(int(model.config.num_labels))
+    return graph.finish("logits", ["batch", int(model.config.num_labels)])
+
+
+def build_encoder(model: Any) -> Any:
+    """The encoder in fp32: `input_ids` and `attention_mask`, int64 (batch, tokens), to `hidden`, of
+    shape (batch, tokens, width).
+
+    Raises:
+        BundleError: the model is none that `is_supported_encoder`.
+    """
+    if not is_supported_encoder(model):
+        raise BundleError(
+            "There is no fused graph for this architecture.", got=type(model).__name__,
+            expected="a BERT encoder with absolute positions and GELU",
+        )  # fmt: skip
+    graph = _Graph(Plan("fp32"))
+    graph.add("Identity", [_encoder(graph, model.base_model, first_token_only=False)], output="hidden")
+    return graph.finish("hidden", ["batch", "tokens", int(model.config.hidden_size)])
+
+
+def _encoder(graph: _Graph, base: Any, *, first_token_only: bool) -> str:
+    """The last hidden states, (batch, tokens, hidden), or those of the first token alone, (batch, 1, hidden)."""
+    mask = graph.add("Cast", ["attention_mask"], to=6)  # int32
+    epsilon, layers = float(base.config.layer_norm_eps), base.encoder.layer
+    hidden = _embed(graph, base.embeddings, epsilon)
+    for index, layer in enumerate(layers):
+        alone = first_token_only and index == len(layers) - 1
+        hidden = _layer(graph, f"layer{index}", layer, hidden, mask, epsilon, first_token_only=alone)
+    return hidden
 
 
 def _embed(graph: _Graph, embeddings: Any, epsilon: float) -> str:
@@ -262,13 +288,13 @@ class _Graph:
             K=weight.shape[1], N=weight.shape[0], accuracy_level=4,
         )  # fmt: skip
 
-    def finish(self, n_classes: int) -> Any:
-        """The whole model, checked."""
+    def finish(self, output: str, shape: list[str | int]) -> Any:
+        """The whole model with its one output."""
         from onnx import TensorProto, helper
 
-        shape = ["batch", "tokens"]
-        inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n in ("input_ids", "attention_mask")]
-        outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", n_classes])]
+        names, asked = ("input_ids", "attention_mask"), ["batch", "tokens"]
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, asked) for name in names]
+        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)]
         graph = helper.make_graph(self._nodes, "classifier", inputs, outputs, list(self._constants.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="ratchet")

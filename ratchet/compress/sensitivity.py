@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.compress.fused_graph import Plan, build_graph, is_supported, matrix_names
-from ratchet.models.batching import Tokens, pad, sorted_batches
+from ratchet.compress.graph_session import run_graph
+from ratchet.models.batching import Tokens
 from ratchet.models.forward import logits_of
 
 TAIL = 1e-4
@@ -56,21 +57,6 @@ def sensitivity(model: Any, texts: Sequence[Tokens], n_threads: int) -> dict[str
         name: float(np.abs(run_graph(build_graph(model, plan), texts, n_threads) - before).mean())
         for name, plan in plans.items()
     }
-
-
-def run_graph(graph: Any, texts: Sequence[Tokens], n_threads: int, batch_size: int = 32) -> NDArray[np.float32]:
-    """The logits of a graph in memory, (n_texts, n_classes), in the order of the texts."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    logits = np.zeros((len(texts), session.get_outputs()[0].shape[1]), dtype=np.float32)
-    for batch in sorted_batches([len(item) for item in texts], batch_size):
-        ids, mask = pad([texts[index] for index in batch])
-        logits[batch] = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
-    return logits
 
 
 def _modules(model: Any) -> dict[str, Any]:
