@@ -15,8 +15,9 @@ from ratchet.errors import ParamsError
 from ratchet.live.experiments import OFF, Experiment, assign, place, read_experiment, write_experiment
 
 SPLIT = Experiment(
-    name="first", mode="split", share=0.05, salt="a salt of the test", bundle="models/b", manifest_sha256="0" * 64
-)
+    name="first", step="small", mode="split", share=0.05, salt="a salt of the test", bundle="models/b",
+    manifest_sha256="0" * 64,
+)  # fmt: skip
 UNITS = [f"user-{index}" for index in range(20_000)]
 
 
@@ -24,7 +25,7 @@ UNITS = [f"user-{index}" for index in range(20_000)]
 @settings(max_examples=50, deadline=None)
 def test_a_unit_keeps_its_arm_and_a_rising_share_sends_none_back(unit: str, low: float, more: float) -> None:
     few = SPLIT.model_copy(update={"share": low})
-    many = SPLIT.model_copy(update={"share": min(0.95, low + more)})
+    many = SPLIT.model_copy(update={"step": "next", "share": min(0.95, low + more)})
     assert assign(unit, few) == assign(unit, Experiment.model_validate_json(few.model_dump_json()))
     if assign(unit, few) == "challenger":
         assert assign(unit, many) == "challenger"
@@ -64,7 +65,7 @@ def test_nobody_sees_the_challenger_without_a_split() -> None:
     "fault",
     [
         {"share": 0.0}, {"share": 0.96}, {"share": float("nan")}, {"mode": "shadow"}, {"mode": "off"}, {"bundle": ""},
-        {"manifest_sha256": "12"}, {"salt": "short"}, {"name": "Not a name"}, {"shares": 1},
+        {"manifest_sha256": "12"}, {"salt": "short"}, {"name": "Not a name"}, {"step": "a:b"}, {"shares": 1},
     ],
 )  # fmt: skip
 def test_an_experiment_that_contradicts_itself_is_refused(fault: dict[str, object]) -> None:

@@ -3,8 +3,8 @@
 Somebody who bets on each observation, at odds that are fair if the mean is `null`, can hardly grow rich: the chance
 that the wealth ever reaches 1/alpha is at most alpha, at whatever time one looks and for whatever reason one stops.
 Wealth is therefore a test that survives peeking; the means against which nobody has grown rich are a confidence
-sequence, which holds the true mean at all times at once with a chance of 1 − alpha. Neither needs large samples or equal
-variances: only bounded observations, each of whose means, given those before, is what the hypothesis says.
+sequence, which holds the true mean at all times at once with a chance of 1 − alpha. Neither needs large samples or
+equal variances: only bounded observations, each of whose means, given those before, is what the hypothesis says.
 
 The wealth here is the average of many bettors, each of whom always stakes the same part of what the worst outcome could
 take. As bets are fixed, only how often each value was seen matters, not the order.

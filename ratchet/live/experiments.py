@@ -27,7 +27,9 @@ class Experiment(Params):
     """What the server has to know of an experiment: a small JSON file that the rollout writes."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    """Name, as the log of predictions has it."""
+    """Name of the experiment, the same for all its steps."""
+    step: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    """Which step of it: answers of a step are told by it from those of the step before, given under another share."""
     mode: Mode
     """off: there is none · shadow: the challenger is asked and not shown · split: it answers its share."""
     share: float = Field(ge=0.0, le=0.95)
@@ -47,8 +49,13 @@ class Experiment(Params):
             raise ValueError("a bundle and the hash of its manifest must be named, unless the mode is off")
         return self
 
+    @property
+    def tag(self) -> str:
+        """What the log of predictions writes in its column `experiment`."""
+        return f"{self.name}:{self.step}"
 
-OFF = Experiment(name="none", mode="off", share=0.0, salt="no experiment", bundle="", manifest_sha256="")
+
+OFF = Experiment(name="none", step="none", mode="off", share=0.0, salt="no experiment", bundle="", manifest_sha256="")
 """No experiment: the champion answers everyone."""
 
 

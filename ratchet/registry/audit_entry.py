@@ -20,6 +20,7 @@ Action = Literal[
     "rejection",
     "promotion",
     "rollback",
+    "rollout",
     "label_batch",
     "personal_data",
     "repair",

@@ -1,0 +1,101 @@
+"""What a rollout finds on disk: its settings, its state, what the log and people say of its challenger."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.labelling import POINTER, STORE
+from ratchet.errors import PipelineError
+from ratchet.files import read_json
+from ratchet.live.rollout import Rollout, RolloutParams
+from ratchet.live.settings import LIVE_FILE, LogParams
+from ratchet.params import load_params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ratchet.live.evidence import Seen
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""The server's clock may be so much behind: the log is read from that earlier on, and rows are told by their step."""
+
+
+def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Seen:
+    """What the log holds of the current step, with what users and annotators said."""
+    from ratchet.live.evidence import shadowed, split
+    from ratchet.live.prediction_log import read_log
+    from ratchet.live.satisfaction import true_labels
+
+    log = load_params(LogParams, "log", root / LIVE_FILE)
+    sources: list[str | Path] = [log.url, root / log.folder]
+    step, since = params.step(state.step), datetime.fromisoformat(state.since) - CLOCKS_DIFFER
+    predictions = read_log(sources, since).to_pandas()
+    predictions = predictions[predictions["experiment"] == state.experiment(params).tag]
+    feedback = read_log(sources, since, table="feedback").to_pandas()
+    if step.share:
+        return split(predictions, feedback, step.share, params.guardrails.slow_ms, params.feedback_delay_s)
+    labels = true_labels(predictions, feedback) | _people_labels(root, predictions)  # annotators know better
+    return shadowed(predictions, labels, params.guardrails.slow_ms)
+
+
+def read_params(root: Path) -> RolloutParams:
+    """The block `rollout` of live.yaml."""
+    return load_params(RolloutParams, "rollout", root / LIVE_FILE)
+
+
+def read_state(root: Path, params: RolloutParams) -> Rollout | None:
+    """Where the rollout stands; None before the first.
+
+    Raises:
+        PipelineError: the file does not hold a rollout.
+    """
+    path = root / params.state
+    try:
+        return Rollout.model_validate(read_json(path))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise PipelineError(
+            "The file holds no rollout.", where=path, got=str(error).splitlines()[-1],
+            fix="the audit log says where it stood; move the file away to start anew",
+        ) from None  # fmt: skip
+
+
+def need_state(root: Path, params: RolloutParams) -> Rollout:
+    """Where the rollout stands.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    if (state := read_state(root, params)) is None:
+        raise PipelineError("There is no rollout.", where=root / params.state, fix="python -m flows.rollout start")
+    return state
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the state against other processes: one change at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _people_labels(root: Path, predictions: pd.DataFrame) -> dict[str, str]:
+    """What annotators decided about the texts of the log, by request id; nothing where there is no label store."""
+    from ratchet.data.cleaning import text_id
+    from ratchet.labels.resolution import current_decisions
+    from ratchet.labels.store import read_store
+
+    if not (root / POINTER).is_file():
+        return {}
+    held = current_decisions(read_store(root / POINTER, root / STORE).decisions)
+    known = held[held["state"] == "resolved"].set_index("id")["label"].to_dict()
+    rows = predictions.dropna(subset="text") if known else predictions.iloc[:0]
+    ids = {request: text_id(text) for request, text in zip(rows["request_id"], rows["text"], strict=True)}
+    return {request: known[found] for request, found in ids.items() if found in known}
