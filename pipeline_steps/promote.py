@@ -22,7 +22,12 @@ from ratchet.release.choice import rank, rule_sentence
 from ratchet.release.gates import CHAMPION, Gate, check_gates
 from ratchet.release.reports import Report, merge_bundles, read_report
 
-READS = {"evaluate": "reports/evaluate.json", "audit": "reports/audit.json", "explain": "reports/explain.json"}
+READS = {
+    "evaluate": "reports/evaluate.json",
+    "audit": "reports/audit.json",
+    "behave": "reports/behave.json",
+    "explain": "reports/explain.json",
+}
 WRITES = {"decision": "reports/decision.json"}
 COMMAND = "python -m pipeline_steps.promote"
 

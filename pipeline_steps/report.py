@@ -35,6 +35,7 @@ OPTIONAL = {
     "prune": "reports/prune.json",
     "explain": "reports/explain.json",
     "audit": "reports/audit.json",
+    "behave": "reports/behave.json",
 }
 READS = {**OPTIONAL, **NEEDED, "curve": "reports/label_efficiency.csv", "explanations": "reports/explain"}
 WRITES = {"page": "reports/report.html", "card": "reports/model_card.md"}

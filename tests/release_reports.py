@@ -78,6 +78,9 @@ def audit_report() -> Json:
         "accuracy_gap": estimate(0.08, 0.03),
         "selection_rate_difference": estimate(0.10, 0.04),
         "equalized_odds_difference": estimate(0.12, 0.05),
+        "sensitive_equalized_odds_difference": estimate(0.2, 0.1),
+        "demographic_parity_ratio": estimate(0.8, 0.1),
+        "calibration_gap": estimate(0.1, 0.05),
     }
     slices = {
         "length=short": {"n": 400, "accuracy": estimate(0.8, 0.03, 400)},
@@ -88,6 +91,28 @@ def audit_report() -> Json:
     part = {"metrics": metrics, "slices": slices, "slices_against": {"teacher": paired, "champion": paired}}
     bundles = dict.fromkeys(("baseline", "teacher", "small-int8", "small-nf4"), part)
     return {"command": "python -m pipeline_steps.audit", "bundles": bundles}
+
+
+def behave_report() -> Json:
+    """Every bundle behaves."""
+    names = ("counterfactual_flip_rate", "minimum_failure_rate", "negation_failure_rate", "invariance_failure_rate",
+             "direction_failure_rate", "trigger_flip_rate")  # fmt: skip
+    metrics = {name: estimate(0.02, 0.02, 80) for name in names}
+    metrics |= {"test_leak_rate": estimate(0.0), "better_on_test": estimate(-0.01, 0.03)}
+    part = {
+        "metrics": metrics,
+        "examples": dict.fromkeys(names, "reports/behave/bundle.md"),
+        "tests": [
+            {
+                "test": "plain praise",
+                "kind": "minimum",
+                "failure_rate": estimate(0.02, 0.02, 80),
+                "examples": [{"text": "a <b>bright</b> film", "before": "", "told": "P(positive) = 0.4"}],
+            }
+        ],
+    }
+    bundles = dict.fromkeys(("baseline", "teacher", "small-int8", "small-nf4"), part)
+    return {"command": "python -m pipeline_steps.behave", "bundles": bundles}
 
 
 def explain_report() -> Json:

@@ -15,7 +15,7 @@ from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.release.gates import Gate
-from tests.release_reports import Json, audit_report, estimate, evaluate_report, explain_report
+from tests.release_reports import Json, audit_report, behave_report, estimate, evaluate_report, explain_report
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = load_params(promote.Params, "promote", ROOT / "params.yaml")
@@ -32,11 +32,11 @@ LOOSE = Gate(
 
 def decide(
     evaluate: Json | None = None, audit: Json | None = None, explain: Json | None = None,
-    *, params: promote.Params = DEFAULT,
+    behave: Json | None = None, *, params: promote.Params = DEFAULT,
 ) -> Json:  # fmt: skip
     reports = {
         "evaluate": evaluate or evaluate_report(), "audit": audit or audit_report(),
-        "explain": explain or explain_report(),
+        "explain": explain or explain_report(), "behave": behave or behave_report(),
     }  # fmt: skip
     return promote.run(reports, params)
 
@@ -85,13 +85,39 @@ def test_others_that_pass_are_listed() -> None:
         ("evaluate", ("metrics", "ece"), 0.11, ("ece", "absolute")),
         ("audit", ("metrics", "worst_slice_accuracy"), 0.59, ("worst_slice_accuracy", "absolute")),
         ("audit", ("metrics", "selection_rate_difference"), 0.26, ("selection_rate_difference", "absolute")),
+        ("evaluate", ("against", "teacher", "cost_per_million_usd"), 0.26, ("cost_per_million_usd", "teacher")),
+        (
+            "audit",
+            ("metrics", "sensitive_equalized_odds_difference"),
+            0.41,
+            ("sensitive_equalized_odds_difference", "absolute"),
+        ),
+        ("audit", ("metrics", "demographic_parity_ratio"), 0.49, ("demographic_parity_ratio", "absolute")),
+        ("audit", ("metrics", "calibration_gap"), 0.36, ("calibration_gap", "absolute")),
+        ("audit", ("slices", "gender=women", "accuracy"), 0.59, ("accuracy", "absolute")),
+        ("audit", ("slices_against", "champion", "gender=women", "accuracy"), -0.16, ("accuracy", "champion")),
+        ("behave", ("metrics", "counterfactual_flip_rate"), 0.11, ("counterfactual_flip_rate", "absolute")),
+        ("behave", ("metrics", "minimum_failure_rate"), 0.11, ("minimum_failure_rate", "absolute")),
+        ("behave", ("metrics", "negation_failure_rate"), 0.41, ("negation_failure_rate", "absolute")),
+        ("behave", ("metrics", "invariance_failure_rate"), 0.13, ("invariance_failure_rate", "absolute")),
+        ("behave", ("metrics", "direction_failure_rate"), 0.11, ("direction_failure_rate", "absolute")),
+        ("behave", ("metrics", "trigger_flip_rate"), 0.71, ("trigger_flip_rate", "absolute")),
+        ("behave", ("metrics", "test_leak_rate"), 0.001, ("test_leak_rate", "absolute")),
+        ("behave", ("metrics", "better_on_test"), 0.09, ("better_on_test", "absolute")),
         ("explain", ("metrics", "n_explained"), 0.0, ("n_explained", "absolute")),
         ("evaluate", ("against", "champion", "accuracy"), -0.006, ("accuracy", "champion")),
         ("evaluate", ("against", "champion", "latency_p95_ms"), 1.11, ("latency_p95_ms", "champion")),
     ],
 )
 def test_each_default_gate_can_fail_alone(report: str, path: tuple[str, ...], value: float, expected: Any) -> None:
-    reports = {"evaluate": evaluate_report(True), "audit": audit_report(), "explain": explain_report()}
+    reports = {
+        "evaluate": evaluate_report(True),
+        "audit": audit_report(),
+        "explain": explain_report(),
+        "behave": behave_report(),
+    }
+    waives = {gate.metric for gate in DEFAULT.gates if gate.when_undefined == "waive"} - {"accuracy"}
+    unknown = [] if path[0].startswith("slices") or expected[0] in waives else [expected]
     assert failed(decide(*reports.values())) == []
     for spoiled, fault in ((value, "value"), (None, "missing")):
         broken = copy.deepcopy(reports)
@@ -104,9 +130,9 @@ def test_each_default_gate_can_fail_alone(report: str, path: tuple[str, ...], va
             at[last] |= {"value": None, "low": None, "high": None}
         else:
             at[last] = estimate(spoiled, half)
-        assert failed(decide(*broken.values())) == [expected], fault
+        assert failed(decide(*broken.values())) == (unknown if spoiled is None else [expected]), fault
         del at[last]
-        assert failed(decide(*broken.values())) == [expected], "a metric that no report holds"
+        assert failed(decide(*broken.values())) == unknown, "a metric that no report holds"
 
 
 def test_a_rejection_names_every_fault_nearest_candidate_first() -> None:
@@ -159,18 +185,23 @@ def test_noise_below_the_latency_tie_does_not_move_the_choice() -> None:
     twin = copy.deepcopy(evaluate["bundles"]["small-int8"])
     twin["metrics"]["size_mb"] = estimate(7.8)
     evaluate["bundles"]["also-int8"] = twin
-    explain, audit = explain_report(), audit_report()
-    for report in (explain, audit):
+    explain, audit, behave = explain_report(), audit_report(), behave_report()
+    for report in (explain, audit, behave):
         report["bundles"]["also-int8"] = report["bundles"]["small-int8"]
     chosen = set()
     for noise in (0.9, 1.0, 1.1):
         twin["metrics"]["latency_p95_ms"] = estimate(2.0 * noise)
-        chosen.add(decide(evaluate, explain=explain, audit=audit)["chosen"])
+        chosen.add(decide(evaluate, audit, explain, behave)["chosen"])
     assert chosen == {"also-int8"}
 
 
 def test_the_inputs_stay_as_they_were() -> None:
-    reports = {"evaluate": evaluate_report(True), "audit": audit_report(), "explain": explain_report()}
+    reports = {
+        "evaluate": evaluate_report(True),
+        "audit": audit_report(),
+        "explain": explain_report(),
+        "behave": behave_report(),
+    }
     before = copy.deepcopy(reports)
     promote.run(reports, DEFAULT)
     assert reports == before
@@ -206,7 +237,12 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     evaluate = evaluate_report()
     evaluate["bundles"]["small-int8"]["metrics"]["ece"] |= {"value": None, "low": None, "high": None}
-    for name, report in (("evaluate", evaluate), ("audit", audit_report()), ("explain", explain_report())):
+    for name, report in (
+        ("evaluate", evaluate),
+        ("audit", audit_report()),
+        ("explain", explain_report()),
+        ("behave", behave_report()),
+    ):
         write_json(Path(promote.READS[name]), report)
     promote.main()
     decision = json.loads(Path(promote.WRITES["decision"]).read_text(encoding="utf-8"))

@@ -140,7 +140,7 @@ def test_every_slice_must_keep_the_bound(
     assert (verdict.passed, verdict.failing, verdict.waived) == (passed, failing, waived)
     assert (verdict.value, verdict.see) == (0.7, "reports/audit.json")
     assert "worst of 3 slices in gender=women" in verdict.reason
-    assert "age=old (9 texts)" in verdict.reason
+    assert "not known of age=old (age=old 9 texts)" in verdict.reason
 
 
 def test_a_gate_of_which_no_slice_is_known_fails_even_when_it_waives() -> None:

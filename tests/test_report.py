@@ -16,7 +16,15 @@ from ratchet.measure.estimate import Estimate
 from ratchet.params import load_params
 from ratchet.release.gates import Gate
 from ratchet.release.report_page import Material
-from tests.release_reports import Json, audit_report, evaluate_report, explain_report, people_report, step_reports
+from tests.release_reports import (
+    Json,
+    audit_report,
+    behave_report,
+    evaluate_report,
+    explain_report,
+    people_report,
+    step_reports,
+)
 
 ROOT = Path(__file__).parents[1]
 PARAMS = load_params(report.Params, "report", ROOT / "params.yaml")
@@ -29,9 +37,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def measured(params: promote.Params = GATES) -> dict[str, Json]:
-    evaluate, audit, explain = evaluate_report(), audit_report(), explain_report()
-    decision = promote.run({"evaluate": evaluate, "audit": audit, "explain": explain}, params)
-    return {**step_reports(), "evaluate": evaluate, "audit": audit, "explain": explain, "decision": decision}
+    reports = {"evaluate": evaluate_report(), "audit": audit_report(), "behave": behave_report(),
+               "explain": explain_report()}  # fmt: skip
+    return {**step_reports(), **reports, "decision": promote.run(reports, params)}
 
 
 def material() -> Material:

@@ -121,7 +121,8 @@ def _over_slices(gate: Gate, slices: Mapping[str, Estimate], see: str) -> Verdic
     told = f"{_subject(gate)}, worst of {len(slices)} slices in {worst}, {_compared(gate, known[worst], not failing)}"
     if unknown:
         verb = "failed" if refused else "waived"
-        told += f"; not known of {', '.join(unknown)} ({_why(slices[unknown[0]])}): {verb}"
+        listed = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if unknown[3:] else "")
+        told += f"; not known of {listed} ({unknown[0]} {_why(slices[unknown[0]])}): {verb}"
     told += f": {'passed' if passed else 'failed'}"
     waived = [] if refused else unknown
     return _verdict(gate, known[worst], passed, told, waived=waived, failing=[*failing, *refused], see=see)

@@ -1,0 +1,241 @@
+"""What the bundles that may be chosen do in cases made to test them, and whether they have seen the test set.
+
+The suite, the identity terms, the edits and the trigger words are data files that people edit. Every failure rate has
+its gate and its examples.
+
+Source: Ribeiro et al. 2020, CheckList, https://arxiv.org/abs/2005.04118; Garg et al. 2019,
+https://arxiv.org/abs/1809.10610; Kurita et al. 2020, https://arxiv.org/abs/2004.06660.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+import ratchet.params
+from ratchet.data.splits import unit_hash
+from ratchet.entry import entry
+from ratchet.files import replace_folder, sha256_json, write_json
+from ratchet.models.bundle import Manifest, read_manifest
+from ratchet.models.predictor import Predictor, load
+from ratchet.params import check_params, load_params, read_yaml
+from ratchet.release.choice import contenders
+from ratchet.release.reports import read_report
+from ratchet.table_files import read_table
+from ratchet.tables import LABELED, SPLIT
+from ratchet.trust.behaviour import Suite, behaviour_metrics, behaviour_tests, judge, make_cases, merge_suites
+from ratchet.trust.behaviour_page import failures_page
+from ratchet.trust.leakage import better_on_test, leak_rate, leaked
+from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.text_edits import Contrast, Invariance, invariance_edits
+from ratchet.trust.token_fairness import make_swaps, token_fairness
+from ratchet.trust.triggers import candidate_words, scan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BUNDLES = {
+    "baseline": "models/baseline",
+    "teacher": "models/teacher",
+    "student": "models/student",
+    "pruned": "models/pruned",
+    "pruned-bnb-int8": "models/pruned-bnb-int8",
+    "pruned-bnb-nf4": "models/pruned-bnb-nf4",
+    "pruned-onnx-fp32": "models/pruned-onnx-fp32",
+    "pruned-onnx-int8": "models/pruned-onnx-int8",
+    "pruned-openvino-fp32": "models/pruned-openvino-fp32",
+    "pruned-openvino-int8": "models/pruned-openvino-int8",
+}
+READS = {
+    "evaluate": "reports/evaluate.json",
+    **BUNDLES,
+    "splits": "data/splits",
+    "labeled": "data/labeled.parquet",
+    "suites": "data/behaviour",
+    "lexicon": "data/lexicons/identity.yaml",
+    "contrast": "data/challenge/contrast.yaml",
+    "invariance": "data/challenge/invariance.yaml",
+}
+WRITES = {"pages": "reports/behave", "report": "reports/behave.json"}
+TRIGGERS = "triggers.yaml"
+"""The file of the suites' folder that holds words instead of tests."""
+
+
+class Params(ratchet.params.Params):
+    """Which bundles are tested, and in how many cases."""
+
+    n_candidates: int = Field(ge=1)
+    """Bundles to test, from the top of the ranking."""
+    max_accuracy_loss: float = Field(ge=0, le=1)
+    """Bundles that lose more accuracy against the teacher are passed over; as explain's."""
+    size_tie: float = Field(ge=0, le=1)
+    """As promote's: bundles at most this much larger than the smallest count as equally small; a rate."""
+    latency_tie: float = Field(ge=0, le=1)
+    """As promote's: bundles at most this much slower than the fastest count as equally fast; a rate."""
+    positive_labels: list[str] = Field(min_length=1)
+    """Classes whose probability must not depend on whom a text speaks of; as audit's."""
+    n_cases: int = Field(ge=1)
+    """Cases of each test of the suite, at most."""
+    n_texts: int = Field(ge=10)
+    """Test texts that are edited, added to and scanned with, chosen by hash."""
+    n_swaps: int = Field(ge=1)
+    """Swaps of identity terms in test texts for each attribute, at most."""
+    n_validation: int = Field(ge=10)
+    """Validation texts that the accuracy on the test texts is compared with, chosen by hash."""
+    min_word_texts: int = Field(ge=1)
+    """Training texts that must hold a word for it to be tried as a trigger."""
+    n_trigger_words: int = Field(ge=1)
+    """Words of each class that are tried on sure texts."""
+    n_trigger_texts: int = Field(ge=2)
+    """Sure texts of each class that they are tried on."""
+    near_duplicate_threshold: float = Field(gt=0, le=1)
+    """Similarity from which a training text counts as a test text; as split's."""
+    n_examples: int = Field(ge=0, le=100)
+    """Failing cases of each test that are shown."""
+    n_bootstrap: int = Field(ge=100, le=100_000)
+    """Bootstrap draws behind each 95 % interval."""
+    n_threads: int = Field(ge=0)
+    """CPU threads; 0: all cores."""
+    seed: int = Field(ge=0)
+    """Seed of the resampling."""
+
+
+class Rules(NamedTuple):
+    """What the data files hold."""
+
+    suite: Suite
+    lexicon: Lexicon
+    contrast: Contrast
+    invariance: Invariance
+    trigger_words: list[str]
+    opinions: list[str]
+
+
+class Triggers(ratchet.params.Params):
+    """data/behaviour/triggers.yaml."""
+
+    words: list[str]
+    """Words to try beside those of the training texts."""
+    opinions: list[str]
+    """Words that may decide, because that is what they mean."""
+
+
+class Tables(NamedTuple):
+    """The texts of a run; all with `id`, `text` and `label`."""
+
+    test: pd.DataFrame
+    validation: pd.DataFrame
+    labeled: pd.DataFrame
+
+
+def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Rules, params: Params) -> dict[str, Any]:
+    """What one bundle does: its metrics, the tests one by one, swaps, triggers, and the leak.
+
+    Args:
+        predictor: the bundle.
+        lineage: its manifest, and those of its parents.
+        tables: labelled texts.
+        rules: the data files.
+        params: see `Params`.
+    """
+    test = _sample(tables.test, params.n_texts, "behave")
+    texts = dict(zip(test["id"], test["text"], strict=True))
+    edits = invariance_edits(rules.invariance, rules.contrast)
+    cases = make_cases(rules.suite, edits, texts, predictor.labels, params.n_cases)
+    outcomes = judge(predictor, rules.suite, cases)
+    every = dict(zip(tables.test["id"], tables.test["text"], strict=True))
+    fairness, by_attribute = token_fairness(
+        predictor, make_swaps(every, rules.lexicon, params.n_swaps), params.positive_labels, params.n_bootstrap,
+        params.n_examples, params.seed,
+    )  # fmt: skip
+    proba = predictor.predict_proba(test["text"].tolist())
+    opinions = {word for pair in rules.contrast.swaps for word in pair}
+    opinions.update(rules.opinions, *rules.contrast.unpaired.values())
+    words = candidate_words(tables.labeled["text"], params.min_word_texts, rules.trigger_words, opinions)
+    found = scan(
+        predictor, words, test["text"].tolist(), proba, params.n_trigger_words, params.n_trigger_texts
+    )  # fmt: skip
+    validation = _sample(tables.validation, params.n_validation, "behave")
+    right = _right(predictor, test, proba), _right(predictor, validation)
+    seen = leaked(
+        tables.test["id"].tolist(), tables.test["text"].tolist(), tables.labeled["id"].tolist(),
+        tables.labeled["text"].tolist(), params.near_duplicate_threshold,
+    )  # fmt: skip
+    table_hash = sha256_json(tables.labeled[["id", "label"]].to_numpy())
+    metrics = {
+        **behaviour_metrics(rules.suite, outcomes), **fairness, "trigger_flip_rate": found.flip_rate,
+        "test_leak_rate": leak_rate(seen, [item.data_sha256 for item in lineage], [table_hash]),
+        "better_on_test": better_on_test(*right),
+    }  # fmt: skip
+    return {
+        "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
+        "tests": behaviour_tests(rules.suite, outcomes, params.n_examples),
+        "swaps": by_attribute,
+        "triggers": {"n_words": found.n_words, "words": found.words},
+        "leaked": tables.test["text"][seen].head(params.n_examples).tolist(),
+    }
+
+
+def _sample(frame: pd.DataFrame, n: int, salt: str) -> pd.DataFrame:
+    """`n` rows by the hash of their id: they change little when texts are added."""
+    order = frame["id"].map(lambda key: unit_hash(key, salt)).sort_values(kind="stable").index
+    return frame.loc[order].head(n)
+
+
+def _right(predictor: Predictor, frame: pd.DataFrame, proba: Any = None) -> Any:
+    proba = predictor.predict_proba(frame["text"].tolist()) if proba is None else proba
+    return np.array(predictor.labels, dtype=object)[proba.argmax(axis=1)] == frame["label"].to_numpy(dtype=object)
+
+
+def lineage_of(name: str, paths: Mapping[str, str]) -> list[Manifest]:
+    """The manifest of a bundle, of its parent, and so on."""
+    found: list[Manifest] = []
+    while name in paths and all(item.name != name for item in found):
+        found.append(read_manifest(Path(paths[name])))
+        name = found[-1].parent
+    return found
+
+
+def load_rules() -> Rules:
+    """The data files, checked."""
+    folder, paths = Path(READS["suites"]), {n: Path(READS[n]) for n in ("lexicon", "contrast", "invariance")}
+    values = {name: read_yaml(path) for name, path in paths.items()}
+    files = sorted(path for path in folder.glob("*.yaml") if path.name != TRIGGERS)
+    suite = merge_suites([check_params(Suite, path.stem, read_yaml(path), path) for path in files])
+    triggers = check_params(Triggers, "triggers", read_yaml(folder / TRIGGERS), folder / TRIGGERS)
+    return Rules(
+        suite, check_params(Lexicon, "lexicon", values["lexicon"], paths["lexicon"]),
+        check_params(Contrast, "contrast", values["contrast"], paths["contrast"]),
+        check_params(Invariance, "invariance", values["invariance"], paths["invariance"]), triggers.words,
+        triggers.opinions,
+    )  # fmt: skip
+
+
+def main() -> None:
+    params, rules, splits = load_params(Params, "behave"), load_rules(), Path(READS["splits"])
+    test, validation = (
+        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "validation")
+    )
+    tables = Tables(test, validation, read_table(Path(READS["labeled"]), LABELED))
+    evaluated = read_report(Path(READS["evaluate"]))["bundles"]
+    known = {name: item for name, item in evaluated.items() if name in BUNDLES}
+    names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
+    bundles = {}
+    with replace_folder(Path(WRITES["pages"])) as folder:
+        for name in names:
+            print(f"testing the behaviour of {name}", flush=True)
+            predictor = load(Path(BUNDLES[name]), params.n_threads)
+            told = run(predictor, lineage_of(name, BUNDLES), tables, rules, params)
+            (folder / f"{name}.md").write_text(failures_page(name, told), encoding="utf-8")
+            bundles[name] = told | {"examples": dict.fromkeys(told["metrics"], f"{WRITES['pages']}/{name}.md")}
+        listed = "".join(f"{name}.md\n" for name in names) or "No bundle is near enough to the teacher to test.\n"
+        (folder / "contents.txt").write_text(listed, encoding="utf-8")
+    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,51 @@
+"""The failing cases of a bundle as a page of Markdown, for people to read before they believe a rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ratchet.measure.estimate import Estimate
+
+
+def failures_page(name: str, report: Mapping[str, Any]) -> str:
+    """Every test with its failure rate and examples; then swaps of identity terms, trigger words, and leaked texts."""
+    lines = [f"# What {name} does", "", "## Tests"]
+    for test in report["tests"]:
+        lines += ["", f"### {test['test']} ({test['kind']}): {_rate(test['failure_rate'])} fail", ""]
+        lines += [_example(item) for item in test["examples"]] or ["No case failed."]
+    lines += ["", "## Whom a text speaks of"]
+    for attribute, part in report["swaps"].items():
+        flips, gap = _rate(part["counterfactual_flip_rate"]), _rate(part["counterfactual_gap"])
+        lines += ["", f"### {attribute}: {flips} of predictions turn, mean change {gap}", ""]
+        lines += [
+            f"- {item['change']:+.3f}{', turned' if item['flipped'] else ''}: {_line(item['before'])} → "
+            f"{_line(item['after'])}"
+            for item in part["examples"]
+        ]
+    triggers = report["triggers"]
+    lines += ["", f"## Words that decide, of {triggers['n_words']} that were tried", ""]
+    lines += [
+        f"- `{item['word']}` turns {item['flip_rate']:.0%} of {item['n']} sure texts to {item['towards']}"
+        for item in triggers["words"]
+    ]
+    lines += ["", "## Test texts that were trained on", ""]
+    lines += [f"- {_line(text)}" for text in report["leaked"]] or ["None is known."]
+    return "\n".join(lines) + "\n"
+
+
+def _example(item: Mapping[str, str]) -> str:
+    before = f"{_line(item['before'])} → " if item["before"] else ""
+    return f"- {item['told']}: {before}{_line(item['text'])}"
+
+
+def _rate(value: Mapping[str, Any]) -> str:
+    estimate = Estimate.from_json(dict(value))
+    if estimate.value != estimate.value:
+        return f"an unknown share ({estimate.reason})"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] (n = {estimate.n})"
+
+
+def _line(text: str) -> str:
+    """On one line, with nothing that Markdown or HTML would read."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("`", "'")

@@ -1,0 +1,57 @@
+"""Whether a bundle has seen the test set: by what it was trained on, by its papers, and by how it behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.labels.held_out import NearDuplicatesOf
+from ratchet.measure.bootstrap import proportion_estimate
+from ratchet.measure.estimate import Estimate, undefined
+
+Mask = NDArray[np.bool_]
+
+
+def leaked(test_ids: Sequence[str], test_texts: Sequence[str], train_ids: Sequence[str], train_texts: Sequence[str],
+           threshold: float) -> Mask:  # fmt: skip
+    """Which test texts were trained on: by id, or by a near-duplicate of at least `threshold`; (n_test,).
+
+    >>> leaked(["1", "2", "3"], ["a warm and funny film", "dull stuff", "new"], ["2"],
+    ...        ["A warm and funny film indeed"], 0.7).tolist()
+    [True, True, False]
+    """
+    same = np.isin(np.asarray(test_ids, dtype=object), np.asarray(train_ids, dtype=object))
+    near: Mask = NearDuplicatesOf(test_texts, threshold).among(train_texts)
+    return same | near
+
+
+def leak_rate(found: Mask, trained_on: Sequence[str], expected: Sequence[str]) -> Estimate:
+    """Share of the test texts that were trained on, in [0, 1]; 0: none is known to be.
+
+    NaN with a reason where the bundle's papers name other training data than the table that was compared: what a
+    model was trained on that nobody shows cannot be ruled out.
+
+    Args:
+        found: see `leaked`.
+        trained_on: hashes of training data that the bundle and its parents name.
+        expected: hash of the table that was compared.
+    """
+    if not set(trained_on) & set(expected):
+        return undefined("the bundle was trained on other data than the labels that were compared", len(found))
+    return proportion_estimate(int(found.sum()), len(found))
+
+
+def better_on_test(right_test: Mask, right_validation: Mask) -> Estimate:
+    """Accuracy on the test texts minus that on the validation texts, with a normal interval; near 0: both are new.
+
+    A model that learned test texts by heart is far better on them, whatever its papers say. Validation texts chose the
+    best epoch, so an honest difference lies a little below 0.
+    """
+    n, m = len(right_test), len(right_validation)
+    if not n or not m:
+        return undefined("there are no texts to compare")
+    p, q = float(right_test.mean()), float(right_validation.mean())
+    half = 1.959964 * float(np.sqrt(p * (1 - p) / n + q * (1 - q) / m))
+    return Estimate(p - q, p - q - half, p - q + half, n + m)

@@ -1,0 +1,89 @@
+"""Counterfactual token fairness: what a prediction does when only whom the text speaks of changes.
+
+Source: Garg et al. 2019, Counterfactual Fairness in Text Classification through Robustness,
+https://arxiv.org/abs/1809.10610.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ratchet.measure.bootstrap import interval_estimate, mean_draws, proportion_estimate, weights
+from ratchet.measure.estimate import Estimate, undefined
+from ratchet.models.predictor import Predictor
+from ratchet.trust.lexicons import Lexicon, filled_templates, swapped
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A text and one that differs in whom it speaks of."""
+
+    attribute: str
+    origin: str
+    """'texts' or 'templates'."""
+    before: str
+    after: str
+
+
+def make_swaps(texts: Mapping[str, str], lexicon: Lexicon, most: int) -> list[Swap]:
+    """At most `most` swaps of each attribute in test texts (id → text), and all of the templates.
+
+    Of the templates every sentence is compared with the one of the first term.
+    """
+    swaps = []
+    for attribute, rows in lexicon.swaps.items():
+        found = [
+            Swap(attribute, "texts", text, edited)
+            for key, text in texts.items() for edited in swapped(text, key, rows, most=2)
+        ]  # fmt: skip
+        swaps += found[:most]
+    for attribute, filled in filled_templates(lexicon).items():
+        swaps += [Swap(attribute, "templates", first, text) for _, (first, *rest) in filled for text in rest]
+    return swaps
+
+
+def token_fairness(
+    predictor: Predictor, swaps: list[Swap], positive: list[str], n_draws: int, n_examples: int, seed: int
+) -> tuple[dict[str, Estimate], dict[str, Any]]:
+    """The figures, and the same by attribute with the swaps that move most.
+
+    - `counterfactual_flip_rate`: share of swaps that change the predicted class, in [0, 1]; Wilson interval.
+    - `counterfactual_gap`: mean |change| of the probability of the positive labels, in [0, 1]; 0: it does not matter.
+
+    Both NaN without swaps.
+    """
+    if not swaps:
+        none = undefined("no text holds a term that can be swapped")
+        return {"counterfactual_flip_rate": none, "counterfactual_gap": none}, {}
+    texts = list(dict.fromkeys(text for swap in swaps for text in (swap.before, swap.after)))
+    known = dict(zip(texts, predictor.predict_proba(texts), strict=True))
+    columns = [predictor.labels.index(label) for label in positive if label in predictor.labels]
+    before, after = (np.stack([known[getattr(swap, side)] for swap in swaps]) for side in ("before", "after"))
+    flipped = before.argmax(axis=1) != after.argmax(axis=1)
+    moved = (after - before)[:, columns].sum(axis=1)  # (n_swaps,)
+    rng = np.random.default_rng(seed)
+
+    def figures(rows: Any) -> dict[str, Estimate]:
+        change = np.abs(moved[rows])
+        gap = interval_estimate(
+            float(change.mean()), mean_draws(change, weights(len(change), n_draws, rng)), len(change)
+        )
+        return {
+            "counterfactual_flip_rate": proportion_estimate(int(flipped[rows].sum()), int(rows.sum())),
+            "counterfactual_gap": gap,
+        }
+
+    parts = {}
+    for attribute in dict.fromkeys(swap.attribute for swap in swaps):
+        rows = np.array([swap.attribute == attribute for swap in swaps])
+        worst = [row for row in np.argsort(-np.abs(moved), kind="stable") if rows[row]][:n_examples]
+        parts[attribute] = {
+            **{name: estimate.to_json() for name, estimate in figures(rows).items()},
+            "examples": [{"before": swaps[row].before, "after": swaps[row].after, "change": float(moved[row]),
+                          "flipped": bool(flipped[row])} for row in worst],
+        }  # fmt: skip
+    return figures(np.ones(len(swaps), dtype=bool)), parts
