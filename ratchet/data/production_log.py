@@ -6,7 +6,7 @@ read once, a batch at a time, and judged as the corpus is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,10 @@ from ratchet.data.verdicts import Outcome, find_broken_rows, judge_suites, talli
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow
 
+BATCH_ROWS = 10_000
+"""Rows of an Arrow table that are looked at in one piece."""
 COLUMNS = ("timestamp", "request_id", "text", "predicted", "confidence", "model_version")
 MEASURES = {
     "column": "columns of the table with their types",
@@ -31,6 +34,21 @@ MEASURES = {
     "n_personal": "e-mail addresses and telephone, card, account and national numbers in the text",
 }
 """The measures of a log beyond those of each text."""
+
+
+def judge_table(
+    table: pyarrow.Table, suite: Suite, accepted: Mapping[str, Tally] | None, region: str
+) -> tuple[list[Outcome], dict[str, Measure]]:
+    """As `judge_log`, for a log that is in memory as an Arrow table: the answered requests of one arm.
+
+    Requests without an answer have no prediction to judge, and other arms repeat the champion's requests.
+    """
+
+    def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        for batch in table.select(list(columns)).to_batches(max_chunksize=BATCH_ROWS):
+            yield batch.to_pandas()
+
+    return judge_log(read, table.schema, suite, accepted, region)
 
 
 def judge_log(
@@ -49,13 +67,13 @@ def judge_log(
         ValidationError: a rule looks at a measure that is not taken.
     """
     columns = columns_measure(schema)
-    if absent := {*COLUMNS} - {*schema.names}:
+    if {*COLUMNS} - {*schema.names}:
         rules = tuple(rule for rule in suite.rules if rule.measure == "column")
         only = Suite(suite.name, suite.path, rules)
-        assert absent
         return judge_suites([only], tallies_of({"column": columns}), {}), {"column": columns}
     parts = [_measure(frame, needed([suite]), region) for frame in read(COLUMNS)]
-    measures = {name: join([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    parts = parts or [_measure(schema.empty_table().to_pandas(), needed([suite]), region)]  # a log without a row
+    measures = {name: join([part[name] for part in parts]) for name in parts[0]}
     measures["n_earlier_requests"] = _earlier(measures.pop("request_id"))
     reference = (
         {name: accepted[of] for name, of in {"predicted": "kept_label", "length": "kept_length"}.items()}
