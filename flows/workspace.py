@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import importlib
 import json
@@ -65,6 +66,7 @@ def lock_workspace(root: Path) -> None:
     file.write(f"{os.getpid()}\n")
     file.flush()
     _held[path] = file
+    atexit.register(file.close)
 
 
 def check_all_params(root: Path) -> None:
