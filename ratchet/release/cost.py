@@ -1,0 +1,107 @@
+"""The cost of a month as a report, and as tables for a README.
+
+    python -m ratchet.release.cost LIVE_YAML PARAMS_YAML REPORTS_FOLDER [MARKDOWN]
+
+Writes REPORTS_FOLDER/cost.json, and puts the tables between `<!-- cost:start -->` and `<!-- cost:end -->` of a Markdown
+file, or prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ratchet.entry import entry
+from ratchet.errors import PipelineError
+from ratchet.files import replace_file, write_json
+from ratchet.measure.estimate import Estimate
+from ratchet.params import load_params, read_yaml
+from ratchet.release.formats import estimate_text, markdown_text, number
+from ratchet.release.ownership import TRAINING, CostParams, Prices, cost_report
+from ratchet.release.reports import read_report
+
+START, END = "<!-- cost:start -->", "<!-- cost:end -->"
+
+
+def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
+    """The cost report of a workspace.
+
+    Raises:
+        PipelineError: a report is missing, or nothing was chosen.
+    """
+    blocks = read_yaml(params)
+    decision = read_report(reports / "decision.json")
+    if not (chosen := decision.get("chosen")):
+        raise PipelineError("Nothing was chosen: there is nothing to own.", where=reports / "decision.json")
+    price = float(blocks["evaluate"]["prices"][0]["usd_per_core_hour"])
+    evaluate = read_report(reports / "evaluate.json")
+    trained = {stage: read_report(reports / f"{stage}.json") for stage in TRAINING}
+    prices = Prices(price, float(blocks["sample"]["usd_per_annotator_hour"]))
+    n_threads = {stage: int(blocks[stage]["n_threads"]) for stage in TRAINING}
+    loads = load_params(CostParams, "cost", live)
+    found = cost_report(evaluate, trained, read_report(reports / "sample.json"), chosen, loads, prices, n_threads)
+    return {"command": "python -m ratchet.release.cost live.yaml params.yaml reports", **found}
+
+
+def tables(report: dict[str, Any]) -> str:
+    """What a month costs, and what each optimization saved, as Markdown."""
+    load, month = report["load"], report["usd_per_month"]
+    assumed = "" if report["labels"]["measured"] else " (their seconds are an assumption: nobody was timed yet)"
+    lines = [
+        (
+            f"{load['requests_per_month']:,} texts a month, the busiest hour {load['peak_factor']:g} times the "
+            f"average; {number(report['labels']['n_per_month'])} labels by people{assumed}. US dollars a month:"
+        ),
+        "", f"| {' | '.join(month)} |", "|---:" * len(month) + "|",
+        f"| {' | '.join(_text(item) for item in month.values())} |", "",
+        "| bundle | CPU-ms a text | used, USD | saved | cores | reserved, USD | saved | texts on the fewest cores |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]  # fmt: skip
+    for row in report["optimizations"]:
+        cells = [
+            markdown_text(row["bundle"]), _text(row["cpu_ms_per_text"]), _text(row["used_usd"]),
+            number(row["used_usd_saved"]), number(row["cores"]), number(row["reserved_usd"]["value"]),
+            number(row["reserved_usd_saved"]), f"{row['requests_on_fewest_cores'] / 1e6:,.0f} million",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def replace_block(text: str, block: str) -> str:
+    """The text with the marked block holding the tables.
+
+    Raises:
+        PipelineError: the text has no marked block.
+    """
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise PipelineError("The file has no block for costs.", expected=f"{START} … {END}", fix="add both markers")
+    return f"{before}{START}\n{block}\n{END}{after}"
+
+
+def _text(item: dict[str, Any]) -> str:
+    return estimate_text(Estimate.from_json(item))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the report; print the tables, or put them into a Markdown file."""
+    parser = argparse.ArgumentParser(prog="python -m ratchet.release.cost", description="What a month costs.")
+    parser.add_argument("live", type=Path, help="live.yaml, which states the load")
+    parser.add_argument("params", type=Path, help="params.yaml, which holds the prices")
+    parser.add_argument("reports", type=Path, help="the folder of reports")
+    parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
+    options = parser.parse_args(arguments)
+    report = make_report(options.live, options.params, options.reports)
+    write_json(options.reports / "cost.json", report)
+    if options.markdown is None:
+        print(tables(report))
+        return
+    text = replace_block(options.markdown.read_text(encoding="utf-8"), tables(report))
+    with replace_file(options.markdown) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    entry(main)
