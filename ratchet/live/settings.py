@@ -34,3 +34,54 @@ class LogParams(Params):
     """Whether e-mail addresses and telephone, card, account and national numbers are masked before texts are kept."""
     phone_region: str = Field(pattern="^[A-Z]{2}$")
     """Country, as in ISO 3166, whose national telephone format counts."""
+
+
+class ServeParams(Params):
+    """The block `serve`: how the server answers, whom, and how much it takes on."""
+
+    host: str = Field(min_length=1)
+    """Address to listen on."""
+    port: int = Field(ge=0, le=65_535)
+    """Port; 0: any free one."""
+    pointer: str = Field(min_length=1)
+    """File that names and pins the champion; watched."""
+    registry: Literal["off", "verify"]
+    """Whether the signed tags of the clone must agree with the pointer before a champion is loaded."""
+    experiment: str = Field(min_length=1)
+    """File that says which experiment is on; watched."""
+    watch_s: float = Field(gt=0.0, le=3600.0)
+    """Pointer and experiment are looked at so often."""
+    n_workers: int = Field(ge=1, le=256)
+    """Batches scored at a time."""
+    n_threads: int = Field(ge=1, le=256)
+    """Threads for the arithmetic of each."""
+    batch_size: int = Field(ge=1, le=1024)
+    """Texts of a forward pass."""
+    max_batch: int = Field(ge=1, le=4096)
+    """Texts that a worker takes at once and sorts by length into forward passes."""
+    window_ms: float = Field(ge=0.0, le=1000.0)
+    """A worker waits so long for more requests before it starts."""
+    max_wait_ms: float = Field(gt=0.0)
+    """Requests that would wait longer are refused with 429."""
+    max_texts: int = Field(ge=1)
+    """Texts of a request."""
+    max_text_characters: int = Field(ge=1)
+    """Characters of a text."""
+    max_body_bytes: int = Field(ge=1)
+    """Bytes of a request."""
+    keys: Literal["required", "off"]
+    """Whether requests need an API key; off only where nobody else can reach the server."""
+    key_file: str = Field(min_length=1)
+    """Where the hashes of the keys are kept."""
+    access_log: str
+    """File of the access log, a JSON line a request; -: standard output; empty: none."""
+    explain_max_evals: int = Field(ge=16)
+    """Masked texts that an explanation scores, as in `attribute`."""
+    max_explanations: int = Field(ge=1, le=100)
+    """Explanations that wait or are made at a time; further ones are refused with 429."""
+    drain_s: float = Field(ge=0.0, le=600.0)
+    """After SIGTERM the server says for so long that it is not ready, and still answers."""
+    shutdown_s: float = Field(gt=0.0, le=600.0)
+    """Then what it is still answering and writing may take so long."""
+    seed: int
+    """Of explanations."""

@@ -1,0 +1,64 @@
+"""`ratchet keys`: who may ask the server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ratchet.live.access import SCOPES, Scope, add_key, read_keys, revoke_key, rotate_key
+from ratchet.live.settings import LIVE_FILE, ServeParams
+from ratchet.params import load_params
+
+app = typer.Typer(no_args_is_help=True, help="API keys: kept as hashes, shown once.")
+Settings = Annotated[Path, typer.Option("--settings", help="The settings that name the file of keys.")]
+KeyId = Annotated[str, typer.Argument(help="The key's id, as list shows it.")]
+Days = Annotated[int, typer.Option(min=1, help="How long it works.")]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What it is for: a service, not a person.")],
+    scope: Annotated[list[str], typer.Option(help=f"What it may be used for: {', '.join(SCOPES)}.")],
+    days: Days = 90,
+    per_minute: Annotated[int, typer.Option(min=1, help="Requests a minute.")] = 6000,
+    settings: Settings = LIVE_FILE,
+) -> None:
+    """Make a key and print it: it is shown this once."""
+    if unknown := sorted(set(scope) - {*SCOPES}):
+        raise typer.BadParameter(f"{', '.join(unknown)}: no such scope, only {', '.join(SCOPES)}")
+    scopes: list[Scope] = [known for known in SCOPES if known in scope]
+    _, secret = add_key(_path(settings), name, scopes, days, per_minute, datetime.now(UTC))
+    print(secret)
+
+
+@app.command(name="list")
+def list_command(settings: Settings = LIVE_FILE) -> None:
+    """Print all keys: id, name, scopes, requests a minute, state."""
+    now = datetime.now(UTC)
+    for key in read_keys(_path(settings)):
+        state = "revoked" if key.revoked else "expired" if key.expires <= now else f"until {key.expires:%Y-%m-%d %H:%M}"
+        print(f"{key.id}  {key.name}  {','.join(key.scopes)}  {key.requests_per_minute}/min  {state}")
+
+
+@app.command()
+def revoke(key_id: KeyId, settings: Settings = LIVE_FILE) -> None:
+    """Refuse a key from now on; a server that runs notices within a second."""
+    print(f"{revoke_key(_path(settings), key_id).name} is revoked")
+
+
+@app.command()
+def rotate(
+    key_id: KeyId,
+    overlap_hours: Annotated[float, typer.Option(min=0, help="How long the old key goes on working.")] = 24,
+    days: Days = 90,
+    settings: Settings = LIVE_FILE,
+) -> None:
+    """Make a successor of a key and print it."""
+    print(rotate_key(_path(settings), key_id, days, overlap_hours, datetime.now(UTC))[1])
+
+
+def _path(settings: Path) -> Path:
+    return Path(load_params(ServeParams, "serve", settings).key_file)

@@ -1,0 +1,41 @@
+"""`ratchet serve` and `ratchet compact`: the server, and its log into Parquet files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ratchet.live.settings import LIVE_FILE, LogParams, ServeParams
+from ratchet.params import load_params
+
+Settings = Annotated[Path, typer.Option("--settings", help="The settings of what runs in production.")]
+
+
+def serve(
+    bundle: Annotated[Path | None, typer.Option(help="Serve this bundle; by default the champion.")] = None,
+    host: Annotated[str, typer.Option(help="Address; by default that of the settings.")] = "",
+    port: Annotated[int, typer.Option(help="Port; by default that of the settings; 0: any free one.")] = -1,
+    settings: Settings = LIVE_FILE,
+    root: Annotated[Path, typer.Option(help="The clone whose signed tags verify the champion.")] = Path(),
+) -> None:
+    """Serve the champion over HTTP, verified, until SIGTERM."""
+    from ratchet.live.server import serve as run
+
+    params = load_params(ServeParams, "serve", settings)
+    changes = {**({"host": host} if host else {}), **({"port": port} if port >= 0 else {})}
+    run(params.model_copy(update=changes), load_params(LogParams, "log", settings), bundle, root)
+
+
+def compact(settings: Settings = LIVE_FILE) -> None:
+    """Move the log's hours that are over into Parquet files, and delete the files that were kept long enough."""
+    from ratchet.live.log_compaction import compact as run
+    from ratchet.live.log_database import open_database
+
+    params = load_params(LogParams, "log", settings)
+    engine = open_database(params.url)
+    done = run(engine, Path(params.folder), datetime.now(UTC), params.retention_days)
+    engine.dispose()
+    print(f"{done.n_rows} rows into {done.n_files} files, {done.n_deleted} files deleted")

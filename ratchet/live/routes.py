@@ -1,0 +1,165 @@
+"""The routes that clients ask: Ratchet's own, and those of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ratchet.live import open_inference as v2
+from ratchet.live.access import Access, DeniedError, Scope
+from ratchet.live.prediction_log import microseconds
+from ratchet.live.schemas import (
+    ExplainRequest,
+    ExplainResponse,
+    FeedbackRequest,
+    FeedbackResponse,
+    Prediction,
+    PredictRequest,
+    PredictResponse,
+    Word,
+)
+from ratchet.live.service import Answer, Service
+
+
+def need(request: Request, access: Access, scope: Scope) -> str:
+    """The id of the request's key, which has the scope."""
+    given = request.headers.get("authorization", "")
+    secret = given[7:] if given[:7].lower() == "bearer " else request.headers.get("x-api-key", "")
+    try:
+        key_id = access.check(secret, scope, datetime.now(UTC))
+    except DeniedError as denied:
+        request.scope["state"]["key_id"] = denied.key_id
+        raise
+    request.scope["state"]["key_id"] = key_id
+    return key_id
+
+
+def _check_texts(texts: Sequence[str], service: Service, request: Request) -> None:
+    params = service.params
+    if len(texts) > params.max_texts:
+        raise HTTPException(413, f"more than {params.max_texts} texts")
+    if any(len(text) > params.max_text_characters for text in texts):
+        raise HTTPException(413, f"a text of more than {params.max_text_characters} characters")
+    request.scope["state"]["n_texts"] = len(texts)
+
+
+def add_routes(app: FastAPI, service: Service, access: Access) -> None:
+    """Predict, explain, take feedback, and say which model answers."""
+
+    @app.post("/v1/predict", response_model=PredictResponse)
+    async def predict(asked: PredictRequest, request: Request) -> Response:
+        start = time.perf_counter()
+        key_id = need(request, access, "predict")
+        texts = [asked.text] if asked.text is not None else asked.texts or []
+        _check_texts(texts, service, request)
+        answer = await service.predict(texts, asked.unit, key_id, start)
+        return Response(_response(answer).model_dump_json(), media_type="application/json")
+
+    @app.post("/v1/explain")
+    async def explain(asked: ExplainRequest, request: Request) -> ExplainResponse:
+        need(request, access, "explain")
+        _check_texts([asked.text], service, request)
+        model, found = await service.explain(asked.text)
+        of = found.predicted
+        words = [
+            Word(word=word, start=start, end=end, value=float(value))
+            for word, (start, end), value in zip(found.words, found.spans, found.values[:, of], strict=True)
+        ]
+        return ExplainResponse(
+            model_version=model.version, label=model.labels[of], confidence=float(found.proba[of]),
+            base=float(found.base[of]), words=words, additivity_error=found.additivity_error,
+        )  # fmt: skip
+
+    @app.post("/v1/feedback", status_code=202)
+    async def feedback(asked: FeedbackRequest, request: Request) -> FeedbackResponse:
+        need(request, access, "feedback")
+        if asked.label is not None and asked.label not in service.champion.labels:
+            raise HTTPException(422, f"the label is none of {', '.join(service.champion.labels)}")
+        row = {"timestamp": microseconds(datetime.now(UTC)), **asked.model_dump()}
+        return FeedbackResponse(accepted=service.add_feedback(row))
+
+    @app.get("/v1/model")
+    async def model(request: Request) -> dict[str, Any]:
+        need(request, access, "predict")
+        return model_facts(service)
+
+
+def _response(answer: Answer) -> PredictResponse:
+    labels = answer.model.labels
+    predictions = []
+    for request_id, values in zip(answer.request_ids, answer.proba.tolist(), strict=True):
+        best = max(range(len(values)), key=values.__getitem__)
+        predictions.append(
+            Prediction.model_construct(
+                request_id=request_id, label=labels[best], confidence=values[best],
+                proba=dict(zip(labels, values, strict=True)),
+            )
+        )  # fmt: skip
+    return PredictResponse.model_construct(model_version=answer.model.version, predictions=predictions)
+
+
+def model_facts(service: Service) -> dict[str, Any]:
+    """What serves now, and the experiment that is on."""
+    manifest = service.champion.predictor.manifest
+    return {
+        "version": service.champion.version, "manifest_sha256": service.champion.manifest_sha256,
+        "load_s": round(service.champion.load_s, 3), **manifest.model_dump(exclude={"files"}),
+        "experiment": service.experiment.model_dump(include={"name", "mode", "share"}),
+        "challenger": service.challenger.version if service.challenger else None,
+    }  # fmt: skip
+
+
+def add_open_inference(app: FastAPI, service: Service, access: Access) -> None:
+    """The same predictions for clients of the Open Inference Protocol."""
+
+    @app.get("/v2")
+    async def server() -> dict[str, Any]:
+        return v2.SERVER
+
+    @app.get("/v2/health/live")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready")
+    async def ready() -> Response:
+        return JSONResponse({"ready": not service.draining}, 503 if service.draining else 200)
+
+    def known(name: str, version: str | None) -> str:
+        model = service.champion.predictor.manifest.name
+        if name not in (model, "champion") or version not in (None, "", service.champion.version):
+            raise HTTPException(404, "the model that serves has another name or version")
+        return model
+
+    @app.get("/v2/models/{name}")
+    @app.get("/v2/models/{name}/versions/{version}")
+    async def metadata(name: str, version: str | None = None) -> dict[str, Any]:
+        return v2.model_metadata(known(name, version), service.champion.version, len(service.champion.labels))
+
+    @app.get("/v2/models/{name}/ready")
+    @app.get("/v2/models/{name}/versions/{version}/ready")
+    async def model_ready(name: str, version: str | None = None) -> Response:
+        return JSONResponse({"name": known(name, version), "ready": not service.draining},
+                            503 if service.draining else 200)  # fmt: skip
+
+    @app.post("/v2/models/{name}/infer")
+    @app.post("/v2/models/{name}/versions/{version}/infer")
+    async def infer(name: str, request: Request, version: str | None = None) -> Response:
+        start = time.perf_counter()
+        key_id = need(request, access, "predict")
+        known(name, version)
+        try:
+            asked, texts = v2.read_request(await request.body(), request.headers.get(v2.HEADER))
+            _check_texts(texts, service, request)
+            answer = await service.predict(texts, None, key_id, start)
+            body, head = v2.write_response(asked, name, answer.model.version, answer.model.labels, answer.proba)
+        except v2.BadInputError as error:
+            raise HTTPException(400, str(error)) from None
+        if head is None:
+            return Response(body, media_type="application/json")
+        return Response(body, media_type="application/octet-stream", headers={v2.HEADER: str(head)})

@@ -1,0 +1,102 @@
+"""What clients send and get, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+
+
+class _Schema(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class PredictRequest(_Schema):
+    """One text, or many."""
+
+    text: str | None = None
+    """One text."""
+    texts: Annotated[list[str], Field(min_length=1)] | None = None
+    """Or many."""
+    unit: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Whom an experiment must always answer by the same model: a user or session, as an opaque id. Not kept."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_or_many(self) -> Self:
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("send either text or texts")
+        return self
+
+
+class Prediction(_Schema):
+    """What was said of a text."""
+
+    request_id: str
+    """Names this prediction in feedback."""
+    label: str
+    """The class."""
+    confidence: float
+    """Its probability."""
+    proba: dict[str, float]
+    """The probability of every class."""
+
+
+class PredictResponse(_Schema):
+    """Predictions in the order of the texts."""
+
+    model_version: str
+    predictions: list[Prediction]
+
+
+class ExplainRequest(_Schema):
+    """A text to explain."""
+
+    text: Annotated[str, Field(min_length=1)]
+
+
+class Word(_Schema):
+    """A word, where it stands, and what it adds to the probability of the predicted class (SHAP value)."""
+
+    word: str
+    start: int
+    end: int
+    value: float
+
+
+class ExplainResponse(_Schema):
+    """base + the sum of the words' values = confidence, up to `additivity_error`."""
+
+    model_version: str
+    label: str
+    confidence: float
+    base: float
+    """The probability with all words deleted."""
+    words: list[Word]
+    additivity_error: float
+
+
+class FeedbackRequest(_Schema):
+    """What somebody says of a prediction: a thumb, or the label that is right."""
+
+    request_id: RequestId
+    kind: Literal["thumb", "correction"]
+    value: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of a thumb: 1 for up, 0 for down."""
+    label: str | None = None
+    """Of a correction: the class that is right."""
+
+    @pydantic.model_validator(mode="after")
+    def _belongs(self) -> Self:
+        wanted, other = (self.value, self.label) if self.kind == "thumb" else (self.label, self.value)
+        if wanted is None or other is not None:
+            raise ValueError("a thumb has a value and no label, a correction a label and no value")
+        return self
+
+
+class FeedbackResponse(_Schema):
+    """Whether it was kept."""
+
+    accepted: bool

@@ -1,0 +1,87 @@
+"""A server from params: opens the log, loads the champion, listens, and ends without losing a request."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from ratchet.live.access import Access
+from ratchet.live.app import make_app
+from ratchet.live.log_database import open_database
+from ratchet.live.log_writer import LogWriter, as_kept
+from ratchet.live.served_model import ModelSource
+from ratchet.live.service import Service
+from ratchet.live.settings import LogParams, ServeParams
+
+
+def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root: Path) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        BundleError: there is no champion, or it does not hold.
+        SourceError: the database of the log cannot be opened.
+    """
+    registry = root if params.registry == "verify" and bundle is None else None
+    source = ModelSource(Path(params.pointer), bundle, registry, params.n_threads, params.batch_size)
+    champion = source.load()
+    engine = open_database(log_params.url)
+    writer = LogWriter(
+        engine, log_params.batch_size, log_params.interval_ms, log_params.queue_size,
+        as_kept(log_params.personal_data, log_params.phone_region),
+    )  # fmt: skip
+    service = Service(champion, source, params, writer)
+    access = Access(Path(params.key_file), params.keys == "required")
+    config = uvicorn.Config(
+        make_app(service, access, _log_line(params.access_log)), host=params.host, port=params.port, loop="uvloop",
+        http="httptools", access_log=False, log_level="warning", server_header=False,
+        timeout_graceful_shutdown=int(params.shutdown_s) + 1,
+    )  # fmt: skip
+    try:
+        Server(config, service).run()
+    finally:
+        engine.dispose()
+
+
+class Server(uvicorn.Server):
+    """Says where it listens; on SIGTERM says first that it is not ready, and stops listening after `drain_s`."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        if self.servers:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            print(f"{self._service.champion.version} serves on http://{host}:{port}, "
+                  f"loaded in {self._service.champion.load_s:.1f} s", file=sys.stderr, flush=True)  # fmt: skip
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end: what is being answered is answered, the process exits with 0; a second signal ends it."""
+        if self.should_exit:
+            self.force_exit = True
+        if self._service.draining or not self._service.params.drain_s:
+            self.should_exit = True
+        else:
+            timer = threading.Timer(self._service.params.drain_s, setattr, (self, "should_exit", True))
+            timer.daemon = True
+            timer.start()
+        self._service.draining = True
+
+
+def _log_line(target: str) -> Callable[[str], None] | None:
+    """Where lines of the access log go; each is written whole, so that a file may be followed and rotated."""
+    if not target:
+        return None
+    if target == "-":
+        return lambda line: print(line, flush=True)
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    file = Path(target).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open for as long as the server is
+    return lambda line: print(line, file=file)
