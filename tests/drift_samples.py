@@ -11,7 +11,7 @@ from ratchet.live.text_features import TextFeatures
 def sample(n: int, rng: np.random.Generator, shifted: str = "", held_out: bool = True) -> Sample:
     """Features that depend on each other, as those of texts do; one of them moved."""
     common = rng.standard_normal(n)
-    n_words = np.round(np.exp(3 + 0.4 * (common + rng.standard_normal(n)) + 0.4 * float(shifted == "length")))
+    n_words = np.rint(np.exp(3 + 0.4 * (common + rng.standard_normal(n)) + 0.4 * float(shifted == "length")))
     fertility = 1.2 + 0.1 * (common + rng.standard_normal(n)) + 0.1 * float(shifted == "fertility")
     fourier = (0.1 * (common[:, None] + rng.standard_normal((n, 16)))).astype(np.float32)
     positive = 1 / (1 + np.exp(-2 * rng.standard_normal(n) - common - 2.0 * float(shifted == "prediction")))

@@ -64,6 +64,7 @@ def test_the_nightly_run_is_planned(tmp_path: Path, server: dict[str, str]) -> N
     assert {run["state"]["type"] for run in planned} == {"SCHEDULED"}
     for name in ("label-push/labels", "label-pull/labels"):
         assert _ask(f"{url}/deployments/name/{name}")["parameters"]["n_annotators"] == 2
+    assert _ask(f"{url}/deployments/name/monitor/production")["parameters"] == {}
     assert all("T02:00:00" in run["next_scheduled_start_time"] for run in planned)
 
 

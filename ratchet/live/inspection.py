@@ -138,7 +138,7 @@ def _drift(
         f"{100 * found.p:.2g} % of windows differ as much{', and the window before did too' if again else ''}."
     )
     evidence = {"p": found.p, "n": float(size), **{f"p_{name}": p for name, p in found.p_values.items()}}
-    return figures, [Finding("drift", first, "alert" if again else "warning", said, evidence)]
+    return figures, [Finding("drift", "requests", "alert" if again else "warning", said, evidence)]
 
 
 def _decay(estimate: Estimate, accuracy: float, max_fall: float) -> list[Finding]:

@@ -60,7 +60,7 @@ def make_reference(
     Raises:
         TableError: they allow none, see `calibrate`.
     """
-    most = sample.held_out.sum() / LEAST_REFERENCE
+    most = int(sample.held_out.sum()) // LEAST_REFERENCE
     sizes = [size for size in window_sizes if size <= most] or [min(window_sizes)]
     nulls = {size: calibrate(sample, size, n_splits, np.random.default_rng([seed, size])) for size in sizes}
     return Reference(version, list(labels), sample, y_true, groups, nulls)

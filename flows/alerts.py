@@ -1,0 +1,153 @@
+"""Sets up who is told, and what starts by itself, on the Prefect server:  python -m flows.alerts [--webhook URL] ...
+
+    python -m flows.alerts --webhook https://example.org/hook     JSON by POST
+    python -m flows.alerts --slack https://hooks.slack.com/...    a Slack incoming webhook
+    python -m flows.alerts --apprise mailto://user:pass@host      e-mail, or any other address that Apprise knows
+    python -m flows.alerts --test                                 send a test to each, and say which of them took it
+
+Addresses are kept on the server as secrets, and stand in no file. Run again, it replaces what it had set up. For each
+address: an automation on the monitor's alerts, and one that speaks when the monitor has been silent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flows.environment import set_environment
+
+set_environment()  # Prefect reads its settings at import
+
+from prefect.blocks.abstract import NotificationBlock  # noqa: E402
+from prefect.blocks.notifications import (  # noqa: E402
+    CustomWebhookNotificationBlock,
+    SlackWebhook,
+)
+from prefect.client.orchestration import get_client  # noqa: E402
+from prefect.events.actions import SendNotification  # noqa: E402
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture  # noqa: E402
+from prefect.events.schemas.events import ResourceSpecification  # noqa: E402
+from prefect.exceptions import ObjectNotFound  # noqa: E402
+from pydantic import SecretStr  # noqa: E402
+
+from flows.monitor import ALERT, RAN, RESOURCE  # noqa: E402
+from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from ratchet.live.monitor_settings import SETTINGS_FILE, MonitorParams  # noqa: E402
+from ratchet.params import load_params  # noqa: E402
+
+NAMES = {"webhook": "ratchet-webhook", "slack": "ratchet-slack", "apprise": "ratchet-apprise"}
+SUBJECT = "Ratchet: {{ event.payload.key }}"
+BODY = (
+    "{{ event.payload.said }}\n\nWhat to do: {{ event.payload.next_step }}\n"
+    "Model: {{ event.payload.model_version }}\nPage: {{ event.payload.page }}\n"
+    "Evidence: {{ event.payload.evidence | tojson }}"
+)
+
+
+def block_of(kind: str, url: str) -> NotificationBlock:
+    """The block that speaks to an address.
+
+    Slack is spoken to as a webhook: Prefect's own Slack block reports success at a wrong address, a webhook raises.
+    That block takes any of Apprise's addresses, and is what e-mail goes through.
+    """
+    text = "{{subject}}\n{{body}}"
+    if kind == "apprise":
+        return SlackWebhook(url=SecretStr(url))
+    data: dict[str, Any] = {"text": text} if kind == "slack" else {"subject": "{{subject}}", "body": "{{body}}"}
+    return CustomWebhookNotificationBlock(name=NAMES[kind], url=url, json_data=data)
+
+
+def automations_of(kind: str, block_id: Any, silent_minutes: int) -> list[AutomationCore]:
+    """What is told to one address: every alert, and that the monitor is silent.
+
+    An alert is an event only once, see `flows.monitoring.untold`; silence speaks once for each time it lasts.
+    """
+    alert = SendNotification(block_document_id=block_id, subject=SUBJECT, body=BODY)
+    silence = SendNotification(
+        block_document_id=block_id, subject="Ratchet: the monitor is silent",
+        body=f"No report for {silent_minutes} minutes. What to do: look at the worker and the deployment "
+        "monitor/production; until it reports, nobody watches production.",
+    )  # fmt: skip
+    within = timedelta(minutes=silent_minutes)
+    return [
+        AutomationCore(
+            name=f"{NAMES[kind]}: alerts",
+            trigger=EventTrigger(expect={ALERT}, match=ResourceSpecification({"prefect.resource.id": f"{RESOURCE}.*"}),
+                                 for_each={"prefect.resource.id"}, posture=Posture.Reactive, threshold=1),
+            actions=[alert],
+        ),
+        AutomationCore(
+            name=f"{NAMES[kind]}: silence",
+            # for each resource: a fresh wait begins with every report
+            trigger=EventTrigger(after={RAN}, expect={RAN}, for_each={"prefect.resource.id"}, threshold=1,
+                                 match=ResourceSpecification({"prefect.resource.id": RESOURCE}),
+                                 posture=Posture.Proactive, within=within),
+            actions=[silence],
+        ),
+    ]  # fmt: skip
+
+
+async def set_up(addresses: dict[str, str], silent_minutes: int) -> list[str]:
+    """Save the blocks, replace the automations; the names of what is set up."""
+    made = []
+    async with get_client() as client:
+        for kind, url in addresses.items():
+            block_id = await block_of(kind, url).save(NAMES[kind], overwrite=True)
+            for automation in automations_of(kind, block_id, silent_minutes):
+                for old in await client.read_automations_by_name(automation.name):
+                    await client.delete_automation(old.id)
+                await client.create_automation(automation)
+                made.append(automation.name)
+    return made
+
+
+async def test_blocks() -> dict[str, str]:
+    """Kind of each address that is set up → 'taken', or why not."""
+    found = {}
+    for kind, name in NAMES.items():
+        block_class: Any = SlackWebhook if kind == "apprise" else CustomWebhookNotificationBlock
+        try:
+            block = await block_class.load(name)
+        except (ValueError, ObjectNotFound):
+            continue
+        try:
+            with block.raise_on_failure():
+                await block.notify(subject="Ratchet: a test", body="If you read this, alerts reach you.")
+            found[kind] = "taken"
+        except Exception as error:  # whatever the transport raises is what is to be told
+            found[kind] = f"failed: {type(error).__name__}"
+    return found
+
+
+def main() -> int:
+    """Read the command line, set up or test; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.alerts", description=(__doc__ or "").split("\n")[0])
+    for kind, told in {"webhook": "JSON goes here", "slack": "incoming webhook of Slack", "apprise": "Apprise"}.items():
+        parser.add_argument(f"--{kind}", default="", metavar="URL", help=told)
+    parser.add_argument("--test", action="store_true", help="send a test to each address that is set up")
+    arguments = vars(parser.parse_args())
+    addresses = {kind: arguments[kind] for kind in NAMES if arguments[kind]}
+    try:
+        if not os.environ.get("PREFECT_API_URL"):
+            raise PipelineError("Alerts need a server that stays.", fix="set PREFECT_API_URL")
+        if not addresses and not arguments["test"]:
+            raise PipelineError("There is nobody to tell.", fix="name an address: --webhook, --slack or --apprise")
+        silent_minutes = load_params(MonitorParams, "monitor", Path.cwd() / SETTINGS_FILE).silent_minutes
+        for name in asyncio.run(set_up(addresses, silent_minutes)):
+            print(f"set up: {name}")
+        answers = asyncio.run(test_blocks()) if arguments["test"] else {}
+        for kind, answer in answers.items():
+            print(f"{kind}: {answer}")
+    except RatchetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 1 if any(answer != "taken" for answer in answers.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The reference profile of a model, which its production is compared with:  python -m flows.reference [--bundle FOLDER]
+
+Made once a model from its validation and test texts and, for what does not depend on the model, the texts of the
+training split; kept in `models/reference` under the hash of the bundle, so that it stays that of the model when the
+data move on. No text is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.labelling import SPLITS, model_folder
+from ratchet.errors import RatchetError
+from ratchet.files import sha256_file
+
+if TYPE_CHECKING:
+    from ratchet.live.monitor_settings import MonitorParams
+    from ratchet.live.reference import Reference
+
+FOLDER = Path("models/reference")
+
+
+def bundle_version(bundle: Path) -> str:
+    """The bundle as name@hash, as labels name it, too."""
+    from ratchet.models.bundle import MANIFEST, read_manifest
+
+    return f"{read_manifest(bundle).name}@{sha256_file(bundle / MANIFEST)[:12]}"
+
+
+def reference_of(root: Path, bundle: Path, params: MonitorParams) -> Reference:
+    """The profile of the bundle; made and kept, where there is none yet."""
+    from ratchet.live.reference import read_reference, write_reference
+
+    version = bundle_version(bundle)
+    path = root / FOLDER / f"{version}.safetensors"
+    if not path.is_file():
+        write_reference(path, _make(root, bundle, version, params))
+    return read_reference(path)
+
+
+def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Reference:
+    import numpy as np
+    import pandas as pd
+
+    from ratchet.live.drift import Sample, joined
+    from ratchet.live.reference import make_reference
+    from ratchet.live.text_features import load_pieces, text_features
+    from ratchet.models.examples import class_indices
+    from ratchet.models.predictor import load
+    from ratchet.table_files import read_table
+    from ratchet.tables import SPLIT
+    from ratchet.trust.slices import slice_groups
+
+    columns = ["id", "text", "label", "source"]
+    parts = [read_table(root / SPLITS / f"{name}.parquet", SPLIT, columns) for name in ("validation", "test")]
+    held = pd.concat(parts, ignore_index=True)
+    learned = read_table(root / SPLITS / "train.parquet", SPLIT, columns)
+    predictor, pieces = load(bundle), load_pieces(bundle)
+    proba = predictor.predict_proba(held["text"].tolist())
+    sample = joined(
+        Sample(text_features(held["text"].tolist(), pieces), proba, np.ones(len(held), dtype=bool)),
+        Sample(text_features(learned["text"].tolist(), pieces), np.zeros((len(learned), proba.shape[1])),
+               np.zeros(len(learned), dtype=bool)),
+    )  # fmt: skip
+    y_true = np.concatenate([class_indices(held, predictor.labels), np.full(len(learned), -1)])
+    both = pd.concat([held, learned], ignore_index=True)
+    groups = {name: slice_groups(both, name, params.length_edges) for name in params.slices}
+    return make_reference(
+        version, predictor.labels, sample, y_true, groups, params.window_sizes, params.n_splits, params.seed
+    )
+
+
+def main() -> int:
+    """Make the profile of the named bundle or of the champion; the exit code."""
+    from ratchet.live.monitor_settings import SETTINGS_FILE, MonitorParams
+    from ratchet.params import load_params
+
+    parser = argparse.ArgumentParser(prog="python -m flows.reference", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--bundle", default="", metavar="FOLDER", help="default: the champion, or the accepted one")
+    arguments = parser.parse_args()
+    root = Path.cwd()
+    try:
+        bundle = root / arguments.bundle if arguments.bundle else model_folder(root)
+        made = reference_of(root, bundle, load_params(MonitorParams, "monitor", root / SETTINGS_FILE))
+    except RatchetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"{FOLDER / made.version}.safetensors: {int(made.held.sum())} labelled texts, windows of {sorted(made.nulls)}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
