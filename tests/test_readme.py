@@ -171,8 +171,8 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
 
 
 NEEDS_A_RUN = (
-    "dvc repro", "python -m flows.label", "python -m flows.rollout", "python -m benchmarks.", "python -m flows.reference",
-    "python -m flows.monitor", "python -m flows.alerts", "python -m flows.retrain",
+    "dvc repro", "python -m flows.label", "python -m flows.rollout", "python -m benchmarks.",
+    "python -m flows.reference", "python -m flows.monitor", "python -m flows.alerts", "python -m flows.retrain",
 )  # fmt: skip
 RUN_HERE = [
     command for command in commands() if command.split()[0] in ("dvc", "python") and not command.startswith(NEEDS_A_RUN)
