@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flows.labelling import POINTER, STORE
 from ratchet.errors import PipelineError
 from ratchet.files import read_json
+from ratchet.live.experiments import UNIT_MARK
 from ratchet.live.rollout import Rollout, RolloutParams
 from ratchet.live.settings import LIVE_FILE, LogParams
 from ratchet.params import load_params
@@ -35,7 +36,8 @@ def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Seen:
     sources: list[str | Path] = [log.url, root / log.folder]
     step, since = params.step(state.step), datetime.fromisoformat(state.since) - CLOCKS_DIFFER
     predictions = read_log(sources, since).to_pandas()
-    predictions = predictions[predictions["experiment"] == state.experiment(params).tag]
+    tags = predictions["experiment"].str.partition(UNIT_MARK)[0]
+    predictions = predictions[tags == state.experiment(params).tag]
     feedback = read_log(sources, since, table="feedback").to_pandas()
     if step.share:
         return split(predictions, feedback, step.share, params.guardrails.slow_ms, params.feedback_delay_s)

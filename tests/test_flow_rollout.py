@@ -97,7 +97,7 @@ def _answers(asked: Mapping[Any, Any], experiment: Experiment, challenger: Answe
             "timestamp": asked["timestamp"], "request_id": asked["request_id"], "text": asked["text"],
             "predicted": None if failed else model(asked["label"], rng), "confidence": 0.9, "model_version": arm,
             "proba": None, "latency_ms": 5.0, "status": 500 if failed else 200, "key_id": "", "arm": arm,
-            "experiment": experiment.tag,
+            "experiment": experiment.logged(asked["request_id"]),
         })  # fmt: skip
     return answers
 

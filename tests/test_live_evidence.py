@@ -21,8 +21,9 @@ EMPTY = pd.DataFrame(columns=["request_id", "timestamp", "kind", "value", "label
 
 
 def row(request: int, arm: str, predicted: str | None = "a", **changes: Any) -> dict[str, Any]:
-    return {"timestamp": NOON + pd.Timedelta(seconds=request), "request_id": f"r{request}", "text": "a film",
-            "predicted": predicted, "latency_ms": 5.0, "status": 200, "arm": arm, **changes}  # fmt: skip
+    return {"timestamp": NOON + pd.Timedelta(seconds=request), "request_id": f"r{request}",
+            "text": "a film", "predicted": predicted, "latency_ms": 5.0, "status": 200, "arm": arm,
+            "experiment": "x:y", **changes}  # fmt: skip
 
 
 def both(request: int, champion: str, challenger: str | None, **changes: Any) -> list[dict[str, Any]]:
@@ -75,8 +76,15 @@ def test_a_split_counts_the_first_answer_of_each_unit_once_users_had_time_to_com
     assert seen["good"].tolist() == [1.0, 0.0, 0.0, 1.0]
     assert seen["failed"].tolist() == [0.0, 0.0, 1.0, 0.0]
     assert seen["slow"].tolist() == [0.0, 0.0, 0.0, 1.0]
-    users = log.assign(unit_id=["ann", "bob", "ann", "bob", "cleo", "ann"])
+    users = log.assign(experiment=[f"x:y#{unit}" for unit in ("ann", "bob", "ann", "bob", "cleo", "ann")])
     assert split(users, EMPTY, 0.5, 100.0, 0.0).frame["request_id"].tolist() == ["r0", "r1"]
+
+
+def test_a_request_that_the_champion_answered_in_the_challengers_place_is_the_challengers() -> None:
+    log = frame(row(1, "champion"), row(1, "challenger", None, status=500), row(2, "champion"))
+    seen = split(log, EMPTY, 0.5, 100.0, 0.0).frame
+    assert seen["challenger"].tolist() == [True, False]
+    assert seen["good"].tolist() == [0.0, 1.0]
 
 
 def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> Shadowed:

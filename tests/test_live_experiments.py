@@ -55,6 +55,14 @@ def test_names_and_units_are_kept_apart() -> None:
     assert place("bc", one) != place("c", other)
 
 
+def test_what_is_logged_tells_units_apart_and_names_none() -> None:
+    told = [SPLIT.logged(unit) for unit in ("ann", "bob", "ann")]
+    assert told[0] == told[2] != told[1]
+    assert all(text.startswith("first:small#") and "ann" not in text for text in told)
+    assert SPLIT.model_copy(update={"salt": "another salt of the test"}).logged("ann") != told[0]
+    assert OFF.logged("ann") == ""
+
+
 def test_nobody_sees_the_challenger_without_a_split() -> None:
     shadow = SPLIT.model_copy(update={"mode": "shadow", "share": 0.0})
     for experiment in (OFF, shadow):

@@ -100,7 +100,8 @@ def test_simulated_users_keep_their_habits_and_their_seed() -> None:
     right = told[~told["request_id"].isin(wrong)]
     assert (right["value"] == 1).sum() / (20_000 - len(wrong)) == pytest.approx(0.1, abs=0.01)
     assert (right["value"] == 0).sum() / (20_000 - len(wrong)) == pytest.approx(0.05, abs=0.01)
-    assert (told.merge(asked, on="request_id").eval("timestamp_x >= timestamp_y")).all()
+    joined = told.merge(asked, on="request_id")
+    assert (joined["timestamp_x"] >= joined["timestamp_y"]).all()
     pd.testing.assert_frame_equal(told, simulation.feedback(shown, habits, np.random.default_rng(2)))
     with pytest.raises(ValueError, match="one thing"):
         simulation.Habits(thumb_down=0.6, correction=0.5)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ratchet.live.experiments import UNIT_MARK
 from ratchet.live.satisfaction import approvals
 from ratchet.live.sequential_tests import Outcomes, Pairs, arms_difference, paired_difference
 from ratchet.measure.estimate import Estimate
@@ -94,8 +95,9 @@ def shadowed(log: pd.DataFrame, labels: Mapping[str, str], slow_ms: float) -> Sh
 def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: float, delay_s: float) -> Split:
     """The evidence of a split: the first answer that each unit got, once its user has had time to say something.
 
-    The first one only, as answers to one unit are alike and must not count as many. The column `unit_id` names units;
-    where the log has none, each request is one.
+    The first one only, as answers to one unit are alike and must not count as many. Units stand in the column
+    `experiment`, see `Experiment.logged`; where it names none, each request is one. A request whose challenger failed
+    and that the champion then answered is the challenger's.
 
     Args:
         log: rows of one experiment's step.
@@ -105,11 +107,14 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
         delay_s: how long users have to complain; younger rows than that before the log's last are not looked at yet.
     """
     rows = log[log["arm"].isin(["champion", "challenger"]) & (log["status"] != SHED_STATUS)]
-    rows = rows.assign(text=rows["text"].fillna(""))
+    given = rows["request_id"].isin(rows.loc[rows["arm"] == "challenger", "request_id"])
+    rows = rows[(rows["arm"] == "challenger") | ~given]
+    units = rows["experiment"].str.partition(UNIT_MARK)[2]
+    rows = rows.assign(text=rows["text"].fillna(""), unit_id=units.where(units != "", rows["request_id"]))
     rows = rows.sort_values(["timestamp", "request_id"], kind="stable", ignore_index=True)
     if len(rows):
         rows = rows[rows["timestamp"] <= rows["timestamp"].max() - pd.Timedelta(seconds=delay_s)]
-    rows = rows.drop_duplicates("unit_id" if "unit_id" in rows else "request_id", ignore_index=True)
+    rows = rows.drop_duplicates("unit_id", ignore_index=True)
     failed = rows["status"].ge(FAILED_STATUS)
     good = (approvals(rows, feedback) != 0.0) & ~failed
     frame = rows.assign(

@@ -20,7 +20,9 @@ from ratchet.params import Params
 
 Arm = Literal["champion", "challenger"]
 Mode = Literal["off", "shadow", "split"]
-N_BUCKETS = 2**64
+N_BYTES = 8
+N_BUCKETS = 1 << 8 * N_BYTES
+UNIT_MARK = "#"
 
 
 class Experiment(Params):
@@ -51,8 +53,15 @@ class Experiment(Params):
 
     @property
     def tag(self) -> str:
-        """What the log of predictions writes in its column `experiment`."""
+        """Name and step, by which the log tells the answers of one step from those of another."""
         return f"{self.name}:{self.step}"
+
+    def logged(self, unit_id: str) -> str:
+        """What the log of predictions writes in its column `experiment`: the tag and the unit; empty without one.
+
+        The unit is a keyed hash, so that answers to one can be told from those to another, and nobody is named.
+        """
+        return "" if self.mode == "off" else f"{self.tag}{UNIT_MARK}{_digest(unit_id, self).hex()}"
 
 
 OFF = Experiment(name="none", step="none", mode="off", share=0.0, salt="no experiment", bundle="", manifest_sha256="")
@@ -79,10 +88,14 @@ def assign(unit_id: str, experiment: Experiment) -> Arm:
 
 def place(unit_id: str, experiment: Experiment) -> float:
     """The place of a unit in [0, 1), the same for as long as name and salt are."""
-    digest = hashlib.blake2b(
-        f"{experiment.name}\0{unit_id}".encode(), digest_size=8, key=experiment.salt.encode()
-    ).digest()
-    return (int.from_bytes(digest, "big") >> 11) / (N_BUCKETS >> 11)  # 53 bits: exact in a float, and never 1
+    return (int.from_bytes(_digest(unit_id, experiment), "big") >> 11) / (
+        N_BUCKETS >> 11
+    )  # 53 bits: exact in a float, and never 1
+
+
+def _digest(unit_id: str, experiment: Experiment) -> bytes:
+    named = f"{experiment.name}\0{unit_id}".encode()
+    return hashlib.blake2b(named, digest_size=N_BYTES, key=experiment.salt.encode()).digest()
 
 
 def read_experiment(path: Path) -> Experiment:

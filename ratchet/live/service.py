@@ -88,8 +88,9 @@ class Service:
         """
         champion, challenger, experiment = self.champion, self.challenger, self.experiment
         request_ids = [secrets.token_hex(12) for _ in texts]
-        told = (texts, request_ids, key_id, start)
-        if challenger is not None and assign(unit or request_ids[0], experiment) == "challenger":
+        unit = unit or request_ids[0]
+        told = (texts, request_ids, key_id, start, experiment.logged(unit))
+        if challenger is not None and assign(unit, experiment) == "challenger":
             try:
                 proba = await self.batcher.score(challenger.predictor, texts)
             except OverloadedError:
@@ -108,7 +109,7 @@ class Service:
             raise
         self._log(*told, champion, "champion", proba)
         if challenger is not None and experiment.mode == "shadow":
-            self._spawn(self._shadow(texts, request_ids, key_id, challenger))
+            self._spawn(self._shadow(texts, request_ids, key_id, experiment.logged(unit), challenger))
         return Answer(champion, proba, request_ids)
 
     async def explain(self, text: str) -> tuple[ServedModel, Attribution]:
@@ -173,10 +174,11 @@ class Service:
                     self.metrics.swaps.labels("failed").inc()
                     _LOGGER.warning("another model cannot be loaded, the old one goes on: %s", error)
 
-    async def _shadow(self, texts: Sequence[str], request_ids: list[str], key_id: str, model: ServedModel) -> None:
+    async def _shadow(
+        self, texts: Sequence[str], request_ids: list[str], key_id: str, experiment: str, model: ServedModel
+    ) -> None:
         """Ask the challenger what nobody sees; where the server is busy it is not asked."""
-        start = time.perf_counter()
-        told = (texts, request_ids, key_id, start)
+        told = (texts, request_ids, key_id, time.perf_counter(), experiment)
         try:
             proba = await self.batcher.score(model.predictor, texts, spare=True)
         except OverloadedError:
@@ -188,11 +190,11 @@ class Service:
             self._log(*told, model, "shadow", proba)
 
     def _log(
-        self, texts: Sequence[str], request_ids: list[str], key_id: str, start: float, model: ServedModel, arm: str,
-        proba: Proba,
+        self, texts: Sequence[str], request_ids: list[str], key_id: str, start: float, experiment: str,
+        model: ServedModel, arm: str, proba: Proba,
     ) -> None:  # fmt: skip
         classes = proba.argmax(axis=1)
-        rows = self._rows(request_ids, key_id, start, model, arm, 200)
+        rows = self._rows(request_ids, key_id, start, experiment, model, arm, 200)
         for row, text, values, best in zip(rows, texts, proba, classes, strict=True):
             label = model.labels[best]
             row.update(text=text, predicted=label, confidence=float(values[best]), proba=values)
@@ -200,18 +202,25 @@ class Service:
         self.log.add("predictions", rows)
 
     def _log_failed(
-        self, texts: Sequence[str], request_ids: list[str], key_id: str, start: float, model: ServedModel, arm: str,
-        status: int,
+        self, texts: Sequence[str], request_ids: list[str], key_id: str, start: float, experiment: str,
+        model: ServedModel, arm: str, status: int,
     ) -> None:  # fmt: skip
-        self.log.add("predictions", self._rows(request_ids, key_id, start, model, arm, status))
+        self.log.add("predictions", self._rows(request_ids, key_id, start, experiment, model, arm, status))
 
     def _rows(
-        self, request_ids: list[str], key_id: str, start: float, model: ServedModel, arm: str, status: int
+        self,
+        request_ids: list[str],
+        key_id: str,
+        start: float,
+        experiment: str,
+        model: ServedModel,
+        arm: str,
+        status: int,
     ) -> list[dict[str, object]]:
         now, latency_ms = microseconds(datetime.now(UTC)), 1000 * (time.perf_counter() - start)
         shared = {"timestamp": now, "text": None, "predicted": None, "confidence": None, "proba": None,
                   "model_version": model.version, "latency_ms": latency_ms, "status": status, "key_id": key_id,
-                  "arm": arm, "experiment": self.experiment.name if self.experiment.mode != "off" else ""}  # fmt: skip
+                  "arm": arm, "experiment": experiment}  # fmt: skip
         return [{**shared, "request_id": request_id} for request_id in request_ids]
 
     def add_feedback(self, row: Row) -> bool:
