@@ -1,7 +1,10 @@
-"""Why the bundles that may be chosen predict what they do: SHAP values of words, texts to read, words overall.
+"""Why the bundles that may be chosen predict what they do, and whether that explanation is true.
 
+SHAP values of words; words and stems overall, by slice and by error; what deleting the named words does beyond
+deleting random ones; whether gradients, another grouping of the words, and the teacher name the same words.
 Which bundles: the first of the ranking that `promote` uses, of those that lose little accuracy against the teacher.
-Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874, by the shap package.
+Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874; DeYoung et al. 2020,
+https://aclanthology.org/2020.acl-main.408; Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
 """
 
 from __future__ import annotations
@@ -11,21 +14,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import read_json, replace_folder, write_json
-from ratchet.measure.bootstrap import mean_estimate, weights
+from ratchet.measure.bootstrap import interval_estimate, mean_estimate, weights
 from ratchet.measure.estimate import Estimate, exact, undefined
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.bundle import read_manifest
+from ratchet.models.predictor import Predictor, TorchPredictor, load
 from ratchet.params import load_params
 from ratchet.release.choice import rank
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
-from ratchet.trust.attributions import Attribution, attribute, cached_score, deletion_gap, global_words, word_spans
+from ratchet.trust.attributions import Attribution, attribute, word_spans
 from ratchet.trust.explanation_page import render_figure, render_page
+from ratchet.trust.faithfulness import RATES, Curves, agreement, curves
+from ratchet.trust.lockstep import Score, cached_score
+from ratchet.trust.slices import slice_masks
+from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +55,9 @@ READS = {"evaluate": "reports/evaluate.json", **BUNDLES, "splits": "data/splits"
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
 SEARCHED = 10
 """Texts are chosen among this many times as many, so that wrong predictions are found among them."""
-N_WORDS = 50
-"""Words the report lists."""
+N_WORDS, N_GROUP_WORDS = 50, 8
+"""Words the report lists overall, and for a slice or kind of error."""
+NO_PARENT = "the bundle comes from no torch weights"
 
 
 class Params(ratchet.params.Params):
@@ -67,16 +77,22 @@ class Params(ratchet.params.Params):
     """Share of them that should be misclassified ones, as far as there are any."""
     max_evals: int = Field(ge=16)
     """Masked texts to score for one explanation."""
-    deletion_rate: float = Field(gt=0, le=1)
-    """Share of a text's words that is deleted to test its explanation."""
-    n_random_deletions: int = Field(ge=1)
-    """Random deletions it is compared with."""
+    n_random_orders: int = Field(ge=1)
+    """Random orders of a text's words that its explanation is compared with."""
+    n_compared: int = Field(ge=2)
+    """Texts on which the explanation is compared with the teacher's, with gradients and with another grouping."""
+    n_gradient_steps: int = Field(ge=20)
+    """Steps of integrated gradients."""
+    slices: list[str]
+    """Features whose slices get a list of words of their own; see `ratchet.trust.slices`."""
+    length_edges: list[int] = Field(min_length=2, max_length=2)
+    """Most words of a short text, and of a medium one."""
     n_bootstrap: int = Field(ge=100, le=100_000)
     """Bootstrap draws behind each 95 % interval."""
     n_threads: int = Field(ge=0)
     """CPU threads; 0: all cores."""
     seed: int = Field(ge=0)
-    """Seed of the choice of texts, of word sets and of random deletions."""
+    """Seed of the choice of texts, of the other grouping, of random orders and bootstraps."""
 
 
 class Explained(NamedTuple):
@@ -99,34 +115,89 @@ def candidates(bundles: Mapping[str, Mapping[str, Any]], params: Params) -> list
     ]
 
 
-def run(predictor: Predictor, test: pd.DataFrame, params: Params) -> Explained:
+class Others(NamedTuple):
+    """Who is asked for a second opinion; None: nobody."""
+
+    teacher: Predictor | None
+    teacher_score: Score | None
+    parent: TorchPredictor | None
+    """The torch weights that the bundle was made from."""
+
+
+def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others) -> Explained:
     """The explanations of one bundle on labelled test texts; without any text with a word, none.
 
-    The metrics: `n_explained`; `additivity_error`, the largest over the texts (see `Attribution`); and
-    `deletion_gap`, the mean over the texts (see `ratchet.trust.attributions.deletion_gap`).
+    The metrics: `n_explained`; `additivity_error`, the largest over the texts (see `Attribution`); and means over texts
+    with intervals: `faithfulness_gain` and `sufficiency_gain` (see `ratchet.trust.faithfulness`), and those of
+    `second_opinions`.
     """
     score, rng = cached_score(predictor), np.random.default_rng(params.seed)
-    explained, gaps = [], []
-    for row in choose_texts(predictor, test, params).itertuples():
-        attribution = attribute(predictor, score, str(row.text), params.max_evals, params.seed)
-        gaps.append(deletion_gap(attribution, score, params.deletion_rate, params.n_random_deletions, rng))
-        explained.append((str(row.id), str(row.label), attribution))
-    errors = [attribution.additivity_error for _, _, attribution in explained]
-    worst = exact(max(errors), len(errors)) if errors else undefined("no text was explained")
+    chosen = choose_texts(predictor, test, params)
+    attributions = attribute(predictor, score, chosen["text"].tolist(), params.max_evals)
+    found = curves(attributions, score, params.n_random_orders, rng) if attributions else None
+    errors = [item.additivity_error for item in attributions]
     metrics = {
-        "n_explained": exact(len(explained), len(explained)),
-        "additivity_error": worst,
-        "deletion_gap": mean_estimate(np.array(gaps), weights(len(gaps), params.n_bootstrap, rng)),
+        "n_explained": exact(len(attributions), len(attributions)),
+        "additivity_error": exact(max(errors), len(errors)) if errors else undefined("no text was explained"),
+        "faithfulness_gain": _mean(found.comprehensiveness_gain if found else np.zeros(0), params),
+        "sufficiency_gain": _mean(found.sufficiency_gain if found else np.zeros(0), params),
+        **second_opinions(predictor, score, attributions[: params.n_compared], params, others),
     }
-    labels = predictor.labels
-    return Explained(
-        explained,
-        {
-            "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
-            "n_wrong": sum(labels[item.predicted] != label for _, label, item in explained),
-            "words": global_words([item for _, _, item in explained], labels)[:N_WORDS],
-        },
-    )
+    labels, y_true = predictor.labels, chosen["label"].astype(str).tolist()
+    groups = {
+        **outcome_groups(attributions, y_true, labels),
+        **slice_masks(chosen, params.slices, params.length_edges),
+    }
+    words = global_words(attributions, labels, params.n_bootstrap, params.seed, n_rows=N_WORDS)
+    report = {
+        "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
+        "n_wrong": sum(labels[item.predicted] != label for item, label in zip(attributions, y_true, strict=True)),
+        "words": words,
+        "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(), N_WORDS),
+        "groups": words_by_group(attributions, labels, groups, params.n_bootstrap, params.seed, N_GROUP_WORDS),
+        "curves": _curves_table(found),
+    }
+    texts = list(zip(chosen["id"].astype(str), y_true, attributions, strict=True))
+    return Explained(texts, report)
+
+
+def second_opinions(
+    predictor: Predictor, score: Score, attributions: list[Attribution], params: Params, others: Others
+) -> dict[str, Estimate]:
+    """Whether the words are named again, as means over texts of the correlation with other values of the same words.
+
+    `attribution_agreement`: with the teacher's SHAP values (compression must not change the reasons);
+    `attribution_stability`: with the same method's under a random grouping of the words;
+    `gradient_agreement`: with integrated gradients of the torch weights the bundle was made from;
+    `gradient_faithfulness_gain`: of these gradients, on this bundle, beside `faithfulness_gain`;
+    `gradient_convergence_delta`: the median over texts of what the gradients do not account for.
+    """
+    texts, rng = [item.text for item in attributions], np.random.default_rng(params.seed)
+    own = [item.values[:, item.predicted] for item in attributions]
+    classes = [item.predicted for item in attributions]
+
+    def against(other: list[Attribution]) -> Estimate:
+        return _mean(agreement(own, [item.values[:, k] for item, k in zip(other, classes, strict=True)]), params)
+
+    found = {"attribution_agreement": undefined("there is no teacher to compare with")}
+    if others.teacher is not None and others.teacher_score is not None:
+        found["attribution_agreement"] = against(
+            attribute(others.teacher, others.teacher_score, texts, params.max_evals)
+        )
+    found["attribution_stability"] = against(attribute(predictor, score, texts, params.max_evals, params.seed))
+    names = ("gradient_agreement", "gradient_faithfulness_gain", "gradient_convergence_delta")
+    if others.parent is None or not texts:
+        return {**found, **dict.fromkeys(names, undefined(NO_PARENT if texts else "no text was explained"))}
+    from ratchet.trust.gradients import integrated_gradients
+
+    gradients = integrated_gradients(others.parent, texts, classes, params.n_gradient_steps)
+    values = [item.values for item in gradients]
+    gains = curves(attributions, score, params.n_random_orders, rng, values).comprehensiveness_gain
+    deltas = np.array([item.convergence_delta for item in gradients])
+    return {**found, **dict(zip(names, [
+        _mean(agreement(own, values), params), _mean(gains, params),
+        _median(deltas, params),
+    ], strict=True))}  # fmt: skip
 
 
 def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -151,14 +222,18 @@ def main() -> None:
     params = load_params(Params, "explain")
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
     names = candidates(read_json(Path(READS["evaluate"]))["bundles"], params)
+    teacher = load(Path(BUNDLES["teacher"]), params.n_threads) if names and names != ["teacher"] else None
+    teacher_score = cached_score(teacher) if teacher else None
     bundles = {}
     with replace_folder(Path(WRITES["pages"])) as folder:
         for name in names:
             print(f"explaining {params.n_texts} texts by {name}", flush=True)
             predictor = load(Path(BUNDLES[name]), params.n_threads)
-            texts, report = run(predictor, test, params)
+            parent = torch_parent(name, params.n_threads)
+            texts, report = run(predictor, test, params, Others(teacher, teacher_score, parent))
+            report |= {"parent": parent.manifest.name if parent else None}
             figures = {key: _words(Estimate.from_json(value)) for key, value in report["metrics"].items()}
-            page = render_page(name, predictor.labels, texts, report["words"], figures)
+            page = render_page(name, predictor.labels, texts, report, figures)
             (folder / f"{name}.html").write_text(page, encoding="utf-8")
             (folder / f"{name}.png").write_bytes(render_figure(report["words"], predictor.labels))
             bundles[name] = {
@@ -169,6 +244,36 @@ def main() -> None:
         listed = "".join(f"{name}.html\n" for name in names) or "No bundle is near enough to the teacher to explain.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
+
+
+def torch_parent(name: str, n_threads: int) -> TorchPredictor | None:
+    """The full-precision torch bundle that a bundle is, or was made from by quantizing or exporting; None: none."""
+    while name in BUNDLES and Path(BUNDLES[name]).is_dir():
+        manifest = read_manifest(Path(BUNDLES[name]))
+        if manifest.kind == "torch":
+            found = load(Path(BUNDLES[name]), n_threads)
+            return found if isinstance(found, TorchPredictor) else None
+        name = manifest.parent
+    return None
+
+
+def _mean(values: NDArray[np.float64], params: Params) -> Estimate:
+    """The mean over texts with its bootstrap interval."""
+    return mean_estimate(values, weights(len(values), params.n_bootstrap, np.random.default_rng(params.seed)))
+
+
+def _median(values: NDArray[np.float64], params: Params) -> Estimate:
+    """The median over texts with its bootstrap interval."""
+    draws = np.random.default_rng(params.seed).choice(values, (params.n_bootstrap, len(values)))
+    return interval_estimate(float(np.median(values)), np.median(draws, axis=1), len(values))
+
+
+def _curves_table(found: Curves | None) -> list[dict[str, float]]:
+    """Mean confidence in the prediction by share of the words, deleted and kept, named and random."""
+    if found is None:
+        return []
+    means = {name: values.mean(axis=0) for name, values in found._asdict().items()}
+    return [{"rate": rate, **{name: float(row[at]) for name, row in means.items()}} for at, rate in enumerate(RATES)]
 
 
 def _loss(name: str, bundle: Mapping[str, Any]) -> float:

@@ -118,7 +118,8 @@ def behave_report() -> Json:
 def explain_report() -> Json:
     """Only the compressed bundles were explained."""
     metrics = {"n_explained": estimate(10), "additivity_error": estimate(1e-6),
-               "baseline_deletion_gap": estimate(0.2, 0.05, 10)}  # fmt: skip
+               "faithfulness_gain": estimate(0.4, 0.05, 10),
+               "attribution_agreement": estimate(0.7, 0.1, 10)}  # fmt: skip
     rest = {"words": [{"word": "dull", "weight": -0.4}, {"word": "<b>bright</b>", "weight": 0.3}]}
     bundles = {name: {"metrics": metrics, **rest} for name in ("small-int8", "small-nf4")}
     return {"command": "python -m pipeline_steps.explain", "bundles": bundles}

@@ -17,17 +17,22 @@ from ratchet.models.tfidf import save_pipeline
 from ratchet.params import read_yaml
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
-from tests.bundles import manifest
+from ratchet.trust.lockstep import cached_score
+from tests.bundles import manifest, torch_bundle
 from tests.linear_words import LinearWords
 from tests.tiny import BLAME, PRAISE, reviews
 
 VALUES = {
     "n_candidates": 1, "max_accuracy_loss": 0.015, "size_tie": 0.1, "latency_tie": 0.25, "n_texts": 8,
-    "wrong_rate": 0.25, "max_evals": 40, "deletion_rate": 0.2, "n_random_deletions": 4, "n_bootstrap": 100,
+    "wrong_rate": 0.25, "max_evals": 40, "n_random_orders": 4, "n_compared": 6, "n_gradient_steps": 20,
+    "slices": ["length"], "length_edges": [4, 8], "n_bootstrap": 100,
     "n_threads": 1, "seed": 2,
 }  # fmt: skip
 
 SHARES = {**dict.fromkeys(PRAISE, 0.2), **dict.fromkeys(BLAME, -0.2)}
+
+
+NOBODY = explain.Others(None, None, None)
 
 
 def params(**changes: Any) -> explain.Params:
@@ -93,22 +98,22 @@ def test_too_few_mistakes_are_filled_with_right_ones_and_the_other_way_round() -
 
 def test_metrics_of_a_predictor_whose_words_are_known() -> None:
     test = reviews(60, 3).assign(text=lambda frame: frame["text"].str.replace("the", "flat", n=1))
-    explained = explain.run(LinearWords(), test, params())
+    explained = explain.run(LinearWords(), test, params(), NOBODY)
     metrics = explained.report["metrics"]
     assert metrics["n_explained"]["value"] == 8
     assert metrics["additivity_error"]["value"] < 1e-9
-    assert metrics["deletion_gap"]["n"] == 8
-    assert metrics["deletion_gap"]["value"] > 0
+    assert metrics["faithfulness_gain"]["n"] == 8
+    assert metrics["faithfulness_gain"]["value"] > 0
     assert explained.report["words"][0]["word"] in ("superb", "moving", "dull", "flat")
 
 
 def test_texts_without_words_are_passed_over_and_none_is_undefined() -> None:
     test = reviews(4, 1).assign(text="?!")
-    metrics = explain.run(LinearWords(), test, params()).report["metrics"]
+    metrics = explain.run(LinearWords(), test, params(), NOBODY).report["metrics"]
     assert metrics["n_explained"]["value"] == 0
     assert np.isnan(metrics["additivity_error"]["value"])
     assert metrics["additivity_error"]["reason"]
-    assert np.isnan(metrics["deletion_gap"]["value"])
+    assert np.isnan(metrics["faithfulness_gain"]["value"])
 
 
 @pytest.fixture
@@ -123,6 +128,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("models/baseline"), manifest("baseline", kind="tfidf", max_tokens=0),
         lambda folder: save_pipeline(pipeline, folder),
     )  # fmt: skip
+    torch_bundle(Path("models"))
     write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.0)}})
     return tmp_path
 
@@ -132,9 +138,15 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
     report = read_json(Path("reports/explain.json"))
     assert report["command"] == "python -m pipeline_steps.explain"
     item = report["bundles"]["baseline"]
-    assert set(item["metrics"]) == {"n_explained", "additivity_error", "deletion_gap"}
+    assert set(item["metrics"]) == {
+        "n_explained", "additivity_error", "faithfulness_gain", "sufficiency_gain", "attribution_agreement",
+        "attribution_stability", "gradient_agreement", "gradient_faithfulness_gain", "gradient_convergence_delta",
+    }  # fmt: skip
+    assert item["metrics"]["attribution_agreement"]["n"] > 0
+    assert item["parent"] is None
+    assert item["metrics"]["gradient_agreement"]["reason"] == explain.NO_PARENT
     assert item["metrics"]["additivity_error"]["value"] < 1e-6
-    assert item["metrics"]["deletion_gap"]["value"] > 0.02
+    assert item["metrics"]["faithfulness_gain"]["value"] > 0.02
     assert "superb" in Path(item["page"]).read_text()
     files = sorted(Path("reports/explain").iterdir())
     assert [file.name for file in files] == ["baseline.html", "baseline.png", "contents.txt"]
@@ -169,3 +181,16 @@ def test_rows_without_a_label_are_not_explained() -> None:
     test.loc[::2, "label"] = None
     chosen = explain.choose_texts(LinearWords(), pd.DataFrame(test), params())
     assert chosen["label"].notna().all()
+
+
+def test_a_bundle_of_torch_weights_agrees_with_itself_and_its_gradients_add_up(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(explain.BUNDLES, "teacher", "models/teacher")
+    teacher = explain.torch_parent("teacher", 1)
+    assert teacher is not None
+    others = explain.Others(teacher, cached_score(teacher), teacher)
+    metrics = explain.run(teacher, reviews(60, 3), params(n_gradient_steps=64), others).report["metrics"]
+    assert metrics["attribution_agreement"]["value"] == pytest.approx(1)
+    assert metrics["gradient_convergence_delta"]["value"] < 0.05
+    assert metrics["gradient_agreement"]["n"] == 6

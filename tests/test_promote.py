@@ -59,11 +59,11 @@ def test_the_first_ranked_bundle_that_passes_is_chosen() -> None:
         == f"small-int8 is the first bundle in the ranking that passes all {len(DEFAULT.gates)} gates."
     )
     assert decision["reasons"][1].startswith("Not judged, because the gates waive what is not known: ")
-    told = f"baseline fails 2 of {len(DEFAULT.gates)} gates: accuracy minus the teacher's is −0.1"
+    told = f"baseline fails 4 of {len(DEFAULT.gates)} gates: accuracy minus the teacher's is −0.1"
     assert decision["reasons"][2].startswith(told)
     assert failed(decision, "teacher") == [
         ("size_mb", "teacher"), ("latency_p95_ms", "teacher"), ("cost_per_million_usd", "teacher"),
-        ("n_explained", "absolute"),
+        ("n_explained", "absolute"), ("faithfulness_gain", "absolute"), ("attribution_agreement", "absolute"),
     ]  # fmt: skip
 
 
@@ -105,6 +105,8 @@ def test_others_that_pass_are_listed() -> None:
         ("behave", ("metrics", "test_leak_rate"), 0.001, ("test_leak_rate", "absolute")),
         ("behave", ("metrics", "better_on_test"), 0.09, ("better_on_test", "absolute")),
         ("explain", ("metrics", "n_explained"), 0.0, ("n_explained", "absolute")),
+        ("explain", ("metrics", "faithfulness_gain"), 0.12, ("faithfulness_gain", "absolute")),
+        ("explain", ("metrics", "attribution_agreement"), 0.49, ("attribution_agreement", "absolute")),
         ("evaluate", ("against", "champion", "accuracy"), -0.006, ("accuracy", "champion")),
         ("evaluate", ("against", "champion", "latency_p95_ms"), 1.11, ("latency_p95_ms", "champion")),
     ],

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
 
 from ratchet.models.predictor import Predictor, Proba
-from ratchet.trust.attributions import attribute, cached_score, deletion_gap, global_words, keep_words, word_spans
+from ratchet.trust.attributions import attribute, keep_words, word_spans
 from ratchet.trust.explanation_page import render_figure, render_page
+from ratchet.trust.faithfulness import agreement, curves
+from ratchet.trust.lockstep import cached_score, run_together
+from ratchet.trust.owen_values import Node, owen_search, phrase_tree, random_tree
+from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
 from tests.bundles import manifest
 from tests.linear_words import SHARES, LinearWords
 
@@ -20,7 +28,7 @@ from tests.linear_words import SHARES, LinearWords
 def test_values_of_independent_words_are_their_shares() -> None:
     predictor = LinearWords()
     text = "A superb, moving film: not dull, though a bit flat and long for what it is"
-    attribution = attribute(predictor, cached_score(predictor), text, 64, 0)
+    attribution = attribute(predictor, cached_score(predictor), [text], 400)[0]
     expected = [SHARES.get(word.lower(), 0.0) for word in attribution.words]
     assert attribution.values[:, 1] == pytest.approx(expected, abs=1e-6)
     assert attribution.values[:, 0] == pytest.approx([-value for value in expected], abs=1e-6)
@@ -42,7 +50,7 @@ class NotGood(Predictor):
 
 def test_values_of_dependent_words_are_shapleys() -> None:
     predictor, words = NotGood(), ["this", "is", "not", "good"]
-    attribution = attribute(predictor, cached_score(predictor), " ".join(words), 64, 0)
+    attribution = attribute(predictor, cached_score(predictor), [" ".join(words)], 64)[0]
 
     def value(chosen: list[str]) -> float:
         return float(predictor.predict_proba([" ".join(chosen)])[0, 1])
@@ -59,26 +67,103 @@ def test_values_of_dependent_words_are_shapleys() -> None:
 
 def test_a_predictor_that_does_not_repeat_itself_shows_as_additivity_error() -> None:
     predictor = LinearWords(drift=0.01)
-    attribution = attribute(predictor, cached_score(predictor), "superb but flat film", 32, 0)
+    attribution = attribute(predictor, cached_score(predictor), ["superb but flat film"], 32)[0]
     assert attribution.additivity_error >= 0.0099
 
 
 def test_one_word_and_repeated_words() -> None:
     predictor = LinearWords()
-    one = attribute(predictor, cached_score(predictor), "superb", 16, 0)
+    one = attribute(predictor, cached_score(predictor), ["superb"], 16)[0]
     assert one.values[:, 1] == pytest.approx([0.2])
-    twice = attribute(predictor, cached_score(predictor), "flat flat film", 16, 0)
+    twice = attribute(predictor, cached_score(predictor), ["flat flat film"], 16)[0]
     assert twice.values[:, 1] == pytest.approx([-0.1, -0.1, 0.0], abs=1e-6)
 
 
-def test_the_seed_decides_and_numpys_global_generator_is_left_alone() -> None:
+class Order(Predictor):
+    """Scores a text by which words stand before which: every word depends on every other."""
+
+    def __init__(self) -> None:
+        super().__init__(manifest("order"))
+
+    def predict_proba(self, texts: Sequence[str]) -> Proba:
+        ends = [sum((7 * at + 3) ** 2 * len(word) for at, word in enumerate(text.split())) for text in texts]
+        positive = np.array([end % 97 / 97 for end in ends])
+        return np.stack([1 - positive, positive], axis=1) if texts else np.zeros((0, 2))
+
+
+LONG = "A long, winding film and a short one: " + " ".join(f"w{'x' * (i % 7)}{i}" for i in range(20))
+
+
+@pytest.mark.slow  # shap compiles its explainer first
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of an import of shap's
+def test_values_are_those_of_shaps_partition_explainer() -> None:
+    import shap
+
+    predictor, spans = Order(), word_spans(LONG)
+    tree = random_tree(len(spans), np.random.default_rng(3))
+    linkage: list[list[float]] = []
+
+    def link(node: Node) -> int:
+        if node.left is None or node.right is None:
+            return node.start
+        linkage.append([link(node.left), link(node.right), 1.0, node.end - node.start])
+        return len(spans) + len(linkage) - 1
+
+    link(tree)
+
+    class Words:
+        text_data, clustering, default_batch_size = True, np.array(linkage), 5
+
+        def __call__(self, mask: NDArray[np.bool_], text: str) -> tuple[NDArray[np.str_]]:
+            return (np.array([keep_words(text, spans, mask)]),)
+
+        def shape(self, text: str) -> tuple[int, int]:
+            return (1, len(spans))
+
+        def mask_shapes(self, text: str) -> list[tuple[int]]:
+            return [(len(spans),)]
+
+    for max_evals in (40, 2000):
+        explainer = shap.explainers.PartitionExplainer(lambda texts: predictor.predict_proba(list(texts)), Words())
+        expected = explainer(np.array([LONG]), max_evals=max_evals, silent=True)
+        search = owen_search(tree, lambda mask: keep_words(LONG, spans, mask), max_evals)
+        ((values, base),) = run_together([search], cached_score(predictor))
+        assert values == pytest.approx(expected.values[0], abs=1e-9)
+        assert base == pytest.approx(expected.base_values[0])
+
+
+@pytest.mark.parametrize("max_evals", [8, 30, 500])
+def test_values_add_up_however_few_are_asked(max_evals: int) -> None:
+    predictor = Order()
+    found = attribute(predictor, cached_score(predictor), [LONG, "not so short a text, or is it"], max_evals)
+    assert max(item.additivity_error for item in found) < 1e-9
+
+
+def test_the_tree_seed_decides_and_side_by_side_is_as_alone() -> None:
+    predictor = Order()
+    texts = [LONG, "one", "two words", "A longer text than two words, but not by so much as the first"]
+    first, second, other = (attribute(predictor, cached_score(predictor), texts, 80, seed) for seed in (4, 4, 5))
+    assert all(np.array_equal(a.values, b.values) for a, b in zip(first, second, strict=True))
+    assert not np.allclose(first[0].values, other[0].values)
+    for text, together in zip(texts, first, strict=True):
+        (alone,) = attribute(predictor, cached_score(predictor), [text], 80, 4)
+        assert np.array_equal(alone.values, together.values)
+
+
+def test_questions_of_many_texts_share_calls() -> None:
     predictor = LinearWords()
-    text = " ".join(f"word{i}" for i in range(30)) + " superb"
-    np.random.seed(123)
-    before = np.random.get_state()[1].copy()  # type: ignore[index]
-    first, second = (attribute(predictor, cached_score(predictor), text, 80, 4) for _ in range(2))
-    assert np.array_equal(first.values, second.values)
-    assert np.array_equal(np.random.get_state()[1], before)  # type: ignore[index]
+    texts = [f"{LONG} number {i}" for i in range(20)]
+    attribute(predictor, cached_score(predictor), texts, 62)
+    assert predictor.n_calls <= 1 + 12 + len(texts)  # ends, rounds of six, each text alone
+    assert predictor.n_scored <= len(texts) * (62 + 1)
+
+
+def test_phrases_part_at_stops_then_commas_then_connectors() -> None:
+    text = "Dull. It moves, and it sings"
+    tree = phrase_tree(text, word_spans(text))
+    assert tree.right is not None
+    assert tree.right.left is not None
+    assert (tree.right.start, tree.right.left.end) == (1, 3)
 
 
 def test_each_different_text_is_scored_once() -> None:
@@ -101,39 +186,84 @@ def test_kept_words_are_what_is_left(text: str, seed: int) -> None:
         assert [left[start:end] for start, end in word_spans(left)] == expected
 
 
-def test_deletion_gap_is_the_loss_beyond_that_of_random_words() -> None:
+def test_curves_are_what_named_words_do_beyond_random_ones() -> None:
     predictor = LinearWords()
     score = cached_score(predictor)
     text = "superb " + " ".join(f"word{i}" for i in range(9))
-    attribution = attribute(predictor, score, text, 64, 0)
-    gap = deletion_gap(attribution, score, 0.1, 4000, np.random.default_rng(0))
-    assert gap == pytest.approx(0.2 - 0.2 / 10, abs=0.004)
-    everything = deletion_gap(attribution, score, 1.0, 5, np.random.default_rng(0))
-    assert everything == pytest.approx(0.0)
+    found = curves(attribute(predictor, score, [text], 1024), score, 2000, np.random.default_rng(0))
+    assert found.deleted == pytest.approx(np.full((1, 4), 0.5))
+    assert found.kept == pytest.approx(np.full((1, 4), 0.7))
+    mean_rate = (0.1 + 0.2 + 0.3 + 0.5) / 4
+    assert found.comprehensiveness_gain == pytest.approx([0.2 * (1 - mean_rate)], abs=0.01)
+    assert found.sufficiency_gain == pytest.approx([0.2 * (1 - mean_rate)], abs=0.01)
+
+
+def test_words_named_by_a_blind_method_gain_nothing() -> None:
+    predictor, rng = LinearWords(), np.random.default_rng(0)
+    score = cached_score(predictor)
+    texts = [f"superb {' '.join(f'word{i + j}' for i in range(19))}" for j in range(200)]
+    blind = [rng.random(20) for _ in texts]
+    found = curves(attribute(predictor, score, texts, 8), score, 4, rng, blind)
+    assert found.comprehensiveness_gain.mean() == pytest.approx(0, abs=0.02)
+
+
+def test_agreement_leaves_out_texts_that_say_nothing() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=12), rng.normal(size=12)
+    expected = stats.pearsonr(a, b).statistic
+    assert agreement([a, a[:1], np.zeros(3)], [b, b[:1], a[:3]]) == pytest.approx([expected])
+
+
+def value(row: dict[str, Any]) -> float:
+    return float(row["mean_abs_shap"]["value"])
 
 
 def test_global_words_average_over_all_texts_and_name_the_class() -> None:
     predictor = LinearWords()
-    score = cached_score(predictor)
-    attributions = [attribute(predictor, score, text, 64, 0) for text in ("Superb film", "superb, flat", "flat flat")]
-    rows = {row["word"]: row for row in global_words(attributions, predictor.labels)}
-    assert rows["superb"]["mean_abs_shap"] == pytest.approx(0.4 / 3)
-    assert rows["flat"]["mean_abs_shap"] == pytest.approx(0.3 / 3)
+    texts = ["Superb film", "superb, flat", "flat flat"]
+    attributions = attribute(predictor, cached_score(predictor), texts, 64)
+    listed = global_words(attributions, predictor.labels, 200, 0)
+    rows = {row["word"]: row for row in listed}
+    assert value(rows["superb"]) == pytest.approx(0.4 / 3)
+    assert value(rows["flat"]) == pytest.approx(0.3 / 3)
+    interval = rows["superb"]["mean_abs_shap"]
+    assert 0 <= interval["low"] < 0.4 / 3 < interval["high"] <= 0.2 + 1e-6
     assert (rows["superb"]["n_texts"], rows["superb"]["towards"]) == (2, "positive")
     assert (rows["flat"]["n_texts"], rows["flat"]["towards"]) == (2, "negative")
-    assert rows["film"]["mean_abs_shap"] == pytest.approx(0, abs=1e-9)
-    assert [row["word"] for row in global_words(attributions, predictor.labels)] == ["superb", "flat", "film"]
-    assert global_words([], predictor.labels) == []
+    assert value(rows["film"]) == pytest.approx(0, abs=1e-9)
+    assert [row["word"] for row in listed] == ["superb", "flat", "film"]
+    assert global_words([], predictor.labels, 100, 0) == []
+
+
+def test_stems_join_the_forms_of_a_word() -> None:
+    predictor = LinearWords({"moving": 0.1, "moved": 0.1})
+    attributions = attribute(predictor, cached_score(predictor), ["moving film", "it moved me"], 64)
+    rows = {row["word"]: row for row in global_words(attributions, predictor.labels, 100, 0, stem_key())}
+    assert rows["move"]["n_texts"] == 2
+    assert value(rows["move"]) == pytest.approx(0.1)
+
+
+def test_each_kind_of_error_has_words_of_its_own() -> None:
+    predictor = LinearWords()
+    attributions = attribute(predictor, cached_score(predictor), ["superb film", "dull film", "superb thing"], 64)
+    groups = outcome_groups(attributions, ["positive", "positive", "negative"], predictor.labels)
+    found = words_by_group(attributions, predictor.labels, groups, 100, 0, 1)
+    assert {name: (group["n_texts"], group["words"][0]["word"]) for name, group in found.items()} == {
+        "right": (1, "superb"), "negative taken for positive": (1, "superb"),
+        "positive taken for negative": (1, "dull"),
+    }  # fmt: skip
 
 
 def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     predictor = LinearWords()
     text = 'superb <script>alert("x")</script> & <img src=http://example.org/a.png> flat'
-    attribution = attribute(predictor, cached_score(predictor), text, 64, 0)
-    words = global_words([attribution], predictor.labels)
-    page = render_page("<b>bundle</b>", predictor.labels, [("id1", "negative", attribution)], words, {"n": "1"})
+    attribution = attribute(predictor, cached_score(predictor), [text], 64)[0]
+    words = global_words([attribution], predictor.labels, 100, 0)
+    report = {"words": words, "stems": words, "groups": {"<i>g": {"n_texts": 1, "words": words}}, "curves": []}
+    page = render_page("<b>bundle</b>", predictor.labels, [("id1", "negative", attribution)], report, {"n": "1"})
     assert "<script" not in page.lower()
     assert "<b>bundle" not in page
+    assert "<i>g" not in page
     assert "&lt;" in page
     assert page.count("<img") == 1
     assert 'src="data:image/png;base64,' in page
@@ -145,7 +275,9 @@ def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
 
 
 def test_the_figure_is_a_png_and_the_same_each_time() -> None:
-    words = [{"word": "a_$b$", "mean_abs_shap": 0.2, "n_texts": 3, "towards": "positive"}]
+    words = [
+        {"word": "a_$b$", "mean_abs_shap": {"value": 0.2, "low": 0.1, "high": 0.4}, "n_texts": 3, "towards": "positive"}
+    ]
     first, second = (render_figure(words, ["negative", "positive"]) for _ in range(2))
     assert first.startswith(b"\x89PNG")
     assert first == second

@@ -77,6 +77,11 @@ class TokenPredictor(Predictor):
         self._batch_size = batch_size
         self._tokenizer = load_tokenizer(path, manifest.max_tokens)
 
+    @property
+    def tokenizer(self) -> Any:
+        """The bundle's `tokenizers.Tokenizer`."""
+        return self._tokenizer
+
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids of each text, as the model sees them."""
         return encode(self._tokenizer, texts)
@@ -116,6 +121,11 @@ class TorchPredictor(TokenPredictor):
         if manifest.kind == "torch":
             load_adapters(self._model, path)
             self._model.eval().to(device)
+
+    @property
+    def model(self) -> Any:
+        """The classifier itself, for methods that look inside: gradients, hidden states."""
+        return self._model
 
     def _logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         torch, device = self._torch, self._model.device

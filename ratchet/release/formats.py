@@ -37,7 +37,13 @@ METRIC_NAMES = {
     "equalized_odds_difference": "equalized-odds difference",
     "n_explained": "texts explained",
     "additivity_error": "additivity error",
-    "baseline_deletion_gap": "deletion gap over random words",
+    "faithfulness_gain": "confidence lost by deleting named words, less random ones",
+    "sufficiency_gain": "confidence of named words alone, less random ones",
+    "attribution_agreement": "attributions as the teacher's, correlation",
+    "attribution_stability": "attributions under another grouping, correlation",
+    "gradient_agreement": "attributions as integrated gradients, correlation",
+    "gradient_faithfulness_gain": "confidence lost by deleting what gradients name, less random ones",
+    "gradient_convergence_delta": "what gradients leave unexplained",
 }
 
 

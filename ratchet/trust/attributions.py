@@ -1,22 +1,25 @@
-"""Which words a prediction rests on: SHAP values over words, through any predictor, and how far they can be trusted."""
+"""Which words a prediction rests on: SHAP values over words, through any predictor, many texts side by side."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.models.predictor import Predictor, Proba
+from ratchet.trust.lockstep import Score, run_together
+from ratchet.trust.owen_values import Mask, Node, owen_search, phrase_tree, random_tree
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 """A word: letters and digits, with apostrophes inside it ("isn't" is one)."""
 
-Score = Callable[[Sequence[str]], Proba]
+Values = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Of the words, (n_words, n_classes), and the probabilities without any word, (n_classes,)."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,6 @@ class Attribution:
         return float(np.abs(self.base + self.values.sum(axis=0) - self.proba).max())
 
 
-def cached_score(predictor: Predictor) -> Score:
-    """The predictor's probabilities, each different text scored once and in one call with the other new ones."""
-    known: dict[str, NDArray[np.float64]] = {}
-
-    def score(texts: Sequence[str]) -> Proba:
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        known.update(zip(new, predictor.predict_proba(new), strict=True))
-        return np.array([known[text] for text in texts])
-
-    return score
-
-
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Start and end of each word.
 
@@ -80,7 +71,7 @@ def keep_words(text: str, spans: Sequence[tuple[int, int]], keep: Sequence[bool]
     >>> keep_words("Not bad, really.", [(0, 3), (4, 7), (9, 15)], [False, True, True])
     'bad, really.'
     """
-    if all(keep):
+    if np.all(keep):
         return text
     parts, at = [], 0
     for (start, end), kept in zip(spans, keep, strict=True):
@@ -89,94 +80,58 @@ def keep_words(text: str, spans: Sequence[tuple[int, int]], keep: Sequence[bool]
     return " ".join("".join([*parts, text[at:]]).split())
 
 
-def attribute(predictor: Predictor, score: Score, text: str, max_evals: int, seed: int) -> Attribution:
-    """SHAP values of the words of a text: the average change of the prediction when a word joins a set of others.
+def attribute(
+    predictor: Predictor, score: Score, texts: Sequence[str], max_evals: int, tree_seed: int | None = None
+) -> list[Attribution]:
+    """SHAP values of the words of each text: the average change of the prediction when a word joins a set of others.
 
     Args:
-        predictor: asked once for the text on its own.
-        score: probabilities of texts, (n_texts, n_classes).
-        text: with at least one word.
-        max_evals: masked texts to score at most; at least 2 × words + 2 are scored, which longer texts need.
-        seed: of the choice of word sets.
+        predictor: asked once more for the texts on their own.
+        score: probabilities of texts, (n_texts, n_classes); see `cached_score`.
+        texts: each with at least one word.
+        max_evals: masked texts to score at most for each.
+        tree_seed: None: words are grouped by phrases (`phrase_tree`); else by a random tree with this seed, to see
+            how much the grouping matters.
 
-    Exact when the 2^n_words sets fit in `max_evals`, or when words contribute independently; an estimate otherwise.
-    Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874 (Kernel SHAP), by the shap package.
+    Shapley values, exactly, where all 2^n_words sets fit in `max_evals`. Else Owen values: the sets are those along the
+    tree, first where they change most; Shapley's too, where words contribute independently and the tree is opened.
+    Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874; Owen values as the shap package computes them.
     """
-    shap = _import_shap()
-    spans = word_spans(text)
-
-    def of_masks(masks: NDArray[Any]) -> Proba:
-        return score([keep_words(text, spans, row > 0.5) for row in np.atleast_2d(masks)])
-
-    state = np.random.get_state()  # shap draws from numpy's global generator: leave it as it was
-    try:
-        np.random.seed(seed)
-        explainer = shap.KernelExplainer(of_masks, np.zeros((1, len(spans))))
-        n_evals = max(max_evals, 2 * len(spans) + 2)
-        values = explainer.shap_values(np.ones((1, len(spans))), nsamples=n_evals, l1_reg=False, silent=True)[0]
-    finally:
-        np.random.set_state(state)
-    alone = predictor.predict_proba([text])[0]
-    return Attribution(text, spans, np.asarray(values), np.asarray(explainer.expected_value), alone)
-
-
-def deletion_gap(
-    attribution: Attribution, score: Score, deletion_rate: float, n_random: int, rng: np.random.Generator
-) -> float:
-    """How much more confidence is lost without the top words than without as many random ones; in [-1, 1].
-
-    The confidence is the probability of the predicted class. 0: the attributions know no more than chance.
-    Source: comprehensiveness in DeYoung et al. 2020, ERASER, https://aclanthology.org/2020.acl-main.408, less the
-    same figure for random words.
-
-    Args:
-        attribution: of one text.
-        score: probabilities of texts.
-        deletion_rate: share of the words to delete, rounded up.
-        n_random: random sets of words to compare with.
-        rng: what draws them.
-    """
-    n_words, predicted = len(attribution.spans), attribution.predicted
-    n_deleted = int(np.ceil(deletion_rate * n_words))
-    chosen = [np.argsort(-attribution.values[:, predicted], kind="stable")[:n_deleted]]
-    chosen += [rng.permutation(n_words)[:n_deleted] for _ in range(n_random)]
-    texts = []
-    for words in chosen:
-        keep = np.ones(n_words, dtype=bool)
-        keep[words] = False
-        texts.append(keep_words(attribution.text, attribution.spans, keep))
-    confidence = score(texts)[:, predicted]
-    return float(confidence[1:].mean() - confidence[0])
-
-
-def global_words(attributions: Sequence[Attribution], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Words by their mean |SHAP| over all explained texts (0 in texts without the word), the largest first.
-
-    Each with the number of texts that hold it and the class it speaks for on balance. Words are compared in lower
-    case; one that occurs twice in a text counts with the sum of its values. Of the classes the largest |SHAP| counts.
-    """
-    totals: dict[str, list[NDArray[np.float64]]] = {}
-    for attribution in attributions:
-        of_text: dict[str, NDArray[np.float64]] = {}
-        for word, values in zip(attribution.words, attribution.values, strict=True):
-            of_text[word.lower()] = of_text.get(word.lower(), np.zeros(len(labels))) + values
-        for word, values in of_text.items():
-            totals.setdefault(word, []).append(values)
-    rows = [
-        {
-            "word": word,
-            "mean_abs_shap": float(sum(np.abs(item).max() for item in values) / len(attributions)),
-            "n_texts": len(values),
-            "towards": labels[int(np.sum(values, axis=0).argmax())],
-        }
-        for word, values in totals.items()
+    spans = [word_spans(text) for text in texts]
+    searches = [
+        _search(text, words, max_evals, _tree(text, words, tree_seed)) for text, words in zip(texts, spans, strict=True)
     ]
-    return sorted(rows, key=lambda row: (-row["mean_abs_shap"], row["word"]))
+    found = run_together(searches, score)
+    alone = [predictor.predict_proba([text])[0] for text in texts]  # as it is served: int8 can depend on the batch
+    return [Attribution(t, w, v, b, p) for t, w, (v, b), p in zip(texts, spans, found, alone, strict=True)]
 
 
-def _import_shap() -> Any:
-    """shap, without the warning that one of its own imports gives about matplotlib."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
-        import shap
-    return shap
+def shapley_search(n_words: int, text_of: Callable[[Mask], str]) -> Generator[Sequence[str], Proba, Values]:
+    """Shapley values by their definition, from all 2^n_words sets of words.
+
+    Source: Shapley 1953, A value for n-person games: a set of s other words has the weight s! (n − s − 1)! ÷ n!.
+    """
+    sets = np.array(list(itertools.product([False, True], repeat=n_words)), dtype=bool)  # (2^n, n), in binary order
+    proba = yield [text_of(row) for row in sets]
+    weight = [math.factorial(s) * math.factorial(n_words - s - 1) / math.factorial(n_words) for s in range(n_words)]
+    values = np.zeros((n_words, proba.shape[1]))
+    for word in range(n_words):
+        without = np.flatnonzero(~sets[:, word])
+        gain = proba[without + (1 << (n_words - 1 - word))] - proba[without]  # (2^(n-1), n_classes)
+        values[word] = np.array(weight)[sets[without].sum(axis=1)] @ gain
+    return values, proba[0]
+
+
+def _tree(text: str, spans: Sequence[tuple[int, int]], seed: int | None) -> Node:
+    return phrase_tree(text, spans) if seed is None else random_tree(len(spans), np.random.default_rng(seed))
+
+
+def _search(
+    text: str, spans: Sequence[tuple[int, int]], max_evals: int, tree: Node
+) -> Generator[Sequence[str], Proba, Values]:
+    def text_of(mask: Mask) -> str:
+        return keep_words(text, spans, mask)
+
+    if 2 ** len(spans) <= max_evals:
+        return shapley_search(len(spans), text_of)
+    return owen_search(tree, text_of, max_evals)

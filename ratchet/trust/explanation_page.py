@@ -47,7 +47,20 @@ the stronger the colour, the more. Point at a word to read its value.</p>
 {% endfor %}</table>
 <h2>Most important words</h2>
 <img src="data:image/png;base64,{{ figure }}" alt="Bar chart: {{ alt }}">
-<h2>Texts</h2>
+<h2>Confidence without the named words, and with these alone</h2>
+<table><tr><th>share of the words</th><th>deleted</th><th>as many random ones</th><th>kept alone</th>
+<th>as many random ones</th></tr>
+{% for row in curves %}<tr><td>{{ row.rate }}</td>{% for key in ("deleted", "deleted_random", "kept", "kept_random") %}
+<td>{{ "%.3f" | format(row[key]) }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<h2>Stems, slices, kinds of error</h2>
+<p>Mean |SHAP| with its 95 % interval, the number of texts that hold the word, and the class it speaks for.</p>
+{% for title, rows in lists.items() %}<details><summary>{{ title }}</summary>
+<table>{% for row in rows %}<tr><th scope="row">{{ row.word }}</th><td>{{ "%.3f" | format(row.mean_abs_shap.value) }}
+[{{ "%.3f" | format(row.mean_abs_shap.low) }}, {{ "%.3f" | format(row.mean_abs_shap.high) }}]</td>
+<td>{{ row.n_texts }}</td><td>{{ row.towards }}</td></tr>
+{% endfor %}</table></details>
+{% endfor %}<h2>Texts</h2>
 {% for item in texts %}<article>
 <p class="words">{% for part in item.parts %}{% if part.kind %}<span class="{{ part.kind }}" title="{{ part.title }}"
  style="background: rgba({{ part.colour }})">{{ part.text }}</span>{% else %}{{ part.text }}{% endif %}{% endfor %}</p>
@@ -63,7 +76,7 @@ without any word {{ "%.3f" | format(item.base) }}; {{ item.id }}</p>
 
 def render_page(
     bundle: str, labels: Sequence[str], explained: Sequence[tuple[str, str, Attribution]],
-    words: Sequence[Mapping[str, Any]], figures: Mapping[str, str],
+    report: Mapping[str, Any], figures: Mapping[str, str],
 ) -> str:  # fmt: skip
     """One HTML page that loads nothing and runs nothing; every text is escaped.
 
@@ -71,17 +84,22 @@ def render_page(
         bundle: name of the bundle.
         labels: class names.
         explained: id, true label and attribution of each text.
-        words: the rows of `global_words`.
+        report: `words` and `stems` as `global_words` gives them, `groups` as `words_by_group`, and `curves`.
         figures: name and value of what is known of the explanations' quality.
     """
     import jinja2
 
+    words = report["words"]
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
     return template.render(
         bundle=bundle, figures=figures, colours=COLOURS,
         texts=[_text(name, label, attribution, labels) for name, label, attribution in explained],
         figure=base64.b64encode(render_figure(words, labels)).decode("ascii"),
-        alt=", ".join(f"{row['word']} {row['mean_abs_shap']:.3f} towards {row['towards']}" for row in words[:N_BARS]),
+        alt=", ".join(f"{row['word']} {_size(row):.3f} towards {row['towards']}" for row in words[:N_BARS]),
+        curves=report["curves"],
+        lists={"Stems": report["stems"][:N_BARS]} | {
+            f"{name} ({group['n_texts']} texts)": group["words"] for name, group in report["groups"].items()
+        },
     )  # fmt: skip
 
 
@@ -97,15 +115,23 @@ def render_figure(words: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> 
     axes = figure.subplots()
     palette = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999"]
     colour = {label: palette[index % len(palette)] for index, label in enumerate(labels)}
-    axes.barh(range(len(shown)), [row["mean_abs_shap"] for row in shown], color=[colour[r["towards"]] for r in shown])
+    ends = [[_size(r) - r["mean_abs_shap"]["low"], r["mean_abs_shap"]["high"] - _size(r)] for r in shown]
+    axes.barh(
+        range(len(shown)), [_size(row) for row in shown], color=[colour[r["towards"]] for r in shown],
+        xerr=np.array(ends).reshape(-1, 2).T, error_kw={"ecolor": "#555555", "elinewidth": 0.8},
+    )  # fmt: skip
     axes.set_yticks(range(len(shown)), [f"{row['word']} ({row['n_texts']})" for row in shown], parse_math=False)
-    axes.set_xlabel("mean |SHAP| over the explained texts (in brackets: texts with the word)")
+    axes.set_xlabel("mean |SHAP| over the explained texts (in brackets: texts with the word; whiskers: 95 %)")
     handles = [Patch(color=colour[label], label=f"towards {label}") for label in labels]
     axes.legend(handles=handles, loc="lower right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _size(row: Mapping[str, Any]) -> float:
+    return float(row["mean_abs_shap"]["value"])
 
 
 def _text(name: str, label: str, attribution: Attribution, labels: Sequence[str]) -> dict[str, Any]:
