@@ -45,6 +45,7 @@ N_MOST = {"paired": 20_000, "half": 60_000, "small": 100_000}
 SHARES = {"half": 0.5, "small": 0.05}
 PAIRS = [("teacher", "pruned-onnx-int8"), ("baseline", "pruned-onnx-int8"), ("pruned-onnx-int8", "baseline")]
 """Champion and challenger; the last one is a bad challenger."""
+TESTS = ("betting", "asymptotic", "peeked fixed level")
 SEED = 13
 Draw = Callable[[np.random.Generator], Values]
 
@@ -110,10 +111,10 @@ def real_predictions(predictions: pd.DataFrame) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    lines = [f"`{report['command']}`:", "", "| no difference | betting | asymptotic | peeked fixed level |",
+    lines = [f"`{report['command']}`:", "", f"| no difference | {' | '.join(TESTS)} |",
              "|---|---:|---:|---:|"]  # fmt: skip
     for name, tests in report["false_claims"].items():
-        lines.append(f"| {name} | {' | '.join(_percent(item) for item in tests.values())} |")
+        lines.append(f"| {name} | {' | '.join(_percent(tests[test]) for test in TESTS)} |")
     designs = list(next(iter(report["requests_needed"].values())))
     lines += ["", f"| difference | {' | '.join(designs)} |", "|---:" * (len(designs) + 1) + "|"]
     for effect, row in report["requests_needed"].items():
@@ -128,10 +129,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _tests(bound: float) -> dict[str, Callable[[Values], int]]:
-    return {
-        "betting": partial(by_betting, bound=bound), "asymptotic": by_asymptotic_sequence,
-        "peeked fixed level": by_peeking,
-    }  # fmt: skip
+    return dict(zip(TESTS, (partial(by_betting, bound=bound), by_asymptotic_sequence, by_peeking), strict=True))
 
 
 def _arms_draw(draw: Callable[[np.random.Generator], Outcomes]) -> Draw:

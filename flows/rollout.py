@@ -2,11 +2,13 @@
 
     python -m flows.rollout start --name NAME --challenger BUNDLE [--version TAG] --why REASON
     python -m flows.rollout check [--key FILE]
+    python -m flows.rollout ask --n N --annotators N
     python -m flows.rollout stop --why REASON
 
 `check` may run at any time and as often as one likes, on a schedule or by hand: it looks at what the log holds of the
 current step, and goes at most one step. Where the evidence is against the challenger, all requests go back to the
-champion. After the last step the challenger becomes champion only by `flows.release`, with the approvals of the policy.
+champion. `ask` sends the texts on which the models disagree in shadow mode to people; `flows.label pull` brings their
+answers. After the last step the challenger becomes champion only by `flows.release`, with the approvals of the policy.
 Killed at any point, the next `check` carries on; nothing is done or logged twice.
 """
 
@@ -30,7 +32,7 @@ from prefect import flow  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
-from flows.rollout_files import locked, need_state, read_evidence, read_params, read_state  # noqa: E402
+from flows.rollout_files import ask, locked, need_state, read_evidence, read_params, read_state  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
 from ratchet.files import sha256_file, write_json  # noqa: E402
 from ratchet.live.experiments import write_experiment  # noqa: E402
@@ -180,6 +182,9 @@ def main() -> int:
     begin.add_argument("--version", default="", help="its version, where it is released already")
     look = verbs.add_parser("check", help="look at the current step, and go at most one step")
     look.add_argument("--key", default="", help="SSH key that signs a promotion; by default user.signingKey of Git")
+    people = verbs.add_parser("ask", help="send texts on which the models disagree to people")
+    people.add_argument("--n", type=int, default=100, help="texts, at most (100)")
+    people.add_argument("--annotators", type=int, default=1, help="people who answer each text (1)")
     end = verbs.add_parser("stop", help="send the challenger back")
     for verb in (begin, end):
         verb.add_argument("--why", required=True, help="the reason, kept for good")
@@ -191,6 +196,10 @@ def main() -> int:
             if not state.is_completed():
                 raise PipelineError(str(state.message))
             print(f"{state.name}: {state.message}")
+            return 0
+        if options.verb == "ask":
+            n_sent, where = ask(root, options.n, options.annotators)
+            print(f"{n_sent} texts sent to {where}")
             return 0
         if options.verb == "start":
             now = start(root, options.name, options.challenger, options.version, options.why)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.labelling import POINTER, STORE
+from flows.labelling import OUTBOX, POINTER, STORE, open_queue, send_outbox
 from ratchet.errors import PipelineError
 from ratchet.files import read_json
 from ratchet.live.experiments import UNIT_MARK
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ratchet.live.evidence import Seen
 
+REASON = "champion and challenger disagree"
 CLOCKS_DIFFER = timedelta(minutes=5)
 """The server's clock may be so much behind: the log is read from that earlier on, and rows are told by their step."""
 
@@ -29,20 +30,37 @@ CLOCKS_DIFFER = timedelta(minutes=5)
 def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Seen:
     """What the log holds of the current step, with what users and annotators said."""
     from ratchet.live.evidence import shadowed, split
-    from ratchet.live.prediction_log import read_log
-    from ratchet.live.satisfaction import true_labels
 
-    log = load_params(LogParams, "log", root / LIVE_FILE)
-    sources: list[str | Path] = [log.url, root / log.folder]
-    step, since = params.step(state.step), datetime.fromisoformat(state.since) - CLOCKS_DIFFER
-    predictions = read_log(sources, since).to_pandas()
-    tags = predictions["experiment"].str.partition(UNIT_MARK)[0]
-    predictions = predictions[tags == state.experiment(params).tag]
-    feedback = read_log(sources, since, table="feedback").to_pandas()
+    predictions, feedback = _read_step(root, params, state)
+    step, guardrails = params.step(state.step), params.guardrails
     if step.share:
-        return split(predictions, feedback, step.share, params.guardrails.slow_ms, params.feedback_delay_s)
-    labels = true_labels(predictions, feedback) | _people_labels(root, predictions)  # annotators know better
-    return shadowed(predictions, labels, params.guardrails.slow_ms)
+        return split(predictions, feedback, step.share, guardrails.slow_ms, params.feedback_delay_s)
+    return shadowed(predictions, _labels(root, predictions, feedback), guardrails.slow_ms)
+
+
+def ask(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
+    """Send texts on which the models disagree to people, without either's answer; how many were new, and to where.
+
+    Raises:
+        RatchetError: no rollout is in shadow mode, or the queue cannot be reached.
+    """
+    from ratchet.data.cleaning import text_id
+    from ratchet.labels.annotations import Item
+    from ratchet.labels.queues import write_items
+    from ratchet.live.evidence import unjudged
+
+    params = read_params(root)
+    state = need_state(root, params)
+    if state.experiment(params).mode != "shadow":
+        raise PipelineError("No rollout is in shadow mode.", got=f"{state.status}, step {state.step}")
+    predictions, feedback = _read_step(root, params, state)
+    queue = open_queue(root, n_annotators)
+    n_sent = send_outbox(root, queue)  # what an earlier call could not send
+    known = queue.items()
+    texts = unjudged(predictions, _labels(root, predictions, feedback))["text"]
+    items = [Item(text_id(text), text, "production", REASON, query_strategy="disagreement") for text in texts]
+    write_items(root / OUTBOX, [item for item in items if item.id not in known][:n])
+    return n_sent + send_outbox(root, queue), queue.where
 
 
 def read_params(root: Path) -> RolloutParams:
@@ -86,6 +104,26 @@ def locked(path: Path) -> Iterator[None]:
     with path.with_name(f"{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _read_step(root: Path, params: RolloutParams, state: Rollout) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The log's rows of the current step, and what users said since it began."""
+    from ratchet.live.prediction_log import read_log
+
+    log = load_params(LogParams, "log", root / LIVE_FILE)
+    sources: list[str | Path] = [log.url, root / log.folder]
+    since = datetime.fromisoformat(state.since) - CLOCKS_DIFFER
+    predictions = read_log(sources, since).to_pandas()
+    tags = predictions["experiment"].str.partition(UNIT_MARK)[0]
+    feedback = read_log(sources, since, table="feedback").to_pandas()
+    return predictions[tags == state.experiment(params).tag], feedback
+
+
+def _labels(root: Path, predictions: pd.DataFrame, feedback: pd.DataFrame) -> dict[str, str]:
+    """What is right, by request id: annotators know better than users."""
+    from ratchet.live.satisfaction import true_labels
+
+    return true_labels(predictions, feedback) | _people_labels(root, predictions)
 
 
 def _people_labels(root: Path, predictions: pd.DataFrame) -> dict[str, str]:

@@ -71,8 +71,10 @@ def test_figures_are_the_fields_own() -> None:
 
 def test_the_report_becomes_tables() -> None:
     rate = {"value": 0.01, "low": 0.005, "high": 0.02, "n": 100}
+    often = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100}
     report = {
-        "command": "python -m benchmarks.ab_tests", "false_claims": {"paired": {"betting": rate, "peeked": rate}},
+        "command": "python -m benchmarks.ab_tests", 
+        "false_claims": {"paired": {"asymptotic": rate, "betting": often, "peeked fixed level": rate}},
         "requests_needed": {"0.02": {"paired": {"n_80": 1000, "n_95": None, "fixed_80": 500}}},
         "real_predictions": {"a against b": {"difference": 0.1, "disagreement": 0.2, "paired": {"n_80": 5, "n_95": 9},
                                              "arms, share 50%": {"n_80": 50, "n_95": 90},
@@ -80,5 +82,5 @@ def test_the_report_becomes_tables() -> None:
     }  # fmt: skip
     text = ab_tests.table(report)
     assert "| 0.02 | 1,000 / more (500) |" in text
-    assert "1.0 % [0.5, 2.0]" in text
+    assert "| paired | 90.0 % [80.0, 95.0] | 1.0 % [0.5, 2.0] | 1.0 % [0.5, 2.0] |" in text
     assert "| a against b | +0.100 | 0.200 | 5 / 9 | 50 / 90 |" in text

@@ -68,12 +68,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 CHAMPION = right_in(0.8)
 
 
-def serve(root: Path, n: int, challenger: Answer, *, seed: int = 0, failing: float = 0.0, hours: int = 0) -> None:
+def serve(root: Path, n: int, challenger: Answer, *, seed: int = 0, failing: float = 0.0, hours: int = 0,
+          distinct: bool = False) -> None:  # fmt: skip
     """Answer requests as the server would under the experiment that stands, and let users say what they think."""
     rng, experiment = np.random.default_rng(seed), read_experiment(root / "live/experiment.json")
     texts = pd.DataFrame({"text": ["a film that was seen"] * 2, "label": sorted(OTHER)})
     began = pd.Timestamp.now("UTC") + pd.Timedelta(hours=hours)
     asked = simulation.requests(texts, n, began, 10.0, rng, prefix=f"{experiment.step}-{seed}")
+    if distinct:  # the first word is the right class, for those who are asked
+        asked["text"] = [f"{row.label} film number {row.request_id}" for row in asked.itertuples()]
     shown = [_answers(row, experiment, challenger, failing, rng) for row in asked.to_dict("records")]
     rows = [answer for answers in shown for answer in answers]
     first = pd.DataFrame([answers[0] for answers in shown]).merge(asked[["request_id", "label"]], on="request_id")
@@ -83,7 +86,8 @@ def serve(root: Path, n: int, challenger: Answer, *, seed: int = 0, failing: flo
     with engine.begin() as connection:
         for name, found in (("predictions", rows), ("feedback", said.where(said.notna(), None).to_dict("records"))):
             stamped = [{**row, "timestamp": row["timestamp"].value // 1000} for row in found]
-            connection.execute(sqlalchemy.insert(TABLES[name]), stamped)
+            if stamped:
+                connection.execute(sqlalchemy.insert(TABLES[name]), stamped)
     engine.dispose()
 
 
@@ -244,6 +248,38 @@ def test_faults_are_named_before_anything_is_written(world: Path) -> None:
     (world / "live/rollout.json").write_text("{}")
     with pytest.raises(PipelineError, match="no rollout"):
         advance(world, nobody)
+
+
+def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import labelling
+    from flows.rollout_files import ask
+    from ratchet.labels.queues import FileQueue
+
+    monkeypatch.delenv(labelling.URL, raising=False)
+    monkeypatch.setattr("tests.test_flow_rollout.ANNOTATORS", simulation.Habits(0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(labelling, "track", lambda root: None)
+    monkeypatch.setenv(labelling.KEY, "a key for tests")
+    monkeypatch.setattr(labelling, "class_labels", lambda root: sorted(OTHER))
+    monkeypatch.setattr(labelling, "_pool_items", lambda root: {})
+    write_json(world / labelling.POINTER, {"batches": []})
+    start(world, "first", Path("models/new"), "", "better in tests")
+    serve(world, 600, right_in(0.95), distinct=True)
+    assert advance(world, nobody).evidence["difference"]["n"] == 0  # all wait to be judged
+    n_sent, _ = ask(world, 400, 1)
+    assert n_sent > 100
+    assert ask(world, 400, 1)[0] == 0
+    queue = FileQueue(world / labelling.QUEUE)
+    assert {(item.reason, item.suggested) for item in queue.items().values()} == {
+        ("champion and challenger disagree", "")}  # fmt: skip
+    answers = world / "answers.csv"
+    rows = [f"{item.text},{item.text.split()[0]},ann" for item in queue.items().values()]
+    answers.write_text("\n".join(["text,label,annotator", *rows]) + "\n")
+    found = labelling.fetch(world, queue, FileQueue(world / labelling.CONFLICTS), str(answers))
+    labelling.add_to_store(world, found, 1, 0.5)
+    state = advance(world, nobody)
+    assert (state.step, state.status) == ("small", "running")
+    with pytest.raises(PipelineError, match="shadow mode"):
+        ask(world, 10, 1)
 
 
 def test_the_role_of_champion_is_asked_of_the_release_with_the_version_that_was_proved(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ratchet.live.evidence import Shadowed, Split, shadowed, split
+from ratchet.live.evidence import Shadowed, Split, shadowed, split, unjudged
 from ratchet.live.guardrails import GuardrailParams, guards, stopping
 from ratchet.live.rollout import RolloutParams, Step, judge
 
@@ -51,6 +51,15 @@ def test_disagreements_that_still_wait_for_judges_are_not_looked_at() -> None:
     np.testing.assert_array_equal(seen["good"], [0.0, np.nan, 1.0])
     assert shadowed(log, {}, 100.0).frame.empty
     assert len(shadowed(log.iloc[:2], {}, 100.0).frame) == 1  # agreement needs no judge
+
+
+def test_people_are_asked_about_disagreements_that_nobody_judged_each_text_once() -> None:
+    log = frame(
+        *both(0, "a", "a"), *both(3, "a", "b"), *both(1, "a", "b"), *both(2, "b", "a"), *both(4, "a", "b"),
+        *both(5, "a", None, status=500),
+    )  # fmt: skip
+    log["text"] = log["request_id"].map({"r0": "0", "r1": "1", "r2": "2", "r3": "3", "r4": "3", "r5": None})
+    assert unjudged(log, {"r2": "a"})["text"].tolist() == ["1", "3"]
 
 
 def test_a_shadow_that_fails_or_is_slow_counts_against_it() -> None:

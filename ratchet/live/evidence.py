@@ -74,15 +74,10 @@ def shadowed(log: pd.DataFrame, labels: Mapping[str, str], slow_ms: float) -> Sh
         labels: what is right, by request id.
         slow_ms: from which latency an answer is slow.
     """
-    asked = log[log["status"] != SHED_STATUS].assign(text=log["text"].fillna(""))
-    champion = asked[asked["arm"] == "champion"].drop_duplicates("request_id")
-    challenger = asked[asked["arm"] == "shadow"].drop_duplicates("request_id")
-    kept = ["request_id", "predicted", "status", "latency_ms"]
-    both = champion.merge(challenger[kept], on="request_id", suffixes=("", "_shadow"), validate="one_to_one")
-    both = both.sort_values(["timestamp", "request_id"], kind="stable", ignore_index=True)
+    both = _both(log)
     right = both["request_id"].map(dict(labels))
     failed = both["status"].ge(FAILED_STATUS), both["status_shadow"].ge(FAILED_STATUS)
-    disagree = both["predicted"].ne(both["predicted_shadow"]) | failed[1]
+    disagree = _disagree(both)
     gained = (both["predicted_shadow"].eq(right) & ~failed[1]).astype(float) - both["predicted"].eq(right).astype(float)
     good = gained.where(disagree, 0.0).where(~disagree | right.notna()).mask(failed[1] & ~failed[0], -1.0)
     judged = np.flatnonzero((disagree & good.notna()).to_numpy())
@@ -122,3 +117,31 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
         slow=rows["latency_ms"].gt(slow_ms).astype(float),
     )  # fmt: skip
     return Split(frame, share)
+
+
+def unjudged(log: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Requests of shadow mode on which the models disagree and nobody has said what is right, the earliest first.
+
+    The earliest first, as evidence is looked at up to the last one that was judged.
+
+    Args:
+        log: rows of one experiment's shadow step.
+        labels: what is right, by request id.
+    """
+    both = _both(log)
+    open_ = _disagree(both) & ~both["request_id"].isin(labels) & (both["text"] != "")
+    return both.loc[open_, ["request_id", "text"]].drop_duplicates("text", ignore_index=True)
+
+
+def _both(log: pd.DataFrame) -> pd.DataFrame:
+    """A row a request that both models were asked, in the order of time: the challenger's columns end in `_shadow`."""
+    asked = log[log["status"] != SHED_STATUS].assign(text=log["text"].fillna(""))
+    champion = asked[asked["arm"] == "champion"].drop_duplicates("request_id")
+    challenger = asked[asked["arm"] == "shadow"].drop_duplicates("request_id")
+    kept = ["request_id", "predicted", "status", "latency_ms"]
+    both = champion.merge(challenger[kept], on="request_id", suffixes=("", "_shadow"), validate="one_to_one")
+    return both.sort_values(["timestamp", "request_id"], kind="stable", ignore_index=True)
+
+
+def _disagree(both: pd.DataFrame) -> pd.Series[bool]:
+    return both["predicted"].ne(both["predicted_shadow"]) | both["status_shadow"].ge(FAILED_STATUS)
