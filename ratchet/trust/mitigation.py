@@ -1,0 +1,91 @@
+"""Three ways to treat groups more alike: before training, in the texts, or after it. Each costs something else.
+
+Source: Kamiran & Calders 2012, https://doi.org/10.1007/s10115-011-0463-8 (reweighing); Hardt, Price & Srebro 2016,
+https://arxiv.org/abs/1610.02413 (thresholds by group, by fairlearn); Lu et al. 2020, https://arxiv.org/abs/1807.11714
+(counterfactual augmentation).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.trust.lexicons import Lexicon, swapped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity"]
+
+
+def reweighing(labels: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float64]:
+    """A weight for each row, (n,), under which label and group are independent: P(group) P(label) ÷ P(both).
+
+    They sum to n where every label occurs in every group.
+
+    >>> reweighing(np.array([1, 1, 0, 0]), np.array(["a", "a", "a", "b"])).round(2).tolist()
+    [0.75, 0.75, 1.5, 0.5]
+    """
+    weight = np.ones(len(labels))
+    for label in set(labels.tolist()):
+        for group in set(groups.tolist()):
+            both = (labels == label) & (groups == group)
+            if both.any():
+                weight[both] = (labels == label).mean() * (groups == group).mean() / both.mean()
+    return weight
+
+
+def resampled(frame: pd.DataFrame, weight: NDArray[np.float64], seed: int) -> pd.DataFrame:
+    """As many rows, drawn in proportion to their weights: reweighing for learners that take no weights."""
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(len(frame), len(frame), p=weight / weight.sum())
+    return frame.iloc[np.sort(rows)].reset_index(drop=True)
+
+
+def augmented(frame: pd.DataFrame, lexicon: Lexicon, most: int = 1) -> pd.DataFrame:
+    """The rows, and copies of those with identity terms in which the terms are swapped; the label stays.
+
+    Args:
+        frame: rows with `id`, `text` and `label`.
+        lexicon: the terms.
+        most: copies of a row for each attribute.
+    """
+    import pandas as pd
+
+    copies = []
+    for row, (key, text) in enumerate(zip(frame["id"], frame["text"], strict=True)):
+        for attribute, terms in lexicon.swaps.items():
+            for number, edited in enumerate(swapped(text, key, terms, most)):
+                copies.append(frame.iloc[[row]].assign(id=f"{key}-{attribute}{number}", text=edited))
+    return pd.concat([frame, *copies], ignore_index=True)
+
+
+def group_thresholds(
+    proba: NDArray[np.float64], y_true: NDArray[Any], groups: NDArray[Any], constraint: Constraint
+) -> Any:
+    """fairlearn's ThresholdOptimizer fitted on held-out probabilities of the positive class, (n,).
+
+    Its `predict(proba[:, None], sensitive_features=..., random_state=...)` gives 0 or 1; it may toss a coin between two
+    thresholds, and it needs to know the group of a text when it predicts.
+    """
+    from fairlearn.postprocessing import ThresholdOptimizer
+    from sklearn.base import BaseEstimator
+
+    class Known(BaseEstimator):  # type: ignore[misc]
+        """Predicts its only feature: the probability that is known already."""
+
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+        def fit(self, features: Any, targets: Any) -> Any:
+            return self
+
+        def predict(self, features: Any) -> NDArray[np.float64]:
+            return np.asarray(features)[:, 0]
+
+    optimizer = ThresholdOptimizer(
+        estimator=Known(), constraints=constraint, objective="accuracy_score", prefit=True, predict_method="predict"
+    )
+    return optimizer.fit(proba[:, None], y_true, sensitive_features=groups)
