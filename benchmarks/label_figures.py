@@ -88,7 +88,8 @@ def markdown(report: dict[str, Any]) -> str:
     last = sum(report["sizes"])
     for data, block in report["data_sets"].items():
         metric = block["metric"].replace("_", " ")
-        seeds = f"{report['n_seeds']} seeds ({report['n_peer_seeds']} of scikit-activeml)"
+        fewer = "".join(f", {n} of its {name}" for name, n in report.get("most_peer_seeds", {}).items())
+        seeds = f"{report['n_seeds']} seeds ({report['n_peer_seeds']} of scikit-activeml{fewer})"
         lines += [f"**{data}**, {seeds}, {metric}:", "",
                   f"| strategy | at {last} labels | gain over random, points | p (Holm) | labels for random's {last} |",
                   "|---|---:|---:|---:|---:|"]  # fmt: skip

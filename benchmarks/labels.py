@@ -47,6 +47,8 @@ CODE = [
 """What a kept run depends on beside its data."""
 TYPICAL_START = "hybrid from typiclust"
 """The one contender that chooses its first labels too: all others start from the same random ones."""
+MOST_PEER_SEEDS = {"typiclust": 3}
+"""Dealings at most for those of scikit-activeml's whose queries take seconds."""
 RARE = 0.1
 """Share of positives in the pool of the second data set."""
 
@@ -171,7 +173,8 @@ def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int, without: Sequence[s
         jobs = [
             (name, "ours", seed) for name in [*_different(QUERY_STRATEGIES), TYPICAL_START] for seed in range(n_seeds)
         ]
-        jobs += [(name, "peer", seed) for name in _different(PEERS) for seed in range(n_peer_seeds)]
+        n_dealt = {name: min(n_peer_seeds, MOST_PEER_SEEDS.get(name, n_peer_seeds)) for name in _different(PEERS)}
+        jobs += [(name, "peer", seed) for name, n in n_dealt.items() for seed in range(n)]
         jobs = [job for job in jobs if job[0] not in without]
         for name, who, seed in jobs:
             dealt = deal(embeddings, targets, rare, seed)
@@ -189,6 +192,7 @@ def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int, without: Sequence[s
     return {
         "command": " ".join(["python -m benchmarks.labels", *(["--without", *without] if without else [])]),
         "n_texts": len(targets), "n_held_out": N_HELD_OUT, "n_seeds": n_seeds, "n_peer_seeds": n_peer_seeds,
+        "most_peer_seeds": {name: n for name, n in MOST_PEER_SEEDS.items() if name not in without},
         "inverse_regularization": strength, "sizes": query_sizes(*SIZES), **summary(runs, speed, query_sizes(*SIZES)),
     }  # fmt: skip
 
@@ -202,7 +206,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.labels")
     parser.add_argument("--seeds", type=int, default=10, help="dealings of the texts for each strategy")
-    parser.add_argument("--peer-seeds", type=int, default=3, help="the same for each of scikit-activeml's")
+    parser.add_argument("--peer-seeds", type=int, default=10, help="the same for each of scikit-activeml's")
     parser.add_argument("--repeats", type=int, default=5, help="timed queries of each strategy, ours and the peer's")
     parser.add_argument("--without", nargs="+", default=[], choices=QUERY_STRATEGIES, help="strategies left out")
     parser.add_argument("--pool", type=int, default=0, help="instead, one query on a pool of this many texts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,9 @@ class Site:
         raw_tag(self.root, name, commit, text, self.keys / person if person else None, **how)
 
 
-@pytest.fixture(scope="session")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
-    """The story, stage by stage: measured, proposed, approved by two, promoted, and the next line measured."""
-    base = tmp_path_factory.mktemp("registry")
+@contextmanager
+def story(base: Path) -> Iterator[dict[str, Site]]:
+    """Stage by stage: measured, proposed, approved by two, promoted, and the next line measured."""
     keys = base / "keys"
     make_keys(keys)
     with judge_at_work(base) as hook, pytest.MonkeyPatch.context() as patch:
@@ -70,21 +70,27 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]
         site.folder.mkdir()
         make_server(site.folder, hook)
         make_clone(site.folder, keys)
-        found = {"measured": _copy(site, base / "measured")}
+        found = {"measured": copy(site, base / "measured")}
         acts.propose(site.clone(), V1, keys / "model.pem", "first", HEAD)
-        found["proposed"] = _copy(site, base / "proposed")
+        found["proposed"] = copy(site, base / "proposed")
         for person in ("bob", "cay"):
             acts.review(site.clone(person), "approval", person, V1.tag, "good")
-        found["approved"] = _copy(site, base / "approved")
+        found["approved"] = copy(site, base / "approved")
         acts.promote(site.clone(), V1, "better", HEAD)
         write_line(site.root, 0.80, "better weights")
         commit(site.root, "Measure again")
         assert push(site.root, "main") == ""
-        found["promoted"] = _copy(site, base / "promoted")
+        found["promoted"] = copy(site, base / "promoted")
         yield found
 
 
-def _copy(site: Site, folder: Path) -> Site:
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Site]]:
+    with story(tmp_path_factory.mktemp("registry")) as found:
+        yield found
+
+
+def copy(site: Site, folder: Path) -> Site:
     shutil.copytree(site.folder, folder)
     return Site(folder, site.keys)
 
@@ -93,7 +99,7 @@ def _copy(site: Site, folder: Path) -> Site:
 def at(stages: dict[str, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Site]:
     """A copy of the story at a stage."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
-    return lambda stage: _copy(stages[stage], tmp_path / stage)
+    return lambda stage: copy(stages[stage], tmp_path / stage)
 
 
 Attack = Callable[[Site], list[str]]

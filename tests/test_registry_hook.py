@@ -37,6 +37,19 @@ def test_a_first_push_without_a_policy_is_refused(tmp_path: Path) -> None:
     assert "The protected branch has no policy" in push(tmp_path / "clone", "HEAD:refs/heads/main")
 
 
+def test_a_first_push_brings_the_branch_alone(tmp_path: Path) -> None:
+    """A tag that came with the first policy would be judged by nothing that stood before it."""
+    make_keys(tmp_path / "keys")
+    (tmp_path / "other").mkdir()
+    make_server(tmp_path / "other", "#!/bin/sh\nexit 0\n")
+    clone = make_clone(tmp_path / "other", tmp_path / "keys")
+    make_server(tmp_path, HOOK)
+    git(clone.root, "remote", "set-url", "origin", str(tmp_path / "server.git"))
+    git(clone.root, "tag", "sentiment@v1.0.0", "main")
+    assert "The first push must bring the protected branch alone" in push(clone.root, "main", "sentiment@v1.0.0")
+    assert push(clone.root, "main") == ""
+
+
 def test_the_policy_of_this_repository_lets_nobody_do_anything_and_names_what_is_there() -> None:
     policy = read_policy((ROOT / "policy.yaml").read_bytes())
     assert read_signers((ROOT / ".allowed_signers").read_text()).people == frozenset()
