@@ -22,7 +22,8 @@ from ratchet.live.prediction_log import microseconds
 from ratchet.live.served_model import ModelSource, ServedModel, load_model
 from ratchet.live.settings import ServeParams
 from ratchet.models.predictor import Proba
-from ratchet.trust.attributions import Attribution, attribute, cached_score
+from ratchet.trust.attributions import Attribution, attribute
+from ratchet.trust.lockstep import cached_score
 
 _LOGGER = logging.getLogger("ratchet.live")
 
@@ -124,7 +125,7 @@ class Service:
 
         def make() -> Attribution:
             score = cached_score(champion.predictor)
-            return attribute(champion.predictor, score, text, self.params.explain_max_evals, self.params.seed)
+            return attribute(champion.predictor, score, [text], self.params.explain_max_evals)[0]
 
         try:
             return champion, await asyncio.get_running_loop().run_in_executor(self._explainer, make)
