@@ -88,9 +88,20 @@ def audit_report() -> Json:
         "age=old": {"n": 9, "accuracy": {"value": None, "low": None, "high": None, "n": 9, "reason": "few"}},
     }
     paired = {name: {"accuracy": estimate(-0.02, 0.01, 60)} for name in ("length=short", "gender=women")}
-    part = {"metrics": metrics, "slices": slices, "slices_against": {"teacher": paired, "champion": paired}}
+    point = {"coverage": 0.5, "least_confidence": 0.8, "accuracy": estimate(0.9, 0.02)}
+    bins = [{"confidence": at, "accuracy": estimate(at, 0.05)} for at in (0.6, 0.9)]
+    calibration = {"ece": estimate(0.04, 0.01), "ece_before": estimate(0.12, 0.02), "bins": bins, "bins_before": bins}
+    confidence = {"calibration": calibration, "selective": [point, {**point, "coverage": 1.0}]}
+    part = {
+        "metrics": metrics,
+        "confidence": confidence,
+        "slices": slices,
+        "slices_against": {"teacher": paired, "champion": paired},
+    }
     bundles = dict.fromkeys(("baseline", "teacher", "small-int8", "small-nf4"), part)
-    return {"command": "python -m pipeline_steps.audit", "bundles": bundles}
+    matches = {"gender": {"women": {"n_texts": 60, "terms": {"she": 40}, "examples": ["…<i>she</i>…"]}}}
+    return {"command": "python -m pipeline_steps.audit", "sensitive_features": ["gender", "age"], "matches": matches,
+            "bundles": bundles}  # fmt: skip
 
 
 def behave_report() -> Json:

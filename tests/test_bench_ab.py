@@ -73,7 +73,7 @@ def test_the_report_becomes_tables() -> None:
     rate = {"value": 0.01, "low": 0.005, "high": 0.02, "n": 100}
     often = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100}
     report = {
-        "command": "python -m benchmarks.ab_tests", 
+        "command": "python -m benchmarks.ab_tests",
         "false_claims": {"paired": {"asymptotic": rate, "betting": often, "peeked fixed level": rate}},
         "requests_needed": {"0.02": {"paired": {"n_80": 1000, "n_95": None, "fixed_80": 500}}},
         "real_predictions": {"a against b": {"difference": 0.1, "disagreement": 0.2, "paired": {"n_80": 5, "n_95": 9},

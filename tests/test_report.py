@@ -111,7 +111,23 @@ def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> 
         assert item["command"] in page, name
     assert "Imaginary 9000" in page
     assert "12.5× smaller than the teacher" in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 5
+
+
+def test_behaviour_people_and_confidence_are_told_of_the_described_bundle() -> None:
+    page = report.run(Material(measured()), PARAMS).page
+    behaviour = page.partition('id="behaviour"')[2].partition('id="confidence"')[0]
+    for told in ("plain praise", "a &lt;b&gt;bright&lt;/b&gt; film", "P(positive) = 0.4"):
+        assert told in behaviour
+    slices = page.partition('id="slices"')[2].partition('id="behaviour"')[0]
+    for told in ("gender = women", "she 40", "…&lt;i&gt;she&lt;/i&gt;…"):
+        assert told in slices
+    confidence = page.partition('id="confidence"')[2].partition("<h2")[0]
+    assert confidence.count("<svg") == 2
+    assert "0.120 [0.100, 0.140]" in confidence
+    without = report.run(Material({**measured(), "audit": {}, "behave": {}}), PARAMS).page
+    for told in ("No behaviour was tested.", "Confidence was not measured"):
+        assert told in without
 
 
 def test_the_challenge_stands_beside_the_test_set_with_its_failures() -> None:

@@ -68,6 +68,7 @@ which failed the fewest gates.</p>{% endif %}
 {% endif %}
 <nav aria-label="Contents"><a href="#results">Results</a><a href="#gates">Gates</a>
 <a href="#challenge">Beyond the test set</a><a href="#slices">Slices and fairness</a>
+<a href="#behaviour">Behaviour</a><a href="#confidence">Confidence</a>
 <a href="#explanations">Explanations</a><a href="#labels">Labels</a><a href="#data">Data</a>
 <a href="#training">Training</a><a href="#machine">Machine and commands</a></nav>
 </header>
@@ -119,8 +120,26 @@ its edit are both right); and edits that must not matter (violations: the predic
 {% if audit %}{{ metric_table(audit) }}
 <p class="soft">A difference or gap of 0 means that all groups fare alike.
 Made by <code>{{ commands.audit }}</code>.</p>
-{{ more("More of the audit: " ~ described, audit.details) }}
+{{ more("People whom texts speak of, group by group: " ~ described, trust.people) }}
+{{ more("What the terms of the lexicon matched", trust.matches) }}
 {% else %}{{ missing("The audit is not available.") }}{% endif %}
+
+<h2 id="behaviour">Behaviour</h2>
+{% if behave %}{{ metric_table(behave) }}
+<p class="soft">Only bundles that may be chosen are tested. Made by <code>{{ commands.behave }}</code>.</p>
+{{ more("Test by test: " ~ described, trust.tests) }}
+{{ more("Cases that failed", trust.failures) }}
+{{ more("Swaps of identity terms that move the prediction most", trust.swaps) }}
+{{ more("Words that turn predictions alone", trust.triggers) }}
+{% else %}{{ missing("No behaviour was tested.") }}{% endif %}
+
+<h2 id="confidence">Confidence</h2>
+{% if trust.reliability %}{{ figure(trust.reliability, "Accuracy of " ~ described ~
+" against its mean confidence, in bins; bands are 95 % intervals.", commands.audit) }}
+{{ more("Expected calibration error", trust.ece) }}
+{{ figure(trust.selective, "Accuracy of " ~ described ~
+" when it answers only the texts it is surest of.", commands.audit) }}
+{% else %}{{ missing("Confidence was not measured for the described bundle.") }}{% endif %}
 
 <h2 id="explanations">Explanations</h2>
 {% if explain %}{{ metric_table(explain) }}

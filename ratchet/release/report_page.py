@@ -18,6 +18,7 @@ from ratchet.release.page_style import STYLE
 from ratchet.release.page_template import PAGE
 from ratchet.release.reports import DIFFERENCES, Report, against_of, metric_of
 from ratchet.release.results_table import described_bundle, gates_text, ordered_names
+from ratchet.release.trust_section import trust_section
 
 RESULT_COLUMNS = (
     "accuracy", "macro_f1", "ece", "latency_p50_ms", "latency_p95_ms", "latency_long_p95_ms", "throughput_per_s",
@@ -84,6 +85,8 @@ def _context(material: Material) -> dict[str, Any]:
         "challenge": _challenge(evaluate, names, described),
         "slices_svg": _slices(bundles.get(described, {})),
         "audit": _metric_table(reports.get("audit"), names, described),
+        "behave": _metric_table(reports.get("behave"), names, described),
+        "trust": trust_section(reports, described),
         "explain": _metric_table(reports.get("explain"), names, described),
         "images": [{"title": _title(name), "data": base64.b64encode(data).decode()}
                    for name, data in material.images.items()],
@@ -94,7 +97,8 @@ def _context(material: Material) -> dict[str, Any]:
         "parts": {section: [_part(title, reports.get(name)) for name, title in parts.items()]
                   for section, parts in SECTIONS.items()},
         "machine": outline(evaluate.get("machine", {})),
-        "commands": {name: commands.get(name, "") for name in ("evaluate", "decision", "audit", "explain", "sample")},
+        "commands": {name: commands.get(name, "")
+                     for name in ("evaluate", "decision", "audit", "behave", "explain", "sample")},
         "all_commands": [(name, command) for name, command in commands.items() if command],
     }  # fmt: skip
 
