@@ -108,15 +108,18 @@ def locked(path: Path) -> Iterator[None]:
 
 def _read_step(root: Path, params: RolloutParams, state: Rollout) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The log's rows of the current step, and what users said since it began."""
+    import pandas as pd
+
     from ratchet.live.prediction_log import read_log
 
     log = load_params(LogParams, "log", root / LIVE_FILE)
     sources: list[str | Path] = [log.url, root / log.folder]
     since = datetime.fromisoformat(state.since) - CLOCKS_DIFFER
     predictions = read_log(sources, since).to_pandas()
-    tags = predictions["experiment"].str.partition(UNIT_MARK)[0]
+    tag = state.experiment(params).tag
+    ours = [logged.partition(UNIT_MARK)[0] == tag for logged in predictions["experiment"]]
     feedback = read_log(sources, since, table="feedback").to_pandas()
-    return predictions[tags == state.experiment(params).tag], feedback
+    return predictions[pd.Series(ours, predictions.index, dtype=bool)], feedback
 
 
 def _labels(root: Path, predictions: pd.DataFrame, feedback: pd.DataFrame) -> dict[str, str]:

@@ -104,8 +104,9 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
     rows = log[log["arm"].isin(["champion", "challenger"]) & (log["status"] != SHED_STATUS)]
     given = rows["request_id"].isin(rows.loc[rows["arm"] == "challenger", "request_id"])
     rows = rows[(rows["arm"] == "challenger") | ~given]
-    units = rows["experiment"].str.partition(UNIT_MARK)[2]
-    rows = rows.assign(text=rows["text"].fillna(""), unit_id=units.where(units != "", rows["request_id"]))
+    told = zip(rows["experiment"], rows["request_id"], strict=True)
+    units = [logged.partition(UNIT_MARK)[2] or request for logged, request in told]
+    rows = rows.assign(text=rows["text"].fillna(""), unit_id=pd.Series(units, rows.index, dtype=object))
     rows = rows.sort_values(["timestamp", "request_id"], kind="stable", ignore_index=True)
     if len(rows):
         rows = rows[rows["timestamp"] <= rows["timestamp"].max() - pd.Timedelta(seconds=delay_s)]
