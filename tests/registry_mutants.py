@@ -50,7 +50,9 @@ def mutants(name: str) -> Iterator[Mutant]:
         tree = ast.parse(text)
         check = next(node for node in ast.walk(tree) if isinstance(node, ast.If) and node.lineno == line)
         functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-        function = next(node for node in functions if node.lineno < line <= (node.end_lineno or 0))
+        function = next((node for node in functions if node.lineno < line <= (node.end_lineno or 0)), None)
+        if function is None:
+            continue  # a method, whose code is not where the others' is
         raised = _raised(check)
         said = raised[0].exc.args[0]  # type: ignore[union-attr]
         pieces = [node.value if isinstance(node, ast.Constant) else getattr(module, node.id, None)

@@ -577,6 +577,17 @@ def _a_role_on_another_commit_than_the_version(site: Site) -> list[str]:
     return refs
 
 
+@attack("promoted", "The version was not compared with the present champion")
+def _a_version_measured_before_the_champion_changed(site: Site) -> list[str]:
+    """Two versions of one measurement: when the first is champion, the second was compared with the one before."""
+    later = Version("sentiment", 1, 2, 0)
+    for version in (V2, later):
+        assert push(site.root, *_release(site, version)) == ""
+    assert push(site.root, _approve(site, "bob", V2, 3), _approve(site, "cay", V2, 3)) == ""
+    assert push(site.root, *_crown(site, V2)) == ""
+    return [_approve(site, "bob", later, 4), _approve(site, "cay", later, 4), *_crown(site, later)]
+
+
 @attack("promoted", "The audit log was cut since the last promotion")
 def _a_promotion_that_forgets_the_audit_log(site: Site) -> list[str]:
     refs = _release(site, V2)
