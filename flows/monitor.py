@@ -65,12 +65,15 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
         monitoring.write_metrics(root, history[-1] if history else {}, 0, now)
         return "", [], "no window has ended since the last run"
     bundle, reference = monitoring.served_reference(root, windows, params)
-    pieces, judged, findings = load_pieces(bundle), list(history), []
+    pieces, judged = load_pieces(bundle), list(history)
+    findings: list[Finding] = []
+    seen: dict[str, Finding] = {}  # of every window, so that none is lost where a run judges several
     for window in windows:
         monitoring.log_access(root, window)
         found = inspect_window(window, reference, pieces, _same(judged, reference.version), params)
         rules, broken = monitoring.judge_by_suite(root, window, reference.labels, params)
         findings = [*found.findings, *broken]
+        seen |= _by_key(findings)
         judged.append({**found.figures, "rules": rules, "findings": [item.to_json() for item in findings]})
     every = answered(monitoring.read_log_since(root, None), reference.version)
     late = join_labels(every, monitoring.read_log_since(root, None, "feedback"))
@@ -84,7 +87,7 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
     write_json(root / monitoring.LATEST, latest)
     n_alerts = sum(item.severity == "alert" for item in findings)
     monitoring.write_metrics(root, latest, n_alerts, now)
-    alerts = monitoring.untold(root, reference.version, findings, now)
+    alerts = monitoring.untold(root, reference.version, [*{**seen, **_by_key(labels.findings)}.values()], now)
     message = f"{len(windows)} windows judged; {len(findings)} findings in the last, {len(alerts)} of them told"
     return reference.version, alerts, message
 
@@ -94,11 +97,16 @@ def announce(finding: Finding, version: str) -> None:
     payload = {
         "key": finding.key, "kind": finding.kind, "said": finding.said, "next_step": finding.next_step,
         "model_version": version, "evidence": finding.evidence, "page": monitoring.PAGE.as_posix(),
+        "found_at": monitoring.utc_now().isoformat(),  # a template cannot write the event's own time as JSON
     }  # fmt: skip
     resource = {"prefect.resource.id": f"{RESOURCE}.{finding.key}", "prefect.resource.name": finding.key}
     emit_event(ALERT, resource, payload=payload)
     if finding.kind in ("drift", "decay"):
         emit_event(DRIFT if finding.kind == "drift" else DECAY, resource, payload=payload)
+
+
+def _by_key(findings: list[Finding]) -> dict[str, Finding]:
+    return {item.key: item for item in findings}
 
 
 def _same(judged: list[dict[str, Any]], version: str) -> list[dict[str, Any]]:

@@ -1,0 +1,154 @@
+"""On a real Prefect server with a worker: an event reaches people, silence too, and drift starts the retraining."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet as pq
+import pytest
+
+from ratchet.files import read_json, write_json
+from ratchet.live.prediction_log import arrow_schema, hour_file
+from ratchet.params import read_yaml
+from tests.miniature import ROOT
+from tests.prefect_server import ask, prefect_server, running, until
+from tests.watched_world import VERSION
+
+pytestmark = [pytest.mark.slow, pytest.mark.service]
+SILENCE_S = 20
+EMIT = """
+from flows.monitor import RAN, RESOURCE, announce
+from prefect.events import emit_event
+from ratchet.live.findings import Finding
+announce(Finding("drift", "requests", "alert", "Requests differ.", {"p": 0.001}), "sentiment@v1.0.0")
+emit_event(RAN, {"prefect.resource.id": RESOURCE}, payload={"said": "ran", "n_alerts": 1})
+"""
+SET_UP = """
+import asyncio, sys
+from flows.alerts import set_up
+print(asyncio.run(set_up({"webhook": sys.argv[1]}, float(sys.argv[2]) / 60)))
+"""
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An address on loopback, and what was posted to it; any other path is not found."""
+    got: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200 if self.path == "/hook" else 404)
+            self.end_headers()
+            if self.path == "/hook":
+                got.append(json.loads(body))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", got
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def make_watched(root: Path) -> Path:
+    """A workspace with the flows, a log of one hour, and that hour's window, which had drifted."""
+    for package in ("flows", "ratchet", "pipeline_steps"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("prefect.yaml", "dvc.yaml", "params.yaml", "live.yaml"):
+        shutil.copy(ROOT / name, root)
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    (root / ".dvc/tmp").mkdir(parents=True)
+    write_json(root / "data/labels.json", {"batches": []})
+    start, n = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2), 30
+    columns: dict[str, list[Any]] = {
+        "timestamp": [start + timedelta(seconds=row) for row in range(n)],
+        "request_id": [f"r{row}" for row in range(n)],
+        "text": [f"a text of another kind, number {row}" for row in range(n)], "predicted": ["positive"] * n,
+        "confidence": [0.6] * n, "model_version": [VERSION] * n, "proba": [[0.4, 0.6]] * n, "latency_ms": [3.0] * n,
+        "status": [200] * n, "key_id": [""] * n, "arm": ["champion"] * n, "experiment": [""] * n,
+    }  # fmt: skip
+    schema = arrow_schema("predictions")
+    path = hour_file(root / read_yaml(ROOT / "live.yaml")["log"]["folder"], "predictions", start)
+    path.parent.mkdir(parents=True)
+    pq.write_table(pyarrow.table([pyarrow.array(columns[f.name], f.type) for f in schema], schema), path)
+    window = {"start": start.isoformat(), "end": (start + timedelta(minutes=1)).isoformat(), "model_version": VERSION,
+              "findings": [{"kind": "drift", "name": "requests"}]}  # fmt: skip
+    (root / "reports/monitor").mkdir(parents=True)
+    (root / "reports/monitor/windows.jsonl").write_text(json.dumps(window) + "\n")
+    return root
+
+
+def run(command: list[str], root: Path, env: dict[str, str], code: int = 0) -> str:
+    done = subprocess.run(command, cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_drift_reaches_people_and_starts_the_retraining(tmp_path: Path) -> None:
+    root = make_watched(tmp_path / "workspace")
+    with prefect_server(tmp_path) as server, receiver() as (url, got):
+        env = {**server, "PYTHONPATH": str(root), "LABEL_STUDIO_URL": ""}
+        for command in (
+            ["prefect", "work-pool", "create", "ratchet", "--type", "process"],
+            ["prefect", "work-pool", "set-concurrency-limit", "ratchet", "1"],
+            ["prefect", "deploy", "--all"],
+            [sys.executable, "-c", SET_UP, url, str(SILENCE_S)],
+        ):
+            run(command, root, env)
+        assert "webhook: taken" in run([sys.executable, "-m", "flows.alerts", "--test"], root, env)
+        assert len(got) == 1
+        worker = ["prefect", "worker", "start", "--pool", "ratchet"]
+        with (tmp_path / "worker.log").open("w") as log, running(worker, env, log, root):
+            api = env["PREFECT_API_URL"]
+            until(lambda: ask(f"{api}/work_pools/ratchet/workers/filter", {}), 90)
+            run([sys.executable, "-c", EMIT], root, env)
+            began = time.monotonic()
+            runs = until(lambda: _runs(api, {"RUNNING", "COMPLETED", "FAILED"}), 120)
+            seconds = time.monotonic() - began
+            print(f"from emit to start: {seconds:.1f} s")
+            ended = until(lambda: _runs(api, {"COMPLETED", "FAILED"}), 120)
+            alert = until(lambda: [item for item in got if "drift.requests" in item["subject"]], 60)
+            silence = until(lambda: [item for item in got if "silent" in item["subject"]], 120)
+    assert len(runs) == 1
+    assert ended[0]["state"]["name"] == "Waiting", ended[0]["state"]
+    assert ended[0]["parameters"]["key"] == "drift.requests"
+    assert "Requests differ." in alert[0]["body"]
+    assert '"p": 0.001' in alert[0]["body"]
+    assert "What to do" in alert[0]["body"]
+    assert "What to do" in silence[0]["body"]
+    asked = read_json(root / "reports/monitor/retraining.json")
+    assert len(asked["ids"]) == 30
+    assert asked["model_version"] == VERSION
+
+
+def test_an_address_that_does_not_take_the_message_is_told(tmp_path: Path) -> None:
+    with prefect_server(tmp_path) as env, receiver() as (url, got):
+        wrong = {**env, "PYTHONPATH": str(ROOT)}
+        run([sys.executable, "-c", SET_UP, f"{url}/wrong", "60"], ROOT, wrong)
+        assert "webhook: failed" in run([sys.executable, "-m", "flows.alerts", "--test"], ROOT, wrong, 1)
+    assert got == []
+
+
+def _runs(api: str, states: set[str]) -> list[dict[str, Any]]:
+    """The runs of the retraining that have come so far."""
+    wanted = {"flows": {"name": {"any_": ["retrain"]}}, "flow_runs": {"state": {"type": {"any_": sorted(states)}}}}
+    found: list[dict[str, Any]] = ask(f"{api}/flow_runs/filter", wanted)
+    return found
