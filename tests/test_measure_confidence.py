@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ratchet.measure.bootstrap import group_draws, rate_draws, weights
-from ratchet.measure.detection import auroc, false_alarms, neighbour_distance
+from ratchet.measure.detection import auroc, false_alarms
 from ratchet.measure.reliability import area_under_risk, reliability_bins, selective_curve, uncalibrated
 from ratchet.models.predictor import softmax
 
@@ -28,16 +28,6 @@ def test_auroc_without_texts_is_undefined_and_alarms_are_counted() -> None:
     assert np.isnan(none.value)
     assert none.reason
     assert false_alarms(np.array([0.1, 0.2, 0.9, 0.8]), np.array([0.8, 0.9, 1.0]), 1.0) == 0.5
-
-
-def test_neighbour_distance_is_scikit_learns() -> None:
-    from sklearn.neighbors import NearestNeighbors
-
-    rng = np.random.default_rng(4)
-    known, asked = (rng.standard_normal((n, 8)).astype(np.float32) for n in (60, 20))
-    known, asked = (item / np.linalg.norm(item, axis=1, keepdims=True) for item in (known, asked))
-    expected = NearestNeighbors(n_neighbors=5, metric="cosine").fit(known).kneighbors(asked)[0][:, -1]
-    assert neighbour_distance(asked, known, 5) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

@@ -1,4 +1,4 @@
-"""How well a score tells one kind of texts from another: AUROC with intervals, and scores of what is out of place."""
+"""How well a score tells one kind of texts from another: AUROC with intervals, and false alarms."""
 
 from __future__ import annotations
 
@@ -43,17 +43,3 @@ def false_alarms(inside: Scores, outside: Scores, caught: float) -> float:
     if not len(inside) or not len(outside):
         return float("nan")
     return float((inside >= np.quantile(outside, 1 - caught)).mean())
-
-
-def neighbour_distance(vectors: NDArray[np.float32], known: NDArray[np.float32], k: int) -> Scores:
-    """1 − cosine similarity to the k-th nearest of the known texts, (n,), both of unit length; 0: it is one of them.
-
-    Source: Sun et al. 2022, Out-of-distribution detection with deep nearest neighbours,
-    https://arxiv.org/abs/2204.06507.
-    """
-    k = min(k, len(known))
-    nearest = np.empty(len(vectors), dtype=np.float64)
-    for start in range(0, len(vectors), 512):
-        similar = vectors[start : start + 512] @ known.T  # (batch, n_known)
-        nearest[start : start + 512] = 1 - np.partition(similar, -k, axis=1)[:, -k]
-    return nearest
