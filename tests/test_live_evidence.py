@@ -126,11 +126,14 @@ def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
     assert n_stopped <= 5
 
 
-def test_nothing_seen_stops_nothing() -> None:
+def test_nothing_seen_stops_nothing_and_says_so() -> None:
     empty = Split(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
     found = guards(empty, PARAMS)
     assert [guard.name for guard in found] == ["failed answers", "slow answers"]
     assert stopping(found) == []
+    step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)
+    params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PARAMS)
+    assert judge(step, empty, params).why == "cannot be told yet: an arm has answered nobody yet"
 
 
 @pytest.mark.parametrize(("gain", "decision"), [(0.0, "advance"), (-0.2, "roll_back"), (-0.05, "stay")])

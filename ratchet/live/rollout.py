@@ -172,7 +172,10 @@ def judge(step: Step, seen: Seen, params: RolloutParams, *, proved: bool = False
     found = guards(seen, params.guardrails)
     # each of the two errors has a chance of alpha: an interval of level 1 − 2·alpha has one of alpha on either side
     difference = seen.difference("good", 2.0 * params.alpha)
-    told = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}] of {difference.n}"
+    told = (
+        difference.reason
+        or f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}] of {difference.n}"
+    )
     if stopped := stopping(found):
         return Verdict("roll_back", f"stopped by {', '.join(stopped)}", difference, found)
     if difference.high < -step.margin:
