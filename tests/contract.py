@@ -21,7 +21,7 @@ from tests.imports import closure, direction_faults
 
 ORDER = [
     "ingest", "validate", "split", "embed", "sample", "vet", "challenge", "baseline", "train", "distil", "prune",
-    "quantize", "export", "evaluate", "explain", "audit", "behave", "promote", "report",
+    "quantize", "export", "evaluate", "explain", "probe", "audit", "behave", "promote", "report",
 ]  # fmt: skip
 """The stages, in the order in which dvc.yaml names and DVC runs them."""
 

@@ -120,6 +120,9 @@ def test_values_are_those_of_shaps_partition_explainer() -> None:
         def shape(self, text: str) -> tuple[int, int]:
             return (1, len(spans))
 
+        def feature_names(self, text: str) -> list[list[str]]:
+            return [[text[start:end] for start, end in spans]]
+
         def mask_shapes(self, text: str) -> list[tuple[int]]:
             return [(len(spans),)]
 

@@ -151,6 +151,8 @@ Made by <code>{{ commands.audit }}</code>.</p>
 {% for link in links %}<a href="{{ link.href }}">{{ link.title }}</a>{{ "" if loop.last else ", " }}{% endfor %}.</p>
 {% endif %}
 
+{% for part in parts.explanations %}{{ reported(part) }}{% endfor %}
+
 <h2 id="labels">Labels</h2>
 {% if curve %}{{ figure(curve, curve_caption, commands.sample) }}
 {% else %}{{ missing("No label-efficiency curve is available.") }}{% endif %}

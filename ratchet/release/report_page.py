@@ -37,6 +37,7 @@ SECTIONS = {
         "split": "Splits",
         "challenge": "Challenge set",
     },
+    "explanations": {"probe": "Counterfactuals and concepts"},
     "training": {"baseline": "Baseline", "train": "Teacher", "distil": "Student", "prune": "Pruning"},
 }
 """Section → report → its title; each is shown in whatever form it has."""

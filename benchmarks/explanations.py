@@ -1,0 +1,180 @@
+"""SHAP side by side with plain `shap.Explainer` over `transformers.pipeline`: texts per second, and whether they agree.
+
+    python -m benchmarks.explanations
+
+Three explainers of the same texts, with the same words and as many evaluations, in turns over several rounds:
+plain (shap asks a pipeline of the torch weights), Ratchet on the same weights, and Ratchet on the deployed bundle.
+Both sides delete words and part texts along the same tree; only who asks whom, and in what batches, differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.material import median_estimate, write_report
+from pipeline_steps.explain import BUNDLES, torch_parent
+from ratchet.entry import entry
+from ratchet.errors import PipelineError
+from ratchet.measure.bootstrap import mean_estimate, weights
+from ratchet.models.predictor import Proba, TorchPredictor, load
+from ratchet.release.reports import read_report
+from ratchet.table_files import read_table
+from ratchet.tables import SPLIT
+from ratchet.trust.attributions import attribute, keep_words, word_spans
+from ratchet.trust.faithfulness import agreement
+from ratchet.trust.lockstep import cached_score
+from ratchet.trust.owen_values import Node, phrase_tree
+
+MIN_WORDS, N_THREADS, SEED = 8, 1, 13
+PLAIN, SAME, DEPLOYED = "plain shap over a pipeline", "same weights", "deployed bundle"
+Rates = dict[str, list[tuple[float, float]]]
+Values = dict[str, list[NDArray[np.float64]]]
+Explain = Callable[[Sequence[str]], list[NDArray[np.float64]]]
+
+
+class WordMasker:
+    """What shap asks of a masker: texts without the masked words, and the tree of the words."""
+
+    text_data = True
+    default_batch_size = 5  # of shap's own masker for texts
+
+    def __call__(self, mask: NDArray[np.bool_], text: str) -> tuple[NDArray[np.str_]]:
+        return (np.array([keep_words(text, word_spans(text), mask)]),)
+
+    def shape(self, text: str) -> tuple[int, int]:
+        return (1, len(word_spans(text)))
+
+    def mask_shapes(self, text: str) -> list[tuple[int]]:
+        return [(len(word_spans(text)),)]
+
+    def feature_names(self, text: str) -> list[list[str]]:
+        return [[text[start:end] for start, end in word_spans(text)]]
+
+    def clustering(self, text: str) -> NDArray[np.float64]:
+        """The phrase tree as scipy's `linkage` writes trees."""
+        spans, rows = word_spans(text), list[list[float]]()
+
+        def link(node: Node) -> int:
+            if node.left is None or node.right is None:
+                return node.start
+            rows.append([link(node.left), link(node.right), 1.0, node.end - node.start])
+            return len(spans) + len(rows) - 1
+
+        link(phrase_tree(text, spans))
+        return np.array(rows)
+
+
+def plain_explainer(predictor: TorchPredictor, max_evals: int) -> tuple[Explain, list[int]]:
+    """`shap.Explainer` over a text-classification pipeline of the predictor's weights, and how often it was asked."""
+    import shap
+    from transformers import PreTrainedTokenizerFast, pipeline
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=predictor.tokenizer, pad_token="[PAD]", model_max_length=predictor.manifest.max_tokens
+    )
+    predictor.model.config.id2label = dict(enumerate(predictor.labels))
+    classify = pipeline("text-classification", model=predictor.model, tokenizer=tokenizer, top_k=None)
+    asked = [0]
+
+    def scores(texts: NDArray[np.str_]) -> Proba:
+        asked[0] += len(texts)
+        rows = [{item["label"]: item["score"] for item in row} for row in classify([str(text) for text in texts])]
+        return np.array([[row[label] for label in predictor.labels] for row in rows])
+
+    explainer = shap.Explainer(scores, WordMasker(), algorithm="partition", output_names=predictor.labels)
+
+    def explain(texts: Sequence[str]) -> list[NDArray[np.float64]]:
+        np.random.seed(SEED)
+        found = explainer(np.array(texts), max_evals=max_evals, silent=True).values
+        return [np.asarray(item) for item in found]
+
+    return explain, asked
+
+
+def own_explainer(predictor: Any, max_evals: int) -> Explain:
+    """`ratchet.trust.attributions.attribute`, with nothing remembered from one call to the next."""
+
+    def explain(texts: Sequence[str]) -> list[NDArray[np.float64]]:
+        return [item.values for item in attribute(predictor, cached_score(predictor), texts, max_evals)]
+
+    return explain
+
+
+def measure(explainers: dict[str, Explain], texts: Sequence[str], n_rounds: int) -> tuple[Rates, Values]:
+    """Texts per CPU second and per second of each, in turns; and the values of the last round."""
+    rates: Rates = {name: [] for name in explainers}
+    values: Values = {}
+    for index in range(n_rounds):
+        part = texts[index::n_rounds]
+        for name, explain in explainers.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            values.setdefault(name, []).extend(explain(part))
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            rates[name].append((len(part) / cpu, len(part) / wall))
+            print(f"{index + 1}/{n_rounds} {name}: {rates[name][-1][0]:.2f} texts per CPU second", flush=True)
+    return rates, values
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.explanations", description="SHAP side by side.")
+    parser.add_argument("--texts", type=int, default=24, help="texts in all")
+    parser.add_argument("--rounds", type=int, default=6, help="turns the texts are dealt into")
+    parser.add_argument("--evals", type=int, default=160, help="evaluations for one text")
+    options = parser.parse_args(arguments)
+    deployed = read_report(Path("reports/decision.json"))["chosen"]
+    parent = torch_parent(str(deployed), N_THREADS)
+    if parent is None:
+        raise PipelineError("The promoted bundle has no torch weights to compare with.", where="reports/decision.json",
+                            got=deployed, fix="promote a bundle that was made from torch weights")  # fmt: skip
+    test = read_table(Path("data/splits/test.parquet"), SPLIT)["text"].astype(str)
+    texts = [text for text in test if len(word_spans(text)) >= MIN_WORDS][: options.texts]
+    plain, asked = plain_explainer(parent, options.evals)
+    explainers = {
+        PLAIN: plain,
+        SAME: own_explainer(parent, options.evals),
+        DEPLOYED: own_explainer(load(Path(BUNDLES[deployed]), N_THREADS), options.evals),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        for explain in explainers.values():
+            explain(texts[:1])  # compiles what shap compiles
+        asked[0] = 0
+        rates, values = measure(explainers, texts, options.rounds)
+    figures = summary(rates, values, asked[0] / len(texts), str(deployed), parent.manifest.name)
+    figures |= {"n_texts": len(texts), "max_evals": options.evals}
+    write_report("explanations", figures, N_THREADS)
+
+
+def summary(rates: Rates, values: Values, plain_evals_per_text: float, deployed: str, parent: str) -> dict[str, Any]:
+    """The report: rates, how many times plain's they are, and correlations with plain's values."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, pairs in rates.items():
+        cpu, wall = np.array(pairs).T
+        rows[name] = {
+            "bundle": deployed if name == DEPLOYED else parent,
+            "texts_per_cpu_second": median_estimate(cpu.tolist()),
+            "texts_per_second": median_estimate(wall.tolist()),
+        }
+        if name != PLAIN:
+            ratio = cpu / np.array(rates[PLAIN])[:, 0]
+            one, other = (np.concatenate([item[:, 1] for item in values[which]]) for which in (PLAIN, name))
+            per_text = agreement(*([item[:, 1] for item in values[which]] for which in (PLAIN, name)))
+            w = weights(len(per_text), 1000, np.random.default_rng(SEED))
+            rows[name] |= {
+                "times_plain": median_estimate(ratio.tolist()),
+                "correlation_over_all_words": float(np.corrcoef(one, other)[0, 1]),
+                "correlation_within_texts": mean_estimate(per_text, w).to_json(),
+            }
+    return {"plain_evals_per_text": plain_evals_per_text, "explainers": rows}
+
+
+if __name__ == "__main__":
+    entry(main)
