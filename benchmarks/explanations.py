@@ -150,7 +150,8 @@ def main(arguments: list[str] | None = None) -> None:
         rates, values = measure(explainers, texts, options.rounds)
     figures = summary(rates, values, asked[0] / len(texts), str(deployed), parent.manifest.name)
     figures |= {"n_texts": len(texts), "max_evals": options.evals}
-    write_report("explanations", figures, N_THREADS)
+    words = f"--texts {options.texts} --rounds {options.rounds} --evals {options.evals}"
+    write_report("explanations", figures, N_THREADS, words)
 
 
 def summary(rates: Rates, values: Values, plain_evals_per_text: float, deployed: str, parent: str) -> dict[str, Any]:
