@@ -12,15 +12,13 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.environment import set_environment
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from flows.demo_client import Client
     from flows.demo_world import World
 
 FOLDER, PAGE = Path(".scratch/demo"), Path("reports/demo.html")
@@ -35,6 +33,7 @@ def play(folder: Path, source: Path) -> list[dict[str, Any]]:
         PipelineError: something did not happen that the story tells.
     """
     from flows import demo_world
+    from flows.demo_client import Client
     from flows.demo_page import Timeline
 
     timeline = Timeline()
@@ -55,42 +54,6 @@ def play(folder: Path, source: Path) -> list[dict[str, Any]]:
         _rollout(world, client, timeline)
         _bad_model(world, client, timeline)
     return timeline.entries
-
-
-class Client:
-    """Asks the server, and gives its users' feedback: each says what would have been right."""
-
-    def __init__(self, url: str, secret: str) -> None:
-        import httpx
-
-        limits = httpx.Limits(max_connections=8)
-        self._http = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {secret}"}, timeout=60, limits=limits
-        )
-
-    def ask(self, texts: pd.DataFrame, *, feedback: bool = False) -> float:
-        """Ask about each text on its own; the share that was answered right."""
-
-        def one(row: Any) -> bool:
-            told = self._http.post("/v1/predict", json={"text": row.text, "unit": row.id}).raise_for_status().json()
-            answer = told["predictions"][0]
-            if feedback:
-                said = {"request_id": answer["request_id"], "kind": "correction", "label": row.label}
-                self._http.post("/v1/feedback", json=said).raise_for_status()
-            return bool(answer["label"] == row.label)
-
-        with ThreadPoolExecutor(4) as threads:
-            right = list(threads.map(one, texts.itertuples(index=False)))
-        return sum(right) / len(right)
-
-    def model(self) -> dict[str, Any]:
-        """What serves now."""
-        told = self._http.get("/v1/model").raise_for_status().json()
-        return {"model": told["version"], "challenger": told["challenger"], "experiment": told["experiment"]["mode"]}
-
-    def reload(self) -> None:
-        """Have the server look at once, as it does by itself a moment later."""
-        self._http.post("/v1/admin/reload").raise_for_status()
 
 
 def _release(world: World, timeline: Any, why: str) -> Any:

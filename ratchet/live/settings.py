@@ -83,5 +83,3 @@ class ServeParams(Params):
     """After SIGTERM the server says for so long that it is not ready, and still answers."""
     shutdown_s: float = Field(gt=0.0, le=600.0)
     """Then what it is still answering and writing may take so long."""
-    seed: int
-    """Of explanations."""
