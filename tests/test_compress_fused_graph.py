@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ratchet.compress.fused_graph import Format, Plan, build_graph, is_supported, matrix_names
+from ratchet.compress.fused_graph import build_graph, is_supported, matrix_names
 from ratchet.compress.graph_session import fused_logits, run_graph
+from ratchet.compress.graph_writer import Format, Plan
 from ratchet.compress.integers import packed, per_block, per_channel
 from ratchet.compress.sensitivity import input_ranges, sensitivity
 from ratchet.errors import BundleError

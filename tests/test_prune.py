@@ -13,8 +13,9 @@ from pipeline_steps import prune
 from ratchet.compress.compilers import Engine, export
 from ratchet.compress.distillation import encoder_of
 from ratchet.compress.fake_quantization import round_embeddings, round_matrices
-from ratchet.compress.fused_graph import Plan, build_graph
+from ratchet.compress.fused_graph import build_graph
 from ratchet.compress.graph_session import run_graph
+from ratchet.compress.graph_writer import Plan
 from ratchet.compress.pruning import importance_on, magnitude_masks, prune_channels, prune_heads
 from ratchet.compress.quantization import quantize
 from ratchet.errors import TrainingError

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from ratchet.compress.fused_graph import Format, Plan, build_graph, is_supported
+from ratchet.compress.fused_graph import build_graph, is_supported
+from ratchet.compress.graph_writer import Format, Plan
 from ratchet.compress.sensitivity import input_ranges
 from ratchet.errors import ParamsError
 from ratchet.models.batching import Tokens, pad

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.compress.fused_graph import Plan, build_graph, is_supported
+from ratchet.compress.fused_graph import build_graph, is_supported
+from ratchet.compress.graph_writer import Plan
 from ratchet.models.batching import Tokens, pad, sorted_batches
 from ratchet.models.forward import logits_of
 

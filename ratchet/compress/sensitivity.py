@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.compress.fused_graph import Plan, build_graph, is_supported, matrix_names
+from ratchet.compress.fused_graph import build_graph, is_supported, matrix_names
 from ratchet.compress.graph_session import run_graph
+from ratchet.compress.graph_writer import Plan
 from ratchet.models.batching import Tokens
 from ratchet.models.forward import logits_of
 
