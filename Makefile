@@ -80,7 +80,7 @@ bench-explain: setup
 	@$(BIN)/python -m benchmarks.explanations
 
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.text import Text
 from ratchet.files import read_json
 
 EVALUATION, DECISION, REPORT = Path("reports/evaluate.json"), Path("reports/decision.json"), Path("reports/report.html")
+MAX_REASON = 320
+"""Letters of a reason that are printed."""
 ALWAYS = ("baseline", "teacher", "student")
 COLUMNS = {
     "accuracy": ("accuracy", "{:.3f}"),
@@ -51,13 +54,14 @@ def summary_table(bundles: dict[str, Any], chosen: str | None) -> Table:
 
 
 def verdict(decision: dict[str, Any]) -> Text:
-    """The gate's verdict with its reasons."""
+    """The gate's verdict with its reasons, each cut to a few lines: the report has them whole."""
     accepted = decision["verdict"] == "accepted"
     text = Text(f"\nPromotion: {decision['verdict']}", style="bold green" if accepted else "bold red")
     if decision["chosen"]:
         text.append(f" — {decision['chosen']}")
     for reason in decision["reasons"]:
-        text.append(f"\n  · {reason}", style="default not bold")
+        told = shorten(reason, MAX_REASON, placeholder=" … (the report says all)")
+        text.append(f"\n  · {told}", style="default not bold")
     return text
 
 

