@@ -56,8 +56,8 @@ def test_the_chosen_bundle_comes_last_and_others_not_at_all(tmp_path: Path) -> N
 
 def test_a_rejection_names_its_reasons(tmp_path: Path) -> None:
     write_json(tmp_path / "reports/evaluate.json", {"bundles": BUNDLES})
-    write_json(tmp_path / "reports/decision.json",
-               {"verdict": "rejected", "chosen": None, "reasons": ["too slow", "too large", "word " * 500]})  # fmt: skip
+    reasons = ["too slow", "too large", "word " * 500]
+    write_json(tmp_path / "reports/decision.json", {"verdict": "rejected", "chosen": None, "reasons": reasons})
     text = _printed(tmp_path)
     assert "Promotion: rejected\n  · too slow\n  · too large" in text
     assert text.count("word") < 100
