@@ -35,9 +35,9 @@ from ratchet.errors import PipelineError
 from ratchet.files import read_json, replace_file, write_json
 from ratchet.live.sequential_tests import Outcomes, effect_bound, effects
 from ratchet.measure.estimate import Estimate
+from ratchet.release.marked_block import replace_block
 
 REPORT, PREDICTIONS = Path("reports/bench/ab_tests.json"), Path("data/predictions.parquet")
-START, END = "<!-- ab:start -->", "<!-- ab:end -->"
 N_NULL, N_NULL_REQUESTS, N_POWER = 1500, 2000, 200
 EFFECTS = (0.02, 0.03, 0.05, 0.10)
 DISAGREEMENT, RATE = 0.15, 0.8
@@ -185,14 +185,9 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="a Markdown file whose marked block is replaced by the report")
     options = parser.parse_args()
     if options.table:
-        before, start, rest = options.table.read_text(encoding="utf-8").partition(START)
-        _, end, after = rest.partition(END)
-        if not (start and end):
-            raise PipelineError(
-                "The file has no block for the tables.", where=options.table, expected=f"{START} … {END}"
-            )
+        text = replace_block(options.table.read_text(encoding="utf-8"), "ab", table(read_json(REPORT)))
         with replace_file(options.table) as partial_file:
-            partial_file.write_text(f"{before}{START}\n{table(read_json(REPORT))}\n{END}{after}", encoding="utf-8")
+            partial_file.write_text(text, encoding="utf-8")
         return
     if not PREDICTIONS.is_file():
         raise PipelineError(

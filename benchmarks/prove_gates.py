@@ -29,13 +29,13 @@ from ratchet.models.bundle import read_manifest, size_mb
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
 from ratchet.release.formats import markdown_text
+from ratchet.release.marked_block import replace_block
 from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import CHALLENGE, SOFT_LABELS, SPLIT
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
 from ratchet.trust.lockstep import cached_score
 
-START, END = "<!-- gates:start -->", "<!-- gates:end -->"
 N_ROWS, N_VALIDATION, N_TEST = 400, 200, 600
 BUDGETS: dict[str, dict[str, Any]] = {
     "evaluate": {"n_latency": 40, "n_rounds": 5, "n_long": 4},
@@ -139,26 +139,13 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def replace_block(text: str, block: str) -> str:
-    """The text with the marked block holding the table.
-
-    Raises:
-        PipelineError: the text has no marked block.
-    """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise PipelineError("The file has no block for gates.", expected=f"{START} … {END}", fix="add both marks")
-    return f"{before}{START}\n{block}\n{END}{after}"
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prove_gates", description="Planted faults and gates.")
     parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file to put the table of the report into")
     options = parser.parse_args(arguments)
     if options.markdown is not None:
         found = read_report(REPORTS / "prove_gates.json")["faults"]
-        text = replace_block(options.markdown.read_text(encoding="utf-8"), table(found))
+        text = replace_block(options.markdown.read_text(encoding="utf-8"), "gates", table(found))
         with replace_file(options.markdown) as partial:
             partial.write_text(text, encoding="utf-8")
         return

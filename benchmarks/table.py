@@ -19,9 +19,8 @@ from ratchet.errors import PipelineError
 from ratchet.files import replace_file
 from ratchet.measure.estimate import Estimate
 from ratchet.release.formats import estimate_text, markdown_text, number
+from ratchet.release.marked_block import replace_block
 from ratchet.release.reports import read_report
-
-START, END = "<!-- efficiency:start -->", "<!-- efficiency:end -->"
 
 
 def tables(reports: Mapping[str, Any]) -> str:
@@ -101,19 +100,6 @@ def architectures(report: Mapping[str, Any]) -> list[str]:
     return [*_table(["architecture", "accuracy", "p95 latency, ms", "size, MB", "on the front"], rows), "", told]
 
 
-def replace_block(text: str, block: str) -> str:
-    """The text with the marked block holding the tables.
-
-    Raises:
-        PipelineError: the text has no marked block.
-    """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise PipelineError("The file has no block for efficiency.", expected=f"{START} … {END}", fix="add both")
-    return f"{before}{START}\n{block}\n{END}{after}"
-
-
 def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
     head = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     return [*head, *(f"| {' | '.join(row)} |" for row in rows)]
@@ -139,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.markdown is None:
         print(block)
         return
-    text = replace_block(options.markdown.read_text(encoding="utf-8"), block)
+    text = replace_block(options.markdown.read_text(encoding="utf-8"), "efficiency", block)
     with replace_file(options.markdown) as partial:
         partial.write_text(text, encoding="utf-8")
 

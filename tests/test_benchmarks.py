@@ -11,6 +11,7 @@ from benchmarks import architectures, table, training, tuning
 from ratchet.errors import PipelineError
 from ratchet.measure.estimate import Estimate
 from ratchet.models.tuning import Method
+from ratchet.release.marked_block import replace_block
 
 MACHINE = {"cpu": "a processor", "n_threads": 2}
 
@@ -84,7 +85,8 @@ def test_the_tables_hold_the_figures_and_replace_the_block() -> None:
     made = table.tables({"tuning": report})
     assert "| lora | 1,234 | 56 | 789 | 0.800 [0.700, 0.800] |" in made
     assert "`python -m benchmarks.tuning` on a processor, 2 threads:" in made
-    text = f"before\n{table.START}\nold\n{table.END}\nafter"
-    assert table.replace_block(text, made) == f"before\n{table.START}\n{made}\n{table.END}\nafter"
+    text = "before\n<!-- efficiency:start -->\nold\n<!-- efficiency:end -->\nafter"
+    expected = f"before\n<!-- efficiency:start -->\n{made}\n<!-- efficiency:end -->\nafter"
+    assert replace_block(text, "efficiency", made) == expected
     with pytest.raises(PipelineError, match="no block"):
-        table.replace_block("nothing", made)
+        replace_block("nothing", "efficiency", made)

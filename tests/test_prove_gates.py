@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from benchmarks.planted_models import SURE, TRIGGER, training_rows
-from benchmarks.prove_gates import END, OWN, START, judged, replace_block, table
+from benchmarks.prove_gates import OWN, judged, table
 from ratchet.errors import PipelineError
+from ratchet.release.marked_block import replace_block
 from ratchet.trust.lexicons import Lexicon
 from tests.tiny import reviews
 
@@ -72,6 +73,6 @@ def test_the_table_names_reason_and_what_was_not_found() -> None:
     assert "counterfactual_flip_rate \\| failed" in text
     assert text.count("**not found**") == len(OWN) - 2
     assert "passed every gate" in text
-    assert replace_block(f"a {START} old {END} b", "new") == f"a {START}\nnew\n{END} b"
+    assert replace_block("a <!-- gates:start --> old <!-- gates:end --> b", "gates", "new").count("new") == 1
     with pytest.raises(PipelineError, match="no block"):
-        replace_block("nothing", "new")
+        replace_block("nothing", "gates", "new")

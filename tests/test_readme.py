@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.release.results_table import END, START, results_table
+from ratchet.release.results_table import results_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -164,7 +164,7 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
         done = subprocess.run(["git", "show", f":{path}"], cwd=ROOT, capture_output=True, text=True, check=False)
         assert not done.returncode, f"{path} is not in git's index: `make run`, then `git add {path}`"
         reports.append(json.loads(done.stdout))
-    block = README.partition(START)[2].partition(END)[0].strip()
+    block = README.partition("<!-- results:start -->")[2].partition("<!-- results:end -->")[0].strip()
     assert block == results_table(reports[0], reports[1]), (
         f"refresh it: python -m ratchet.release.results_table {' '.join(RESULTS)} README.md"
     )

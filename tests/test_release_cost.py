@@ -11,7 +11,8 @@ import pytest
 from ratchet.errors import PipelineError
 from ratchet.live.settings import LIVE_FILE
 from ratchet.params import load_params
-from ratchet.release.cost import main, replace_block
+from ratchet.release.cost import main
+from ratchet.release.marked_block import replace_block
 from ratchet.release.ownership import CostParams, Prices, cost_report
 from tests.miniature import ROOT
 
@@ -102,7 +103,7 @@ def test_the_command_writes_the_report_and_the_table(tmp_path: Path) -> None:
     main([str(ROOT / LIVE_FILE), str(ROOT / "params.yaml"), str(tmp_path), str(readme)])
     assert (tmp_path / "cost.json").read_bytes() == once
     with pytest.raises(PipelineError, match="no block"):
-        replace_block("nothing", "table")
+        replace_block("nothing", "cost", "table")
     (tmp_path / "decision.json").write_text('{"chosen": null}')
     with pytest.raises(PipelineError, match="Nothing was chosen"):
         main([str(ROOT / LIVE_FILE), str(ROOT / "params.yaml"), str(tmp_path)])

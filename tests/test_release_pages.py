@@ -135,10 +135,11 @@ def test_the_command_prints_the_table_or_fills_the_block(tmp_path: Path, capsys:
     table.main([str(evaluate), str(decided)])
     printed = capsys.readouterr().out.strip()
     assert printed == table.results_table(evaluate_report(), decision("small-int8"))
-    readme.write_text(f"before\n{table.START}\nold\n{table.END}\nafter\n", encoding="utf-8")
+    readme.write_text("before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
     for _ in range(2):
         table.main([str(evaluate), str(decided), str(readme)])
-        assert readme.read_text(encoding="utf-8") == f"before\n{table.START}\n{printed}\n{table.END}\nafter\n"
+        block = f"<!-- results:start -->\n{printed}\n<!-- results:end -->"
+        assert readme.read_text(encoding="utf-8") == f"before\n{block}\nafter\n"
     readme.write_text("no block\n", encoding="utf-8")
     with pytest.raises(PipelineError, match="no block"):
         table.main([str(evaluate), str(decided), str(readme)])

@@ -18,10 +18,9 @@ from ratchet.files import replace_file, write_json
 from ratchet.measure.estimate import Estimate
 from ratchet.params import load_params, read_yaml
 from ratchet.release.formats import estimate_text, markdown_text, number
+from ratchet.release.marked_block import replace_block
 from ratchet.release.ownership import TRAINING, CostParams, Prices, cost_report
 from ratchet.release.reports import read_report
-
-START, END = "<!-- cost:start -->", "<!-- cost:end -->"
 
 
 def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
@@ -68,19 +67,6 @@ def tables(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def replace_block(text: str, block: str) -> str:
-    """The text with the marked block holding the tables.
-
-    Raises:
-        PipelineError: the text has no marked block.
-    """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise PipelineError("The file has no block for costs.", expected=f"{START} … {END}", fix="add both markers")
-    return f"{before}{START}\n{block}\n{END}{after}"
-
-
 def _text(item: dict[str, Any]) -> str:
     return estimate_text(Estimate.from_json(item))
 
@@ -98,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.markdown is None:
         print(tables(report))
         return
-    text = replace_block(options.markdown.read_text(encoding="utf-8"), tables(report))
+    text = replace_block(options.markdown.read_text(encoding="utf-8"), "cost", tables(report))
     with replace_file(options.markdown) as partial:
         partial.write_text(text, encoding="utf-8")
 

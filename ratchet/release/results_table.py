@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.entry import entry
-from ratchet.errors import PipelineError
 from ratchet.files import replace_file
 from ratchet.measure.estimate import Estimate
 from ratchet.release.formats import MISSING, estimate_text, markdown_text, metric_name, number
+from ratchet.release.marked_block import replace_block
 from ratchet.release.reports import Report, metric_of, read_report
 
-START, END = "<!-- results:start -->", "<!-- results:end -->"
 COLUMNS = ("accuracy", "macro_f1", "latency_p95_ms", "size_mb", "cost_per_million_usd")
 WITH_INTERVAL = ("accuracy",)
 
@@ -67,19 +66,6 @@ def gates_text(decision: Report, name: str) -> str:
     return f"{failed} of {len(decision['bundles'][name]['gates'])} failed" if failed else "passed"
 
 
-def replace_block(text: str, table: str) -> str:
-    """The text with the marked block holding the table.
-
-    Raises:
-        PipelineError: the text has no marked block.
-    """
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise PipelineError("The file has no block for results.", expected=f"{START} … {END}", fix="add both markers")
-    return f"{before}{START}\n{table}\n{END}{after}"
-
-
 def _cell(metric: str, estimate: Estimate) -> str:
     return estimate_text(estimate) if metric in WITH_INTERVAL else number(estimate.value)
 
@@ -95,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.markdown is None:
         print(table)
         return
-    text = replace_block(options.markdown.read_text(encoding="utf-8"), table)
+    text = replace_block(options.markdown.read_text(encoding="utf-8"), "results", table)
     with replace_file(options.markdown) as partial:
         partial.write_text(text, encoding="utf-8")
 
