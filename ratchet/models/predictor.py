@@ -87,7 +87,14 @@ class TokenPredictor(Predictor):
         return encode(self._tokenizer, texts)
 
     def predict_proba(self, texts: Sequence[str]) -> Proba:
+        if len(texts) == 1:
+            return self._predict_one(texts[0])
         return self.predict_proba_tokens(self.encode(texts))
+
+    def _predict_one(self, text: str) -> Proba:
+        """As `predict_proba` of one text, without the work that pays only in batches."""
+        ids = np.array([self._tokenizer.encode(text).ids], dtype=np.int64)
+        return softmax(self._logits(ids, np.ones_like(ids)))
 
     def predict_proba_tokens(self, tokens: Sequence[Tokens]) -> Proba:
         """As `predict_proba`, from token ids."""
@@ -138,15 +145,17 @@ class TorchPredictor(TokenPredictor):
 
 
 class OnnxPredictor(TokenPredictor):
-    """ONNX Runtime on the CPU; idle threads sleep instead of spinning, to leave the cores to others."""
+    """ONNX Runtime on the CPU; idle threads sleep, unless told to spin, to leave the cores to others."""
 
-    def __init__(self, manifest: Manifest, path: Path, n_threads: int, batch_size: int) -> None:
+    def __init__(
+        self, manifest: Manifest, path: Path, n_threads: int, batch_size: int, spinning: bool = False
+    ) -> None:  # fmt: skip
         super().__init__(manifest, path, batch_size)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
             str(path / "model.onnx"), options, providers=["CPUExecutionProvider"]
