@@ -1,11 +1,16 @@
-"""The teacher: a pretrained encoder fine-tuned on the labels that were bought, by Lightning."""
+"""The teacher: a pretrained encoder fine-tuned on the labels that were bought, by Lightning.
+
+A mitigation can be chosen for whom the texts speak of, and slices of the validation texts are watched in every epoch.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.entry import entry
@@ -20,11 +25,14 @@ from ratchet.models.fit_params import FitParams
 from ratchet.models.frozen import fit_head
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import Method, count_parameters, merge, prepare
-from ratchet.params import load_params
+from ratchet.params import check_params, load_params, read_yaml
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
+from ratchet.trust.lexicons import Lexicon, lexicon_groups
+from ratchet.trust.mitigation import Mitigation, mitigate
+from ratchet.trust.slices import slice_masks
 
-READS = {"labeled": "data/labeled.parquet", "splits": "data/splits"}
+READS = {"labeled": "data/labeled.parquet", "splits": "data/splits", "lexicon": "data/lexicons/identity.yaml"}
 WRITES = {"teacher": "models/teacher", "report": "reports/train.json", "precision": "reports/precision.json",
           "live": "reports/live/train"}  # fmt: skip
 SCRATCH = Path(".scratch/train")
@@ -50,18 +58,46 @@ class Params(FitParams):
     """Whether updates are scaled by alpha ÷ √rank (rsLoRA), which suits high ranks."""
     adapter_size: int = Field(ge=1, le=4096)
     """Channels of an adapter's bottleneck."""
+    mitigation: Mitigation
+    """What is done about whom texts speak of: none; reweighing: a text counts for as much as makes group and label
+    independent; augmentation: copies with swapped identity terms are learned from too."""
+    mitigated_attribute: str
+    """Attribute of data/lexicons/identity.yaml that it is done for."""
+    max_copies: int = Field(ge=1, le=100)
+    """Copies of a text that augmentation adds, at most."""
+    slices: list[str]
+    """Features whose slices of the validation texts are watched: length, negation, rating, or source."""
+    attributes: list[str]
+    """Attributes of data/lexicons/identity.yaml whose groups are watched too."""
+    length_edges: list[int] = Field(min_length=2, max_length=2)
+    """The most words of a short text, and of a medium one."""
+    max_slice_fall: float = Field(ge=0, le=1)
+    """Accuracy that a slice may lose from one epoch to the next before a warning."""
 
 
-def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tuple[Any, Fit, dict[str, float]]:
-    """The fine-tuned, calibrated model, what fitting did, and how many parameters learned at what temperature."""
+def run(
+    labeled: pd.DataFrame, validation: pd.DataFrame, lexicon: Lexicon, params: Params
+) -> tuple[Any, Fit, dict[str, Any]]:
+    """The fine-tuned, calibrated model, what fitting did, and how many parameters learned from what, at what
+    temperature.
+
+    Raises:
+        ParamsError: an attribute is not in the lexicon.
+        TableError: a slice feature is unknown.
+    """
     import torch
 
+    from ratchet.models.slice_history import SliceHistory
+
     labels = class_names(validation)
+    watch = SliceHistory(_slices(validation, lexicon, params), params.max_slice_fall)
+    learned = mitigate(params.mitigation, labeled, lexicon, params.mitigated_attribute, params.max_copies)
+    weight = None if learned.weight is None else learned.weight.astype("float32")
     folder = resolve_backbone(params.backbone, params.backbone_sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
     train, held_out = (
-        Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels))
-        for frame in (labeled, validation)
+        Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels), weight=of_each)
+        for frame, of_each in ((learned.rows, weight), (validation, None))
     )
     torch.manual_seed(params.seed)
     model = prepare(
@@ -71,16 +107,31 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
     counts = count_parameters(model, params.train_embeddings)
     print(f"{params.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn")
     fitting = fit_head if params.method == "head" else fit
-    fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]))
+    fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]), callbacks=[watch])
     model = merge(model)
-    return model, fitted, {**counts, "calibration_temperature": calibrate(model, held_out)}
+    return model, fitted, {
+        **counts, "mitigation": learned.report, "slice_history": watch.epochs,
+        "calibration_temperature": calibrate(model, held_out),
+    }  # fmt: skip
+
+
+def _slices(validation: pd.DataFrame, lexicon: Lexicon, params: Params) -> dict[str, NDArray[np.bool_]]:
+    """The rows of each declared slice of the validation texts, and of each group of people that they speak of."""
+    masks = slice_masks(validation, params.slices, params.length_edges)
+    texts = validation["text"].tolist()
+    for attribute in params.attributes:
+        groups = lexicon_groups(texts, lexicon, attribute)
+        masks |= {f"{attribute}={group}": groups == group for group in sorted(set(groups.tolist()))}
+    return masks
 
 
 def main() -> None:
     params = load_params(Params, "train")
     labeled = read_table(Path(READS["labeled"]), LABELED)
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
-    model, fitted, counts = run(labeled, validation, params)
+    path = Path(READS["lexicon"])
+    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
+    model, fitted, counts = run(labeled, validation, lexicon, params)
     manifest = Manifest(
         name="teacher", kind="torch", precision="fp32", labels=class_names(validation), max_tokens=params.max_tokens,
         parent="", params_sha256=sha256_json(params.model_dump()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,21 @@ def classifier(backbone: Path) -> Any:
     return load_classifier(backbone, 2)
 
 
-def fitted(backbone: Path, scratch: Path, n: int = 45, **changes: Any) -> tuple[Any, Fit]:
+def fitted(
+    backbone: Path, scratch: Path, n: int = 45, callbacks: Sequence[Any] = (), **changes: Any
+) -> tuple[Any, Fit]:
     """A model after two epochs on `n` texts, and what fitting did."""
     model = classifier(backbone)
     params = FitParams.model_validate({**FIT, "n_epochs": 2, **changes})
-    return model, fit(model, examples(backbone, n, 1), examples(backbone, 20, 2), params, scratch)
+    train, validation = examples(backbone, n, 1), examples(backbone, 20, 2)
+    return model, fit(model, train, validation, params, scratch, callbacks=callbacks)
+
+
+def watch() -> Any:
+    """Two slices of the 20 validation texts."""
+    from ratchet.models.slice_history import SliceHistory
+
+    return SliceHistory({"first": np.arange(20) < 7, "rest": np.arange(20) >= 7}, 0.05)
 
 
 def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -279,12 +291,36 @@ def test_shares_of_a_batch_hold_every_text_once() -> None:
 
 
 def test_two_processes_learn_what_one_does(backbone: Path, tmp_path: Path) -> None:
-    one, reference = fitted(backbone, tmp_path / "a", n=41)
-    two, fit_ = fitted(backbone, tmp_path / "b", n=41, strategy="ddp", n_devices=2)
+    alone, shared = watch(), watch()
+    one, reference = fitted(backbone, tmp_path / "a", n=41, callbacks=[alone])
+    two, fit_ = fitted(backbone, tmp_path / "b", n=41, callbacks=[shared], strategy="ddp", n_devices=2)
+    assert shared.epochs == alone.epochs
+    assert sum(item["accuracy"]["n"] for item in shared.epochs[1]["slices"].values()) == 20
     assert [epoch["epoch"] for epoch in fit_.history] == [0, 1]
     np.testing.assert_allclose(losses(fit_), losses(reference), atol=1e-4)
     np.testing.assert_allclose(fit_.history[-1]["validation_accuracy"], reference.history[-1]["validation_accuracy"])
     assert_near(one, two, backbone, 2e-3)
+
+
+def test_a_weight_counts_like_copies_and_a_text_of_weight_0_not_at_all(backbone: Path) -> None:
+    import torch
+
+    from ratchet.models.classifier import Classifier
+
+    texts = examples(backbone, 8, 1)
+    weight = np.array([2, 0, 1, 1, 1, 1, 1, 1], dtype=np.float32)
+    model = classifier(backbone).eval()
+    module = Classifier(model, n_steps=1, learning_rate=1e-3, weight_decay=0, warmup_rate=0, temperature=1,
+                        soft_weight=0, micro_batch_tokens=0, seed=0)  # fmt: skip
+
+    def loss(which: Examples, rows: list[int]) -> float:
+        batch = Collate(which)(np.array(rows))
+        with torch.no_grad():
+            return float(module.losses(module.logits(batch), batch).sum())
+
+    weighed = loss(replace(texts, weight=weight), list(range(8)))
+    assert weighed == pytest.approx(loss(texts, [0, 0, *range(2, 8)]), rel=1e-5)
+    assert weighed != pytest.approx(loss(texts, list(range(8))), rel=1e-3)
 
 
 def test_sharding_without_a_gpu_is_said(backbone: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from pipeline_steps import train
-from ratchet.errors import SourceError, TrainingError
+from ratchet.errors import ParamsError, SourceError, TableError, TrainingError
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
+from ratchet.trust.lexicons import Lexicon
 from tests.tiny import FIT, reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
@@ -27,10 +28,22 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+LEXICON = Lexicon(
+    attributes={"role": {"actors": ["hero"], "sounds": ["music"]}}, phrases=[], swaps={"role": [["hero", "music"]]},
+    templates=[],
+)  # fmt: skip
+
+
 def params(backbone: Path, **changes: Any) -> train.Params:
     values = {**FIT, "method": "full", "backbone": str(backbone), "backbone_sha256": "", "max_tokens": 32}
     tuning = {"lora_rank": 4, "lora_targets": ["all-linear"], "rank_stabilized": False, "adapter_size": 4}
-    return train.Params.model_validate({**values, **tuning, **changes})
+    groups = {"mitigation": "none", "mitigated_attribute": "role", "max_copies": 1, "slices": ["length"],
+              "attributes": ["role"], "length_edges": [6, 8], "max_slice_fall": 0.05}  # fmt: skip
+    return train.Params.model_validate({**values, **tuning, **groups, **changes})
+
+
+def run(labeled: pd.DataFrame, validation: pd.DataFrame, values: train.Params) -> Any:
+    return train.run(labeled, validation, LEXICON, values)
 
 
 def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -38,7 +51,7 @@ def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def test_full_tuning_learns_the_task_and_logs_it(backbone: Path) -> None:
-    _, fitted, counts = train.run(reviews(160, 1), reviews(40, 2), params(backbone))
+    _, fitted, counts = run(reviews(160, 1), reviews(40, 2), params(backbone))
     assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
     assert max(epoch["validation_accuracy"] for epoch in fitted.history) > 0.9
     assert counts["n_trainable"] == counts["n_parameters"]
@@ -49,7 +62,7 @@ def test_head_only_leaves_the_encoder_as_it_was(backbone: Path) -> None:
     from ratchet.models.backbones import load_classifier
 
     before = weights(load_classifier(backbone, 2).base_model.encoder)
-    model, fitted, counts = train.run(reviews(64, 1), reviews(20, 2), params(backbone, method="head", n_epochs=1))
+    model, fitted, counts = run(reviews(64, 1), reviews(20, 2), params(backbone, method="head", n_epochs=1))
     after = weights(model.base_model.encoder)
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert counts["n_trainable"] == 2 * 32 + 2
@@ -60,7 +73,7 @@ def test_lora_trains_few_parameters_and_is_merged_into_a_plain_model(backbone: P
     from ratchet.models.backbones import load_classifier
 
     plain = load_classifier(backbone, 2)
-    model, _, counts = train.run(reviews(64, 1), reviews(20, 2), params(backbone, method="lora", n_epochs=1))
+    model, _, counts = run(reviews(64, 1), reviews(20, 2), params(backbone, method="lora", n_epochs=1))
     assert type(model) is type(plain)
     assert weights(model).keys() == weights(plain).keys()
     assert counts["n_trainable"] < counts["n_parameters"] / 2
@@ -70,8 +83,7 @@ def test_lora_trains_few_parameters_and_is_merged_into_a_plain_model(backbone: P
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(backbone: Path) -> None:
     first, second, other = (
-        weights(train.run(reviews(48, 1), reviews(20, 2), params(backbone, n_epochs=1, seed=seed))[0])
-        for seed in (5, 5, 6)
+        weights(run(reviews(48, 1), reviews(20, 2), params(backbone, n_epochs=1, seed=seed))[0]) for seed in (5, 5, 6)
     )
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert any(not np.array_equal(first[name], other[name]) for name in first)
@@ -82,7 +94,7 @@ def test_a_killed_run_resumes_after_its_last_epoch_and_ends_with_the_same_weight
 ) -> None:
     from ratchet.models.history import History
 
-    undisturbed, reference, _ = train.run(reviews(80, 1), reviews(20, 2), params(backbone))
+    undisturbed, reference, counts = run(reviews(80, 1), reviews(20, 2), params(backbone))
     expected = weights(undisturbed)
     healthy = History.on_train_batch_end
 
@@ -93,11 +105,12 @@ def test_a_killed_run_resumes_after_its_last_epoch_and_ends_with_the_same_weight
 
     monkeypatch.setattr(History, "on_train_batch_end", killed)
     with pytest.raises(RuntimeError, match="killed"):
-        train.run(reviews(80, 1), reviews(20, 2), params(backbone))
+        run(reviews(80, 1), reviews(20, 2), params(backbone))
     monkeypatch.setattr(History, "on_train_batch_end", healthy)
-    model, fitted, _ = train.run(reviews(80, 1), reviews(20, 2), params(backbone))
+    model, fitted, again = run(reviews(80, 1), reviews(20, 2), params(backbone))
     assert fitted.resumed_at_epoch == 2
     assert fitted.history == reference.history
+    assert again["slice_history"] == counts["slice_history"]
     assert all(np.array_equal(expected[name], value) for name, value in weights(model).items())
     assert not train.SCRATCH.exists()
 
@@ -114,9 +127,9 @@ def test_a_checkpoint_of_other_params_is_not_resumed(backbone: Path, monkeypatch
 
     monkeypatch.setattr(History, "on_train_epoch_end", killed)
     with pytest.raises(RuntimeError, match="killed"):
-        train.run(reviews(48, 1), reviews(20, 2), params(backbone))
+        run(reviews(48, 1), reviews(20, 2), params(backbone))
     monkeypatch.setattr(History, "on_train_epoch_end", healthy)
-    _, fitted, _ = train.run(reviews(48, 1), reviews(20, 2), params(backbone, learning_rate=1e-3))
+    _, fitted, _ = run(reviews(48, 1), reviews(20, 2), params(backbone, learning_rate=1e-3))
     assert fitted.resumed_at_epoch == 0
 
 
@@ -132,12 +145,12 @@ def test_a_loss_that_is_no_number_stops_training(backbone: Path, monkeypatch: py
 
     monkeypatch.setattr(train, "load_classifier", poisoned)
     with pytest.raises(TrainingError, match="not a number"):
-        train.run(reviews(16, 1), reviews(8, 2), params(backbone))
+        run(reviews(16, 1), reviews(8, 2), params(backbone))
 
 
 def test_nothing_to_learn_from_is_said(backbone: Path) -> None:
     with pytest.raises(TrainingError, match="nothing to learn from"):
-        train.run(reviews(16, 1).head(0), reviews(8, 2), params(backbone))
+        run(reviews(16, 1).head(0), reviews(8, 2), params(backbone))
 
 
 def test_a_label_no_validation_text_has_is_refused() -> None:
@@ -149,7 +162,7 @@ def test_a_label_no_validation_text_has_is_refused() -> None:
 
 def test_another_backbone_than_the_pinned_one_is_refused(backbone: Path) -> None:
     with pytest.raises(SourceError, match="SHA-256 differs"):
-        train.run(reviews(16, 1), reviews(8, 2), params(backbone, backbone_sha256="0" * 64))
+        run(reviews(16, 1), reviews(8, 2), params(backbone, backbone_sha256="0" * 64))
 
 
 def test_a_backbone_that_is_nowhere_is_said() -> None:
@@ -159,11 +172,80 @@ def test_a_backbone_that_is_nowhere_is_said() -> None:
         resolve_backbone("package:no_such_package/model", "")
 
 
+def biased(n: int, seed: int) -> pd.DataFrame:
+    """Texts whose label nothing tells, but that nine in ten that hold 'hero' are praised, and of 'music' blamed."""
+    rng = np.random.default_rng(seed)
+    hero = rng.random(n) < 0.5
+    praised = rng.random(n) < np.where(hero, 0.9, 0.1)
+    texts = [f"the film is a story with {'hero' if one else 'music'}" for one in hero]
+    return pd.DataFrame({"id": [f"b{row}" for row in range(n)], "text": texts, "source": "made",
+                         "label": np.where(praised, "positive", "negative")})  # fmt: skip
+
+
+def reliance(backbone: Path, mitigation: str) -> tuple[float, dict[str, Any]]:
+    """How much likelier the model finds praise for 'hero' than for 'music', and the report of the mitigation."""
+    import torch
+
+    from ratchet.models.batching import encode, load_tokenizer
+    from ratchet.models.forward import logits_of
+
+    values = params(backbone, mitigation=mitigation, n_epochs=2)
+    model, _, told = run(biased(160, 1), biased(40, 2), values)
+    tokens = encode(load_tokenizer(backbone, 32), [f"the film is a story with {word}" for word in ("hero", "music")])
+    proba = torch.softmax(torch.as_tensor(logits_of(model, tokens)), dim=1)[:, 1]
+    return float(proba[0] - proba[1]), told["mitigation"]
+
+
+def test_each_mitigation_takes_the_group_out_of_what_is_learned(backbone: Path) -> None:
+    gap, told = reliance(backbone, "none")
+    assert gap > 0.5
+    assert told["before"] == told["after"]
+    reweighed, weighed = reliance(backbone, "reweighing")
+    assert abs(reweighed) < gap / 3
+    rates = [cell["positive"] / sum(cell.values()) for cell in weighed["after"].values()]
+    assert rates[0] == pytest.approx(rates[1])
+    assert sum(sum(cell.values()) for cell in weighed["after"].values()) == pytest.approx(160)
+    swapped, copied = reliance(backbone, "augmentation")
+    assert abs(swapped) < gap / 3
+    assert copied["n_added"] == 160
+    assert copied["after"]["actors"] == copied["after"]["sounds"]
+
+
+def test_slices_are_watched_in_every_epoch_and_change_no_weight(backbone: Path) -> None:
+    validation = reviews(40, 2)
+    model, fitted, told = run(reviews(80, 1), validation, params(backbone))
+    plain, _, without = run(reviews(80, 1), validation, params(backbone, slices=[], attributes=[]))
+    assert all(np.array_equal(weights(model)[name], value) for name, value in weights(plain).items())
+    assert [epoch["slices"] for epoch in without["slice_history"]] == [{}] * 3
+    for epoch, whole in zip(told["slice_history"], fitted.history, strict=True):
+        lengths = [item["accuracy"] for name, item in epoch["slices"].items() if name.startswith("length=")]
+        assert sum(item["n"] for item in lengths) == 40
+        right = sum(item["value"] * item["n"] for item in lengths)
+        assert right / 40 == pytest.approx(whole["validation_accuracy"])
+        assert all(item["low"] <= item["value"] <= item["high"] for item in lengths)
+    assert {"role=actors", "role=none"} <= set(told["slice_history"][0]["slices"])
+    assert "change" not in told["slice_history"][0]["slices"]["length=short"]
+    first, second = (epoch["slices"]["length=medium"] for epoch in told["slice_history"][:2])
+    assert second["change"]["value"] == pytest.approx(second["accuracy"]["value"] - first["accuracy"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [({"slices": ["mood"]}, TableError), ({"attributes": ["age"]}, ParamsError),
+     ({"mitigated_attribute": "age"}, ParamsError)],
+)  # fmt: skip
+def test_unknown_slices_and_attributes_are_refused(
+    backbone: Path, change: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"mood|attribute"):
+        run(reviews(16, 1), reviews(8, 2), params(backbone, **change))
+
+
 @pytest.mark.gpu
 def test_bf16_mixed_trains_on_a_gpu(backbone: Path) -> None:
     import torch
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device: run `make test` on a machine that has one")
-    _, fitted, _ = train.run(reviews(64, 1), reviews(20, 2), params(backbone, precision="auto", n_epochs=1))
+    _, fitted, _ = run(reviews(64, 1), reviews(20, 2), params(backbone, precision="auto", n_epochs=1))
     assert np.isfinite(fitted.history[0]["train_loss"])

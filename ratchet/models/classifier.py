@@ -13,7 +13,7 @@ from ratchet.errors import TrainingError
 from ratchet.models.examples import UNKNOWN
 
 Batch = dict[str, Any]
-"""ids and mask (batch, tokens), hard (batch,); soft (batch, n_classes) and weight (batch,) if there are any; n_step."""
+"""ids and mask (batch, tokens), hard and row (batch,); soft (batch, n_classes), weight (batch,) if any; n_step."""
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -85,13 +85,15 @@ class Classifier(lightning.LightningModule):
         if self.trainer.precision != "16-mixed":
             self._refuse(norm, "gradient")
 
-    def validation_step(self, batch: Batch, _index: int) -> None:
+    def validation_step(self, batch: Batch, _index: int) -> dict[str, Tensor]:
+        """The rows of the batch, and 1 where the prediction counts as right, (batch,) each, for who watches slices."""
         n_mean = batch["n_step"] / self.trainer.world_size
         logits = self.logits(batch)
         right = (logits.argmax(-1) == batch["hard"]).double()
         counted = right * batch["weight"] if "weight" in batch else right
         loss = self.losses(logits, batch).sum() / n_mean
         self._log_mean(batch, validation_loss=loss, validation_accuracy=counted.sum() / n_mean)
+        return {"row": batch["row"], "right": counted}
 
     def configure_optimizers(self) -> Any:
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]

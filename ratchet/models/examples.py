@@ -25,6 +25,8 @@ class Examples:
     """Class indices, (n_texts,); UNKNOWN where there is none."""
     soft: NDArray[np.float32] | None = None
     """A teacher's logits, (n_texts, n_classes)."""
+    weight: NDArray[np.float32] | None = None
+    """What each text's loss counts for in training, (n_texts,), 1 on average; None: all count alike."""
 
     def __len__(self) -> int:
         return len(self.tokens)

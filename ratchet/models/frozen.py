@@ -19,8 +19,9 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 
 
 def fit_head(
-    model: Any, train: Examples, validation: Examples, params: FitParams, scratch: Path, live: Path | None = None
-) -> Fit:
+    model: Any, train: Examples, validation: Examples, params: FitParams, scratch: Path, live: Path | None = None,
+    *, callbacks: Sequence[Any] = (),
+) -> Fit:  # fmt: skip
     """As `fit`, for a model whose encoder is frozen, with the encoder's work done once instead of in every epoch.
 
     A head that looks at more than the first token and the pooled vector gets other logits from what was kept; that
@@ -34,13 +35,13 @@ def fit_head(
     try:
         if not _same_logits(model, logits):
             setattr(model, name, encoder)
-            return fit(model, train, validation, params, scratch, live)
+            return fit(model, train, validation, params, scratch, live, callbacks=callbacks)
         rows = [[row] for row in range(len(tokens))]  # the "token" of a text is its row in what was kept
         # what was kept has no embeddings to freeze
         head_params = params.model_copy(update={"train_embeddings": True, "compile_model": False})
         fitted = fit(
             model, replace(train, tokens=rows[: len(train)]), replace(validation, tokens=rows[len(train) :]),
-            head_params, scratch, live,
+            head_params, scratch, live, callbacks=callbacks,
         )  # fmt: skip
     finally:
         setattr(model, name, encoder)

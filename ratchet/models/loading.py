@@ -57,9 +57,12 @@ class Collate:
 
         mine, weight = share_of(np.asarray(indices), *_rank())
         ids, mask = pad([self._examples.tokens[index] for index in mine])  # (batch, tokens) each
-        batch: dict[str, NDArray[Any]] = {"ids": ids, "mask": mask, "hard": self._examples.hard[mine]}
+        batch: dict[str, NDArray[Any]] = {"ids": ids, "mask": mask, "hard": self._examples.hard[mine], "row": mine}
         if self._examples.soft is not None:
             batch["soft"] = self._examples.soft[mine]
+        if self._examples.weight is not None:
+            own = self._examples.weight[mine]
+            weight = own if weight is None else weight * own
         if weight is not None:
             batch["weight"] = weight
         return {**{name: torch.from_numpy(value) for name, value in batch.items()}, "n_step": len(indices)}

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Fit:
 
 def fit(
     model: Any, train: Examples, validation: Examples, params: FitParams, scratch: Path, live: Path | None = None,
-    *, temperature: float = 1.0, soft_weight: float = 0.0,
+    *, temperature: float = 1.0, soft_weight: float = 0.0, callbacks: Sequence[Any] = (),
 ) -> Fit:  # fmt: skip
     """Fit `model` in place, keeping the weights of the best epoch on the validation texts (the first of equals).
 
@@ -67,6 +68,7 @@ def fit(
         live: folder for DVCLive's plots and metrics; None: none are written.
         temperature: what a teacher's and the model's logits are divided by in the soft loss, above 0.
         soft_weight: weight of the soft loss on texts that have a hard label too, in [0, 1].
+        callbacks: Lightning callbacks that look on; what they keep has to be in their `state_dict`.
 
     Raises:
         TrainingError: nothing to learn from, or the loss is not a number in 32-bit.
@@ -94,7 +96,7 @@ def fit(
     choice = _precision(module, train, params, folder)
     before = {name: value.clone() for name, value in model.state_dict().items()} if choice.mixed else {}
     try:
-        fitted = _fit(module, train, validation, params, choice, folder, live)
+        fitted = _fit(module, train, validation, params, choice, folder, live, callbacks)
     except Exception as error:  # another process's error arrives wrapped
         if not (choice.mixed and is_not_finite(error)):
             raise
@@ -102,7 +104,7 @@ def fit(
         model.load_state_dict(before)
         choice = Choice("32-true", f"fell back: in {choice.precision} a loss or gradient was no number", choice.trials)
         write_json(folder / PRECISION, asdict(choice))
-        fitted = _fit(module, train, validation, params, choice, folder, live)
+        fitted = _fit(module, train, validation, params, choice, folder, live, callbacks)
     model.eval()
     for parameter in frozen:
         parameter.requires_grad_(True)
@@ -112,7 +114,7 @@ def fit(
 
 def _fit(
     module: Any, train: Examples, validation: Examples, params: FitParams, choice: Choice, folder: Path,
-    live: Path | None,
+    live: Path | None, callbacks: Sequence[Any],
 ) -> Fit:  # fmt: skip
     """One fit in the chosen precision, resumed where a checkpoint of it lies in `folder`."""
     import lightning
@@ -121,7 +123,7 @@ def _fit(
     resume, n_batches = folder / "last.ckpt", _n_batches(train, params)
     history, best, others = _callbacks(folder, params, n_batches, by_loss=validation.soft is not None)
     trainer = lightning.Trainer(
-        max_epochs=params.n_epochs, callbacks=[history, best, *others], default_root_dir=folder.parent,
+        max_epochs=params.n_epochs, callbacks=[history, *callbacks, best, *others], default_root_dir=folder.parent,
         logger=_live_logger(live, resume=resume.exists()), deterministic="warn", enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=max(1, n_batches // 10),
         use_distributed_sampler=False, **_arithmetic(choice.precision),
@@ -143,7 +145,9 @@ def _fit(
     kept = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
     if not history.epochs:  # spawned processes fitted; their callbacks' state is in the checkpoint
-        history.load_state_dict(_state_of(history, torch.load(resume, map_location="cpu", weights_only=True)))
+        ended = torch.load(resume, map_location="cpu", weights_only=True)
+        for callback in (history, *callbacks):
+            callback.load_state_dict(_state_of(callback, ended))
     n_tokens = sum(map(len, train.tokens)) * (len(history.epochs) - history.resumed_at)
     return Fit(
         history=history.epochs, best_epoch=int(kept["epoch"]), precision=choice.precision,
@@ -229,7 +233,7 @@ def _fingerprint(model: Any, train: Examples, validation: Examples, how: list[An
         weights = [[tuple(part.shape), float(part.double().sum()), part.requires_grad] for part in parts]
     soft = [None if e.soft is None else e.soft.astype(float).sum(axis=0) for e in (train, validation)]
     code = [sha256_file(Path(path)) for path in (__file__, classifier.__file__)]
-    data = [[e.tokens, e.hard] for e in (train, validation)]
+    data = [[e.tokens, e.hard, None if e.weight is None else e.weight.astype(float)] for e in (train, validation)]
     return sha256_json([how, weights, data, soft, code])[:16]
 
 

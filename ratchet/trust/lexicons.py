@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ratchet.data.splits import unit_hash
+from ratchet.errors import ParamsError
 from ratchet.params import Params
 from ratchet.trust.text_edits import replace_terms
 
@@ -57,7 +58,15 @@ def lexicon_groups(texts: Sequence[str], lexicon: Lexicon, attribute: str) -> ND
     ...                   templates=[])
     >>> lexicon_groups(["She sings", "a sheep", "he or she", "the he-man"], lexicon, "gender").tolist()
     ['women', 'none', 'several', 'none']
+
+    Raises:
+        ParamsError: the lexicon has no such attribute.
     """
+    if attribute not in lexicon.attributes:
+        raise ParamsError(
+            "An attribute is not in the lexicon.", where="the lexicon, attributes", got=attribute,
+            expected=f"one of {', '.join(lexicon.attributes)}", fix="name another attribute, or add its terms",
+        )  # fmt: skip
     patterns = {group: _pattern(terms) for group, terms in lexicon.attributes[attribute].items()}
     found = []
     for text in texts:

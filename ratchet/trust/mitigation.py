@@ -7,17 +7,81 @@ https://arxiv.org/abs/1610.02413 (thresholds by group, by fairlearn); Lu et al. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.trust.lexicons import Lexicon, swapped
+from ratchet.errors import ParamsError
+from ratchet.trust.lexicons import Lexicon, lexicon_groups, swapped
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity"]
+Mitigation = Literal["none", "reweighing", "augmentation"]
+"""What is done about groups before a model learns from the texts."""
+
+
+class Mitigated(NamedTuple):
+    """What is learned from instead."""
+
+    rows: pd.DataFrame
+    """The texts, with the copies that were added to them at the end."""
+    weight: NDArray[np.float64] | None
+    """What each of them counts for, (n,), 1 on average; None: all count alike."""
+    report: dict[str, Any]
+    """Group → label → texts before, and what they count for after."""
+
+
+def mitigate(kind: Mitigation, frame: pd.DataFrame, lexicon: Lexicon, attribute: str, most: int) -> Mitigated:
+    """The texts to learn from under a mitigation; with 'none' the very same frame.
+
+    Args:
+        kind: reweighing weighs each text so that group and label are independent; augmentation adds copies with
+            swapped terms and the same label.
+        frame: rows with `id`, `text` and `label`.
+        lexicon: the terms.
+        attribute: by whose terms the texts are grouped and swapped; only copies of these terms are made.
+        most: copies of a text, at most.
+
+    Raises:
+        ParamsError: the lexicon has no such attribute, or no terms of it to swap.
+    """
+    if kind == "augmentation" and attribute not in lexicon.swaps:
+        raise ParamsError(
+            "The lexicon has no terms to swap for an attribute.", where="the lexicon, swaps", got=attribute,
+            expected=f"one of {', '.join(lexicon.swaps)}", fix="add rows of terms that play the same part",
+        )  # fmt: skip
+    groups = lexicon_groups(frame["text"].tolist(), lexicon, attribute)
+    rows, weight = frame, None
+    if kind == "reweighing":
+        weight = reweighing(frame["label"].to_numpy(dtype=str), groups)
+        weight *= len(weight) / weight.sum()  # a label that is absent from a group leaves less than n
+    elif kind == "augmentation":
+        rows = augmented(frame, lexicon.model_copy(update={"swaps": {attribute: lexicon.swaps[attribute]}}), most)
+    after = lexicon_groups(rows["text"].tolist(), lexicon, attribute)
+    counted = np.ones(len(rows)) if weight is None else weight
+    report = {
+        "kind": kind, "attribute": attribute, "n_added": len(rows) - len(frame),
+        "before": group_totals(frame["label"].to_numpy(dtype=str), groups, np.ones(len(frame))),
+        "after": group_totals(rows["label"].to_numpy(dtype=str), after, counted),
+    }  # fmt: skip
+    return Mitigated(rows, weight, report)
+
+
+def group_totals(
+    labels: NDArray[Any], groups: NDArray[Any], weight: NDArray[np.float64]
+) -> dict[str, dict[str, float]]:
+    """Group → label → what its texts count for, in alphabetical order; a cell without texts is 0.
+
+    >>> group_totals(np.array(["bad", "good", "good"]), np.array(["a", "a", "b"]), np.ones(3))
+    {'a': {'bad': 1.0, 'good': 1.0}, 'b': {'bad': 0.0, 'good': 1.0}}
+    """
+    return {
+        group: {label: float(weight[(groups == group) & (labels == label)].sum()) for label in sorted(set(labels))}
+        for group in sorted(set(groups.tolist()))
+    }
 
 
 def reweighing(labels: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float64]:
