@@ -47,6 +47,7 @@ ablate: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks.efficiency
+	@$(BIN)/python -m benchmarks.engines
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.tuning
 	@$(BIN)/python -m benchmarks.architectures
@@ -55,6 +56,7 @@ bench: setup
 bench-labels: setup
 	@$(PIP) -c constraints.txt --group bench
 	@$(BIN)/python -m benchmarks.labels
+	@$(BIN)/python -m benchmarks.labels --into docs/decisions/label-selection.md
 
 bench-drift: setup
 	@$(BIN)/python -m benchmarks.drift

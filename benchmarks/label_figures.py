@@ -83,29 +83,38 @@ def _data_set(by_strategy: dict[str, list[dict[str, Any]]], metric: str, n_label
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report as tables."""
+    """The report as tables: our strategies, each beside random choice and beside scikit-activeml's."""
     lines: list[str] = []
     last = sum(report["sizes"])
+    fewer = "".join(f", {n} of its {name}" for name, n in report.get("most_peer_seeds", {}).items())
     for data, block in report["data_sets"].items():
-        metric = block["metric"].replace("_", " ")
-        fewer = "".join(f", {n} of its {name}" for name, n in report.get("most_peer_seeds", {}).items())
         seeds = f"{report['n_seeds']} seeds ({report['n_peer_seeds']} of scikit-activeml{fewer})"
-        lines += [f"**{data}**, {seeds}, {metric}:", "",
-                  f"| strategy | at {last} labels | gain over random, points | p (Holm) | labels for random's {last} |",
-                  "|---|---:|---:|---:|---:|"]  # fmt: skip
+        lines += [
+            f"**{data}**, {block['metric'].replace('_', ' ')}, {seeds}:", "",
+            f"| strategy | at {last} labels | gain over random, points | p (Holm) | labels for random's {last} "
+            "| gain over scikit-activeml's, points |",
+            "|---|---:|---:|---:|---:|---:|",
+        ]  # fmt: skip
         for name, item in block["strategies"].items():
-            gain, reached = item["mean_gain"], item["labels_to_reach_random"]
-            p = f"{item['p_holm']:.3f}" if "p_holm" in item else ""
+            if name.startswith("scikit-activeml"):
+                continue
+            reached, at_last = item["labels_to_reach_random"], item[f"{block['metric']}_at_{last}"]
             labels = "not reached" if _none(reached["value"]) else f"{reached['value']:.0f} {_interval(reached, 1, 0)}"
-            at_last = item[f"{block['metric']}_at_{last}"]
-            lines.append(f"| {name} | {at_last:.3f} | "
-                         f"{100 * gain['value']:+.1f} {_interval(gain, 100, 1)} | {p} | {labels} |")  # fmt: skip
+            cells = [
+                name, f"{at_last:.3f}", _points(item["mean_gain"]) if "p" in item else "",
+                f"{item['p_holm']:.3f}" if "p_holm" in item else "", labels, _points(item.get("mean_gain_over_peer")),
+            ]  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    lines += ["CPU milliseconds of one query, 45 of the pool's texts with 275 labels:", "",
+    lines += ["CPU milliseconds of one query, 45 of the balanced pool's texts with 275 labels:", "",
               "| strategy | here | scikit-activeml | times faster |", "|---|---:|---:|---:|"]  # fmt: skip
     for name, item in report["query_cpu_s"].items():
         lines.append(f"| {name} | {1000 * item['ours']:.1f} | {1000 * item['peer']:.1f} | {item['times_faster']:.1f} |")
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
+
+
+def _points(item: dict[str, Any] | None) -> str:
+    return f"{100 * item['value']:+.1f} {_interval(item, 100, 1)}" if item else ""
 
 
 def _interval(item: dict[str, Any], scale: float, digits: int) -> str:

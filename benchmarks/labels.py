@@ -1,8 +1,9 @@
 """What the query strategies save, beside random choice and beside scikit-activeml; and what a large pool costs.
 
-    python -m benchmarks.labels                    strategies × seeds × data sets → reports/bench/labels.json and .md
+    python -m benchmarks.labels                    strategies × seeds × data sets → reports/bench/labels.json
     python -m benchmarks.labels --without typiclust    the same, less the slowest of them
     python -m benchmarks.labels --pool 1000000     one query of each strategy on a pool of that size
+    python -m benchmarks.labels --into docs/decisions/label-selection.md    the report's tables into a page
 
 The texts are the train and validation splits; the test split stays unseen. Each seed deals them anew into a pool and
 held-out texts, and all strategies of a seed start from the same first labels. Finished runs are kept in `.scratch`.
@@ -34,8 +35,9 @@ from ratchet.labels.pool import Embeddings, Indices, Pool, QueryStrategy
 from ratchet.labels.query_strategies import ALIKE_FOR_TWO, QUERY_STRATEGIES
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.params import load_params
+from ratchet.release.marked_block import replace_block
 
-REPORT, TABLE = Path("reports/bench/labels.json"), Path("reports/bench/labels.md")
+REPORT = Path("reports/bench/labels.json")
 SCRATCH = Path(".scratch/bench/labels")
 N_HELD_OUT = 2000
 SIZES = (50, 500, 10)
@@ -210,7 +212,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timed queries of each strategy, ours and the peer's")
     parser.add_argument("--without", nargs="+", default=[], choices=QUERY_STRATEGIES, help="strategies left out")
     parser.add_argument("--pool", type=int, default=0, help="instead, one query on a pool of this many texts")
+    parser.add_argument("--into", type=Path, help="instead, a Markdown file whose block `labels` gets the tables")
     given = parser.parse_args()
+    if given.into:
+        text = replace_block(given.into.read_text(encoding="utf-8"), "labels", markdown(read_json(REPORT)))
+        with replace_file(given.into) as partial:
+            partial.write_text(text, encoding="utf-8")
+        return
     with threadpool_limits(1):
         if given.pool:
             path = REPORT.with_name("labels_pool.json")
@@ -220,9 +228,7 @@ def main() -> None:
             return
         report = compare(given.seeds, given.peer_seeds, given.repeats, given.without)
     write_json(REPORT, report)
-    with replace_file(TABLE) as partial:
-        partial.write_text(markdown(report), encoding="utf-8")
-    print(TABLE.read_text(encoding="utf-8"))
+    print(markdown(report))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ from ratchet.release.reports import read_report
 
 def tables(reports: Mapping[str, Any]) -> str:
     """The tables of those reports that are there, each under the command that made it."""
-    writers = {"efficiency": efficiency, "training": training, "tuning": tuning, "architectures": architectures}
+    writers = {
+        "efficiency": efficiency, "engines": engines, "training": training, "tuning": tuning,
+        "architectures": architectures,
+    }  # fmt: skip
     parts = []
     for name, write in writers.items():
         if name in reports:
@@ -60,6 +63,23 @@ def efficiency(report: Mapping[str, Any]) -> list[str]:
     ]
     heads = ["rows per second", "times the pipeline's", "times the pipeline's in batches of 32"]
     return [*_table(["bundle", *columns], rows), "", *_table(["scorer", *heads], scored)]
+
+
+def engines(report: Mapping[str, Any]) -> list[str]:
+    """The pruned student in each engine: one text at a time by threads, rows a second by batch and by streams."""
+    threads, sizes = (list(next(iter(report[part].values()))) for part in ("latency", "batches"))
+    rows = [
+        [
+            name, *(_value(taken[n]["p95_ms"]) for n in threads), _text(taken[threads[-1]]["p95_speedup"]),
+            *(_value(report["batches"][name][size]) for size in sizes), _value(report["streams"][name]),
+        ]
+        for name, taken in report["latency"].items()
+    ]  # fmt: skip
+    heads = [
+        *(f"p95, ms, {n} thread{'s' * (n != '1')}" for n in threads), f"times faster than {report['reference']}",
+        *(f"rows/s, batch {size}" for size in sizes), f"{report['n_streams']} streams of 1 thread",
+    ]  # fmt: skip
+    return _table(["engine", *heads], rows)
 
 
 def training(report: Mapping[str, Any]) -> list[str]:
@@ -117,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description="Efficiency as Markdown.")
     parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
     options = parser.parse_args(arguments)
-    names = ("efficiency", "training", "tuning", "architectures")
+    names = ("efficiency", "engines", "training", "tuning", "architectures")
     reports = {name: read_report(REPORTS / f"{name}.json") for name in names if (REPORTS / f"{name}.json").is_file()}
     if not reports:
         raise PipelineError("No benchmark has been run here.", where=REPORTS, fix="make bench")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import architectures, table, training, tuning
+from benchmarks import architectures, engines, table, training, tuning
 from ratchet.errors import PipelineError
 from ratchet.measure.estimate import Estimate
+from ratchet.models.predictor import Predictor, Proba
 from ratchet.models.tuning import Method
 from ratchet.release.marked_block import replace_block
+from tests.bundles import manifest
 
 MACHINE = {"cpu": "a processor", "n_threads": 2}
 
@@ -74,6 +77,33 @@ def test_ratios_are_taken_within_a_round(monkeypatch: pytest.MonkeyPatch) -> Non
     ratio = made["ratchet_against"]["trainer"]["tokens_per_second"]
     assert (ratio["value"], ratio["low"], ratio["high"]) == pytest.approx((3.0, 3.0, 3.0))
     assert made["arms"]["ratchet"]["tokens_per_second"]["high"] == 50 * training.N_EPOCHS
+
+
+def test_streams_share_the_texts_and_score_each_once() -> None:
+    class Recorder(Predictor):
+        def __init__(self) -> None:
+            super().__init__(manifest("recorder"))
+            self.seen: list[str] = []
+
+        def predict_proba(self, texts: Sequence[str]) -> Proba:
+            self.seen += texts
+            return np.full((len(texts), 2), 0.5)
+
+    streams, texts = [Recorder(), Recorder()], [str(index) for index in range(100)]
+    engines.on_streams(streams, texts)
+    assert [len(stream.seen) for stream in streams] == [64, 36]
+    assert sorted(streams[0].seen + streams[1].seen) == sorted(texts)
+
+
+def test_the_engines_table_has_a_column_a_setting() -> None:
+    report = {
+        "command": "python -m benchmarks.engines", "machine": MACHINE, "reference": "PyTorch", "n_streams": 2,
+        "latency": {"onnx-int8": {n: {"p95_ms": figure(3.25), "p95_speedup": figure(4.25, 3.5)} for n in ("1", "2")}},
+        "batches": {"onnx-int8": {"1": figure(300.0), "32": figure(900.0)}}, "streams": {"onnx-int8": figure(1000.0)},
+    }  # fmt: skip
+    made = table.tables({"engines": report}).splitlines()
+    assert made[2].count("|") == made[-1].count("|") == 8
+    assert made[-1] == "| onnx-int8 | 3.25 | 3.25 | 4.25 [3.50, 4.25] | 300 | 900 | 1,000 |"
 
 
 def test_the_tables_hold_the_figures_and_replace_the_block() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,11 @@ def load(path: Path, n_threads: int = 0, batch_size: int = 32) -> Predictor:
     manifest = read_manifest(path)
     if manifest.kind == "tfidf":
         return TfidfPredictor(manifest, path)
-    engines = {"torch": TorchPredictor, "bitsandbytes": TorchPredictor, "onnx": OnnxPredictor}
+    engines: dict[str, Callable[..., Predictor]] = {
+        "torch": TorchPredictor,
+        "bitsandbytes": TorchPredictor,
+        "onnx": OnnxPredictor,
+    }
     return engines.get(manifest.kind, OpenVinoPredictor)(manifest, path, n_threads, batch_size)
 
 
