@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import uvloop
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def run_load(
 ) -> Load:
     """Ask a server on loopback for so many seconds, always `concurrency` requests at a time."""
     bodies = [json.dumps({key: text}).encode() for text in texts]
-    return asyncio.run(_load(port, path, bodies, concurrency, seconds, secret))
+    return uvloop.run(_load(port, path, bodies, concurrency, seconds, secret))
 
 
 async def _load(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +16,13 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ratchet.compress.compilers import export
 from ratchet.files import sha256_file, write_json
 from ratchet.live.experiments import Experiment, assign, write_experiment
 from ratchet.live.prediction_log import read_log
+from ratchet.live.schemas import PredictResponse
 from ratchet.models.bundle import MANIFEST
+from tests.bundles import torch_bundle
 from tests.live_server import Running, serving, word_bundle
 from tests.tiny import BLAME, PRAISE
 
@@ -43,6 +48,21 @@ def test_one_text_and_many_are_answered_alike(server: Running) -> None:
     for item in many["predictions"]:
         assert sum(item["proba"].values()) == pytest.approx(1)
         assert item["confidence"] == max(item["proba"].values()) == item["proba"][item["label"]]
+
+
+def test_answers_are_what_the_schema_says_though_the_framework_does_not_make_them(server: Running) -> None:
+    answer = server.client.post("/v1/predict", json={"texts": ["superb", "dull"], "unit": "ann"})
+    assert answer.headers["content-type"] == "application/json"
+    PredictResponse.model_validate_json(answer.content, strict=True)
+    declared = server.client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]
+    assert declared["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictRequest")
+    assert declared["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/PredictResponse")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"text": 1}', b'{"text": "\xff"}', b'{"text": "a", "text": "b"'])
+def test_a_body_that_is_no_request_is_named_as_such(server: Running, body: bytes) -> None:
+    answer = server.client.post("/v1/predict", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
 def test_predictions_and_feedback_meet_in_the_log(server: Running) -> None:
@@ -226,6 +246,37 @@ def test_an_experiment_shares_units_out_and_a_shadow_is_not_seen(tmp_path: Path)
         assert pair()[0]["experiment"].startswith("opposite:half#")
         arms = [row["arm"] for row in read_log(server.log_url).to_pylist()[:40]]
         assert 0 < arms.count("challenger") < 40
+
+
+_SERVE_ONCE = """
+import sys
+from pathlib import Path
+from starlette.testclient import TestClient
+from ratchet.live import app, log_database, log_writer, served_model, service, settings
+from ratchet.live.access import Access
+from ratchet.params import load_params
+
+folder = Path(sys.argv[1])
+params = load_params(settings.ServeParams, "serve", settings.LIVE_FILE)
+source = served_model.ModelSource(folder / "champion.json", folder / "compiled", None, 1, 8)
+engine = log_database.open_database(f"sqlite:///{folder}/log.db")
+writer = log_writer.LogWriter(engine, 10, 20, 100, log_writer.as_kept("mask", "US"))
+served = service.Service(source.load(), source, params, writer)
+with TestClient(app.make_app(served, Access(folder / "none", False))) as client:
+    print(client.post("/v1/predict", json={"texts": ["a film", "a dull film"]}).raise_for_status().text)
+print(sorted(name for name in sys.modules if name.partition(".")[0] in ("onnxruntime", "torch", "transformers")))
+"""
+
+
+@pytest.mark.slow
+def test_a_compiled_bundle_is_served_without_pytorch_in_the_process(tmp_path: Path) -> None:
+    export(torch_bundle(tmp_path, n_layers=1), tmp_path / "compiled", "onnx-int8", [[1, 2]], "0" * 64)
+    command = [sys.executable, "-c", _SERVE_ONCE, str(tmp_path)]
+    answer, modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(json.loads(answer)["predictions"]) == 2
+    assert "'onnxruntime'" in modules
+    assert "torch" not in modules
+    assert "transformers" not in modules
 
 
 def test_sigterm_says_not_ready_first(tmp_path: Path) -> None:

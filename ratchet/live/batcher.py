@@ -1,21 +1,23 @@
 """Requests gathered into batches and scored off the event loop; those that would wait too long are refused at once.
 
-Whatever waits when a worker becomes free goes into one batch, the oldest first; the predictor sorts it by length, so
-that little of it is padding. Work is counted in characters, and how many of them a second are done is measured
-on every batch: so the queue's bound follows the machine, the model and the texts.
+Whatever waits when a worker becomes free goes into one batch, the oldest first, and through the model in passes of
+similar length. Work is counted in characters, and how many of them a second are done is measured on every batch: so the
+queue's bound follows the machine, the model and the texts.
+
+The workers are threads that take from the queue themselves: an executor's futures and wake-ups for each batch cost more
+than all else that surrounds the model.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
+from ratchet.live.passes import score_texts
 from ratchet.models.predictor import Predictor, Proba
 
 _TEXT_COST = 40
@@ -42,7 +44,7 @@ class BatchDone:
     """CPU time of the thread that scored it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Item:
     predictor: Predictor
     texts: Sequence[str]
@@ -54,19 +56,22 @@ class Batcher:
     """A queue of requests, and the workers that score them."""
 
     def __init__(
-        self, n_workers: int, max_batch: int, window_ms: float, max_wait_ms: float, max_characters: int,
-        on_batch: Callable[[BatchDone], None],
+        self, n_workers: int, max_batch: int, batch_size: int, window_ms: float, max_wait_ms: float,
+        max_characters: int, on_batch: Callable[[BatchDone], None],
     ) -> None:  # fmt: skip
         self.characters_per_s = 0.0
         """Measured, of one worker; 0 before the first batch."""
-        self._n_workers, self._max_batch = n_workers, max_batch
+        self._n_workers, self._max_batch, self._batch_size = n_workers, max_batch, batch_size
         self._window_s, self._max_wait_s = window_ms / 1000, max_wait_ms / 1000
         self._max_characters, self._on_batch = max_characters, on_batch
         self._queue: deque[_Item] = deque()
         self._cost = 0.0
-        self._arrived = asyncio.Event()
-        self._threads = ThreadPoolExecutor(n_workers, thread_name_prefix="score")
-        self._workers: list[asyncio.Task[None]] = []
+        self._lock = threading.Lock()
+        """Of the queue, the idle and the end."""
+        self._idle: list[threading.Lock] = []
+        """What each idle worker sleeps on; the last one is woken first: what it needs may still be in the cache."""
+        self._closing = False
+        self._workers: list[threading.Thread] = []
 
     @property
     def n_waiting(self) -> int:
@@ -81,7 +86,13 @@ class Batcher:
 
     def start(self) -> None:
         """Let the workers begin; inside of an event loop."""
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._n_workers)]
+        loop = asyncio.get_running_loop()
+        self._workers = [
+            threading.Thread(target=self._work, args=(loop,), name=f"score-{n}", daemon=True)
+            for n in range(self._n_workers)
+        ]
+        for worker in self._workers:
+            worker.start()
 
     async def score(self, predictor: Predictor, texts: Sequence[str], spare: bool = False) -> Proba:
         """Probabilities of the texts, (n_texts, n_classes).
@@ -99,45 +110,46 @@ class Batcher:
             raise OverloadedError(wait)
         cost = float(sum(_TEXT_COST + min(len(text), self._max_characters) for text in texts))
         item = _Item(predictor, texts, cost, asyncio.get_running_loop().create_future())
-        self._queue.append(item)
         self._cost += cost
-        self._arrived.set()
+        with self._lock:
+            self._queue.append(item)
+            asleep = self._idle.pop() if self._idle else None
+        if asleep is not None:
+            asleep.release()
         return await item.answer
 
     async def close(self) -> None:
         """Score what waits, then stop."""
         while self._queue or self._cost > 0.5:
             await asyncio.sleep(0.005)
+        with self._lock:
+            self._closing = True
+            while self._idle:
+                self._idle.pop().release()
         for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-        self._threads.shutdown()
+            worker.join()
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A worker's life: only this thread scores its batches, only the event loop's thread settles them."""
+        asleep = threading.Lock()
+        asleep.acquire()
         while True:
-            while not self._queue:
-                self._arrived.clear()
-                await self._arrived.wait()
-            if self._window_s and len(self._queue) < self._max_batch:
-                await asyncio.sleep(self._window_s)
-            if not (batch := self._take()):
+            if self._window_s and 0 < len(self._queue) < self._max_batch:
+                time.sleep(self._window_s)
+            with self._lock:
+                batch = self._take()
+                if not batch:
+                    if self._closing:
+                        return
+                    self._idle.append(asleep)
+            if not batch:
+                asleep.acquire()
                 continue
+            outcome = self._score(batch)
             try:
-                proba, done, wall_s = await loop.run_in_executor(self._threads, _score, batch)
-            except Exception as error:  # the requests of this batch fail, the worker goes on
-                for item in batch:
-                    if not item.answer.done():
-                        item.answer.set_exception(error)
-            else:
-                self._measure(batch, wall_s)
-                self._on_batch(done)
-                starts = np.cumsum([0, *(len(item.texts) for item in batch)])
-                for item, start, end in zip(batch, starts, starts[1:], strict=False):
-                    if not item.answer.done():  # whoever asked may be gone
-                        item.answer.set_result(proba[start:end])
-            finally:
-                self._cost -= sum(item.cost for item in batch)
+                loop.call_soon_threadsafe(self._settle, batch, *outcome)
+            except RuntimeError:  # the loop was closed by force: nobody waits any more
+                return
 
     def _take(self) -> list[_Item]:
         """The oldest request, and with it the next ones of the same model while they fit."""
@@ -149,19 +161,32 @@ class Batcher:
                 break
             batch.append(self._queue.popleft())
             n_texts += len(item.texts)
-        if self._queue:
-            self._arrived.set()
         return batch
 
-    def _measure(self, batch: Sequence[_Item], wall_s: float) -> None:
-        rate = sum(item.cost for item in batch) / max(wall_s, 1e-6)
-        known = self.characters_per_s
-        self.characters_per_s = rate if not known else known + _SMOOTHING * (rate - known)
+    def _score(self, batch: Sequence[_Item]) -> tuple[Proba | Exception, BatchDone, float]:
+        """The batch's probabilities or what failed, its cost, and the seconds that it took."""
+        start, cpu = time.perf_counter(), time.thread_time()
+        texts = [text for item in batch for text in item.texts]
+        found: Proba | Exception
+        try:
+            found = score_texts(batch[0].predictor, texts, self._batch_size)
+        except Exception as error:  # the requests of this batch fail, the worker goes on
+            found = error
+        done = BatchDone(len(texts), len(batch), time.thread_time() - cpu)
+        return found, done, time.perf_counter() - start
 
-
-def _score(batch: Sequence[_Item]) -> tuple[Proba, BatchDone, float]:
-    start, cpu = time.perf_counter(), time.thread_time()
-    texts = [text for item in batch for text in item.texts]
-    proba = batch[0].predictor.predict_proba(texts)
-    done = BatchDone(len(texts), len(batch), time.thread_time() - cpu)
-    return proba, done, time.perf_counter() - start
+    def _settle(self, batch: Sequence[_Item], found: Proba | Exception, done: BatchDone, wall_s: float) -> None:
+        cost = sum(item.cost for item in batch)
+        self._cost -= cost
+        if not isinstance(found, Exception):
+            rate, known = cost / max(wall_s, 1e-6), self.characters_per_s
+            self.characters_per_s = rate if not known else known + _SMOOTHING * (rate - known)
+            self._on_batch(done)
+        at = 0
+        for item in batch:
+            if not item.answer.done():  # whoever asked may be gone
+                if isinstance(found, Exception):
+                    item.answer.set_exception(found)
+                else:
+                    item.answer.set_result(found[at : at + len(item.texts)])
+            at += len(item.texts)

@@ -30,6 +30,9 @@ class Metrics:
         self.swaps = Counter("ratchet_model_loads", "Models loaded.", ["outcome"], registry=self.registry)
         self.model = Gauge("ratchet_model_info", "What serves: 1.", ["arm", "version"], registry=self.registry)
         self.load_s = Gauge("ratchet_model_load_seconds", "Of the model that serves.", registry=self.registry)
+        # looking a counter up by its labels costs more than counting
+        self._answers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._predictions: dict[tuple[str, str], Counter] = {}
 
     def show(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """A figure that is asked for when Prometheus reads."""
@@ -37,8 +40,19 @@ class Metrics:
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """An answer."""
-        self.requests.labels(route, str(status)).inc()
-        self.seconds.labels(route).observe(seconds)
+        found = self._answers.get((route, status))
+        if found is None:
+            found = self.requests.labels(route, str(status)), self.seconds.labels(route)
+            self._answers[route, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def count_prediction(self, label: str, arm: str) -> None:
+        """A text that was answered."""
+        found = self._predictions.get((label, arm))
+        if found is None:
+            found = self._predictions[label, arm] = self.predictions.labels(label, arm)
+        found.inc()
 
     def text(self) -> bytes:
         """All figures, in Prometheus's text format."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,41 +11,24 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from ratchet.live import open_inference as v2
-from ratchet.live.access import Access, DeniedError, Scope
+from ratchet.live.access import Access, Scope
+from ratchet.live.predict_route import PredictRoute, check_key, check_texts
 from ratchet.live.prediction_log import microseconds
 from ratchet.live.schemas import (
     ExplainRequest,
     ExplainResponse,
     FeedbackRequest,
     FeedbackResponse,
-    Prediction,
     PredictRequest,
     PredictResponse,
     Word,
 )
-from ratchet.live.service import Answer, Service
+from ratchet.live.service import Service
 
 
 def need(request: Request, access: Access, scope: Scope) -> str:
     """The id of the request's key, which has the scope."""
-    given = request.headers.get("authorization", "")
-    secret = given[7:] if given[:7].lower() == "bearer " else request.headers.get("x-api-key", "")
-    try:
-        key_id = access.check(secret, scope, datetime.now(UTC))
-    except DeniedError as denied:
-        request.scope["state"]["key_id"] = denied.key_id
-        raise
-    request.scope["state"]["key_id"] = key_id
-    return key_id
-
-
-def _check_texts(texts: Sequence[str], service: Service, request: Request) -> None:
-    params = service.params
-    if len(texts) > params.max_texts:
-        raise HTTPException(413, f"more than {params.max_texts} texts")
-    if any(len(text) > params.max_text_characters for text in texts):
-        raise HTTPException(413, f"a text of more than {params.max_text_characters} characters")
-    request.scope["state"]["n_texts"] = len(texts)
+    return check_key(dict(request.scope["headers"]), request.scope["state"], access, scope)
 
 
 def add_routes(app: FastAPI, service: Service, access: Access) -> None:
@@ -54,17 +36,14 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
     @app.post("/v1/predict", response_model=PredictResponse)
     async def predict(asked: PredictRequest, request: Request) -> Response:
-        start = time.perf_counter()
-        key_id = need(request, access, "predict")
-        texts = [asked.text] if asked.text is not None else asked.texts or []
-        _check_texts(texts, service, request)
-        answer = await service.predict(texts, asked.unit, key_id, start)
-        return Response(_response(answer).model_dump_json(), media_type="application/json")
+        start, key_id = time.perf_counter(), need(request, access, "predict")
+        answer = await PredictRoute(service, access).answer(asked, key_id, request.scope["state"], start)
+        return Response(answer, media_type="application/json")
 
     @app.post("/v1/explain")
     async def explain(asked: ExplainRequest, request: Request) -> ExplainResponse:
         need(request, access, "explain")
-        _check_texts([asked.text], service, request)
+        check_texts([asked.text], service.params, request.scope["state"])
         model, found = await service.explain(asked.text)
         of = found.predicted
         words = [
@@ -88,20 +67,6 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
     async def model(request: Request) -> dict[str, Any]:
         need(request, access, "predict")
         return model_facts(service)
-
-
-def _response(answer: Answer) -> PredictResponse:
-    labels = answer.model.labels
-    predictions = []
-    for request_id, values in zip(answer.request_ids, answer.proba.tolist(), strict=True):
-        best = max(range(len(values)), key=values.__getitem__)
-        predictions.append(
-            Prediction.model_construct(
-                request_id=request_id, label=labels[best], confidence=values[best],
-                proba=dict(zip(labels, values, strict=True)),
-            )
-        )  # fmt: skip
-    return PredictResponse.model_construct(model_version=answer.model.version, predictions=predictions)
 
 
 def model_facts(service: Service) -> dict[str, Any]:
@@ -155,7 +120,7 @@ def add_open_inference(app: FastAPI, service: Service, access: Access) -> None:
         known(name, version)
         try:
             asked, texts = v2.read_request(await request.body(), request.headers.get(v2.HEADER))
-            _check_texts(texts, service, request)
+            check_texts(texts, service.params, request.scope["state"])
             answer = await service.predict(texts, None, key_id, start)
             body, head = v2.write_response(asked, name, answer.model.version, answer.model.labels, answer.proba)
         except v2.BadInputError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -27,6 +29,8 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
         BundleError: there is no champion, or it does not hold.
         SourceError: the database of the log cannot be opened.
     """
+    # batches are tokenised by the thread that scores them: to wake others for a few texts costs more than the texts
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     registry = root if params.registry == "verify" and bundle is None else None
     source = ModelSource(Path(params.pointer), bundle, registry, params.n_threads, params.batch_size)
     champion = source.load()
@@ -39,9 +43,11 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
     access = Access(Path(params.key_file), params.keys == "required")
     config = uvicorn.Config(
         make_app(service, access, _log_line(params.access_log)), host=params.host, port=params.port, loop="uvloop",
-        http="httptools", access_log=False, log_level="warning", server_header=False,
+        http="httptools", access_log=False, log_level="warning", server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=int(params.shutdown_s) + 1,
     )  # fmt: skip
+    gc.collect()
+    gc.freeze()  # what was imported and loaded stays: the collector need not walk through it while requests wait
     try:
         Server(config, service).run()
     finally:
@@ -76,12 +82,17 @@ class Server(uvicorn.Server):
         self._service.draining = True
 
 
-def _log_line(target: str) -> Callable[[str], None] | None:
+def _log_line(target: str) -> Callable[[bytes], None] | None:
     """Where lines of the access log go; each is written whole, so that a file may be followed and rotated."""
     if not target:
         return None
     if target == "-":
-        return lambda line: print(line, flush=True)
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    file = Path(target).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open for as long as the server is
-    return lambda line: print(line, file=file)
+        file = sys.stdout.fileno()
+    else:
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    return lambda line: _write_line(file, line)
+
+
+def _write_line(file: int, line: bytes) -> None:
+    os.write(file, line + b"\n")

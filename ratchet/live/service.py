@@ -55,7 +55,7 @@ class Service:
         self._refused = ""
         max_tokens = champion.predictor.manifest.max_tokens
         self.batcher = Batcher(
-            params.n_workers, params.max_batch, params.window_ms, params.max_wait_ms,
+            params.n_workers, params.max_batch, params.batch_size, params.window_ms, params.max_wait_ms,
             6 * max_tokens or params.max_text_characters, self._count_batch,
         )  # fmt: skip
         self._show_model()
@@ -199,7 +199,7 @@ class Service:
         for row, text, values, best in zip(rows, texts, proba, classes, strict=True):
             label = model.labels[best]
             row.update(text=text, predicted=label, confidence=float(values[best]), proba=values)
-            self.metrics.predictions.labels(label, arm).inc()
+            self.metrics.count_prediction(label, arm)
         self.log.add("predictions", rows)
 
     def _log_failed(
