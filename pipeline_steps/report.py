@@ -16,8 +16,10 @@ from ratchet.entry import entry
 from ratchet.files import replace_file
 from ratchet.params import Params as StrictParams
 from ratchet.params import load_params
+from ratchet.release.cost import make_report
 from ratchet.release.curve import read_curve
 from ratchet.release.model_card import CardTexts, render_card
+from ratchet.release.ownership import TRAINING
 from ratchet.release.report_page import Material, render_page
 from ratchet.release.reports import Report, read_report
 
@@ -38,7 +40,14 @@ OPTIONAL = {
     "audit": "reports/audit.json",
     "behave": "reports/behave.json",
 }
-READS = {**OPTIONAL, **NEEDED, "curve": "reports/label_efficiency.csv", "explanations": "reports/explain"}
+READS = {
+    **OPTIONAL,
+    **NEEDED,
+    "curve": "reports/label_efficiency.csv",
+    "explanations": "reports/explain",
+    "live": "live.yaml",
+    "prices": "params.yaml",
+}
 WRITES = {"page": "reports/report.html", "card": "reports/model_card.md"}
 
 
@@ -78,6 +87,8 @@ def load_material() -> Material:
         name: read_report(Path(path)) for name, path in OPTIONAL.items() if Path(path).is_file()
     }
     reports |= {name: read_report(Path(path)) for name, path in NEEDED.items()}
+    if cost := load_cost(reports["decision"]):
+        reports["cost"] = cost
     folder, beside = Path(READS["explanations"]), Path(WRITES["page"]).parent
     return Material(
         reports,
@@ -85,6 +96,14 @@ def load_material() -> Material:
         {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))},
         [path.relative_to(beside).as_posix() for path in sorted(folder.rglob("*.html"))],
     )
+
+
+def load_cost(decision: Report) -> Report | None:
+    """What a month costs; None where nothing was chosen, or where the load or a report is not there."""
+    needed = [Path(READS[name]) for name in ("live", "prices", "sample", *TRAINING)]
+    if not decision["chosen"] or not all(path.is_file() for path in needed):
+        return None
+    return make_report(Path(READS["live"]), Path(READS["prices"]), Path(READS["decision"]).parent)
 
 
 def main() -> None:

@@ -223,6 +223,30 @@ def test_main_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert Path(report.WRITES["card"]).read_text(encoding="utf-8").startswith("# Model card: Sentiment")
 
 
+def test_main_tells_what_a_month_costs_and_each_optimization_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "live.yaml"):
+        Path(name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    reports = measured()
+    reports["sample"] |= people_report(0.02)
+    reports |= {stage: {**reports.get(stage, {}), "seconds": 900.0} for stage in ("train", "distil", "prune")}
+    for name, item in reports.items():
+        write_json(Path(report.READS[name]), item)
+    Path(report.READS["curve"]).write_text("strategy,n_labels,accuracy,low,high\n", encoding="utf-8")
+    report.main()
+    page = Path(report.WRITES["page"]).read_text(encoding="utf-8")
+    section = page[page.index('<h2 id="cost">') : page.index('<h2 id="machine">')]
+    assert "100,000,000 texts a month, the busiest hour 3 times the average; 400 labels by people." in section
+    assert "assumption" not in section  # people were timed
+    assert "<td>200 [160, 240]</td>" in section  # 400 labels × 90 s × 20 USD an hour
+    chosen = reports["decision"]["chosen"]
+    assert section.index("<td>teacher</td>") < section.index(f"<td>{chosen}</td>")
+    assert "python -m ratchet.release.cost" in section
+    assert "Costs are told of a bundle that was chosen." in report.run(material(), PARAMS).page
+
+
 def test_the_page_shows_what_a_label_costs_and_brings() -> None:
     reports = measured()
     assert "What a label costs" not in report.run(Material(reports), PARAMS).page

@@ -17,6 +17,7 @@ from ratchet.errors import PipelineError
 from ratchet.files import replace_file, write_json
 from ratchet.measure.estimate import Estimate
 from ratchet.params import load_params, read_yaml
+from ratchet.release.cost_section import load_text
 from ratchet.release.formats import estimate_text, markdown_text, number
 from ratchet.release.marked_block import replace_block
 from ratchet.release.ownership import TRAINING, CostParams, Prices, cost_report
@@ -45,14 +46,9 @@ def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
 
 def tables(report: dict[str, Any]) -> str:
     """What a month costs, and what each optimization saved, as Markdown."""
-    load, month = report["load"], report["usd_per_month"]
-    assumed = "" if report["labels"]["measured"] else " (their seconds are an assumption: nobody was timed yet)"
+    month = report["usd_per_month"]
     lines = [
-        (
-            f"{load['requests_per_month']:,} texts a month, the busiest hour {load['peak_factor']:g} times the "
-            f"average; {number(report['labels']['n_per_month'])} labels by people{assumed}. US dollars a month:"
-        ),
-        "", f"| {' | '.join(month)} |", "|---:" * len(month) + "|",
+        f"{load_text(report)} US dollars a month:", "", f"| {' | '.join(month)} |", "|---:" * len(month) + "|",
         f"| {' | '.join(_text(item) for item in month.values())} |", "",
         "| bundle | CPU-ms a text | used, USD | saved | cores | reserved, USD | saved | texts on the fewest cores |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",

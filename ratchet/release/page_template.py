@@ -70,7 +70,7 @@ which failed the fewest gates.</p>{% endif %}
 <a href="#challenge">Beyond the test set</a><a href="#slices">Slices and fairness</a>
 <a href="#behaviour">Behaviour</a><a href="#confidence">Confidence</a>
 <a href="#explanations">Explanations</a><a href="#labels">Labels</a><a href="#data">Data</a>
-<a href="#training">Training</a><a href="#machine">Machine and commands</a></nav>
+<a href="#training">Training</a><a href="#cost">Cost</a><a href="#machine">Machine and commands</a></nav>
 </header>
 <main>
 <h2 id="results">Results</h2>
@@ -167,6 +167,15 @@ Made by <code>{{ commands.audit }}</code>.</p>
 
 <h2 id="training">Training and compression</h2>
 {% for part in parts.training %}{{ reported(part) }}{% endfor %}
+
+<h2 id="cost">Cost</h2>
+{% if cost %}<p>{{ cost.told }} US dollars a month:</p>
+{{ show(cost.month) }}
+<p>What each optimization saves against the bundle above it. Used is the processor time of the answers; reserved are
+cores that are there for the busiest hour: below the load that the fewest cores carry, a faster model saves none.</p>
+{{ show(cost.saved) }}
+<p class="soft">Made by <code>{{ cost.command }}</code>; the load stands in live.yaml, the prices in params.yaml.</p>
+{% else %}{{ missing("Costs are told of a bundle that was chosen.") }}{% endif %}
 
 <h2 id="machine">Machine and commands</h2>
 {{ show(machine) }}
