@@ -86,18 +86,14 @@ def read_measured(repository: Repository, revision: str, policy: Policy) -> Meas
 
 
 def make_record(measured: Measured, policy: Policy, version: Version, side_files: Mapping[str, bytes]) -> bytes:
-    """The record as JSON; the bundle is the one that the decision chose.
+    """The record as JSON; the bundle is the one that the decision chose, which `check_decision` has found to hold.
 
     Raises:
-        ReleaseError: nothing was chosen, or a side file is missing.
+        ReleaseError: the commit does not hold what a version binds.
     """
-    name = measured.decision.get("chosen")
-    if not isinstance(name, str) or not name or "/" in name:
-        raise ReleaseError(
-            "The decision chose no bundle.", where=measured.revision, got=measured.decision.get("verdict")
-        )
-    if missing := [file for file in SIDE_FILES if file not in side_files]:
-        raise ReleaseError("The release lacks a file.", got=", ".join(missing), expected=", ".join(SIDE_FILES))
+    name: str = measured.decision["chosen"]
+    if "/" in name:
+        raise ReleaseError("The chosen bundle's name is a path.", where=measured.revision, got=name)
     folder = f"{policy.paths.models}/{name}"
     try:
         record = {

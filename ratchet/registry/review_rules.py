@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ratchet.errors import RatchetError, ReleaseError
 from ratchet.registry.names import REVIEW, parse_role, policy_subject, review_subject
 from ratchet.registry.policy import RightName
@@ -9,11 +11,12 @@ from ratchet.registry.statements import Review
 from ratchet.registry.view import View
 
 
-def check_review(view: View, name: str) -> None:
+def check_review(view: View, found: re.Match[str]) -> None:
     """A review is signed by the one whose name it bears, who may give it, under the name of what it is about."""
-    tag, found = view.tag(name), REVIEW.fullmatch(name)
+    name = found[0]
+    tag = view.tag(name)
     statement = tag.statement
-    if found is None or not isinstance(statement, Review) or statement.kind != found[1] or tag.signer != found[3]:
+    if not isinstance(statement, Review) or statement.kind != found[1] or tag.signer != found[3]:
         raise ReleaseError("The review is not by the one whose name it bears.", where=name, got=tag.signer)
     if tag.signer not in view.rules.policy.right(statement.action).approvers:
         raise ReleaseError("The signer may not approve or reject this.", where=name, got=tag.signer)
@@ -39,7 +42,7 @@ def reviews(view: View, action: str, subject: str, subject_oid: str, review_name
         if not match or match[2] != review_name:
             continue
         try:
-            check_review(view, name)
+            check_review(view, match)
         except RatchetError:
             continue  # what does not hold, counts for nothing
         statement = view.tag(name).statement

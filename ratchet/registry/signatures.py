@@ -86,7 +86,7 @@ def signer_of(payload: bytes, signature: bytes, signers: Signers, at: datetime) 
         files = ["-f", str(folder / "signers"), "-s", str(folder / "signature")]
         found = _ssh_keygen("-Y", "find-principals", moment, *files, stdin=b"")
         person = (found or "").strip()
-        if not person or person not in signers.people:
+        if person not in signers.people:
             raise ReleaseError(f"{AUTHORITY}.", expected="a key among the allowed signers of the protected branch")
         if _ssh_keygen("-Y", "verify", moment, "-n", "git", "-I", person, *files, stdin=payload) is None:
             raise ReleaseError("The signature is not one of this content.", got=f"a key of {person}")
@@ -123,11 +123,11 @@ def split_commit(content: bytes) -> tuple[bytes, bytes]:
 
 
 def _split(content: bytes, begin: bytes, kind: str) -> tuple[bytes, bytes]:
-    payload, found, rest = content.partition(begin)
+    payload, _, rest = content.partition(begin)
     body, closed, after = rest.partition(b"\n" + END + b"\n")
-    if not found or not closed:
+    if not closed:
         raise ReleaseError(f"The {kind} is not signed with an SSH key.", fix="git tag -s, with gpg.format=ssh")
-    if after or BEGIN in body or b"-----BEGIN" in payload or re.search(rb"[^A-Za-z0-9+/=\n]", body):
+    if after or b"-----BEGIN" in payload or re.search(rb"[^A-Za-z0-9+/=\n]", body):
         raise ReleaseError(f"The {kind} holds something besides one signature at its end.")
     return payload + b"\n", begin[1:] + body + closed[:1] + END + b"\n"
 

@@ -15,7 +15,7 @@ import pydantic
 from pydantic import Field
 
 from ratchet.errors import ReleaseError
-from ratchet.registry.git import NO_OBJECT, OID, Repository
+from ratchet.registry.git import Repository
 from ratchet.registry.names import Role
 from ratchet.registry.signatures import Signers, signer_of, split_tag
 
@@ -133,6 +133,6 @@ def _parse(payload: bytes, name: str) -> tuple[str, str, str, datetime]:
         time = datetime.fromtimestamp(int(values[3].rsplit(" ", 2)[1]), UTC)
     except (UnicodeDecodeError, ValueError, IndexError, OverflowError):
         raise ReleaseError("The tag's header is damaged.", where=name) from None
-    if values[1] != "commit" or not OID.fullmatch(values[0]) or values[0] == NO_OBJECT:
+    if values[1] != "commit":
         raise ReleaseError("The tag is nested, or is not on a commit.", where=name, got=values[1], expected="commit")
     return values[0], text, values[2], time

@@ -6,7 +6,7 @@ import hashlib
 
 from ratchet.errors import ReleaseError
 from ratchet.registry.bundle_check import release_folder
-from ratchet.registry.names import RoleChange, Version, need_version, parse_role, review_subject
+from ratchet.registry.names import RoleChange, Version, need_version, review_subject
 from ratchet.registry.policy import RightName
 from ratchet.registry.record import RECORD
 from ratchet.registry.review_rules import missing_approvals, reviews
@@ -19,11 +19,12 @@ RIGHTS: dict[str, RightName] = {
 ROLES = {"challenge": "challenger", "promote": "champion", "roll_back": "champion", "archive": "archived"}
 
 
-def check_version(view: View, name: str) -> None:
+def check_version(view: View, version: Version) -> None:
     """A version is on the protected branch, made by who may, later than all before it, and holds what it binds."""
+    name = version.tag
     if name in view.checked:
         return
-    tag, version = view.tag(name), need_version(name)
+    tag = view.tag(name)
     _check_artifact(view, version.artifact)
     if not isinstance(tag.statement, Release):
         raise ReleaseError("The tag of a version must say `release`.", where=name)
@@ -43,11 +44,10 @@ def check_version(view: View, name: str) -> None:
     view.checked.add(name)
 
 
-def check_role(view: View, name: str) -> None:
+def check_role(view: View, change: RoleChange) -> None:
     """A role is given in its turn, by who may, to a version that holds, with the approvals of others."""
-    tag, change = view.tag(name), parse_role(name)
-    if change is None:
-        raise ReleaseError("This is no role change.", where=name)
+    name = change.tag
+    tag = view.tag(name)
     statement = role_statement(tag)
     _check_artifact(view, change.artifact)
     version = need_version(statement.version)
@@ -55,12 +55,12 @@ def check_role(view: View, name: str) -> None:
         raise ReleaseError("The tag's role is not that of its statement.", where=name, got=statement.role)
     _check_right(view, RIGHTS[statement.action], tag)
     _check_on_main(view, tag)
-    if version.artifact != change.artifact or view.tags.get(version.tag) != statement.version_oid:
+    if view.tags.get(version.tag) != statement.version_oid:
         raise ReleaseError("The tag is about another version.", where=name, got=statement.version_oid)
     if view.tag(version.tag).commit != tag.commit:
         raise ReleaseError("A role must be on the commit of its version.", where=name)
     _check_turn(view, change)
-    check_version(view, version.tag)
+    check_version(view, version)
     if statement.role == "champion":
         _check_champion(view, tag, change, version, statement)
     elif statement.role == "archived" and _champion(view, change.number) == version.tag:

@@ -95,7 +95,7 @@ def _check_other(view: View, update: Update, main: str) -> Callable[[], None]:
     def check() -> None:
         ref = update.ref
         if ref.startswith(TAGS):
-            if update.old != NO_OBJECT or update.new == NO_OBJECT:
+            if update.old != NO_OBJECT:
                 raise ReleaseError("Tags are never moved or deleted.", where=ref)
             check_tag(view, ref.removeprefix(TAGS))
         elif not ref.startswith(HEADS) or ref.casefold() == main.casefold():
@@ -111,12 +111,12 @@ def check_tag(view: View, name: str) -> None:
     Raises:
         ReleaseError: it may not be.
     """
-    if parse_version(name):
-        check_version(view, name)
-    elif parse_role(name):
-        check_role(view, name)
-    elif REVIEW.fullmatch(name):
-        check_review(view, name)
+    if version := parse_version(name):
+        check_version(view, version)
+    elif change := parse_role(name):
+        check_role(view, change)
+    elif review := REVIEW.fullmatch(name):
+        check_review(view, review)
     elif RESERVED.search(name):
         raise ReleaseError("The name is reserved for the registry, and is none of its names.", where=name,
                            expected="e.g. sentiment@v1.2.0, sentiment#champion#3")  # fmt: skip
