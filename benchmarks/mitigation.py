@@ -27,13 +27,12 @@ from ratchet.release.formats import estimate_text
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 from ratchet.trust.fairness import audit_feature
+from ratchet.trust.group_thresholds import group_thresholds, large_groups
 from ratchet.trust.lexicons import Lexicon, lexicon_groups, swapped
-from ratchet.trust.mitigation import augmented, group_thresholds, resampled, reweighing
+from ratchet.trust.mitigation import augmented, resampled, reweighing
 from ratchet.trust.sensitive import sensitive_metrics
 
 N_DRAWS = 1000
-MIN_OF_CLASS = 5
-"""Validation texts of each class that a group needs for thresholds of its own; others keep one half."""
 SHOWN = ("accuracy", "demographic_parity_difference", "demographic_parity_ratio",
          "sensitive_equalized_odds_difference", "counterfactual_flip_rate")  # fmt: skip
 
@@ -87,10 +86,7 @@ def compare(tables: Mapping[str, pd.DataFrame], lexicon: Lexicon, attribute: str
     validation = tables["validation"]
     held_out = plain.predict_proba(validation["text"].tolist())[:, 1]
     right = (validation["label"] == positive).to_numpy(dtype=int)
-    large = [
-        group for group in set(groups["validation"].tolist())
-        if min(np.bincount(right[groups["validation"] == group], minlength=2)) >= MIN_OF_CLASS
-    ]  # fmt: skip
+    large = large_groups(right == 1, groups["validation"])
     learned, known = np.isin(groups["validation"], large), np.isin(groups["test"], large)
     for constraint in ("demographic_parity", "equalized_odds"):
         optimizer = group_thresholds(held_out[learned], right[learned], groups["validation"][learned], constraint)

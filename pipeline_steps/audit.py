@@ -19,13 +19,16 @@ from ratchet.entry import entry
 from ratchet.errors import TableError
 from ratchet.files import write_json
 from ratchet.measure.bootstrap import Weights, weights
-from ratchet.measure.detection import auroc, false_alarms
+from ratchet.measure.detection import false_alarms
 from ratchet.measure.reliability import area_under_risk, calibration_before_and_after, selective_curve
+from ratchet.models.embedding_table import read_embeddings
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
+from ratchet.trust.domain_distance import distance_figures, flag_figures
 from ratchet.trust.fairness import FeatureAudit, audit_feature, bundle_metrics, feature_gaps, slices_json
+from ratchet.trust.group_thresholds import Constraint, thresholds_report
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
 from ratchet.trust.sensitive import intersections, sensitive_metrics, slice_differences
 from ratchet.trust.slices import slice_groups
@@ -37,12 +40,14 @@ TRAINED = {"teacher": "reports/train.json", "student": "reports/distil.json", "p
 READS = {
     "predictions": "data/predictions.parquet",
     "splits": "data/splits",
+    "embeddings": "data/embeddings.parquet",
     "lexicon": "data/lexicons/identity.yaml",
     **TRAINED,
 }
 WRITES = {"report": "reports/audit.json"}
 REFERENCES = ("teacher", "champion")
 """With whom every slice is compared, where they predicted."""
+PARTS = ("train", "validation", "test", "transfer")
 COVERAGES = [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0]
 CAUGHT = 0.95
 """Share of the other domain's texts that the flag is to catch when its false alarms are counted."""
@@ -67,6 +72,13 @@ class Params(ratchet.params.Params):
     """Classes whose prediction counts as being selected."""
     min_group_size: int = Field(ge=1)
     """A rate that rests on fewer texts is left undefined, and out of every gap."""
+    false_alarm_rate: float = Field(gt=0, lt=1)
+    """Share of the domain's own texts that a flag for texts from elsewhere may raise, by its threshold."""
+    thresholds: Literal["none"] | Constraint
+    """What thresholds by group are to make alike; their price is told beside the bundle as it is. The gates judge the
+    bundle as it is: it knows no groups."""
+    threshold_attribute: str
+    """The attribute whose groups get thresholds."""
     n_bins: int = Field(ge=2, le=100)
     """Bins of confidence in the reliability plot; as evaluate's."""
     n_examples: int = Field(ge=0, le=100)
@@ -126,6 +138,13 @@ def run(
         confidence, metrics = _confidence(name, rows, right[name], predictions, trained, params, w)
         bundles[name]["confidence"] = confidence
         bundles[name]["metrics"] |= metrics
+        if params.thresholds != "none":
+            positive = params.positive_labels[0]
+            proba, is_true = rows[f"proba_{positive}"].to_numpy(np.float64), (rows["label"] == positive).to_numpy(bool)
+            people = lexicon_groups(texts["text"].tolist(), lexicon, params.threshold_attribute)
+            bundles[name]["thresholds"] = thresholds_report(
+                params.thresholds, proba, is_true, people, texts["id"], params.min_group_size, w, params.seed
+            )
     matches = {
         name: audit_matches(texts["text"].tolist(), lexicon, name, params.n_examples) for name in params.attributes
     }
@@ -202,7 +221,10 @@ def _confidence(
     name: str, rows: pd.DataFrame, right: NDArray[np.bool_], predictions: pd.DataFrame, trained: Mapping[str, Any],
     params: Params, w: Weights,
 ) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
-    """Calibration before and after, the selective curve, and how far confidence flags the other domain."""
+    """Calibration before and after, the selective curve, and how far confidence flags the other domain.
+
+    The threshold of its flag is set by the very texts that are alarms if flagged: the figures flatter it a little.
+    """
     columns = sorted(str(column) for column in rows if str(column).startswith("proba_"))
     proba = rows[columns].to_numpy(dtype=np.float64)
     confidence = rows["confidence"].to_numpy(dtype=np.float64)
@@ -210,8 +232,9 @@ def _confidence(
     outside = 1 - elsewhere.sort_values("id")["confidence"].to_numpy(dtype=np.float64)
     at_home = (rows["split"] == "test").to_numpy(dtype=bool)
     rng = np.random.default_rng(params.seed)
-    flagged = auroc(
-        1 - confidence[at_home], outside, w[:, at_home], weights(len(outside), params.n_bootstrap, rng)
+    flag = flag_figures(
+        1 - confidence[at_home], 1 - confidence[at_home], outside, params.false_alarm_rate, w[:, at_home],
+        weights(len(outside), params.n_bootstrap, rng),
     )  # fmt: skip
     parents = [made for made in TRAINED if name == made or name.startswith(f"{made}-")]
     temperature = trained.get(parents[0], {}).get("calibration_temperature") if parents else None
@@ -221,9 +244,10 @@ def _confidence(
         "selective": selective,
         "area_under_risk": area_under_risk(right, confidence),
         "false_alarms": false_alarms(1 - confidence[at_home], outside, CAUGHT),
+        "other_domain": flag,
     }
     at_80 = next(point for point in selective if point["coverage"] == 0.8)
-    return confident, {"other_domain_auroc": flagged.to_json(), "accuracy_at_80_coverage": at_80["accuracy"]}
+    return confident, {"other_domain_auroc": flag["auroc"], "accuracy_at_80_coverage": at_80["accuracy"]}
 
 
 def _json(slices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -237,10 +261,12 @@ def main() -> None:
     path = Path(READS["lexicon"])
     lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
     predictions = read_table(Path(READS["predictions"]), PREDICTIONS)
-    tables = [read_table(Path(READS["splits"]) / f"{name}.parquet", SPLIT) for name in params.splits]
-    texts = pd.concat([table.dropna(subset="label") for table in tables], ignore_index=True)
+    tables = {name: read_table(Path(READS["splits"]) / f"{name}.parquet", SPLIT) for name in PARTS}
+    texts = pd.concat([tables[name].dropna(subset="label") for name in params.splits], ignore_index=True)
+    vectors = {name: read_embeddings(Path(READS["embeddings"]), table["id"].tolist()) for name, table in tables.items()}
     trained = {name: read_report(Path(path)) for name, path in TRAINED.items()}
     report = run(predictions, texts, lexicon, trained, params)
+    report["other_domain"] = distance_figures(vectors, params.false_alarm_rate, params.n_bootstrap, params.seed)
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.audit", **report})
 
 

@@ -13,6 +13,7 @@ import pytest
 from pipeline_steps import audit
 from ratchet.errors import TableError
 from ratchet.files import read_json, write_json
+from ratchet.models.embedding_table import write_embeddings
 from ratchet.table_files import write_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.lexicons import Lexicon
@@ -21,6 +22,7 @@ from tests.tiny import reviews
 VALUES: dict[str, Any] = {
     "splits": ["test"], "features": ["source", "length", "negation"], "columns": [], "attributes": [],
     "intersections": [], "length_edges": [6, 8], "positive_labels": ["positive"], "min_group_size": 10, "n_bins": 5,
+    "false_alarm_rate": 0.05, "thresholds": "none", "threshold_attribute": "gender",
     "n_examples": 2, "n_bootstrap": 200, "seed": 1,
 }  # fmt: skip
 
@@ -114,6 +116,28 @@ def test_calibration_is_told_before_and_after_and_domains_apart() -> None:
     assert np.isnan(without["metrics"]["other_domain_auroc"]["value"])
 
 
+def test_thresholds_by_group_are_told_before_and_after_and_change_no_other_figure() -> None:
+    frame = texts(400)
+    women = np.arange(400) % 2 == 0
+    frame["text"] = np.where(women, "she ", "he ") + frame["text"]
+    frame["label"] = np.where(np.arange(400) // 2 % 2 == 0, "positive", "negative")
+    table = predictions(frame, "a", np.zeros(400, bool))
+    noise = np.random.default_rng(2).standard_normal(400) * 0.05
+    positive = (frame["label"] == "positive").to_numpy()
+    proba = np.clip(np.where(positive, 0.7, 0.3) - 0.25 * women + noise, 0.01, 0.99)  # women are scored lower
+    table = table.assign(proba_positive=proba, proba_negative=1 - proba, confidence=np.maximum(proba, 1 - proba),
+                         predicted=np.where(proba > 0.5, "positive", "negative"))  # fmt: skip
+    off = run(table, frame, params())["bundles"]["a"]
+    assert "thresholds" not in off
+    on = run(table, frame, params(thresholds="equalized_odds"))["bundles"]["a"]
+    told = on.pop("thresholds")
+    assert json.dumps(on) == json.dumps(off)
+    assert told["before"]["sensitive_equalized_odds_difference"]["value"] > 0.5
+    assert told["after"]["sensitive_equalized_odds_difference"]["value"] < 0.1
+    assert told["after"]["accuracy"]["low"] > told["before"]["accuracy"]["high"]
+    assert told["rules"]["women"]["thresholds"][0] < told["rules"]["men"]["thresholds"][0]
+
+
 def test_rows_are_matched_by_id_whatever_their_order() -> None:
     frame = texts()
     wrong = np.random.default_rng(0).random(200) < 0.3
@@ -160,6 +184,13 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     Path("params.yaml").write_text(f"audit:\n{block}\n")
     write_table(Path("data/splits/test.parquet"), test, SPLIT)
     write_table(Path("data/splits/transfer.parquet"), transfer, SPLIT)
+    rng, parts = np.random.default_rng(1), {"test": test, "transfer": transfer}
+    for seed, name in enumerate(("train", "validation"), start=8):
+        parts[name] = reviews(100, seed)
+        write_table(Path(f"data/splits/{name}.parquet"), parts[name], SPLIT)
+    vectors = [(part["id"].tolist(), rng.standard_normal((len(part), 4)) + 9 * (name == "transfer"))
+               for name, part in parts.items()]  # fmt: skip
+    write_embeddings(Path("data/embeddings.parquet"), vectors, 4)
     table = pd.concat(
         [predictions(test, "a", np.zeros(200, bool)), predictions(transfer, "a", np.ones(80, bool), "transfer")],
         ignore_index=True,
@@ -173,6 +204,9 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     assert report["command"] == "python -m pipeline_steps.audit"
     assert report["n_texts"] == 200
     assert report["bundles"]["a"]["metrics"]["worst_slice_accuracy"]["value"] == 1
+    far = report["other_domain"]["Mahalanobis distance"]
+    assert far["detection_rate"]["value"] == far["auroc"]["value"] == 1
+    assert far["false_alarm_rate"]["value"] < 0.15
     Path("params.yaml").write_text(f"audit:\n{block}\n".replace("['test']", "['test', 'transfer']"))
     audit.main()
     report = read_json(Path("reports/audit.json"))

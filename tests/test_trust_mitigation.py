@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ratchet.trust.group_thresholds import group_thresholds, predicted_under, rules_of
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups, swapped
-from ratchet.trust.mitigation import augmented, group_thresholds, resampled, reweighing
+from ratchet.trust.mitigation import augmented, resampled, reweighing
 
 LEXICON = Lexicon(
     attributes={"gender": {"women": ["she", "woman", "old lady"], "men": ["he", "man"]}}, phrases=["he-man", "man on"],
@@ -48,6 +49,28 @@ def test_thresholds_by_group_select_alike() -> None:
         gap[name] = abs(np.mean(predicted[groups == "a"]) - np.mean(predicted[groups == "b"]))
     assert gap["before"] > 0.3
     assert gap["after"] < 0.05
+
+
+def test_thresholds_of_the_other_half_select_alike_and_small_groups_keep_one_half() -> None:
+    y_true, groups = biased(2000, 4)
+    groups = groups.astype("U8")
+    groups[:6] = "few"
+    rng = np.random.default_rng(5)
+    proba = np.clip(0.25 + 0.5 * y_true + 0.2 * rng.standard_normal(2000), 0, 1)
+    half = rng.random(2000) < 0.5
+    selected = predicted_under("demographic_parity", proba, y_true == 1, groups, half, 0)
+    assert abs(selected[groups == "a"].mean() - selected[groups == "b"].mean()) < 0.1
+    assert selected[:6].tolist() == (proba[:6] >= 0.5).tolist()
+    hidden = y_true.copy()
+    hidden[half] = 1 - hidden[half]  # what is true of one half does not decide of itself
+    other = predicted_under("demographic_parity", proba, hidden == 1, groups, half, 0)
+    assert np.array_equal(other[half], selected[half])
+    assert not np.array_equal(other[~half], selected[~half])
+    rules = rules_of("demographic_parity", proba, y_true == 1, groups)
+    assert set(rules) == {"a", "b"}
+    assert rules["a"]["thresholds"][1] > rules["b"]["thresholds"][1]  # the favoured group is held to more
+    assert sum(rules["a"]["probabilities"]) == pytest.approx(1)
+    assert rules_of("demographic_parity", proba[:6], y_true[:6] == 1, groups[:6]) == {}
 
 
 def test_augmentation_adds_swapped_copies_with_the_same_label() -> None:

@@ -122,6 +122,7 @@ its edit are both right); and edits that must not matter (violations: the predic
 Made by <code>{{ commands.audit }}</code>.</p>
 {{ more("People whom texts speak of, group by group: " ~ described, trust.people) }}
 {{ more("What the terms of the lexicon matched", trust.matches) }}
+{{ more("Thresholds by group, before and after: " ~ described, trust.thresholds) }}
 {% else %}{{ missing("The audit is not available.") }}{% endif %}
 
 <h2 id="behaviour">Behaviour</h2>
@@ -137,6 +138,7 @@ Made by <code>{{ commands.audit }}</code>.</p>
 {% if trust.reliability %}{{ figure(trust.reliability, "Accuracy of " ~ described ~
 " against its mean confidence, in bins; bands are 95 % intervals.", commands.audit) }}
 {{ more("Expected calibration error", trust.ece) }}
+{{ more("Texts of the other domain: what flags them", trust.elsewhere) }}
 {{ figure(trust.selective, "Accuracy of " ~ described ~
 " when it answers only the texts it is surest of.", commands.audit) }}
 {% else %}{{ missing("Confidence was not measured for the described bundle.") }}{% endif %}

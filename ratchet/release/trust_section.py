@@ -7,6 +7,7 @@ from typing import Any
 
 from ratchet.measure.estimate import Estimate, exact
 from ratchet.release.figures import curves
+from ratchet.release.formats import metric_name
 from ratchet.release.outline import outline
 from ratchet.release.reports import Report
 
@@ -27,7 +28,27 @@ def trust_section(reports: Mapping[str, Report], described: str | None) -> dict[
         "ece": _known([{"ECE": name, "value": confidence["calibration"][key]}
                        for name, key in (("as served", "ece"), ("without its temperature", "ece_before"))]
                       if confidence else []),
+        "elsewhere": _elsewhere(audit, confidence, described), "thresholds": _thresholds(audited),
     }  # fmt: skip
+
+
+def _elsewhere(audit: Report, confidence: Report, described: str | None) -> dict[str, Any] | None:
+    """A row a way to flag texts of the other domain."""
+    flags = {**audit.get("other_domain", {}), f"low confidence of {described}": confidence.get("other_domain", {})}
+    rows = [
+        {"flag": name, "AUROC": flag["auroc"], "of the other domain flagged": flag["detection_rate"],
+         "of its own flagged": flag["false_alarm_rate"]}
+        for name, flag in flags.items() if flag
+    ]  # fmt: skip
+    return _known(rows)
+
+
+def _thresholds(audited: Report) -> dict[str, Any] | None:
+    """A row a figure, before and after thresholds by group; None where they are off."""
+    told = audited.get("thresholds", {})
+    rows = [{"figure": metric_name(name), "before": before, "after": told["after"][name]}
+            for name, before in told.get("before", {}).items()]  # fmt: skip
+    return _known(rows)
 
 
 def reliability(calibration: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""Three ways to treat groups more alike: before training, in the texts, or after it. Each costs something else.
+"""Two ways to treat groups more alike before a model learns: weights for its texts, or more texts.
 
-Source: Kamiran & Calders 2012, https://doi.org/10.1007/s10115-011-0463-8 (reweighing); Hardt, Price & Srebro 2016,
-https://arxiv.org/abs/1610.02413 (thresholds by group, by fairlearn); Lu et al. 2020, https://arxiv.org/abs/1807.11714
-(counterfactual augmentation).
+Thresholds by group, which come after it, are in `ratchet.trust.group_thresholds`.
+Source: Kamiran & Calders 2012, https://doi.org/10.1007/s10115-011-0463-8 (reweighing); Lu et al. 2020,
+https://arxiv.org/abs/1807.11714 (counterfactual augmentation).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ratchet.trust.lexicons import Lexicon, lexicon_groups, swapped
 if TYPE_CHECKING:
     import pandas as pd
 
-Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity"]
 Mitigation = Literal["none", "reweighing", "augmentation"]
 """What is done about groups before a model learns from the texts."""
 
@@ -124,32 +123,3 @@ def augmented(frame: pd.DataFrame, lexicon: Lexicon, most: int = 1) -> pd.DataFr
             for number, edited in enumerate(swapped(text, key, terms, most)):
                 copies.append(frame.iloc[[row]].assign(id=f"{key}-{attribute}{number}", text=edited))
     return pd.concat([frame, *copies], ignore_index=True)
-
-
-def group_thresholds(
-    proba: NDArray[np.float64], y_true: NDArray[Any], groups: NDArray[Any], constraint: Constraint
-) -> Any:
-    """fairlearn's ThresholdOptimizer fitted on held-out probabilities of the positive class, (n,).
-
-    Its `predict(proba[:, None], sensitive_features=..., random_state=...)` gives 0 or 1; it may toss a coin between two
-    thresholds, and it needs to know the group of a text when it predicts.
-    """
-    from fairlearn.postprocessing import ThresholdOptimizer
-    from sklearn.base import BaseEstimator
-
-    class Known(BaseEstimator):  # type: ignore[misc]
-        """Predicts its only feature: the probability that is known already."""
-
-        def __sklearn_is_fitted__(self) -> bool:
-            return True
-
-        def fit(self, features: Any, targets: Any) -> Any:
-            return self
-
-        def predict(self, features: Any) -> NDArray[np.float64]:
-            return np.asarray(features)[:, 0]
-
-    optimizer = ThresholdOptimizer(
-        estimator=Known(), constraints=constraint, objective="accuracy_score", prefit=True, predict_method="predict"
-    )
-    return optimizer.fit(proba[:, None], y_true, sensitive_features=groups)
