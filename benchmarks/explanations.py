@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.material import median_estimate, write_report
-from pipeline_steps.explain import BUNDLES, torch_parent
+from pipeline_steps.explain import BUNDLES
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.measure.bootstrap import mean_estimate, weights
+from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Proba, TorchPredictor, load
 from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
@@ -130,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--evals", type=int, default=160, help="evaluations for one text")
     options = parser.parse_args(arguments)
     deployed = read_report(Path("reports/decision.json"))["chosen"]
-    parent = torch_parent(str(deployed), N_THREADS)
+    parent = torch_parent(str(deployed), BUNDLES, N_THREADS)
     if parent is None:
         raise PipelineError("The promoted bundle has no torch weights to compare with.", where="reports/decision.json",
                             got=deployed, fix="promote a bundle that was made from torch weights")  # fmt: skip

@@ -35,6 +35,7 @@ from ratchet.table_files import read_table
 from ratchet.tables import CHALLENGE, SOFT_LABELS, SPLIT
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
 from ratchet.trust.lockstep import cached_score
+from ratchet.trust.second_opinions import Others
 
 N_ROWS, N_VALIDATION, N_TEST = 400, 200, 600
 BUDGETS: dict[str, dict[str, Any]] = {
@@ -96,7 +97,7 @@ def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]
     rules = behave.load_rules()
     reports: dict[str, Any] = {"evaluate": measured, "behave": {"bundles": {}}, "explain": {"bundles": {}}}
     reports["audit"] = audit.run(predictions, tables["test"], rules.lexicon, {}, values["audit"])
-    others = explain.Others(predictors["teacher"], cached_score(predictors["teacher"]), None)  # no gradients: no gate
+    others = Others(predictors["teacher"], cached_score(predictors["teacher"]), None)  # no gradients: no gate
     for fault, item in planted.items():
         print(f"testing the behaviour of the bundle with this fault: {fault}", flush=True)
         seen = behave.Tables(tables["test"], tables["validation"], item.table)

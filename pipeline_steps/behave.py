@@ -9,7 +9,6 @@ https://arxiv.org/abs/1809.10610; Kurita et al. 2020, https://arxiv.org/abs/2004
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +19,8 @@ import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import replace_folder, sha256_json, write_json
-from ratchet.models.bundle import Manifest, read_manifest
+from ratchet.models.bundle import Manifest
+from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.release.choice import contenders
@@ -189,15 +189,6 @@ def _sample(frame: pd.DataFrame, n: int, salt: str) -> pd.DataFrame:
 def _right(predictor: Predictor, frame: pd.DataFrame, proba: Any = None) -> Any:
     proba = predictor.predict_proba(frame["text"].tolist()) if proba is None else proba
     return np.array(predictor.labels, dtype=object)[proba.argmax(axis=1)] == frame["label"].to_numpy(dtype=object)
-
-
-def lineage_of(name: str, paths: Mapping[str, str]) -> list[Manifest]:
-    """The manifest of a bundle, of its parent, and so on."""
-    found: list[Manifest] = []
-    while name in paths and all(item.name != name for item in found):
-        found.append(read_manifest(Path(paths[name])))
-        name = found[-1].parent
-    return found
 
 
 def load_rules() -> Rules:

@@ -9,30 +9,29 @@ https://aclanthology.org/2020.acl-main.408; Sundararajan et al. 2017, https://ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
-from ratchet.files import read_json, replace_folder, write_json
-from ratchet.measure.bootstrap import interval_estimate, mean_estimate, weights
+from ratchet.files import replace_folder, write_json
 from ratchet.measure.estimate import Estimate, exact, undefined
-from ratchet.models.bundle import read_manifest
-from ratchet.models.predictor import Predictor, TorchPredictor, load
+from ratchet.models.lineage import torch_parent
+from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
-from ratchet.release.choice import rank
+from ratchet.release.choice import contenders
+from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.trust.attributions import Attribution, attribute, word_spans
 from ratchet.trust.explanation_page import render_figure, render_page
-from ratchet.trust.faithfulness import RATES, Curves, agreement, curves
-from ratchet.trust.lockstep import Score, cached_score
+from ratchet.trust.faithfulness import RATES, Curves, curves
+from ratchet.trust.lockstep import cached_score
+from ratchet.trust.second_opinions import Draws, Others, mean_over_texts, second_opinions
 from ratchet.trust.slices import slice_masks
 from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
 
@@ -57,7 +56,6 @@ SEARCHED = 10
 """Texts are chosen among this many times as many, so that wrong predictions are found among them."""
 N_WORDS, N_GROUP_WORDS = 50, 8
 """Words the report lists overall, and for a slice or kind of error."""
-NO_PARENT = "the bundle comes from no torch weights"
 
 
 class Params(ratchet.params.Params):
@@ -103,27 +101,6 @@ class Explained(NamedTuple):
     report: dict[str, Any]
 
 
-def candidates(bundles: Mapping[str, Mapping[str, Any]], params: Params) -> list[str]:
-    """The bundles to explain, the most wanted first: evaluated, deployable, near enough to the teacher.
-
-    A bundle whose loss is not measured is passed over, but for the teacher itself.
-    """
-    deployable = {name: item for name, item in bundles.items() if item.get("deployable") and name in BUNDLES}
-    ranking = rank(deployable, params.size_tie, params.latency_tie)
-    return [name for name in ranking if _loss(name, deployable[name]) <= params.max_accuracy_loss][
-        : params.n_candidates
-    ]
-
-
-class Others(NamedTuple):
-    """Who is asked for a second opinion; None: nobody."""
-
-    teacher: Predictor | None
-    teacher_score: Score | None
-    parent: TorchPredictor | None
-    """The torch weights that the bundle was made from."""
-
-
 def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others) -> Explained:
     """The explanations of one bundle on labelled test texts; without any text with a word, none.
 
@@ -135,14 +112,17 @@ def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others
     chosen = choose_texts(predictor, test, params)
     attributions = attribute(predictor, score, chosen["text"].tolist(), params.max_evals)
     found = curves(attributions, score, params.n_random_orders, rng) if attributions else None
-    errors = [item.additivity_error for item in attributions]
+    errors, draws = [item.additivity_error for item in attributions], Draws(params.n_bootstrap, params.seed)
     metrics = {
         "n_explained": exact(len(attributions), len(attributions)),
         "additivity_error": exact(max(errors), len(errors)) if errors else undefined("no text was explained"),
-        "faithfulness_gain": _mean(found.comprehensiveness_gain if found else np.zeros(0), params),
-        "sufficiency_gain": _mean(found.sufficiency_gain if found else np.zeros(0), params),
-        **second_opinions(predictor, score, attributions[: params.n_compared], params, others),
-    }
+        "faithfulness_gain": mean_over_texts(found.comprehensiveness_gain if found else np.zeros(0), draws),
+        "sufficiency_gain": mean_over_texts(found.sufficiency_gain if found else np.zeros(0), draws),
+        **second_opinions(
+            predictor, score, attributions[: params.n_compared], others, max_evals=params.max_evals,
+            n_steps=params.n_gradient_steps, n_random_orders=params.n_random_orders, draws=draws,
+        ),
+    }  # fmt: skip
     labels, y_true = predictor.labels, chosen["label"].astype(str).tolist()
     groups = {
         **outcome_groups(attributions, y_true, labels),
@@ -159,45 +139,6 @@ def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others
     }
     texts = list(zip(chosen["id"].astype(str), y_true, attributions, strict=True))
     return Explained(texts, report)
-
-
-def second_opinions(
-    predictor: Predictor, score: Score, attributions: list[Attribution], params: Params, others: Others
-) -> dict[str, Estimate]:
-    """Whether the words are named again, as means over texts of the correlation with other values of the same words.
-
-    `attribution_agreement`: with the teacher's SHAP values (compression must not change the reasons);
-    `attribution_stability`: with the same method's under a random grouping of the words;
-    `gradient_agreement`: with integrated gradients of the torch weights the bundle was made from;
-    `gradient_faithfulness_gain`: of these gradients, on this bundle, beside `faithfulness_gain`;
-    `gradient_convergence_delta`: the median over texts of what the gradients do not account for.
-    """
-    texts, rng = [item.text for item in attributions], np.random.default_rng(params.seed)
-    own = [item.values[:, item.predicted] for item in attributions]
-    classes = [item.predicted for item in attributions]
-
-    def against(other: list[Attribution]) -> Estimate:
-        return _mean(agreement(own, [item.values[:, k] for item, k in zip(other, classes, strict=True)]), params)
-
-    found = {"attribution_agreement": undefined("there is no teacher to compare with")}
-    if others.teacher is not None and others.teacher_score is not None:
-        found["attribution_agreement"] = against(
-            attribute(others.teacher, others.teacher_score, texts, params.max_evals)
-        )
-    found["attribution_stability"] = against(attribute(predictor, score, texts, params.max_evals, params.seed))
-    names = ("gradient_agreement", "gradient_faithfulness_gain", "gradient_convergence_delta")
-    if others.parent is None or not texts:
-        return {**found, **dict.fromkeys(names, undefined(NO_PARENT if texts else "no text was explained"))}
-    from ratchet.trust.gradients import integrated_gradients
-
-    gradients = integrated_gradients(others.parent, texts, classes, params.n_gradient_steps)
-    values = [item.values for item in gradients]
-    gains = curves(attributions, score, params.n_random_orders, rng, values).comprehensiveness_gain
-    deltas = np.array([item.convergence_delta for item in gradients])
-    return {**found, **dict(zip(names, [
-        _mean(agreement(own, values), params), _mean(gains, params),
-        _median(deltas, params),
-    ], strict=True))}  # fmt: skip
 
 
 def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -221,7 +162,8 @@ def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd
 def main() -> None:
     params = load_params(Params, "explain")
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
-    names = candidates(read_json(Path(READS["evaluate"]))["bundles"], params)
+    known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
+    names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
     teacher = load(Path(BUNDLES["teacher"]), params.n_threads) if names and names != ["teacher"] else None
     teacher_score = cached_score(teacher) if teacher else None
     bundles = {}
@@ -229,7 +171,7 @@ def main() -> None:
         for name in names:
             print(f"explaining {params.n_texts} texts by {name}", flush=True)
             predictor = load(Path(BUNDLES[name]), params.n_threads)
-            parent = torch_parent(name, params.n_threads)
+            parent = torch_parent(name, BUNDLES, params.n_threads)
             texts, report = run(predictor, test, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
             figures = {key: _words(Estimate.from_json(value)) for key, value in report["metrics"].items()}
@@ -246,42 +188,12 @@ def main() -> None:
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
 
 
-def torch_parent(name: str, n_threads: int) -> TorchPredictor | None:
-    """The full-precision torch bundle that a bundle is, or was made from by quantizing or exporting; None: none."""
-    while name in BUNDLES and Path(BUNDLES[name]).is_dir():
-        manifest = read_manifest(Path(BUNDLES[name]))
-        if manifest.kind == "torch":
-            found = load(Path(BUNDLES[name]), n_threads)
-            return found if isinstance(found, TorchPredictor) else None
-        name = manifest.parent
-    return None
-
-
-def _mean(values: NDArray[np.float64], params: Params) -> Estimate:
-    """The mean over texts with its bootstrap interval."""
-    return mean_estimate(values, weights(len(values), params.n_bootstrap, np.random.default_rng(params.seed)))
-
-
-def _median(values: NDArray[np.float64], params: Params) -> Estimate:
-    """The median over texts with its bootstrap interval."""
-    draws = np.random.default_rng(params.seed).choice(values, (params.n_bootstrap, len(values)))
-    return interval_estimate(float(np.median(values)), np.median(draws, axis=1), len(values))
-
-
 def _curves_table(found: Curves | None) -> list[dict[str, float]]:
     """Mean confidence in the prediction by share of the words, deleted and kept, named and random."""
     if found is None:
         return []
     means = {name: values.mean(axis=0) for name, values in found._asdict().items()}
     return [{"rate": rate, **{name: float(row[at]) for name, row in means.items()}} for at, rate in enumerate(RATES)]
-
-
-def _loss(name: str, bundle: Mapping[str, Any]) -> float:
-    """Accuracy of the teacher minus the bundle's; infinite when it is not known."""
-    if name == "teacher":
-        return 0.0
-    value = bundle.get("against", {}).get("teacher", {}).get("accuracy", {}).get("value")
-    return float("inf") if value is None else -float(value)
 
 
 def _words(estimate: Estimate) -> str:

@@ -18,7 +18,7 @@ import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import write_json
-from ratchet.models.bundle import read_manifest
+from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, TorchPredictor, load
 from ratchet.params import load_params, read_yaml
 from ratchet.release.choice import contenders
@@ -152,7 +152,7 @@ def main() -> None:
     concepts = read_concepts(Path(READS["concepts"]))
     for name in contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[:1]:
         print(f"probing {name}", flush=True)
-        predictor, parent = load(Path(BUNDLES[name]), params.n_threads), torch_parent(name, params.n_threads)
+        predictor, parent = load(Path(BUNDLES[name]), params.n_threads), torch_parent(name, BUNDLES, params.n_threads)
         texts = test["text"].astype(str).tolist()[: params.n_texts]
         told: dict[str, Any] = {"deletion": turned(predictor, texts, None, params)}
         if parent is not None:
@@ -161,17 +161,6 @@ def main() -> None:
             told["concepts"] = concepts_of(parent, concepts, test, params)
         report["bundles"][name] = told
     write_json(Path(WRITES["report"]), report)
-
-
-def torch_parent(name: str, n_threads: int) -> TorchPredictor | None:
-    """The full-precision torch bundle that a bundle is, or was made from; None: there is none."""
-    while name in BUNDLES and Path(BUNDLES[name]).is_dir():
-        manifest = read_manifest(Path(BUNDLES[name]))
-        if manifest.kind == "torch":
-            found = load(Path(BUNDLES[name]), n_threads)
-            return found if isinstance(found, TorchPredictor) else None
-        name = manifest.parent
-    return None
 
 
 def _is_harmless(item: Counterfactual, words: list[str]) -> bool:

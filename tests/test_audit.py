@@ -188,8 +188,10 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     for seed, name in enumerate(("train", "validation"), start=8):
         parts[name] = reviews(100, seed)
         write_table(Path(f"data/splits/{name}.parquet"), parts[name], SPLIT)
-    vectors = [(part["id"].tolist(), rng.standard_normal((len(part), 4)) + 9 * (name == "transfer"))
-               for name, part in parts.items()]  # fmt: skip
+    vectors = [
+        (part["id"].tolist(), rng.standard_normal((len(part), 4)).astype(np.float32) + 9 * (name == "transfer"))
+        for name, part in parts.items()
+    ]
     write_embeddings(Path("data/embeddings.parquet"), vectors, 4)
     table = pd.concat(
         [predictions(test, "a", np.zeros(200, bool)), predictions(transfer, "a", np.ones(80, bool), "transfer")],

@@ -13,11 +13,13 @@ from pipeline_steps import baseline, explain
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
 from ratchet.models.bundle import write_bundle
+from ratchet.models.lineage import torch_parent
 from ratchet.models.tfidf import save_pipeline
 from ratchet.params import read_yaml
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from ratchet.trust.lockstep import cached_score
+from ratchet.trust.second_opinions import NO_PARENT, Others
 from tests.bundles import manifest, torch_bundle
 from tests.linear_words import LinearWords
 from tests.tiny import BLAME, PRAISE, reviews
@@ -32,7 +34,7 @@ VALUES = {
 SHARES = {**dict.fromkeys(PRAISE, 0.2), **dict.fromkeys(BLAME, -0.2)}
 
 
-NOBODY = explain.Others(None, None, None)
+NOBODY = Others(None, None, None)
 
 
 def params(**changes: Any) -> explain.Params:
@@ -45,29 +47,11 @@ def bundle(size_mb: float, latency: float, loss: float | None, *, deployable: bo
     return {"deployable": deployable, "metrics": metrics, "against": against}
 
 
-EVALUATED = {
-    "teacher": bundle(90, 30, None),
-    "baseline": bundle(1, 1, 0.10),
-    "pruned-onnx-int8": bundle(15, 4, 0.01),
-    "pruned-openvino-int8": bundle(15.5, 9, 0.01),
-    "pruned-bnb-nf4": bundle(14, 60, None),
-    "student": bundle(60, 12, 0.0),
-    "champion": bundle(10, 2, 0.0, deployable=False),
-}
-
-
-def test_candidates_are_ranked_deployable_and_near_the_teacher() -> None:
-    expected = ["pruned-onnx-int8", "pruned-openvino-int8", "student", "teacher"]
-    assert explain.candidates(EVALUATED, params(n_candidates=9)) == expected
-    assert explain.candidates(EVALUATED, params(n_candidates=2)) == expected[:2]
-    assert explain.candidates(EVALUATED, params(max_accuracy_loss=0.0)) == ["student"]
-    assert explain.candidates(EVALUATED, params(max_accuracy_loss=0.5)) == ["baseline"]
-
-
 def test_ranking_is_the_one_promote_uses() -> None:
     blocks = read_yaml(Path(__file__).parents[1] / "params.yaml")
-    for name in ("size_tie", "latency_tie"):
-        assert blocks["explain"][name] == blocks["promote"][name]
+    for block in ("explain", "probe", "behave"):
+        for name in ("size_tie", "latency_tie"):
+            assert blocks[block][name] == blocks["promote"][name]
 
 
 def test_texts_are_balanced_hold_mistakes_and_do_not_depend_on_order() -> None:
@@ -144,7 +128,7 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
     }  # fmt: skip
     assert item["metrics"]["attribution_agreement"]["n"] > 0
     assert item["parent"] is None
-    assert item["metrics"]["gradient_agreement"]["reason"] == explain.NO_PARENT
+    assert item["metrics"]["gradient_agreement"]["reason"] == NO_PARENT
     assert item["metrics"]["additivity_error"]["value"] < 1e-6
     assert item["metrics"]["faithfulness_gain"]["value"] > 0.02
     assert "superb" in Path(item["page"]).read_text()
@@ -184,12 +168,11 @@ def test_rows_without_a_label_are_not_explained() -> None:
 
 
 def test_a_bundle_of_torch_weights_agrees_with_itself_and_its_gradients_add_up(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path,
 ) -> None:
-    monkeypatch.setitem(explain.BUNDLES, "teacher", "models/teacher")
-    teacher = explain.torch_parent("teacher", 1)
+    teacher = torch_parent("teacher", {"teacher": "models/teacher"}, 1)
     assert teacher is not None
-    others = explain.Others(teacher, cached_score(teacher), teacher)
+    others = Others(teacher, cached_score(teacher), teacher)
     metrics = explain.run(teacher, reviews(60, 3), params(n_gradient_steps=64), others).report["metrics"]
     assert metrics["attribution_agreement"]["value"] == pytest.approx(1)
     assert metrics["gradient_convergence_delta"]["value"] < 0.05

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.release.choice import rank, rule_sentence
+from ratchet.release.choice import contenders, rank, rule_sentence
 
 SIZE_TIE, LATENCY_TIE = 0.1, 0.25
 Figures = dict[str, tuple[float | None, float | None]]
@@ -81,3 +81,29 @@ def test_the_unmeasured_come_last() -> None:
 def test_the_sentence_names_both_ties() -> None:
     assert "at most 7% larger" in rule_sentence(0.07, 0.3)
     assert "at most 30% slower" in rule_sentence(0.07, 0.3)
+
+
+def evaluated(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
+    against = {} if loss is None else {"teacher": {"accuracy": {"value": -loss}}}
+    return {
+        "deployable": deployable, "against": against,
+        "metrics": {"size_mb": {"value": size_mb}, "latency_p95_ms": {"value": latency}},
+    }  # fmt: skip
+
+
+EVALUATED = {
+    "teacher": evaluated(90, 30, None),
+    "baseline": evaluated(1, 1, 0.10),
+    "pruned-onnx-int8": evaluated(15, 4, 0.01),
+    "pruned-openvino-int8": evaluated(15.5, 9, 0.01),
+    "pruned-bnb-nf4": evaluated(14, 60, None),
+    "student": evaluated(60, 12, 0.0),
+    "champion": evaluated(10, 2, 0.0, deployable=False),
+}
+
+
+def test_contenders_are_ranked_deployable_and_near_the_teacher() -> None:
+    expected = ["pruned-onnx-int8", "pruned-openvino-int8", "student", "teacher"]
+    assert contenders(EVALUATED, 0.015, 0.1, 0.25) == expected
+    assert contenders(EVALUATED, 0.0, 0.1, 0.25) == ["student", "teacher"]
+    assert contenders(EVALUATED, 0.5, 0.1, 0.25) == ["baseline", *expected]
