@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 import ratchet.params
+from ratchet.compress.accuracy_control import Agreement
 from ratchet.compress.compilers import EmbeddingBits, Engine, export
 from ratchet.compress.sensitivity import sensitivity
 from ratchet.entry import entry
@@ -37,6 +38,9 @@ class Params(ratchet.params.Params):
     """Of these, the texts on which the cost of quantizing each matrix alone is reported; 0: it is not."""
     n_check: int = Field(ge=1)
     """Validation texts on which the compiled bundle is compared with its source."""
+    min_agreement: float = Field(ge=0, le=1)
+    """Share of these on which OpenVINO's int8 has to predict as its source does; if it does not, operations are given
+    back to full precision, those first that change the most predictions, until it does. 0: never."""
     n_threads: int = Field(ge=0)
     """CPU threads; 0: all cores."""
     seed: int = Field(ge=0)
@@ -48,12 +52,19 @@ def run(
 ) -> dict[str, object]:
     """Compile, load again, and measure how far the compiled bundle is from its source.
 
-    For ONNX Runtime's int8 also `sensitivity`: mean absolute change of the logits when one matrix alone is int8.
+    For ONNX Runtime's int8 also `sensitivity`: mean absolute change of the logits when one matrix alone is int8; for
+    OpenVINO's `agreement_uncontrolled`, if it was so low that operations had to be given back.
     """
-    tokenizer = load_tokenizer(source, read_manifest(source).max_tokens)
+    tokenizer, digest = load_tokenizer(source, read_manifest(source).max_tokens), sha256_json(params.model_dump())
     tokens = encode(tokenizer, calibration.tolist())
-    export(source, target, engine, tokens, sha256_json(params.model_dump()), params.embedding_bits)
+    export(source, target, engine, tokens, digest, params.embedding_bits)
     report: dict[str, Any] = fidelity(source, target, texts.tolist(), params.n_threads)
+    if engine == "openvino-int8" and report["agreement"] < params.min_agreement:
+        found = report["agreement"]
+        print(f"int8 agrees on {found:.1%} of the texts: operations go back to full precision until it is enough")
+        held_to = Agreement(encode(tokenizer, texts.tolist()), params.min_agreement)
+        export(source, target, engine, tokens, digest, params.embedding_bits, held_to)
+        report = fidelity(source, target, texts.tolist(), params.n_threads) | {"agreement_uncontrolled": found}
     if engine == "onnx-int8":
         model, _ = load_model(source)
         report["sensitivity"] = sensitivity(model, tokens[: params.n_sensitivity], params.n_threads)

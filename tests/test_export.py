@@ -14,14 +14,16 @@ from ratchet.compress.graph_session import run_graph
 from ratchet.errors import BundleError, ParamsError
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
-from ratchet.models.checkpoint import load_model
+from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.forward import logits_of
 from ratchet.models.predictor import load
 from tests.bundles import torch_bundle
 from tests.tiny import reviews
 
 pytestmark = pytest.mark.slow
-PARAMS = export.Params(embedding_bits=8, n_calibration=16, n_sensitivity=8, n_check=40, n_threads=1, seed=0)
+PARAMS = export.Params(
+    embedding_bits=8, n_calibration=16, n_sensitivity=8, n_check=40, min_agreement=0.0, n_threads=1, seed=0
+)
 ENGINES: list[Engine] = [
     "onnx-fp32", "onnx-int8", "onnx-int8-static", "onnx-int4", "openvino-fp32", "openvino-int8"
 ]  # fmt: skip
@@ -96,6 +98,27 @@ def test_a_bundle_says_the_same_whatever_the_number_of_cores(compiled: dict[str,
     )
     np.testing.assert_allclose(two, one, atol=1e-5)
     np.testing.assert_allclose(all_there_are, one, atol=1e-5)
+
+
+def test_openvino_gives_operations_back_until_int8_agrees_with_its_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    source = torch_bundle(tmp_path, "pruned", n_layers=1)
+    pool = reviews(400, 3)["text"].drop_duplicates().reset_index(drop=True)
+    model, facts = load_model(source)
+    logits = logits_of(model, encode(load_tokenizer(source, 32), pool.tolist()))
+    with torch.no_grad():  # no class is preferred, so that the texts chosen next lie close to the boundary
+        model.classifier.bias[0] -= float(np.median(logits[:, 0] - logits[:, 1]))
+    save_model(model, source, tmp_path / "undecided", facts)
+    margin = np.abs(np.diff(load(tmp_path / "undecided", 1).predict_proba(pool.tolist()))[:, 0])
+    texts = pool[np.argsort(margin, kind="stable")[:40]]
+    asked = PARAMS.model_copy(update={"min_agreement": 0.9})
+    calibration = reviews(16, 4)["text"]
+    measured = export.run(tmp_path / "undecided", tmp_path / "held", "openvino-int8", calibration, texts, asked)
+    assert measured["agreement_uncontrolled"] < 0.9 <= measured["agreement"]
+    assert "full precision" in capsys.readouterr().out
 
 
 def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from ratchet.compress.accuracy_control import Agreement, quantize_within
 from ratchet.compress.fused_graph import build_graph, is_supported
 from ratchet.compress.graph_writer import Format, Plan
 from ratchet.compress.sensitivity import input_ranges
@@ -27,7 +28,7 @@ EmbeddingBits = Literal[8, 4]
 
 def export(
     source: Path, target: Path, engine: Engine, calibration: Sequence[Tokens], params_sha256: str,
-    embedding_bits: EmbeddingBits = 8,
+    embedding_bits: EmbeddingBits = 8, held_to: Agreement | None = None,
 ) -> Manifest:  # fmt: skip
     """Compile a PyTorch bundle into a new bundle.
 
@@ -39,6 +40,7 @@ def export(
         calibration: token ids of typical texts, over which the ranges of activations are measured.
         params_sha256: hash of the params block, for the manifest.
         embedding_bits: of the embeddings in a fused graph whose matrices are integers.
+        held_to: where given, OpenVINO's int8 gives operations back to full precision until it agrees with the source.
 
     Raises:
         ParamsError: an engine there is none of, or one that needs a fused graph where there is none.
@@ -62,7 +64,7 @@ def export(
         if kind == "onnx":
             _save_onnx(model.eval(), folder / "model.onnx", cast(Format, precision), embedding_bits, calibration)
         else:
-            _save_openvino(source, folder, calibration if precision == "int8" else None)
+            _save_openvino(source, folder, calibration if precision == "int8" else None, held_to)
         copy_tokenizer(source, folder)
 
     return write_bundle(target, manifest, save)
@@ -142,7 +144,9 @@ def _longest(model: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", 512))
 
 
-def _save_openvino(source: Path, folder: Path, calibration: Sequence[Tokens] | None) -> None:
+def _save_openvino(
+    source: Path, folder: Path, calibration: Sequence[Tokens] | None, held_to: Agreement | None
+) -> None:  # fmt: skip
     """Convert through Optimum; with calibration texts, quantize weights and activations (NNCF).
 
     The overflow fix keeps 7 bits for the same reason as ONNX Runtime's `reduce_range`.
@@ -156,10 +160,13 @@ def _save_openvino(source: Path, folder: Path, calibration: Sequence[Tokens] | N
             model = OVModelForSequenceClassification.from_pretrained(
                 exported, export=False, compile=False, local_files_only=True, load_in_8bit=False
             )
-        if calibration is not None:
+        names = {port.get_any_name() for port in model.model.inputs}
+        if calibration is not None and held_to is not None:
+            feeds, compared = ([_feed(item, names) for item in texts] for texts in (calibration, held_to.texts))
+            model.model = quantize_within(model.model, feeds, compared, held_to.at_least)
+        elif calibration is not None:
             import nncf
 
-            names = {port.get_any_name() for port in model.model.inputs}
             config = OVQuantizationConfig(bits=8, num_samples=len(calibration), overflow_fix="enable")
             OVQuantizer.from_pretrained(model).quantize(
                 calibration_dataset=nncf.Dataset([_feed(item, names) for item in calibration]),
