@@ -110,7 +110,7 @@ def run(
     fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]), callbacks=[watch])
     model = merge(model)
     return model, fitted, {
-        **counts, "mitigation": learned.report, "slice_history": watch.epochs,
+        **counts, "mitigation": learned.report, "slice_history": watch.rows,
         "calibration_temperature": calibrate(model, held_out),
     }  # fmt: skip
 

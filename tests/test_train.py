@@ -216,16 +216,17 @@ def test_slices_are_watched_in_every_epoch_and_change_no_weight(backbone: Path) 
     model, fitted, told = run(reviews(80, 1), validation, params(backbone))
     plain, _, without = run(reviews(80, 1), validation, params(backbone, slices=[], attributes=[]))
     assert all(np.array_equal(weights(model)[name], value) for name, value in weights(plain).items())
-    assert [epoch["slices"] for epoch in without["slice_history"]] == [{}] * 3
-    for epoch, whole in zip(told["slice_history"], fitted.history, strict=True):
-        lengths = [item["accuracy"] for name, item in epoch["slices"].items() if name.startswith("length=")]
+    assert without["slice_history"] == []
+    by_epoch = [{row["slice"]: row for row in told["slice_history"] if row["epoch"] == epoch} for epoch in range(3)]
+    for slices, whole in zip(by_epoch, fitted.history, strict=True):
+        lengths = [row["accuracy"] for name, row in slices.items() if name.startswith("length=")]
         assert sum(item["n"] for item in lengths) == 40
         right = sum(item["value"] * item["n"] for item in lengths)
         assert right / 40 == pytest.approx(whole["validation_accuracy"])
         assert all(item["low"] <= item["value"] <= item["high"] for item in lengths)
-    assert {"role=actors", "role=none"} <= set(told["slice_history"][0]["slices"])
-    assert "change" not in told["slice_history"][0]["slices"]["length=short"]
-    first, second = (epoch["slices"]["length=medium"] for epoch in told["slice_history"][:2])
+    assert {"role=actors", "role=none"} <= set(by_epoch[0])
+    assert "change" not in by_epoch[0]["length=short"]
+    first, second = (slices["length=medium"] for slices in by_epoch[:2])
     assert second["change"]["value"] == pytest.approx(second["accuracy"]["value"] - first["accuracy"]["value"])
 
 

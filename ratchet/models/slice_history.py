@@ -29,15 +29,15 @@ class SliceHistory(Callback):
             masks: slice → its rows, (n_texts,).
             max_fall: accuracy that a slice may lose from one epoch to the next before it is warned of, in [0, 1].
         """
-        self.epochs: list[dict[str, Any]] = []
-        """An epoch each: its number, and `slices`, see `slice_figures`."""
+        self.rows: list[dict[str, Any]] = []
+        """A row an epoch and slice: `epoch`, `slice`, and what `slice_figures` says of it."""
         self._masks, self._max_fall = masks, max_fall
         self._right = torch.zeros(len(next(iter(masks.values()), ())), dtype=torch.float64)
         self._before: torch.Tensor | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.current_epoch:  # a fit that began again in another precision
-            self.epochs, self._before = [], None
+            self.rows, self._before = [], None
 
     def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self._right.zero_()
@@ -56,16 +56,16 @@ class SliceHistory(Callback):
         now = right > 0.5
         before = None if self._before is None else self._before.numpy()
         figures = slice_figures(self._masks, now.numpy(), before)
-        self.epochs.append({"epoch": trainer.current_epoch, "slices": figures})
+        self.rows += [{"epoch": trainer.current_epoch, "slice": name, **item} for name, item in figures.items()]
         self._before = now
         if trainer.is_global_zero and figures:
             print("\n".join([told(figures), *falls(figures, self._max_fall)]), flush=True)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs, "before": self._before}
+        return {"rows": self.rows, "before": self._before}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs, self._before = list(state_dict["epochs"]), state_dict["before"]
+        self.rows, self._before = list(state_dict["rows"]), state_dict["before"]
 
 
 def slice_figures(masks: Mapping[str, Mask], right: Mask, before: Mask | None) -> dict[str, dict[str, Any]]:
