@@ -1,8 +1,8 @@
 """The reference profile of a model, which its production is compared with:  python -m flows.reference [--bundle FOLDER]
 
-Made once a model from its validation and test texts and, for what does not depend on the model, the texts of the
-training split; kept in `models/reference` under the hash of the bundle, so that it stays that of the model when the
-data move on. No text is in it.
+Made once a model, when it is promoted, from its validation and test texts and, for what does not depend on the model,
+the texts of the training split; kept in `models/reference` under the hash of the bundle, so that it stays that of the
+model when the data move on. No text is in it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,22 @@ def reference_of(root: Path, bundle: Path, params: MonitorParams) -> Reference:
     if not path.is_file():
         write_reference(path, _make(root, bundle, version, params))
     return read_reference(path)
+
+
+def keep_reference(root: Path, bundle: Path) -> str:
+    """What became of the profile of a bundle that was promoted just now, in words.
+
+    Made then, it is that of the data on which the gates judged. A promotion stands without it: where the data or
+    live.yaml are not there, the monitor makes it when it first sees the model.
+    """
+    from ratchet.live.monitor_settings import SETTINGS_FILE, MonitorParams
+    from ratchet.params import load_params
+
+    try:
+        made = reference_of(root, bundle, load_params(MonitorParams, "monitor", root / SETTINGS_FILE))
+    except (RatchetError, OSError) as error:
+        return f"no reference for the monitor yet ({str(error).splitlines()[0]})"
+    return f"its reference is {FOLDER / made.version}.safetensors"
 
 
 def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Reference:

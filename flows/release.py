@@ -28,6 +28,7 @@ from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.input import RunInput  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
+from flows.reference import keep_reference  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
 from ratchet.registry import acts  # noqa: E402
 from ratchet.registry.audit_log import log_path, verify  # noqa: E402
@@ -113,8 +114,9 @@ def promote(request: Request, version: Version) -> tuple[str, str]:
     change = acts.promote(clone, version, request.why, verify(log_path(request.root)))
     record(request.root, "promotion", version.tag, {"who": request.who, "tag": change.tag}, request.why)
     view = clone.view()
-    fetch(view, version, request.root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER)
-    return PROMOTED, f"{version.tag} is the champion, by {change.tag}"
+    bundle = request.root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER
+    fetch(view, version, bundle)
+    return PROMOTED, f"{version.tag} is the champion, by {change.tag}; {keep_reference(request.root, bundle)}"
 
 
 @flow(name="release", validate_parameters=True, persist_result=False)

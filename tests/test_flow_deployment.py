@@ -42,7 +42,8 @@ def test_the_nightly_run_is_planned(tmp_path: Path, server: dict[str, str]) -> N
     assert {run["state"]["type"] for run in planned} == {"SCHEDULED"}
     for name in ("label-push/labels", "label-pull/labels"):
         assert ask(f"{url}/deployments/name/{name}")["parameters"]["n_annotators"] == 2
-    assert ask(f"{url}/deployments/name/monitor/production")["parameters"] == {}
+    for name in ("monitor/production", "compact/log"):
+        assert ask(f"{url}/deployments/name/{name}")["parameters"] == {}
     assert all("T02:00:00" in run["next_scheduled_start_time"] for run in planned)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from prefect.states import Completed, Failed
 
-from flows import label, labelling, monitor, monitoring, retrain, retraining, workspace
+from flows import label, labelling, monitor, monitoring, reference, retrain, retraining, workspace
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
 from ratchet.labels.queues import FileQueue
@@ -99,6 +99,21 @@ def test_drift_is_told_once_it_is_confirmed_and_only_once(
     history = monitoring.read_history(world)
     assert [item["drift"]["drifted"] for item in history] == [False, True, True, True]
     assert [item["n_requests"] for item in history] == [150] * 4
+
+
+def test_a_promotion_makes_the_reference_that_the_monitor_then_uses(world: Path) -> None:
+    bundle = world / "models/baseline"
+    told = reference.keep_reference(world, bundle)
+    path = world / reference.FOLDER / f"{reference.bundle_version(bundle)}.safetensors"
+    assert told == f"its reference is {path.relative_to(world)}"
+    made = path.read_bytes()
+    for name in ("train", "validation", "test"):
+        (world / f"data/splits/{name}.parquet").unlink()  # the data move on
+    drift(world)
+    monitor.inspect(world, LATER)
+    assert path.read_bytes() == made
+    path.unlink()
+    assert reference.keep_reference(world, bundle).startswith("no reference for the monitor yet (")
 
 
 def test_what_is_written_holds_no_text_and_reading_texts_is_logged(world: Path) -> None:
