@@ -116,7 +116,9 @@ def test_openvino_gives_operations_back_until_int8_agrees_with_its_source(
     texts = pool[np.argsort(margin, kind="stable")[:40]]
     asked = PARAMS.model_copy(update={"min_agreement": 0.9})
     calibration = reviews(16, 4)["text"]
-    measured = export.run(tmp_path / "undecided", tmp_path / "held", "openvino-int8", calibration, texts, asked)
+    measured: dict[str, Any] = export.run(
+        tmp_path / "undecided", tmp_path / "held", "openvino-int8", calibration, texts, asked
+    )
     assert measured["agreement_uncontrolled"] < 0.9 <= measured["agreement"]
     assert "full precision" in capsys.readouterr().out
 
