@@ -1,10 +1,10 @@
 """Which architecture the data asks for: candidates of growing size on the same labels, and the front among them.
 
     python -m benchmarks.architectures
-    python -m benchmarks.architectures --backbone prajjwal1/bert-tiny
 
-TF-IDF, frozen embeddings with a linear classifier, the backbone's first layers, all of them, and any further backbone:
-an installed package, a folder or a hub id, as in `train.backbone`.
+The candidates stand in `report.architectures` of params.yaml: TF-IDF, frozen embeddings with a linear classifier, the
+backbone's first layers, all of them, and any further backbone: an installed package, a folder or a hub id. The report
+page shows what came out.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.material import SCRATCH, Task, read_task, write_report
-from pipeline_steps import baseline, train
+from pipeline_steps import baseline, report, sample, train
 from ratchet.entry import entry
+from ratchet.errors import ParamsError
 from ratchet.measure.bootstrap import mean_estimate, weights
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.latency import percentile_estimate, resamples
 from ratchet.measure.significance import discordant, paired_difference
 from ratchet.models.backbones import load_classifier, resolve_backbone
-from ratchet.models.tuning import Method
 from ratchet.params import load_params
 from ratchet.release.figures import Point, front
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 
-N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS, N_LATENCY = 600, 200, 500, 2, 60
+N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS, N_LATENCY = 1000, 200, 1000, 3, 60
 MAX_LOSS = 0.02
 """The smallest candidate is asked for whose loss against the most accurate one is bounded by this, at 95 %."""
 Predict = Callable[[Sequence[str]], Any]
@@ -39,32 +39,51 @@ Predict = Callable[[Sequence[str]], Any]
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.architectures", description="Architectures compared.")
-    parser.add_argument("--backbone", action="append", default=[], help="a further candidate; may be repeated")
-    options = parser.parse_args(arguments)
-    params = load_params(train.Params, "train")
+    parser.parse_args(arguments)
+    params, candidates = load_params(train.Params, "train"), load_params(report.Params, "report").architectures
     splits = Path(train.READS["splits"])
-    test = read_table(splits / "test.parquet", SPLIT).dropna(subset="label").sample(N_TEST, random_state=params.seed)
-    labeled = read_table(Path(train.READS["labeled"]), LABELED).sample(N_TRAIN, random_state=params.seed)
-    texts, task = test["text"].tolist(), read_task(N_TRAIN, N_VALIDATION, N_TEST)
-    makers: dict[str, Callable[[], tuple[Predict, float]]] = {
-        "tfidf": lambda: tfidf(labeled["text"].tolist(), labeled["label"].tolist(), task.labels),
-        "frozen embeddings, linear": lambda: transformer(task, "head", n_layers=0),
-        "3 layers": lambda: transformer(task, "full", n_layers=3),
-        "all layers": lambda: transformer(task, "full", n_layers=0),
-    }
-    for spec in options.backbone:
-        makers[spec] = lambda spec=spec: transformer(other_task(task, spec), "full", n_layers=0)  # type: ignore[misc]
-    y_true = np.array([task.labels.index(label) for label in test["label"]])
+    bought = read_table(Path(train.READS["labeled"]), LABELED)
+    labeled = bought.sample(min(N_TRAIN, len(bought)), random_state=params.seed)
+    task = read_task(N_TRAIN, N_VALIDATION, N_TEST)
+    test = read_table(splits / "test.parquet", SPLIT).dropna(subset="label")
+    test = test.sample(min(N_TEST, len(test)), random_state=params.seed)
+    texts, y_true = test["text"].tolist(), np.array([task.labels.index(label) for label in test["label"]])
     found, right = {}, {}
-    for name, make in makers.items():
+    for name in candidates:
         used = time.process_time()
-        predict, size = make()
+        predict, size = make(name, task, labeled["text"].tolist(), labeled["label"].tolist())
         train_s = time.process_time() - used
         right[name], found[name] = measured(predict, size, texts, y_true, params.seed)
         found[name]["train_cpu_s"] = train_s
         print(f"{name:28} accuracy {found[name]['accuracy']['value']:.3f}  {size:6.1f} MB", flush=True)
-    figures = {"n_train": N_TRAIN, "n_epochs": N_EPOCHS, "candidates": found, **asked_for(found, right)}
-    write_report("architectures", figures, params.n_threads, " ".join(f"--backbone {b}" for b in options.backbone))
+    figures = {
+        "n_train": len(labeled), "n_epochs": N_EPOCHS, "n_test": len(test), "data_sha256": train.labels_sha256(bought),
+        "candidates": found, **asked_for(found, right),
+    }  # fmt: skip
+    write_report("architectures", figures, params.n_threads)
+
+
+def make(name: str, task: Task, texts: list[str], names: list[str]) -> tuple[Predict, float]:
+    """A candidate trained on the labelled texts: what predicts class indices, and its megabytes.
+
+    Raises:
+        ParamsError: there is no such candidate.
+    """
+    if name == "tfidf":
+        return tfidf(texts, names, task.labels)
+    if name == "frozen":
+        return frozen(task, texts, names)
+    if name == "backbone":
+        return transformer(task, 0)
+    if name.startswith("layers:"):
+        n_layers = name.removeprefix("layers:")
+        if not n_layers.isdecimal() or int(n_layers) == 0:
+            raise ParamsError(
+                "This is no number of layers.", where="params.yaml: report.architectures", got=name,
+                expected="layers:N, N at least 1",
+            )  # fmt: skip
+        return transformer(task, int(n_layers))
+    return transformer(other_task(task, name), 0)
 
 
 def asked_for(found: dict[str, dict[str, Any]], right: dict[str, Any]) -> dict[str, Any]:
@@ -114,33 +133,57 @@ def tfidf(texts: list[str], names: list[str], labels: list[str]) -> tuple[Predic
     return made.predict, n_bytes / 1e6
 
 
-def transformer(task: Task, method: Method, n_layers: int) -> tuple[Predict, float]:
-    """A fine-tuned encoder of its first `n_layers` layers (0: all), and the megabytes of its weights."""
+def frozen(task: Task, texts: list[str], names: list[str]) -> tuple[Predict, float]:
+    """Logistic regression on the mean of the backbone's last hidden states, as `sample` fits it, and the megabytes."""
+    from transformers import AutoModel
+
+    from ratchet.labels.selection_model import fit_selection_model, unit_length
+    from ratchet.models.batching import encode, load_tokenizer
+    from ratchet.models.embedding import eager_batches, pooled
+
+    model = AutoModel.from_pretrained(task.backbone, local_files_only=True, use_safetensors=True).eval()
+    tokenizer = load_tokenizer(task.backbone, task.params.max_tokens)
+
+    def embedded(texts: Sequence[str]) -> Any:
+        batches = eager_batches(model, encode(tokenizer, texts), task.params.batch_size)
+        return unit_length(pooled(batches, len(texts), model.config.hidden_size))
+
+    y = np.array([task.labels.index(name) for name in names])
+    regularization = load_params(sample.Params, "sample").inverse_regularization
+    classify = fit_selection_model(embedded(texts), y, len(task.labels), regularization)
+    return lambda texts: classify(embedded(texts)).argmax(axis=1), _megabytes(model)
+
+
+def transformer(task: Task, n_layers: int) -> tuple[Predict, float]:
+    """The fine-tuned encoder of its first `n_layers` layers (0: all), and the megabytes of its weights.
+
+    Raises:
+        ParamsError: the backbone has fewer layers.
+    """
     import torch
 
     from ratchet.models.batching import encode, load_tokenizer
     from ratchet.models.forward import logits_of
-    from ratchet.models.frozen import fit_head
     from ratchet.models.training import fit
-    from ratchet.models.tuning import prepare
 
-    rate = {"head": 1e-2, "full": task.params.learning_rate}[method]
-    changes = {"n_epochs": N_EPOCHS if method == "full" else 20, "precision": "32-true", "learning_rate": rate}
-    params = task.params.model_copy(update=changes)
+    params = task.params.model_copy(update={"n_epochs": N_EPOCHS, "precision": "32-true"})
     model = task.new_model()
     if n_layers:
-        layers = model.base_model.encoder.layer
-        model.base_model.encoder.layer = torch.nn.ModuleList(list(layers)[:n_layers])
+        layers = list(model.base_model.encoder.layer)
+        if n_layers > len(layers):
+            raise ParamsError(
+                "The backbone has fewer layers.", where="params.yaml: report.architectures", got=f"layers:{n_layers}",
+                expected=f"at most layers:{len(layers)}",
+            )  # fmt: skip
+        model.base_model.encoder.layer = torch.nn.ModuleList(layers[:n_layers])
         model.config.num_hidden_layers = n_layers
-    model = prepare(
-        model, method, lora_rank=params.lora_rank, lora_targets=params.lora_targets,
-        rank_stabilized=params.rank_stabilized, adapter_size=params.adapter_size,
-    )  # fmt: skip
-    fitting = fit_head if method == "head" else fit
-    fitting(model, task.train, task.validation, params, SCRATCH / "architectures")
+    fit(model, task.train, task.validation, params, SCRATCH / "architectures")
     tokenizer = load_tokenizer(task.backbone, params.max_tokens)
-    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) / 1e6
-    return lambda texts: logits_of(model, encode(tokenizer, texts)).argmax(1), size
+    return lambda texts: logits_of(model, encode(tokenizer, texts)).argmax(1), _megabytes(model)
+
+
+def _megabytes(model: Any) -> float:
+    return float(sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()) / 1e6)
 
 
 def other_task(task: Task, spec: str) -> Task:

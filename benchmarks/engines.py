@@ -22,6 +22,7 @@ from benchmarks.material import median_estimate, write_report
 from pipeline_steps import evaluate
 from ratchet.entry import entry
 from ratchet.measure.latency import interleaved_ms, percentile_estimate, percentile_ratio, resamples
+from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
 from ratchet.models.predictor import OnnxPredictor, Predictor, Proba, TorchPredictor, load, softmax
 from ratchet.params import load_params
@@ -30,7 +31,7 @@ from ratchet.tables import SPLIT
 
 SOURCE = "pruned"
 COMPILED = ("onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8")
-N_LATENCY, N_ROWS, N_ROUNDS, BATCH_SIZES = 80, 384, 3, (1, 8, 32, 128)
+N_LATENCY, N_ROWS, N_ROUNDS, BATCH_SIZES = 80, 192, 3, (1, 8, 32, 128)
 REFERENCE = "PyTorch"
 Make = Callable[[int, int], Predictor]
 """Threads and batch size → the loaded engine."""
@@ -173,6 +174,10 @@ def main(arguments: list[str] | None = None) -> None:
         {name: lambda arms=arms: on_streams(arms, texts) for name, arms in streams.items()},  # type: ignore[misc]
         N_ROWS, N_ROUNDS,
     )  # fmt: skip
+    tokenizer = load_tokenizer(Path("models") / SOURCE, read_manifest(Path("models") / SOURCE).max_tokens)
+    report |= {
+        "tokenizing": throughputs({"tokenizer": lambda: encode(tokenizer, texts)}, N_ROWS, N_ROUNDS)["tokenizer"]
+    }
     for name in makers:
         sizes = "  ".join(f"{size}: {report['batches'][name][str(size)]['value']:5.0f}" for size in BATCH_SIZES)
         print(f"{name:40} rows/s at batch {sizes}  {n_cores} streams: {report['streams'][name]['value']:5.0f}")

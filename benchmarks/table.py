@@ -79,7 +79,8 @@ def engines(report: Mapping[str, Any]) -> list[str]:
         *(f"p95, ms, {n} thread{'s' * (n != '1')}" for n in threads), f"times faster than {report['reference']}",
         *(f"rows/s, batch {size}" for size in sizes), f"{report['n_streams']} streams of 1 thread",
     ]  # fmt: skip
-    return _table(["engine", *heads], rows)
+    told = f"Tokenising alone: {_text(report['tokenizing'])} rows a second."
+    return [*_table(["engine", *heads], rows), "", told]
 
 
 def training(report: Mapping[str, Any]) -> list[str]:

@@ -27,13 +27,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lora, all linear layers": {"method": "lora", "learning_rate": 2e-3},
     "lora, queries and values": {"method": "lora", "learning_rate": 2e-3, "lora_targets": ["query", "value"]},
     "rank-stabilised lora, rank 32": {
-        "method": "lora", "learning_rate": 1e-3, "lora_rank": 32, "rank_stabilized": True,
+        "method": "lora", "learning_rate": 2e-4, "lora_rank": 32, "rank_stabilized": True,
     },
     "dora": {"method": "dora", "learning_rate": 2e-3},
     "adapter": {"method": "adapter", "learning_rate": 2e-3},
 }  # fmt: skip
 """What differs from the `train` block of params.yaml."""
-N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS = 600, 200, 500, 2
+N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS = 1000, 200, 1000, 3
 
 
 def measure(name: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ OPTIONAL = {
     "probe": "reports/probe.json",
     "audit": "reports/audit.json",
     "behave": "reports/behave.json",
+    "architectures": "reports/bench/architectures.json",
 }
 READS = {
     **OPTIONAL,
@@ -52,8 +53,12 @@ WRITES = {"page": "reports/report.html", "card": "reports/model_card.md"}
 
 
 class Params(StrictParams):
-    """What only people can say about the model; shown as it is."""
+    """What only people can say about the model, shown as it is; and what it is compared with."""
 
+    architectures: list[str] = Field(min_length=2)
+    """Candidates that `python -m benchmarks.architectures` compares for the page: tfidf · frozen: a linear classifier
+    on the backbone's embeddings · layers:N: the backbone's first N layers, fine-tuned · backbone: all of them · any
+    other backbone, as in train.backbone."""
     title: str = Field(min_length=1)
     """What the model does, as a heading."""
     description: str = Field(min_length=1)
@@ -77,7 +82,7 @@ class Rendered(NamedTuple):
 
 def run(material: Material, params: Params) -> Rendered:
     """The page as HTML and the card as Markdown."""
-    texts = CardTexts(**params.model_dump())
+    texts = CardTexts(**params.model_dump(exclude={"architectures"}))
     return Rendered(render_page(material, params.title, params.description), render_card(material.reports, texts))
 
 

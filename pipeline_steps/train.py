@@ -125,6 +125,11 @@ def _slices(validation: pd.DataFrame, lexicon: Lexicon, params: Params) -> dict[
     return masks
 
 
+def labels_sha256(labeled: pd.DataFrame) -> str:
+    """Which texts were labelled, and how."""
+    return sha256_json(labeled[["id", "label"]].to_numpy())
+
+
 def main() -> None:
     params = load_params(Params, "train")
     labeled = read_table(Path(READS["labeled"]), LABELED)
@@ -135,10 +140,13 @@ def main() -> None:
     manifest = Manifest(
         name="teacher", kind="torch", precision="fp32", labels=class_names(validation), max_tokens=params.max_tokens,
         parent="", params_sha256=sha256_json(params.model_dump()),
-        data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
+        data_sha256=labels_sha256(labeled),
     )  # fmt: skip
     save_model(model, resolve_backbone(params.backbone, params.backbone_sha256), Path(WRITES["teacher"]), manifest)
-    report = {"command": "python -m pipeline_steps.train", "n_texts": len(labeled), **counts, **fitted.to_json()}
+    report = {
+        "command": "python -m pipeline_steps.train", "n_texts": len(labeled), "data_sha256": manifest.data_sha256,
+        **counts, **fitted.to_json(),
+    }  # fmt: skip
     write_json(Path(WRITES["report"]), report)
     write_json(
         Path(WRITES["precision"]),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import architectures, engines, table, training, tuning
-from ratchet.errors import PipelineError
+from ratchet.errors import ParamsError, PipelineError
 from ratchet.measure.estimate import Estimate
 from ratchet.models.predictor import Predictor, Proba
 from ratchet.models.tuning import Method
@@ -39,6 +39,13 @@ def test_the_smallest_that_loses_little_is_asked_for() -> None:
     assert made["against_most_accurate"]["small"]["low"] < -architectures.MAX_LOSS
     del found["middle"], right["middle"]
     assert architectures.asked_for(found, right)["asked_for"] == "large"
+
+
+def test_a_candidate_that_does_not_exist_is_named() -> None:
+    nothing: Any = None
+    for name in ("layers:0", "layers:few"):
+        with pytest.raises(ParamsError, match=r"no number of layers(.|\n)*report\.architectures"):
+            architectures.make(name, nothing, [], [])
 
 
 def test_every_method_is_among_the_variants() -> None:
@@ -100,10 +107,12 @@ def test_the_engines_table_has_a_column_a_setting() -> None:
         "command": "python -m benchmarks.engines", "machine": MACHINE, "reference": "PyTorch", "n_streams": 2,
         "latency": {"onnx-int8": {n: {"p95_ms": figure(3.25), "p95_speedup": figure(4.25, 3.5)} for n in ("1", "2")}},
         "batches": {"onnx-int8": {"1": figure(300.0), "32": figure(900.0)}}, "streams": {"onnx-int8": figure(1000.0)},
+        "tokenizing": figure(20000.0),
     }  # fmt: skip
     made = table.tables({"engines": report}).splitlines()
-    assert made[2].count("|") == made[-1].count("|") == 8
-    assert made[-1] == "| onnx-int8 | 3.25 | 3.25 | 4.25 [3.50, 4.25] | 300 | 900 | 1,000 |"
+    assert made[-1] == "Tokenising alone: 20,000 rows a second."
+    assert made[2].count("|") == made[-3].count("|") == 8
+    assert made[-3] == "| onnx-int8 | 3.25 | 3.25 | 4.25 [3.50, 4.25] | 300 | 900 | 1,000 |"
 
 
 def test_the_tables_hold_the_figures_and_replace_the_block() -> None:

@@ -20,6 +20,7 @@ from tests.release_reports import (
     Json,
     audit_report,
     behave_report,
+    estimate,
     evaluate_report,
     explain_report,
     people_report,
@@ -221,6 +222,29 @@ def test_main_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert 'alt="global words"' in page
     assert "random ends at 0.700" in page
     assert Path(report.WRITES["card"]).read_text(encoding="utf-8").startswith("# Model card: Sentiment")
+
+
+def test_the_page_shows_which_architecture_these_labels_ask_for_and_no_others() -> None:
+    names, accuracies = ("tfidf", "layers:3", "backbone"), (0.65, 0.74, 0.75)
+    candidates = {
+        name: {"accuracy": estimate(accuracy, 0.02), "latency_p95_ms": estimate(20 * accuracy),
+               "size_mb": 100 * accuracy, "train_cpu_s": 60.0}
+        for name, accuracy in zip(names, accuracies, strict=True)
+    }  # fmt: skip
+    found = {
+        "command": "python -m benchmarks.architectures", "data_sha256": "ab", "n_train": 1000, "max_loss": 0.02,
+        "asked_for": "layers:3", "most_accurate": "backbone", "front": list(names), "candidates": candidates,
+        "against_most_accurate": {name: estimate(-0.01, 0.005) for name in names},
+    }  # fmt: skip
+
+    def section(data_sha256: str) -> str:
+        reports = {**measured(), "architectures": found, "train": {"data_sha256": data_sha256}}
+        page = report.run(Material(reports), PARAMS).page
+        return page[page.index('<h2 id="architecture">') : page.index('<h2 id="training">')]
+
+    assert "1,000 labels ask for layers:3: the smallest that loses no more than 2 points" in section("ab")
+    assert section("ab").count("<circle") == 3
+    assert "not compared on these labels: python -m benchmarks.architectures" in section("cd")
 
 
 def test_main_tells_what_a_month_costs_and_each_optimization_saves(

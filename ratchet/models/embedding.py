@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,16 @@ def embed(folder: Path, texts: Sequence[str], max_tokens: int, n_threads: int, b
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(device)
     tokens = encode(load_tokenizer(folder, max_tokens), texts)
-    embeddings = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
     if is_supported_encoder(model) and fits_a_graph(model):
         batches = batches_through(build_encoder(model), tokens, n_threads, batch_size)
     else:
         batches = eager_batches(model, tokens, batch_size)
+    return pooled(batches, len(texts), model.config.hidden_size)
+
+
+def pooled(batches: Iterable[Batch], n_texts: int, n_hidden: int) -> Embeddings:
+    """The mean of each text's hidden states over its tokens, (n_texts, n_hidden)."""
+    embeddings = np.zeros((n_texts, n_hidden), dtype=np.float32)
     for batch, mask, hidden in batches:
         weight = mask[..., None].astype(np.float32)  # (batch, tokens, 1)
         embeddings[batch] = (hidden * weight).sum(axis=1) / weight.sum(axis=1)

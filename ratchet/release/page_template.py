@@ -70,7 +70,8 @@ which failed the fewest gates.</p>{% endif %}
 <a href="#challenge">Beyond the test set</a><a href="#slices">Slices and fairness</a>
 <a href="#behaviour">Behaviour</a><a href="#confidence">Confidence</a>
 <a href="#explanations">Explanations</a><a href="#labels">Labels</a><a href="#data">Data</a>
-<a href="#training">Training</a><a href="#cost">Cost</a><a href="#machine">Machine and commands</a></nav>
+<a href="#architecture">Architecture</a><a href="#training">Training</a><a href="#cost">Cost</a>
+<a href="#machine">Machine and commands</a></nav>
 </header>
 <main>
 <h2 id="results">Results</h2>
@@ -166,6 +167,16 @@ Made by <code>{{ commands.audit }}</code>.</p>
 
 <h2 id="data">Data</h2>
 {% for part in parts.data %}{{ reported(part) }}{% endfor %}
+
+<h2 id="architecture">Architecture</h2>
+{% if architectures %}<p>{{ architectures.told }}</p>
+{{ figure(architectures.scatter, "Accuracy of candidate architectures against p95 latency (logarithmic), uncompressed "
+  ~ "and each trained on the same labels. Whiskers are 95 % intervals; no candidate is both faster and more accurate "
+  ~ "than one on the line.", architectures.command) }}
+{{ show(architectures.rows) }}
+<p class="soft">The candidates stand in report.architectures of params.yaml.</p>
+{% else %}{{ missing("Candidates were not compared on these labels: python -m benchmarks.architectures does it, in "
+  ~ "some minutes.") }}{% endif %}
 
 <h2 id="training">Training and compression</h2>
 {% for part in parts.training %}{{ reported(part) }}{% endfor %}

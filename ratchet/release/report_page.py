@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ratchet.measure.estimate import Estimate
+from ratchet.release.architecture_section import architecture_section
 from ratchet.release.cost_section import cost_section
 from ratchet.release.figures import Point, curves, forest, scatter
 from ratchet.release.formats import bound_text, humanise, interval, metric_name, number
@@ -98,6 +99,9 @@ def _context(material: Material) -> dict[str, Any]:
         "curve_caption": "Accuracy against the number of labels bought, by query strategy; bands are over the seeds.",
         "parts": {section: [_part(title, reports.get(name)) for name, title in parts.items()]
                   for section, parts in SECTIONS.items()},
+        "architectures": architecture_section(
+            reports.get("architectures"), reports.get("train", {}).get("data_sha256", "")
+        ),
         "cost": cost_section(reports.get("cost")),
         "machine": outline(evaluate.get("machine", {})),
         "commands": {name: commands.get(name, "")
