@@ -66,7 +66,8 @@ def measure(folder: Path, texts: list[str], arguments: argparse.Namespace) -> di
             "machine": describe_machine(1), "bundle": arguments.bundle.name, "cold_start_s": cold_s,
             "overhead": overhead, "rss_mb": process.memory_info().rss / 1e6,
         }  # fmt: skip
-        bars = {"overhead_cpu_ms": _bar(overhead[str(CONCURRENCY)]["cpu_ms"], MAX_OVERHEAD_CPU_MS, at_most=True)}
+        worst = max(figures["cpu_ms"] for figures in overhead.values())
+        bars = {"overhead_cpu_ms": _bar(worst, MAX_OVERHEAD_CPU_MS, at_most=True)}
         if arguments.litserve.exists():
             turns = compare(process, port, secret, texts, arguments)
             report["against_litserve"] = turns

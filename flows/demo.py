@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from flows.demo_world import World
 
 FOLDER, PAGE = Path(".scratch/demo"), Path("reports/demo.html")
-CHECK_EVERY, MAX_CHECKS = 300, 40
+CHECK_EVERY, MAX_CHECKS = 300, 36
 """Requests between two looks at the rollout, and looks at most."""
 
 
@@ -45,8 +46,7 @@ def play(folder: Path, source: Path) -> list[dict[str, Any]]:
     os.environ |= {"RATCHET_WHO": "ann", "RATCHET_PSEUDONYM_KEY": "demo"}
     timeline.add("world", "A Git server that judges pushes, four people with keys, 1,500 labelled texts.")
     _release(world, timeline, "the first one")
-    with demo_world.serving(world) as (url, secret):
-        client = Client(url, secret)
+    with demo_world.serving(world) as (url, secret), closing(Client(url, secret)) as client:
         timeline.add("serve", "The champion serves, verified by its signatures.", **client.model())
         _ordinary_traffic(world, client, timeline)
         finding = _drift(world, client, timeline)
@@ -247,7 +247,7 @@ def _bad_model(world: World, client: Client, timeline: Any) -> None:
     write_bundle(world.root / "models/bad", manifest, lambda folder: save_pipeline(pipeline, folder))
     rollout.start(world.root, "planted", Path("models/bad"), "", "planted: it learned wrong labels")
     timeline.add("planted bad model", "A model that learned half of its labels the wrong way round starts its rollout.")
-    state = _until(world, client, timeline, rollout.by_release(world.root, ""), 8000)
+    state = _until(world, client, timeline, rollout.by_release(world.root, ""), 14_000)
     if state.status != "rolled_back" or client.model()["challenger"] is not None:
         raise PipelineError("The bad model was not sent back.", got=rollout.told(state))
     timeline.add("rollback", "The champion answers everybody again, by itself.", **client.model())

@@ -20,6 +20,10 @@ class Client:
             base_url=url, headers={"Authorization": f"Bearer {secret}"}, timeout=60, limits=limits
         )
 
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
     def ask(self, texts: pd.DataFrame, *, feedback: bool = False) -> float:
         """Ask about each text on its own; the share that was answered right."""
 

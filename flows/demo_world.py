@@ -52,7 +52,7 @@ stages:
 """
 GATE = {"metric": "accuracy", "scope": "bundle", "comparison": "at_least", "rule": "value", "when_undefined": "fail"}
 GATES = [{**GATE, "against": "absolute", "bound": 0.6}, {**GATE, "against": "champion", "bound": -0.01}]
-N_SEED_LABELS, N_TRAFFIC = 1500, 12_000
+N_SEED_LABELS, N_TRAFFIC = 1500, 20_000
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _write_files(world: World) -> None:
     live["monitor"] |= {"window_rows": 500, "n_to_label": 300, "max_share_of_key": 1.0, "rate_factor": 1e6}
     live["rollout"] |= {"feedback_delay_s": 0.0, "steps": [
         {"name": "shadow", "share": 0.0, "margin": 0.02, "min_units": 300, "max_units": 4000},
-        {"name": "small", "share": 0.05, "margin": 0.3, "min_units": 600, "max_units": 4000},
+        {"name": "small", "share": 0.05, "margin": 0.1, "min_units": 600, "max_units": 8000},
         {"name": "half", "share": 0.5, "margin": 0.05, "min_units": 600, "max_units": 6000}]}  # fmt: skip
     live["rollout"]["guardrails"] |= {"slow_ms": 2000.0}  # the machine does everything else, too
     params = yaml.load((world.source / "params.yaml").read_text())
