@@ -50,7 +50,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
     },
     "explain": {"n_texts": 16, "n_compared": 8},
 }
-"""What differs from params.yaml, so that the proof takes minutes: fewer texts, the same test set, measures and gates."""
+"""What differs from params.yaml, so that the proof takes minutes: fewer texts, the same test set, measures, gates."""
 OWN: dict[Fault, tuple[str, ...]] = {
     "none": (),
     "unfair": ("sensitive_equalized_odds_difference", "demographic_parity_ratio", "counterfactual_flip_rate"),
