@@ -8,6 +8,7 @@
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
+# make bench-rollback  how long a rollback takes, from the command to the earlier bundle, in a scratch clone
 # make bench-ab  false claims of the rollout's tests under peeking, and how many requests a difference takes
 # make prove-gates  bundles with planted faults, each of which a gate has to reject; some minutes
 # make explain-deep  more texts and evaluations for the explanations; cached by DVC
@@ -36,7 +37,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
-.PHONY: bench-explain litserve-env demo bench-serving
+.PHONY: bench-rollback bench-explain litserve-env demo bench-serving
 .DEFAULT_GOAL := run
 
 run: setup
@@ -65,6 +66,9 @@ bench-drift: setup
 evidently-env:
 	@$(PYTHON) -m venv .venv-evidently
 	@.venv-evidently/bin/python -m pip install --quiet --disable-pip-version-check "evidently==0.7.*" "pandas<3" pyarrow
+
+bench-rollback: setup
+	@$(BIN)/python -m benchmarks.rollback
 
 bench-ab: setup
 	@$(BIN)/python -m benchmarks.ab_tests

@@ -13,9 +13,10 @@ from ratchet.registry.review_rules import missing_approvals, reviews
 from ratchet.registry.statements import Release, RoleGiven, Tag
 from ratchet.registry.view import View, commit_signer, role_statement
 
-RIGHTS: dict[str, RightName] = {
-    "challenge": "release", "promote": "promote", "roll_back": "roll_back", "archive": "promote"
+RIGHTS: dict[str, tuple[RightName, ...]] = {
+    "challenge": ("release",), "promote": ("promote",), "roll_back": ("roll_back",), "archive": ("promote", "roll_back")
 }  # fmt: skip
+"""Action → the rights of which its signer needs one; whoever replaces a champion archives it."""
 ROLES = {"challenge": "challenger", "promote": "champion", "roll_back": "champion", "archive": "archived"}
 
 
@@ -28,7 +29,7 @@ def check_version(view: View, version: Version) -> None:
     _check_artifact(view, version.artifact)
     if not isinstance(tag.statement, Release):
         raise ReleaseError("The tag of a version must say `release`.", where=name)
-    _check_right(view, "release", tag)
+    _check_right(view, RIGHTS["challenge"], tag)
     _check_on_main(view, tag)
     for other in view.versions():
         if other != version and name in view.pushed and other.tag not in view.pushed and other > version:
@@ -72,9 +73,10 @@ def _check_artifact(view: View, artifact: str) -> None:
         raise ReleaseError("The artifact is not the policy's.", got=artifact, expected=view.rules.policy.artifact)
 
 
-def _check_right(view: View, right: RightName, tag: Tag) -> None:
-    if tag.signer not in view.rules.policy.right(right).who:
-        raise ReleaseError(f"The signer may not {right.replace('_', ' ')}.", where=tag.name, got=tag.signer)
+def _check_right(view: View, rights: tuple[RightName, ...], tag: Tag) -> None:
+    if not any(tag.signer in view.rules.policy.right(right).who for right in rights):
+        told = " or ".join(rights).replace("_", " ")
+        raise ReleaseError(f"The signer may not {told}.", where=tag.name, got=tag.signer)
 
 
 def _check_on_main(view: View, tag: Tag) -> None:
@@ -112,8 +114,9 @@ def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, 
                                got=view.record(version)["compared_with"] or "none", expected=replaced or "none",
                                fix="run the line against the champion, and release what it accepts")  # fmt: skip
     if any(other.audit_n > statement.audit_n for other in earlier):
-        raise ReleaseError("The audit log was cut since the last promotion.", where=tag.name, got=statement.audit_n)
-    right = RIGHTS[statement.action]
+        raise ReleaseError("The audit log was cut since the last promotion.", where=tag.name, got=statement.audit_n,
+                           fix="set RATCHET_AUDIT_LOG to the log of all who promote")  # fmt: skip
+    (right,) = RIGHTS[statement.action]
     given = reviews(view, right, change.tag, statement.version_oid, review_subject(version, change))
     if why := missing_approvals(view, right, given, {*view.authors(version), tag.signer}):
         raise ReleaseError("The approvals do not suffice.", where=tag.name, got=why)
