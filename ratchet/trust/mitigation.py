@@ -77,8 +77,9 @@ def group_totals(
     >>> group_totals(np.array(["bad", "good", "good"]), np.array(["a", "a", "b"]), np.ones(3))
     {'a': {'bad': 1.0, 'good': 1.0}, 'b': {'bad': 0.0, 'good': 1.0}}
     """
+    names = sorted(set(labels.tolist()))
     return {
-        group: {label: float(weight[(groups == group) & (labels == label)].sum()) for label in sorted(set(labels))}
+        group: {label: float(weight[(groups == group) & (labels == label)].sum()) for label in names}
         for group in sorted(set(groups.tolist()))
     }
 
