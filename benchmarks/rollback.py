@@ -1,6 +1,6 @@
 """How long a rollback takes: from the command to the earlier bundle in its place, checked to the last byte.
 
-    python -m benchmarks.rollback [--runs 7]
+    python -m benchmarks.rollback [--runs 5]
 
 In a scratch clone of this repository, whose remote is a bare repository with the hook of `hooks/`, the bundle that the
 committed decision chose is released and promoted twice: the second time measured beside itself as champion, which it
@@ -167,7 +167,7 @@ def _run(folder: Path, *command: str) -> str:
 def main() -> None:
     """Time the rollbacks, and write the report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollback")
-    parser.add_argument("--runs", type=int, default=7, help="rollbacks, each adding to the registry")
+    parser.add_argument("--runs", type=int, default=5, help="rollbacks, each adding to the registry")
     given = parser.parse_args()
     os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
