@@ -107,11 +107,11 @@ def latencies(
 ) -> dict[str, Any]:  # fmt: skip
     """One text at a time, on so many threads: milliseconds, and how many times faster than PyTorch on all of them.
 
-    In turns, but for the engine whose threads go on spinning after they have answered: it comes last, since it would take
-    the cores from whoever is next.
+    In turns, but for the engine whose threads go on spinning after they have answered: it comes last, since it would
+    take the cores from whoever is next.
     """
     arms = {(name, n): OnThreads(make(n, 32), n) for name, make in makers.items() for n in n_threads}
-    times = {}
+    times: dict[str, Any] = {}
     for alone in (False, True):
         part = {f"{name}|{n}": arm for (name, n), arm in arms.items() if (name == SPINNING) is alone}
         times |= interleaved_ms(part, texts, N_ROUNDS, rng)
