@@ -31,7 +31,7 @@ from ratchet.tables import SPLIT
 
 SOURCE = "pruned"
 COMPILED = ("onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8")
-N_LATENCY, N_ROWS, N_ROUNDS, BATCH_SIZES = 80, 192, 3, (1, 8, 32, 128)
+N_LATENCY, N_ROWS, N_ROUNDS, BATCH_SIZES = 80, 192, 3, (1, 32, 128)
 REFERENCE, SPINNING = "PyTorch", "onnx-int8, threads spin"
 Make = Callable[[int, int], Predictor]
 """Threads and batch size → the loaded engine."""

@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "adapter": {"method": "adapter", "learning_rate": 2e-3},
 }  # fmt: skip
 """What differs from the `train` block of params.yaml."""
-N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS = 1000, 200, 1000, 3
+N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS = 800, 200, 1000, 3
 
 
 def measure(name: str) -> dict[str, Any]:
