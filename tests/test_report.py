@@ -231,7 +231,7 @@ def test_the_page_shows_which_architecture_these_labels_ask_for_and_no_others() 
                "size_mb": 100 * accuracy, "train_cpu_s": 60.0}
         for name, accuracy in zip(names, accuracies, strict=True)
     }  # fmt: skip
-    found = {
+    found: Json = {
         "command": "python -m benchmarks.architectures", "data_sha256": "ab", "n_train": 1000, "max_loss": 0.02,
         "asked_for": "layers:3", "most_accurate": "backbone", "front": list(names), "candidates": candidates,
         "against_most_accurate": {name: estimate(-0.01, 0.005) for name in names},
@@ -244,6 +244,8 @@ def test_the_page_shows_which_architecture_these_labels_ask_for_and_no_others() 
 
     assert "1,000 labels ask for layers:3: the smallest that loses no more than 2 points" in section("ab")
     assert section("ab").count("<circle") == 3
+    found["asked_for"] = "backbone"
+    assert "ask for backbone: every smaller candidate may lose more than 2 points against it" in section("ab")
     assert "not compared on these labels: python -m benchmarks.architectures" in section("cd")
 
 

@@ -22,7 +22,12 @@ def architecture_section(report: Report | None, data_sha256: str) -> dict[str, A
     """
     if not report or report["data_sha256"] != data_sha256:
         return None
-    found, asked_for = report["candidates"], report["asked_for"]
+    found, asked_for, best = report["candidates"], report["asked_for"], report["most_accurate"]
+    points_lost = f"{report['max_loss'] * 100:g} points"
+    if asked_for == best:
+        why = f"every smaller candidate may lose more than {points_lost} against it"
+    else:
+        why = f"the smallest that loses no more than {points_lost} against {best}"
     points = [Point(n, f["latency_p95_ms"]["value"], Estimate.from_json(f["accuracy"])) for n, f in found.items()]
     rows = [
         {
@@ -35,8 +40,7 @@ def architecture_section(report: Report | None, data_sha256: str) -> dict[str, A
         for name, item in found.items()
     ]  # fmt: skip
     return {
-        "told": f"{report['n_train']:,} labels ask for {asked_for}: the smallest that loses no more than "
-        f"{report['max_loss'] * 100:g} points against {report['most_accurate']}, as far as a 95 % interval can tell.",
+        "told": f"{report['n_train']:,} labels ask for {asked_for}: {why}, as far as a 95 % interval can tell.",
         "scatter": scatter(points, asked_for, "p95 latency, ms (one text at a time)", "accuracy"),
         "rows": outline(rows), "command": report["command"],
     }  # fmt: skip
