@@ -67,7 +67,7 @@ def efficiency(report: Mapping[str, Any]) -> list[str]:
 
 def engines(report: Mapping[str, Any]) -> list[str]:
     """The pruned student in each engine: one text at a time by threads, rows a second by batch and by streams."""
-    threads, sizes = (list(next(iter(report[part].values()))) for part in ("latency", "batches"))
+    threads, sizes = (sorted(next(iter(report[part].values())), key=int) for part in ("latency", "batches"))
     rows = [
         [
             name, *(_value(taken[n]["p95_ms"]) for n in threads), _text(taken[threads[-1]]["p95_speedup"]),
@@ -114,10 +114,11 @@ def architectures(report: Mapping[str, Any]) -> list[str]:
         ]
         for name, c in report["candidates"].items()
     ]  # fmt: skip
-    told = (
-        f"Asked for: **{report['asked_for']}**, the smallest whose loss against {report['most_accurate']} is "
-        f"bounded by {report['max_loss'] * 100:g} points."
-    )
+    bound, best = f"{report['max_loss'] * 100:g} points", report["most_accurate"]
+    why = f"the smallest whose loss against {best} is bounded by {bound}"
+    if report["asked_for"] == best:
+        why = f"since every smaller one may lose more than {bound} against it"
+    told = f"Asked for: **{report['asked_for']}**, {why}."
     return [*_table(["architecture", "accuracy", "p95 latency, ms", "size, MB", "on the front"], rows), "", told]
 
 
