@@ -152,9 +152,32 @@ def test_every_stage_is_in_the_diagram_and_the_table() -> None:
     assert steps <= table
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_every_link_inside_the_repository_leads_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name after `#`: the headings of a page as platforms write them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_inside_the_repository_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^):]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_and_every_section_can_be_found_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", README))
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in linked] == []
+    sections = re.findall(r"^## (.+)$", README.partition("## What is where")[2], re.MULTILINE)
+    overview = README.partition("## What is where")[2].partition("\n## ")[0]
+    later = {"Why two runs agree", "When something fails", "License"}
+    assert [name for name in sections if f"[{name}](#" not in overview] == [n for n in sections if n in later]
 
 
 def test_the_results_are_those_of_the_committed_reports() -> None:
