@@ -47,6 +47,8 @@ COMPOSITIONS: dict[str, Overrides] = {
     "half of the weights zero": {"prune.sparsity": 0.5},
     "always quantization-aware": {"prune.max_int8_loss": -1.0},
     "hidden states and attention": {"distil.hidden_weight": 1.0, "distil.attention_weight": 10.0},
+    "narrow from the start": {"distil.keep_rate": 0.5, "distil.n_epochs": 2, "prune.keep_rate": 1.0},
+    "a quarter of the channels": {"prune.keep_rate": 0.25, "prune.n_epochs": 2},
     "augmented texts": {"distil.n_augmented": 6000},
 }
 """Name → what it changes in params.yaml."""

@@ -1,4 +1,4 @@
-"""The student: some of the teacher's layers, taught by its probabilities on labelled and unlabelled texts alike.
+"""The student: some of the teacher's layers, as wide as asked, taught by its probabilities on all texts there are.
 
 Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531; Sanh et al. 2019, https://arxiv.org/abs/1910.01108
 """
@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ratchet.compress.distillation import student_of
 from ratchet.compress.graph_session import fused_logits
+from ratchet.compress.pruning import importance_on, prune_channels, prune_heads
 from ratchet.compress.teaching import augmented, taught
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
@@ -49,6 +50,12 @@ class Params(FitParams):
 
     layers: list[int] = Field(min_length=1)
     """The teacher's layers it starts from, counted from 0."""
+    keep_rate: float = Field(gt=0, le=1)
+    """Share of each layer's feed-forward channels it starts with, those that matter most to the teacher."""
+    keep_heads_rate: float = Field(gt=0, le=1)
+    """Share of each layer's attention heads it starts with, likewise."""
+    n_importance: int = Field(ge=1)
+    """Texts over which the importance of heads and channels is measured."""
     hidden_weight: float = Field(ge=0)
     """Weight of the difference between the student's and the teacher's hidden states; above 0 the teacher runs along,
     which doubles the time."""
@@ -75,6 +82,8 @@ def run(
     unseen = encode(tokenizer, validation["text"].tolist())
     held_out = Examples(unseen, class_indices(validation, labels), fused_logits(teacher, unseen, params.n_threads))
     student = student_of(teacher, params.layers)
+    if params.keep_rate < 1 or params.keep_heads_rate < 1:
+        narrow(student, teacher, Examples(tokens, hard, soft[: len(tokens)]), params)
     learner, weights = student, (params.hidden_weight, params.attention_weight)
     if any(weights):
         learner = taught(student, copy.deepcopy(teacher), params.layers, *weights)
@@ -84,6 +93,17 @@ def run(
         temperature=params.temperature, soft_weight=params.soft_weight,
     )  # fmt: skip
     return student, fitted, calibrate(student, held_out), soft[: len(tokens)]
+
+
+def narrow(student: Any, teacher: Any, examples: Examples, params: Params) -> None:
+    """Cut out, in place, the student's channels and heads that matter least in the teacher's layers they come from.
+
+    Measured on the teacher: a student that has not learned yet lacks layers, and its losses say little of its parts.
+    """
+    importance = importance_on(teacher, examples, params.n_importance, params.batch_size)
+    n_heads = prune_heads(student, importance.heads[params.layers], params.keep_heads_rate)
+    n_channels = prune_channels(student, importance.channels[params.layers], params.keep_rate)
+    print(f"the student starts with {n_heads} heads and {n_channels} feed-forward channels in each layer")
 
 
 def mask_id(tokenizer: Any) -> int:

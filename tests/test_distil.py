@@ -34,8 +34,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def params(**changes: Any) -> distil.Params:
     values = {
-        **FIT, "layers": [0, 2], "hidden_weight": 0.0, "attention_weight": 0.0, "n_augmented": 0, "temperature": 2.0,
-        "soft_weight": 0.7, "max_unlabeled": 100, **changes,
+        **FIT, "layers": [0, 2], "keep_rate": 1.0, "keep_heads_rate": 1.0, "n_importance": 32,
+        "hidden_weight": 0.0, "attention_weight": 0.0, "n_augmented": 0, "temperature": 2.0, "soft_weight": 0.7,
+        "max_unlabeled": 100, **changes,
     }  # fmt: skip
     return distil.Params.model_validate(values)
 
@@ -80,6 +81,31 @@ def test_distillation_moves_the_student_to_its_teacher_on_unseen_texts(bundle: P
     assert soft.shape == (400, 2)
     assert temperature > 0
     assert np.isfinite(fitted.history[-1]["train_loss"])
+
+
+def test_a_narrow_student_keeps_what_the_teacher_uses(bundle: Path) -> None:
+    import torch
+
+    teacher, manifest = load_model(bundle)
+    idle = np.random.default_rng(0).choice(64, 32, replace=False)
+    with torch.no_grad():
+        for layer in encoder_of(teacher).layer:
+            layer.output.dense.weight[:, idle] = 0.0
+    tokenizer, texts = load_tokenizer(bundle, manifest.max_tokens), reviews(40, 1)
+    narrow_params = params(layers=[0, 1, 2], keep_rate=0.5, keep_heads_rate=0.5, learning_rate=1e-12)
+    student, *_ = distil.run(teacher, tokenizer, texts, reviews(10, 2), LABELS, narrow_params)
+    busy = np.setdiff1d(np.arange(64), idle)
+    for own, theirs in zip(encoder_of(student).layer, encoder_of(teacher).layer, strict=True):
+        assert own.attention.self.num_attention_heads == theirs.attention.self.num_attention_heads // 2
+        kept = theirs.intermediate.dense.weight[busy]
+        assert torch.allclose(own.intermediate.dense.weight, kept, atol=1e-6)
+    tokens = encode(tokenizer, texts["text"].tolist())
+    whole, *_ = distil.run(
+        teacher, tokenizer, texts, reviews(10, 2), LABELS,
+        params(layers=[0, 1, 2], keep_rate=0.5, learning_rate=1e-12),
+    )  # fmt: skip
+    own, theirs = (logits_of(model, tokens).ravel() for model in (whole, teacher))
+    assert np.corrcoef(own, theirs)[0, 1] > 0.9999  # the same but for the student's temperature
 
 
 def test_logits_come_in_the_order_of_the_texts_whatever_the_batches(bundle: Path) -> None:
