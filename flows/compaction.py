@@ -20,7 +20,7 @@ from prefect import flow  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
-from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from flows.command import run_flow, say_start  # noqa: E402
 
 
 @flow(name="compact", validate_parameters=True, persist_result=False)
@@ -48,16 +48,8 @@ def compact() -> State[Any]:
 
 def main() -> int:
     """Run once; the exit code."""
-    try:
-        state = compact(return_state=True)
-        if not state.is_completed():
-            error = state.result(raise_on_failure=False)
-            raise error if isinstance(error, RatchetError) else PipelineError(str(state.message))
-    except RatchetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(state.message)
-    return 0
+    say_start()
+    return run_flow(lambda: compact(return_state=True))
 
 
 if __name__ == "__main__":

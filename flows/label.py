@@ -11,7 +11,6 @@ none. Pushed twice is once, pulled twice is once, and after a crash the same com
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,8 @@ from prefect.client.schemas.objects import State, TaskRun  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows import labelling, workspace  # noqa: E402
-from ratchet.errors import PipelineError, RatchetError, SourceError  # noqa: E402
+from flows.command import run_flow, say_start  # noqa: E402
+from ratchet.errors import PipelineError, SourceError  # noqa: E402
 
 N_OPEN, N_ANNOTATORS, MIN_AGREEMENT, MAX_POOL = 100, 2, 0.6, 20_000
 RETRY_DELAY_S = 5
@@ -113,24 +113,10 @@ def _server_is_away(work: Task[..., Any], run: TaskRun, state: State[Any]) -> bo
 
 def main() -> int:
     """Read the command line, run; the exit code."""
-    arguments = _parser().parse_args()
-    if not os.environ.get("PREFECT_API_URL"):
-        print("starting Prefect's embedded server, a quarter of a minute ...", flush=True)
-    values = {name: value for name, value in vars(arguments).items() if name != "flow"}
-    chosen: Any = {"push": push, "pull": pull}[arguments.flow]
-    try:
-        state = chosen(**values, return_state=True)
-        if not state.is_completed():
-            error = state.result(raise_on_failure=False)
-            raise error if isinstance(error, RatchetError) else PipelineError(str(state.message))
-    except RatchetError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; the same command carries on from here", file=sys.stderr)
-        return 130
-    print(state.message)
-    return 0
+    values = vars(_parser().parse_args())
+    chosen: Any = {"push": push, "pull": pull}[values.pop("flow")]
+    say_start()
+    return run_flow(lambda: chosen(**values, return_state=True))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,6 @@ read is reports/monitor/drift.html. A run that finds no ended window says so by 
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from prefect.events import emit_event  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows import monitoring  # noqa: E402
-from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from flows.command import run_flow, say_start  # noqa: E402
 from ratchet.live.findings import Finding  # noqa: E402
 
 RAN, ALERT, DRIFT, DECAY = "ratchet.monitor.ran", "ratchet.alert", "ratchet.drift", "ratchet.decay"
@@ -116,18 +115,8 @@ def _same(judged: list[dict[str, Any]], version: str) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Run once; the exit code."""
-    if not os.environ.get("PREFECT_API_URL"):
-        print("starting Prefect's embedded server, a quarter of a minute ...", flush=True)
-    try:
-        state = monitor(return_state=True)
-        if not state.is_completed():
-            error = state.result(raise_on_failure=False)
-            raise error if isinstance(error, RatchetError) else PipelineError(str(state.message))
-    except RatchetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(state.message)
-    return 0
+    say_start()
+    return run_flow(lambda: monitor(return_state=True))
 
 
 if __name__ == "__main__":

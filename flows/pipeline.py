@@ -28,10 +28,10 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from flows import stages, workspace  # noqa: E402
 from flows.audit import record  # noqa: E402
+from flows.command import STOPPED, run_flow, say_start  # noqa: E402
 from flows.execution import FAILED, Outcome, run_stage, stages_end_with_the_flow, start_guard  # noqa: E402
 from flows.progress import Progress  # noqa: E402
 from flows.summary import print_summary  # noqa: E402
-from ratchet.errors import PipelineError, RatchetError  # noqa: E402
 
 MAX_WORKERS = 2
 
@@ -79,7 +79,7 @@ def _run_all(root: Path, plan: list[stages.Stage], progress: Progress, max_worke
 
     def leave() -> None:
         progress.__exit__(None, None, None)
-        print("\nstopped; the same command carries on from here", file=sys.stderr, flush=True)
+        print(f"\n{STOPPED}", file=sys.stderr, flush=True)
         os._exit(130)
 
     with runner, stages_end_with_the_flow(leave):
@@ -137,23 +137,15 @@ def main() -> int:
     parser.add_argument("--max-workers", type=int, default=MAX_WORKERS, help="stages side by side, at most")
     arguments = parser.parse_args()
     root = Path.cwd()
-    try:
+
+    def begin() -> State[Any]:
         workspace.prepare(root)
         stages.read_graph(root, arguments.stage)
         start_guard(root)
-        if not os.environ.get("PREFECT_API_URL"):
-            print("starting Prefect's embedded server, a quarter of a minute ...", flush=True)
-        state = pipeline(arguments.stage, arguments.max_workers, arguments.verbose, return_state=True)
-        if not state.is_completed():
-            raise PipelineError(str(state.message))
-    except RatchetError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; the same command carries on from here", file=sys.stderr)
-        return 130
-    print(state.message)
-    return 0
+        say_start()
+        return pipeline(arguments.stage, arguments.max_workers, arguments.verbose, return_state=True)
+
+    return run_flow(begin)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.input import RunInput  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
+from flows.command import run_flow, say_start  # noqa: E402
 from flows.reference import keep_reference  # noqa: E402
-from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.registry import acts  # noqa: E402
 from ratchet.registry.audit_log import log_path, verify  # noqa: E402
 from ratchet.registry.fetching import fetch  # noqa: E402
@@ -177,20 +178,17 @@ def main() -> int:
     )
     parser.add_argument("--wait", action="store_true", help="pause for approvals; needs a server (PREFECT_API_URL)")
     arguments = parser.parse_args()
-    try:
+
+    def begin() -> State[Any]:
         if arguments.wait and not os.environ.get("PREFECT_API_URL"):
             raise PipelineError(
                 "Nobody can resume a flow without a server.", fix="set PREFECT_API_URL, or leave --wait"
             )
-        state = release(arguments.who, arguments.why, arguments.bump, arguments.key, arguments.model_key,
-                        arguments.wait, return_state=True)  # fmt: skip
-        if not state.is_completed():
-            raise PipelineError(str(state.message))
-    except RatchetError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    print(f"{state.name}: {state.message}")
-    return 0
+        say_start()
+        return release(arguments.who, arguments.why, arguments.bump, arguments.key, arguments.model_key,
+                       arguments.wait, return_state=True)  # fmt: skip
+
+    return run_flow(begin)
 
 
 if __name__ == "__main__":

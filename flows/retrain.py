@@ -10,7 +10,6 @@ with the approvals that the policy asks for.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,9 +25,10 @@ from prefect.events import emit_event  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows import retraining, workspace  # noqa: E402
+from flows.command import run_flow, say_start  # noqa: E402
 from flows.monitor import ALERT, RESOURCE  # noqa: E402
 from flows.pipeline import pipeline  # noqa: E402
-from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.files import read_json  # noqa: E402
 
 WAITING, STALE = "Waiting", "Stale"
@@ -109,18 +109,8 @@ def main() -> int:
     parser.add_argument("--annotators", dest="n_annotators", type=int, default=N_ANNOTATORS, metavar="N",
                         help="people who are asked about each text")  # fmt: skip
     arguments = parser.parse_args()
-    if not os.environ.get("PREFECT_API_URL"):
-        print("starting Prefect's embedded server, a quarter of a minute ...", flush=True)
-    try:
-        state = retrain(**vars(arguments), return_state=True)
-        if not state.is_completed():
-            error = state.result(raise_on_failure=False)
-            raise error if isinstance(error, RatchetError) else PipelineError(str(state.message))
-    except RatchetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{state.name}: {state.message}")
-    return 0
+    say_start()
+    return run_flow(lambda: retrain(**vars(arguments), return_state=True))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from prefect import flow  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
+from flows.command import run_flow, say_start  # noqa: E402
 from flows.rollout_files import ask, locked, need_state, read_evidence, read_params, read_state  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
 from ratchet.files import sha256_file, write_json  # noqa: E402
@@ -190,13 +191,10 @@ def main() -> int:
         verb.add_argument("--why", required=True, help="the reason, kept for good")
     options = parser.parse_args()
     root = Path.cwd()
+    if options.verb == "check":
+        say_start()
+        return run_flow(lambda: check(options.key, return_state=True))
     try:
-        if options.verb == "check":
-            state = check(options.key, return_state=True)
-            if not state.is_completed():
-                raise PipelineError(str(state.message))
-            print(f"{state.name}: {state.message}")
-            return 0
         if options.verb == "ask":
             n_sent, where = ask(root, options.n, options.annotators)
             print(f"{n_sent} texts sent to {where}")

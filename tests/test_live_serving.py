@@ -27,6 +27,7 @@ from tests.live_server import Running, serving, word_bundle
 from tests.tiny import BLAME, PRAISE
 
 pytestmark = pytest.mark.service
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,22 @@ def test_answers_are_what_the_schema_says_though_the_framework_does_not_make_the
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"text": 1}', b'{"text": "\xff"}', b'{"text": "a", "text": "b"'])
 def test_a_body_that_is_no_request_is_named_as_such(server: Running, body: bytes) -> None:
-    answer = server.client.post("/v1/predict", content=body)
+    answer = server.client.post("/v1/predict", content=body, headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/explain", "/v1/feedback", "/v2/models/words/infer"])
+def test_a_body_of_another_type_is_refused_as_such_and_not_guessed_at(server: Running, path: str) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonp", "multipart/form-data"):
+        answer = server.client.post(path, content=b'{"text": "superb"}', headers={"content-type": kind})
+        assert (answer.status_code, answer.json()["code"]) == (415, "not_json"), kind
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    for kind in ("application/json; charset=utf-8", "Application/JSON", "application/vnd.ratchet+json"):
+        assert server.client.post(path, content=b"{}", headers={"content-type": kind}).status_code in (400, 422), kind
+    untold = server.client.post(path, content=b'{"text": "superb"}').status_code
+    assert untold == (400 if path.startswith("/v2") else 415)
+    no_body = server.client.post("/v1/admin/reload", headers={"content-type": "text/plain"})
+    assert no_body.status_code in (200, 403)
 
 
 def test_predictions_and_feedback_meet_in_the_log(server: Running) -> None:
@@ -120,7 +135,7 @@ def test_a_body_without_a_length_is_limited_too(server: Running) -> None:
         for _ in range(100):
             yield b" " * 100
 
-    assert server.client.post("/v1/predict", content=endless()).status_code == 413
+    assert server.client.post("/v1/predict", content=endless(), headers=JSON).status_code == 413
 
 
 def test_scopes_are_kept_apart(server: Running) -> None:

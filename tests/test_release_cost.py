@@ -44,6 +44,12 @@ def report(**changes: Any) -> dict[str, Any]:
     return cost_report(**arguments)
 
 
+def test_what_a_request_costs_beyond_the_model_is_what_was_measured_rounded_up() -> None:
+    measured = json.loads((ROOT / "reports/bench/serving.json").read_text())["bars"]["overhead_cpu_ms"]["value"]
+    assumed = load_params(CostParams, "cost", ROOT / LIVE_FILE).overhead_cpu_ms
+    assert measured <= assumed <= 2 * measured
+
+
 def test_each_part_of_a_month_is_what_a_sum_by_hand_gives() -> None:
     found = report()
     # 36 million × (1 + 1 ms) = 72,000 s = 20 core-hours

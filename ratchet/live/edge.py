@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from starlette.exceptions import HTTPException
 
 from ratchet.live.faults import fault
 from ratchet.live.metrics import Metrics
@@ -26,6 +27,7 @@ Direct = Callable[[Mapping[bytes, bytes], bytes, dict[str, Any]], Awaitable[byte
 """Answers a POST in JSON from its headers, its body and its state; what it raises becomes a fault."""
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _JSON = (b"content-type", b"application/json")
+NOT_JSON = "the body must be JSON, and say so: Content-Type: application/json"
 
 
 class Edge:
@@ -57,6 +59,10 @@ class Edge:
                 return
             n_bytes = len(body)
             direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
+            if body and scope["path"].startswith("/v1/") and not is_json(headers.get(b"content-type", b"")):
+                route = scope["path"] if direct else ""
+                await fault(HTTPException(415, NOT_JSON), request_id)(scope, receive, marked)
+                return
             if direct is None:
                 await self._app(scope, _once(body, receive), marked)
                 return
@@ -80,6 +86,20 @@ class Edge:
                      "ms": round(1000 * seconds, 3), "key_id": state["key_id"], "n_texts": state["n_texts"],
                      "bytes": n_bytes}
                 ))  # fmt: skip
+
+
+def is_json(content_type: bytes) -> bool:
+    """Whether a body of this type is JSON.
+
+    None is not: a page of somebody else's may have a browser send a body without a type, and it would not ask first.
+
+    >>> is_json(b"application/json"), is_json(b"Application/Problem+JSON; charset=utf-8"), is_json(b"text/plain")
+    (True, True, False)
+    """
+    if content_type == _JSON[1]:  # as nearly all say it
+        return True
+    kind = content_type.partition(b";")[0].strip().lower()
+    return kind == _JSON[1] or (kind.startswith(b"application/") and kind.endswith(b"+json"))
 
 
 class _Marked:

@@ -14,7 +14,7 @@ from ratchet.live.access import DeniedError
 from ratchet.live.batcher import OverloadedError
 
 _LOGGER = logging.getLogger("ratchet.live")
-_CODES = {400: "invalid", 404: "not_found", 405: "not_allowed", 409: "conflict", 413: "too_large"}
+_CODES = {400: "invalid", 404: "not_found", 405: "not_allowed", 409: "conflict", 413: "too_large", 415: "not_json"}
 
 
 def fault(error: Exception, request_id: str) -> Response:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from ratchet.live import open_inference as v2
 from ratchet.live.access import Access, Scope
+from ratchet.live.edge import is_json
 from ratchet.live.predict_route import PredictRoute, check_key, check_texts
 from ratchet.live.prediction_log import microseconds
 from ratchet.live.schemas import (
@@ -118,6 +119,9 @@ def add_open_inference(app: FastAPI, service: Service, access: Access) -> None:
         start = time.perf_counter()
         key_id = need(request, access, "predict")
         known(name, version)
+        kind = request.headers.get("content-type", "")  # the protocol's own clients say none
+        if kind and not is_json(kind.encode("latin-1")) and kind != "application/octet-stream":
+            raise HTTPException(415, "the body must be JSON, or JSON with binary tensors: application/octet-stream")
         try:
             asked, texts = v2.read_request(await request.body(), request.headers.get(v2.HEADER))
             check_texts(texts, service.params, request.scope["state"])
