@@ -32,7 +32,7 @@ from ratchet.tables import SPLIT
 SOURCE = "pruned"
 COMPILED = ("onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8")
 N_LATENCY, N_ROWS, N_ROUNDS, BATCH_SIZES = 80, 192, 3, (1, 32, 128)
-REFERENCE, SPINNING = "PyTorch", "onnx-int8, threads spin"
+REFERENCE = "PyTorch"
 Make = Callable[[int, int], Predictor]
 """Threads and batch size → the loaded engine."""
 
@@ -81,7 +81,7 @@ def engines(models: Path) -> dict[str, Make]:
             f"{SOURCE}-{engine}": lambda n, size, path=models / f"{SOURCE}-{engine}": load(path, n, size)  # type: ignore[misc]
             for engine in COMPILED
         },
-        SPINNING: lambda n, size: OnnxPredictor(read_manifest(int8), int8, n, size, spinning=True),
+        "onnx-int8, threads sleep": lambda n, size: OnnxPredictor(read_manifest(int8), int8, n, size, spin_us=0),
         "openvino-fp32, tokenizer in the graph": lambda n, size: TextGraph(models / f"{SOURCE}-openvino-fp32", n, size),
     }
     return {name.removeprefix(f"{SOURCE}-"): make for name, make in made.items()}
@@ -105,16 +105,9 @@ class OnThreads(Predictor):
 def latencies(
     makers: Mapping[str, Make], texts: Sequence[str], n_threads: Sequence[int], rng: np.random.Generator
 ) -> dict[str, Any]:  # fmt: skip
-    """One text at a time, on so many threads: milliseconds, and how many times faster than PyTorch on all of them.
-
-    In turns, but for the engine whose threads go on spinning after they have answered: it comes last, since it would
-    take the cores from whoever is next.
-    """
+    """One text at a time in turns, on so many threads: milliseconds, and how many times faster than PyTorch on all."""
     arms = {(name, n): OnThreads(make(n, 32), n) for name, make in makers.items() for n in n_threads}
-    times: dict[str, Any] = {}
-    for alone in (False, True):
-        part = {f"{name}|{n}": arm for (name, n), arm in arms.items() if (name == SPINNING) is alone}
-        times |= interleaved_ms(part, texts, N_ROUNDS, rng)
+    times = interleaved_ms({f"{name}|{n}": arm for (name, n), arm in arms.items()}, texts, N_ROUNDS, rng)
     draws = resamples(len(texts), 1000, rng)
     reference = times[f"{REFERENCE}|{max(n_threads)}"]
     found: dict[str, Any] = {name: {} for name in makers}

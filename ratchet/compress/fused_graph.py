@@ -1,7 +1,7 @@
 """A BERT classifier as an ONNX graph of ONNX Runtime's fused operators, written node by node.
 
 A traced graph has some 50 nodes a layer, and ONNX Runtime's fusions do not recognise the attention of the current
-tracer; written directly, a layer has 6 or 8. Two things a tracer cannot know are used as well: the classifier reads the
+tracer; written directly, a layer has 8 or 10. Two things a tracer cannot know are used as well: the classifier reads the
 first token alone, so the last layer computes nothing but that one; and every matrix can have number formats of its own.
 
 Source: operators of the domain com.microsoft, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
@@ -102,9 +102,7 @@ def _embed(graph: Graph, embeddings: Any, epsilon: float) -> str:
     places = graph.add("Slice", [table, zero, n_tokens, zero])  # (tokens, hidden)
     if graph.plan.embedding_bits < 32:
         places = graph.add("Cast", [places], to=1)
-    norm = embeddings.LayerNorm
-    summed = graph.add("Add", [words, places])
-    return graph.add("LayerNormalization", [summed, *graph.norm("embeddings", norm)], axis=-1, epsilon=epsilon)
+    return graph.skip_norm("embeddings", words, places, embeddings.LayerNorm, epsilon)
 
 
 def _layer(

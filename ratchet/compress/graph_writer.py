@@ -77,9 +77,9 @@ class Graph:
         ]
 
     def skip_norm(self, name: str, new: str, old: str, norm: Any, epsilon: float) -> str:
-        """The layer normalisation of a sum."""
-        inputs = [new, old, *self.norm(name, norm)]
-        return self.add("SkipLayerNormalization", inputs, domain=CONTRIB, epsilon=epsilon)
+        """The layer normalisation of a sum: as two operators, since the CPU's fused one takes twice their time."""
+        summed = self.add("Add", [new, old])
+        return self.add("LayerNormalization", [summed, *self.norm(name, norm)], axis=-1, epsilon=epsilon)
 
     def rows(self, name: str, table: NDArray[np.float32], indices: str) -> str:
         """Rows of an embedding table: (batch, tokens, hidden)."""
