@@ -1,6 +1,7 @@
 """Searches the compositions of compression techniques: each is a DVC experiment, judged by the line's own `evaluate`.
 
     python -m flows.ablate [--only NAME ...] [--list]
+    python -m flows.ablate --into docs/decisions/compositions.md    the table of the last search into a page
 
 An experiment runs in a folder of its own with DVC's shared cache, so the workspace stays as it is, what two
 compositions have in common runs once, and a search that was stopped carries on. Results: reports/ablation/.
@@ -25,9 +26,10 @@ from prefect import flow, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from flows.execution import error_of, run_supervised, start_guard  # noqa: E402
-from ratchet.compress.compositions import draw_front, rows_of, table  # noqa: E402
+from ratchet.compress.compositions import Row, draw_front, rows_of, table  # noqa: E402
 from ratchet.errors import ParamsError, PipelineError, RatchetError  # noqa: E402
-from ratchet.files import replace_file, write_json  # noqa: E402
+from ratchet.files import read_json, replace_file, write_json  # noqa: E402
+from ratchet.release.marked_block import replace_block  # noqa: E402
 
 Overrides = Mapping[str, Any]
 NOTHING: Overrides = {
@@ -53,6 +55,8 @@ COMPOSITIONS: dict[str, Overrides] = {
 }
 """Name → what it changes in params.yaml."""
 BUNDLES = ("teacher", "student", "pruned", "pruned-onnx-fp32", "pruned-onnx-int8", "pruned-openvino-int8")
+SHOWN = ("pruned-onnx-int8",)
+"""What pages show of each composition: all techniques together."""
 OUT, LOGS = Path("reports/ablation"), Path(".scratch/ablation")
 CODE = ("pipeline_steps", "ratchet")
 
@@ -133,6 +137,20 @@ def write_results(folder: Path, reports: Mapping[str, Mapping[str, Any]]) -> str
     return text
 
 
+def write_into(page: Path, folder: Path) -> None:
+    """Put the table of the last search between the page's markers.
+
+    Raises:
+        PipelineError: there was no search, or the page has no markers.
+    """
+    figures = folder / "ablation.json"
+    if not figures.is_file():
+        raise PipelineError("No search has ended yet.", where=str(figures), fix="python -m flows.ablate")
+    text = table([Row(**row) for row in read_json(figures)["rows"]], SHOWN)
+    with replace_file(page) as partial:
+        partial.write_text(replace_block(page.read_text(encoding="utf-8"), "ablation", text.strip()), encoding="utf-8")
+
+
 def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
@@ -142,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.ablate", description=__doc__.split("\n")[0])
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this composition")
     parser.add_argument("--list", action="store_true", help="name the compositions and what they change")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="put the table of the last search into this page")
     parsed = parser.parse_args(arguments)
     if parsed.list:
         print("\n".join(f"{name}: {json.dumps(overrides)}" for name, overrides in COMPOSITIONS.items()))
@@ -152,7 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "There is no such composition.", got=", ".join(unknown), expected=", ".join(COMPOSITIONS),
                 fix="python -m flows.ablate --list",
             )  # fmt: skip
-        print(ablate(parsed.only or None))
+        if parsed.into:
+            write_into(parsed.into, OUT)
+        else:
+            print(ablate(parsed.only or None))
     except RatchetError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1

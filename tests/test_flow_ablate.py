@@ -129,6 +129,22 @@ def test_results_are_a_table_figures_and_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_page_takes_the_table_of_the_last_search(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before <!-- ablation:start -->old<!-- ablation:end --> after")
+    with pytest.raises(PipelineError, match="No search has ended"):
+        ablate.write_into(page, tmp_path / "nowhere")
+    metrics = row("x", 0.8, 3.0, 7.0, 0.01).metrics
+    bundles = {name: {"metrics": metrics, "against": {}} for name in ("pruned", "pruned-onnx-int8")}
+    ablate.write_results(tmp_path, {"default": {"bundles": bundles}})
+    ablate.write_into(page, tmp_path)
+    text = page.read_text()
+    assert text.startswith("before <!-- ablation:start -->\n| composition")
+    assert text.endswith(" after")
+    assert text.count("pruned-onnx-int8") == 1
+    assert "| pruned |" not in text
+
+
 def test_an_unknown_composition_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert ablate.main(["--only", "magic"]) == 1
     assert "no such composition" in capsys.readouterr().err

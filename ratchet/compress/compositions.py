@@ -46,14 +46,19 @@ def pareto_front(rows: Sequence[Row]) -> list[Row]:
     ]  # fmt: skip
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown: figures, each against its teacher with the 95 % interval; the front in bold."""
+def table(rows: Sequence[Row], bundles: Sequence[str] = ()) -> str:
+    """The rows as Markdown: figures, each against its teacher with the 95 % interval; the front of all in bold.
+
+    Args:
+        rows: all there are.
+        bundles: those to show; none: all.
+    """
     front = {(row.composition, row.bundle) for row in pareto_front(rows)}
     lines = [
         "| composition | bundle | accuracy − teacher, points | size × | p95 × | cost × | MB | p95, ms |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for row in rows:
+    for row in (row for row in rows if not bundles or row.bundle in bundles):
         name = f"**{row.composition}**" if (row.composition, row.bundle) in front else row.composition
         versus = row.against_teacher
         cells = [

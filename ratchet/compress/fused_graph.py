@@ -1,8 +1,9 @@
 """A BERT classifier as an ONNX graph of ONNX Runtime's fused operators, written node by node.
 
 A traced graph has some 50 nodes a layer, and ONNX Runtime's fusions do not recognise the attention of the current
-tracer; written directly, a layer has 8 or 10. Two things a tracer cannot know are used as well: the classifier reads the
-first token alone, so the last layer computes nothing but that one; and every matrix can have number formats of its own.
+tracer; written directly, a layer has 8 or 10. Two things a tracer cannot know are used as well: the classifier reads
+the first token alone, so the last layer computes nothing but that one; and every matrix can have number formats of its
+own.
 
 Source: operators of the domain com.microsoft, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 """
