@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 import ratchet.params
+from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import replace_folder, write_json
@@ -164,7 +165,8 @@ def main() -> None:
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
     known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
     names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
-    teacher = load(Path(BUNDLES["teacher"]), params.n_threads) if names and names != ["teacher"] else None
+    asked = names and names != ["teacher"]
+    teacher = as_graph(load(Path(BUNDLES["teacher"]), params.n_threads), params.n_threads) if asked else None
     teacher_score = cached_score(teacher) if teacher else None
     bundles = {}
     with replace_folder(Path(WRITES["pages"])) as folder:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline_steps import promote
+from pipeline_steps.audit import told_apart
 from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.params import check_params, load_params, read_yaml
@@ -241,7 +242,7 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     evaluate["bundles"]["small-int8"]["metrics"]["ece"] |= {"value": None, "low": None, "high": None}
     for name, report in (
         ("evaluate", evaluate),
-        ("audit", audit_report()),
+        *zip(("audit", "audit_details"), told_apart(audit_report()), strict=True),
         ("explain", explain_report()),
         ("behave", behave_report()),
     ):
@@ -252,6 +253,8 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     assert "promote: rejected" in capsys.readouterr().out
     ece = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["metric"] == "ece")
     assert (ece["value"], ece["passed"]) == (None, False)
+    slices = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["scope"] == "every_slice")
+    assert slices["see"] == "reports/audit_details.json"
 
 
 def test_main_names_a_missing_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ SLICED: dict[str, Any] = {
         "age=old": {"n": 9, "accuracy": {"value": None, "low": None, "high": None, "n": 9, "reason": "9 texts"}},
     },
     "slices_against": {"champion": {"gender=women": {"accuracy": {"value": -0.1, "low": -0.2, "high": 0.0, "n": 60}}}},
-    "see": {"accuracy by slice": "reports/audit.json"},
+    "see": {"accuracy by slice": "reports/audit_details.json"},
 }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_every_slice_must_keep_the_bound(
 ) -> None:
     verdict = check(bound, rule=rule, bundle=SLICED, scope="every_slice", when_undefined=when)
     assert (verdict.passed, verdict.failing, verdict.waived) == (passed, failing, waived)
-    assert (verdict.value, verdict.see) == (0.7, "reports/audit.json")
+    assert (verdict.value, verdict.see) == (0.7, "reports/audit_details.json")
     assert "worst of 3 slices in gender=women" in verdict.reason
     assert "not known of age=old (age=old 9 texts)" in verdict.reason
 

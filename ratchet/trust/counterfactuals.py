@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ratchet.measure.bootstrap import mean_estimate, proportion_estimate, weights
 from ratchet.models.predictor import Proba
 from ratchet.trust.attributions import word_spans
+from ratchet.trust.lockstep import Question
 from ratchet.trust.neighbours import Neighbours
 
 Edits = dict[int, str]
@@ -62,7 +63,7 @@ def apply_edits(text: str, spans: Sequence[tuple[int, int]], edits: Edits) -> st
 
 def search(
     text: str, neighbours: Neighbours | None, max_edits: int, n_candidates: int, rng: np.random.Generator | None = None
-) -> Generator[Sequence[str], Proba, Counterfactual]:
+) -> Generator[Sequence[Question], Proba, Counterfactual]:
     """A search, for `run_together`, for the fewest edits after which another class is the most probable.
 
     Each round tries edits of one more word and keeps the one that lowers the confidence most; edits without which
