@@ -230,7 +230,8 @@ def _metrics(port: int) -> dict[str, float]:
 
 
 def _figures(load: Load) -> dict[str, float]:
-    return {"requests_per_s": load.requests_per_s, "p50_ms": load.percentile_ms(50), "p95_ms": load.percentile_ms(95),
+    return {"requests_per_s": load.requests_per_s, "client_cpu_ms": 1000 * load.cpu_s / sum(load.statuses.values()),
+            "p50_ms": load.percentile_ms(50), "p95_ms": load.percentile_ms(95),
             "n_refused": load.statuses.get(429, 0)}  # fmt: skip
 
 
