@@ -141,7 +141,7 @@ class Recorded(TokenPredictor):
     def __init__(self) -> None:
         self.manifest = LinearWords().manifest
         self.passes: list[list[int]] = []
-        self.gate = threading.Event()
+        self.begun, self.gate = threading.Event(), threading.Event()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         if "unreadable" in texts:
@@ -149,6 +149,7 @@ class Recorded(TokenPredictor):
         return [[len(word) for word in text.split()] for text in texts]
 
     def predict_proba_tokens(self, tokens: Sequence[Sequence[int]]) -> Proba:
+        self.begun.set()
         self.gate.wait()
         self.passes.append([len(item) for item in tokens])
         up = np.array([1 / (1 + sum(item)) for item in tokens])
@@ -167,11 +168,9 @@ def test_the_oldest_goes_first_in_the_company_that_costs_least() -> None:
         batcher.start()
         texts = [" ".join(["a"] * length) for length in lengths]
         asked = [asyncio.create_task(batcher.score(model, [texts[0]]))]
-        while batcher.n_waiting or not asked[0].get_loop().is_running():
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(model.begun.wait)
         asked += [asyncio.create_task(batcher.score(model, [text])) for text in texts[1:]]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)  # each task has asked
         assert batcher.n_waiting == 6
         model.gate.set()
         answers = await asyncio.gather(*asked)
