@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ratchet.measure.bootstrap import mean_estimate, proportion_estimate, weights
 from ratchet.models.predictor import Proba
@@ -128,15 +127,6 @@ def summary(
         "search": one(found), "random": one(random),
         "edits_saved": mean([len(b.edits) - len(a.edits) for a, b in pairs]),
     }  # fmt: skip
-
-
-def weaknesses(found: Sequence[Counterfactual], harmless: NDArray[np.bool_]) -> list[dict[str, str]]:
-    """Texts that turn on one harmless word: `harmless` says of each text whether its only edit is one, (n_texts,)."""
-    return [
-        {"text": item.text, "word": item.edits[0][0], "instead": item.edits[0][1] or "(deleted)", "edited": item.edited}
-        for item, is_harmless in zip(found, harmless, strict=True)
-        if item.flipped and len(item.edits) == 1 and is_harmless
-    ]
 
 
 def _candidates(
