@@ -16,19 +16,11 @@ from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.release.gates import Gate
-from tests.release_reports import Json, audit_report, behave_report, estimate, evaluate_report, explain_report
+from tests.release_reports import Json, audit_report, behave_report, estimate, evaluate_report, explain_report, gate_at
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = load_params(promote.Params, "promote", ROOT / "params.yaml")
-LOOSE = Gate(
-    metric="accuracy",
-    scope="bundle",
-    against="absolute",
-    comparison="at_least",
-    bound=0.0,
-    rule="value",
-    when_undefined="fail",
-)
+LOOSE = Gate.model_validate(gate_at(0.0))
 
 
 def decide(
@@ -139,15 +131,7 @@ def test_each_default_gate_can_fail_alone(report: str, path: tuple[str, ...], va
 
 
 def test_a_rejection_names_every_fault_nearest_candidate_first() -> None:
-    impossible = Gate(
-        metric="accuracy",
-        scope="bundle",
-        against="absolute",
-        comparison="at_least",
-        bound=0.99,
-        rule="value",
-        when_undefined="fail",
-    )
+    impossible = Gate.model_validate(gate_at(0.99))
     decision = decide(params=with_gates(impossible, DEFAULT.gates[2]))
     assert (decision["verdict"], decision["chosen"], decision["passing"]) == ("rejected", None, [])
     assert decision["reasons"][0] == "None of the 4 candidates passes every gate."

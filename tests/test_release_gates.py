@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from ratchet.release.gates import Gate, Verdict, check_gate, check_gates
+from tests.release_reports import gate_at
 
 Against = Literal["absolute", "baseline", "teacher", "champion"]
 Comparison = Literal["at_least", "at_most"]
@@ -94,18 +95,7 @@ def test_a_bundle_differs_from_itself_by_nothing(metric: str, itself: float) -> 
 
 
 def test_one_failed_gate_fails_the_bundle() -> None:
-    good, bad = (
-        Gate(
-            metric="accuracy",
-            scope="bundle",
-            against="absolute",
-            comparison="at_least",
-            bound=bound,
-            rule="value",
-            when_undefined="fail",
-        )
-        for bound in (0.7, 0.9)
-    )
+    good, bad = (Gate.model_validate(gate_at(bound)) for bound in (0.7, 0.9))
     assert check_gates([good], "small", BUNDLE, has_champion=False)["passed"]
     both = check_gates([bad, good], "small", BUNDLE, has_champion=False)
     assert [gate["passed"] for gate in both["gates"]] == [False, True]
