@@ -79,7 +79,8 @@ prove-gates: setup
 
 # In a folder of its own, on the bundles of the last run; no other stage runs. DVC refuses a name twice, so the earlier
 # experiment is dropped first: what it made comes back from the cache.
-DEEP ?= -S explain.n_texts=200 -S explain.n_compared=50 -S explain.max_evals=300 -S probe.n_texts=200 -S probe.n_random=50
+DEEP ?= -S explain.n_candidates=1 -S explain.n_texts=200 -S explain.n_compared=50 -S explain.max_evals=300 \
+	-S probe.n_texts=200 -S probe.n_weakness_texts=1000 -S probe.n_random=50
 DEEP_FILES := .scratch/explain-deep
 
 explain-deep: setup
