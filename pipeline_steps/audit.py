@@ -244,8 +244,8 @@ def _confidence(
     confident = {
         "calibration": calibration_before_and_after(right, proba, temperature, params.n_bins, w),
         "selective": selective,
-        "area_under_risk": area_under_risk(right, confidence),
-        "false_alarms": false_alarms(1 - confidence[at_home], outside, CAUGHT),
+        "area_under_risk": area_under_risk(right, confidence, w).to_json(),
+        "false_alarms": false_alarms(1 - confidence[at_home], outside, CAUGHT).to_json(),
         "other_domain": flag,
     }
     at_80 = next(point for point in selective if point["coverage"] == 0.8)

@@ -136,7 +136,7 @@ def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others
         "words": words,
         "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(), N_WORDS),
         "groups": words_by_group(attributions, labels, groups, params.n_bootstrap, params.seed, N_GROUP_WORDS),
-        "curves": _curves_table(found),
+        "curves": _curves_table(found, draws),
     }
     texts = list(zip(chosen["id"].astype(str), y_true, attributions, strict=True))
     return Explained(texts, report)
@@ -190,12 +190,15 @@ def main() -> None:
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
 
 
-def _curves_table(found: Curves | None) -> list[dict[str, float]]:
-    """Mean confidence in the prediction by share of the words, deleted and kept, named and random."""
+def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:
+    """Mean confidence in the prediction by share of the words, deleted and kept, named and random, with intervals."""
     if found is None:
         return []
-    means = {name: values.mean(axis=0) for name, values in found._asdict().items()}
-    return [{"rate": rate, **{name: float(row[at]) for name, row in means.items()}} for at, rate in enumerate(RATES)]
+    columns = found._asdict().items()
+    return [
+        {"rate": rate, **{name: mean_over_texts(values[:, at], draws).to_json() for name, values in columns}}
+        for at, rate in enumerate(RATES)
+    ]
 
 
 def _words(estimate: Estimate) -> str:

@@ -111,7 +111,7 @@ def test_calibration_is_told_before_and_after_and_domains_apart() -> None:
     raised = 0.81 / 0.82  # 0.9 and 0.1 squared, and made to add up again
     assert bundle["confidence"]["calibration"]["ece_before"]["value"] == pytest.approx(raised - 0.9)
     assert bundle["metrics"]["other_domain_auroc"]["value"] == 1
-    assert bundle["confidence"]["false_alarms"] == 0
+    assert bundle["confidence"]["false_alarms"]["value"] == 0
     without = run(home, frame, params())["bundles"]["pruned-int8"]
     assert np.isnan(without["confidence"]["calibration"]["ece_before"]["value"])
     assert np.isnan(without["metrics"]["other_domain_auroc"]["value"])
