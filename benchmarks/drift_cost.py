@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from benchmarks.material import median_estimate
 from ratchet.live.drift import Sample, joined
 from ratchet.live.inspection import inspect_window
 from ratchet.live.monitor_settings import MonitorParams
+from ratchet.live.production_slices import production_groups
 from ratchet.live.reference import make_reference
 from ratchet.live.text_features import load_pieces
 from ratchet.live.windows import cut_windows
-from ratchet.params import load_params
-from ratchet.trust.slices import slice_groups
+from ratchet.params import check_params, load_params, read_yaml
+from ratchet.trust.lexicons import Lexicon
 
 N_ROWS, N_ROUNDS = 100_000, 3
 
@@ -33,9 +35,11 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
     frame = pd.DataFrame({"text": setting.texts.clean})
     sample: Sample = clean if setting.learned is None else joined(clean, setting.learned)
     rest = len(sample) - len(clean)
+    path = Path("data/lexicons/identity.yaml")
+    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
     groups = {
-        name: np.concatenate([slice_groups(frame, name, params.length_edges), np.full(rest, "learned")])
-        for name in params.slices
+        name: np.concatenate([of_clean, np.full(rest, "learned")])
+        for name, of_clean in production_groups(frame, params, lexicon).items()
     }
     y = np.concatenate([setting.material.y_clean, np.full(rest, -1)])
     began = time.process_time()
@@ -51,7 +55,7 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
                               last + timedelta(days=1))  # fmt: skip
         earlier: list[dict[str, Any]] = []
         for window in windows:
-            earlier.append(inspect_window(window, reference, pieces, earlier, params).figures)
+            earlier.append(inspect_window(window, reference, pieces, earlier, params, lexicon).figures)
         seconds.append(time.process_time() - began)
     return {"n_rows": N_ROWS, "n_windows": len(windows), "cpu_s": median_estimate(seconds),
             "thresholds_cpu_s": thresholds_s}  # fmt: skip

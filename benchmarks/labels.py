@@ -27,7 +27,7 @@ from benchmarks.large_pool import measure
 from benchmarks.peers import PEERS
 from pipeline_steps import sample
 from ratchet.entry import entry
-from ratchet.files import read_json, replace_file, sha256_json, write_json
+from ratchet.files import read_json, sha256_json, write_json
 from ratchet.labels import active_learning, committee, diversity_strategies, query_strategies, selection_model
 from ratchet.labels import pool as pool_module
 from ratchet.labels.active_learning import Plan, learn, query_sizes
@@ -35,7 +35,7 @@ from ratchet.labels.pool import Embeddings, Indices, Pool, QueryStrategy
 from ratchet.labels.query_strategies import ALIKE_FOR_TWO, QUERY_STRATEGIES
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.params import load_params
-from ratchet.release.marked_block import replace_block
+from ratchet.release.marked_block import write_block
 
 REPORT = Path("reports/bench/labels.json")
 SCRATCH = Path(".scratch/bench/labels")
@@ -215,9 +215,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="instead, a Markdown file whose block `labels` gets the tables")
     given = parser.parse_args()
     if given.into:
-        text = replace_block(given.into.read_text(encoding="utf-8"), "labels", markdown(read_json(REPORT)))
-        with replace_file(given.into) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_block(given.into, "labels", markdown(read_json(REPORT)))
         return
     with threadpool_limits(1):
         if given.pool:

@@ -23,13 +23,12 @@ from benchmarks.planted_models import Fault, Planted, load_planted, plant, train
 from pipeline_steps import audit, behave, evaluate, explain, promote
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
-from ratchet.files import replace_file
 from ratchet.measure.footprint import footprint
 from ratchet.models.bundle import read_manifest, size_mb
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
 from ratchet.release.formats import markdown_text
-from ratchet.release.marked_block import replace_block
+from ratchet.release.marked_block import write_block
 from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import CHALLENGE, SOFT_LABELS, SPLIT
@@ -139,9 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.markdown is not None:
         found = read_report(REPORTS / "prove_gates.json")["faults"]
-        text = replace_block(options.markdown.read_text(encoding="utf-8"), "gates", table(found))
-        with replace_file(options.markdown) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_block(options.markdown, "gates", table(found))
         return
     began, seed = time.process_time(), load_params(behave.Params, "behave").seed
     splits = Path(evaluate.READS["splits"])

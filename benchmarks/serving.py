@@ -36,6 +36,7 @@ from ratchet.measure.machine import describe_machine
 
 OUT = Path("reports/bench/serving.json")
 CONCURRENCY = 16
+N_CORES = len(os.sched_getaffinity(0))
 MAX_OVERHEAD_CPU_MS, MIN_RATIO = 1.0, 2.0
 """The bars: CPU beside the model for each request; requests a second over those of LitServe."""
 
@@ -119,12 +120,18 @@ def compare(process: Any, port: int, secret: str, texts: list[str], arguments: a
 
 
 def _turn(root: Any, port: int, path: str, texts: list[str], seconds: float, secret: str) -> dict[str, float]:
-    """A turn of one server, with the CPU that its processes took for each request, the model's included."""
+    """A turn of one server, and where the time of all cores went, in milliseconds for each request that was asked.
+
+    `core_ms` is all of it: `cpu_ms` of the server's processes, the model's included, `client_cpu_ms`, and `idle_ms`,
+    in which a core had nothing to do, or did something else.
+    """
     family = [root, *root.children(recursive=True)]
     before = sum(sum(member.cpu_times()[:2]) for member in family)
     load = run_load(port, path, texts, CONCURRENCY, seconds, secret)
     used = sum(sum(member.cpu_times()[:2]) for member in family) - before
-    return {"cpu_ms": 1000 * used / max(1, sum(load.statuses.values())), **_figures(load)}
+    n = max(1, sum(load.statuses.values()))
+    core_ms, cpu_ms, client_ms = 1000 * N_CORES * load.seconds / n, 1000 * used / n, 1000 * load.cpu_s / n
+    return {"core_ms": core_ms, "cpu_ms": cpu_ms, "idle_ms": core_ms - cpu_ms - client_ms, **_figures(load)}
 
 
 def soak(process: Any, port: int, secret: str, texts: list[str], seconds: float) -> dict[str, Any]:
@@ -230,7 +237,9 @@ def _metrics(port: int) -> dict[str, float]:
 
 
 def _figures(load: Load) -> dict[str, float]:
-    return {"requests_per_s": load.requests_per_s, "p50_ms": load.percentile_ms(50), "p95_ms": load.percentile_ms(95),
+    n = max(1, sum(load.statuses.values()))
+    return {"requests_per_s": load.requests_per_s, "client_cpu_ms": 1000 * load.cpu_s / n,
+            "p50_ms": load.percentile_ms(50), "p95_ms": load.percentile_ms(95),
             "n_refused": load.statuses.get(429, 0)}  # fmt: skip
 
 

@@ -16,10 +16,9 @@ from typing import Any
 from benchmarks.material import REPORTS
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
-from ratchet.files import replace_file
 from ratchet.measure.estimate import Estimate
 from ratchet.release.formats import estimate_text, markdown_text, number
-from ratchet.release.marked_block import replace_block
+from ratchet.release.marked_block import write_block
 from ratchet.release.reports import read_report
 
 
@@ -146,10 +145,8 @@ def main(arguments: list[str] | None = None) -> None:
     block = tables(reports)
     if options.markdown is None:
         print(block)
-        return
-    text = replace_block(options.markdown.read_text(encoding="utf-8"), "efficiency", block)
-    with replace_file(options.markdown) as partial:
-        partial.write_text(text, encoding="utf-8")
+    else:
+        write_block(options.markdown, "efficiency", block)
 
 
 if __name__ == "__main__":

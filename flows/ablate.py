@@ -29,7 +29,7 @@ from flows.execution import error_of, run_supervised, start_guard  # noqa: E402
 from ratchet.compress.compositions import Row, draw_front, rows_of, table  # noqa: E402
 from ratchet.errors import ParamsError, PipelineError, RatchetError  # noqa: E402
 from ratchet.files import read_json, replace_file, write_json  # noqa: E402
-from ratchet.release.marked_block import replace_block  # noqa: E402
+from ratchet.release.marked_block import write_block  # noqa: E402
 
 Overrides = Mapping[str, Any]
 NOTHING: Overrides = {
@@ -146,9 +146,7 @@ def write_into(page: Path, folder: Path) -> None:
     figures = folder / "ablation.json"
     if not figures.is_file():
         raise PipelineError("No search has ended yet.", where=str(figures), fix="python -m flows.ablate")
-    text = table([Row(**row) for row in read_json(figures)["rows"]], SHOWN)
-    with replace_file(page) as partial:
-        partial.write_text(replace_block(page.read_text(encoding="utf-8"), "ablation", text.strip()), encoding="utf-8")
+    write_block(page, "ablation", table([Row(**row) for row in read_json(figures)["rows"]], SHOWN).strip())
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -176,7 +176,7 @@ def _make_keys(world: World) -> None:
 
 def _write_files(world: World) -> None:
     root, yaml = world.root, YAML(typ="safe", pure=True)
-    for name in ("data/splits", "data/suites", "models", "keys", "reports"):
+    for name in ("data/splits", "data/suites", "data/lexicons", "models", "keys", "reports"):
         (root / name).mkdir(parents=True)
     signers = {person: (world.keys / f"{person}.pub").read_text().split()[:2] for person in TEAM}
     live = yaml.load((world.source / "live.yaml").read_text())
@@ -204,7 +204,8 @@ def _write_files(world: World) -> None:
     write_json(root / "models/champion.json", {"bundle": None})
     shutil.copy(world.keys / "model.pub", root / "keys")
     shutil.copy(world.source / "constraints.txt", root)
-    shutil.copy(world.source / "data/suites/production_log.yaml", root / "data/suites")
+    for name in ("suites/production_log.yaml", "lexicons/identity.yaml"):
+        shutil.copy(world.source / "data" / name, root / "data" / name)
 
 
 def _write_texts(world: World) -> None:

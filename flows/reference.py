@@ -19,8 +19,10 @@ from ratchet.files import sha256_file
 if TYPE_CHECKING:
     from ratchet.live.monitor_settings import MonitorParams
     from ratchet.live.reference import Reference
+    from ratchet.trust.lexicons import Lexicon
 
 FOLDER = Path("models/reference")
+LEXICON = Path("data/lexicons/identity.yaml")
 
 
 def bundle_version(bundle: Path) -> str:
@@ -39,6 +41,19 @@ def reference_of(root: Path, bundle: Path, params: MonitorParams) -> Reference:
     if not path.is_file():
         write_reference(path, _make(root, bundle, version, params))
     return read_reference(path)
+
+
+def read_lexicon(root: Path, params: MonitorParams) -> Lexicon | None:
+    """The terms by which a text speaks of people; None where no attribute is watched.
+
+    Raises:
+        ParamsError: the file is missing or no lexicon.
+    """
+    from ratchet.params import check_params, read_yaml
+    from ratchet.trust.lexicons import Lexicon
+
+    path = root / LEXICON
+    return check_params(Lexicon, "lexicon", read_yaml(path), path) if params.attributes else None
 
 
 def keep_reference(root: Path, bundle: Path) -> str:
@@ -62,13 +77,13 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     import pandas as pd
 
     from ratchet.live.drift import Sample, joined
+    from ratchet.live.production_slices import production_groups
     from ratchet.live.reference import make_reference
     from ratchet.live.text_features import load_pieces, text_features
     from ratchet.models.examples import class_indices
     from ratchet.models.predictor import load
     from ratchet.table_files import read_table
     from ratchet.tables import SPLIT
-    from ratchet.trust.slices import slice_groups
 
     columns = ["id", "text", "label", "source"]
     parts = [read_table(root / SPLITS / f"{name}.parquet", SPLIT, columns) for name in ("validation", "test")]
@@ -83,7 +98,7 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     )  # fmt: skip
     y_true = np.concatenate([class_indices(held, predictor.labels), np.full(len(learned), -1)])
     both = pd.concat([held, learned], ignore_index=True)
-    groups = {name: slice_groups(both, name, params.length_edges) for name in params.slices}
+    groups = production_groups(both, params, read_lexicon(root, params))
     return make_reference(
         version, predictor.labels, sample, y_true, groups, params.window_sizes, params.n_splits, params.seed
     )

@@ -44,10 +44,12 @@ READS = {
     "lexicon": "data/lexicons/identity.yaml",
     **TRAINED,
 }
-WRITES = {"report": "reports/audit.json"}
+WRITES = {"report": "reports/audit.json", "details": "reports/audit_details.json"}
 REFERENCES = ("teacher", "champion")
 """With whom every slice is compared, where they predicted."""
 PARTS = ("train", "validation", "test", "transfer")
+DETAILS = ("features", "slices", "slices_against", "groups_left_out", "confidence", "thresholds")
+"""What goes to the file of details: by feature and slice, and the curves of confidence."""
 COVERAGES = [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0]
 CAUGHT = 0.95
 """Share of the other domain's texts that the flag is to catch when its false alarms are counted."""
@@ -242,12 +244,23 @@ def _confidence(
     confident = {
         "calibration": calibration_before_and_after(right, proba, temperature, params.n_bins, w),
         "selective": selective,
-        "area_under_risk": area_under_risk(right, confidence),
-        "false_alarms": false_alarms(1 - confidence[at_home], outside, CAUGHT),
+        "area_under_risk": area_under_risk(right, confidence, w).to_json(),
+        "false_alarms": false_alarms(1 - confidence[at_home], outside, CAUGHT).to_json(),
         "other_domain": flag,
     }
     at_80 = next(point for point in selective if point["coverage"] == 0.8)
     return confident, {"other_domain_auroc": flag["auroc"], "accuracy_at_80_coverage": at_80["accuracy"]}
+
+
+def told_apart(report: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The report in figures that people compare, and its details, which gates and the page read.
+
+    Both stay in git: a release is judged again from the slices that git holds.
+    """
+    bundles: Mapping[str, Mapping[str, Any]] = report["bundles"]
+    short = {name: {key: part[key] for key in part if key not in DETAILS} for name, part in bundles.items()}
+    long = {name: {key: part[key] for key in part if key in DETAILS} for name, part in bundles.items()}
+    return {**report, "bundles": short}, {"bundles": long}
 
 
 def _json(slices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -267,7 +280,8 @@ def main() -> None:
     trained = {name: read_report(Path(path)) for name, path in TRAINED.items()}
     report = run(predictions, texts, lexicon, trained, params)
     report["other_domain"] = distance_figures(vectors, params.false_alarm_rate, params.n_bootstrap, params.seed)
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.audit", **report})
+    for name, part in zip(WRITES, told_apart(report), strict=True):
+        write_json(Path(WRITES[name]), {"command": "python -m pipeline_steps.audit", **part})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 import ratchet.params
+from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import replace_folder, write_json
@@ -135,7 +136,7 @@ def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others
         "words": words,
         "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(), N_WORDS),
         "groups": words_by_group(attributions, labels, groups, params.n_bootstrap, params.seed, N_GROUP_WORDS),
-        "curves": _curves_table(found),
+        "curves": _curves_table(found, draws),
     }
     texts = list(zip(chosen["id"].astype(str), y_true, attributions, strict=True))
     return Explained(texts, report)
@@ -164,7 +165,8 @@ def main() -> None:
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
     known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
     names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
-    teacher = load(Path(BUNDLES["teacher"]), params.n_threads) if names and names != ["teacher"] else None
+    asked = names and names != ["teacher"]
+    teacher = as_graph(load(Path(BUNDLES["teacher"]), params.n_threads), params.n_threads) if asked else None
     teacher_score = cached_score(teacher) if teacher else None
     bundles = {}
     with replace_folder(Path(WRITES["pages"])) as folder:
@@ -188,12 +190,15 @@ def main() -> None:
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
 
 
-def _curves_table(found: Curves | None) -> list[dict[str, float]]:
-    """Mean confidence in the prediction by share of the words, deleted and kept, named and random."""
+def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:
+    """Mean confidence in the prediction by share of the words, deleted and kept, named and random, with intervals."""
     if found is None:
         return []
-    means = {name: values.mean(axis=0) for name, values in found._asdict().items()}
-    return [{"rate": rate, **{name: float(row[at]) for name, row in means.items()}} for at, rate in enumerate(RATES)]
+    columns = found._asdict().items()
+    return [
+        {"rate": rate, **{name: mean_over_texts(values[:, at], draws).to_json() for name, values in columns}}
+        for at, rate in enumerate(RATES)
+    ]
 
 
 def _words(estimate: Estimate) -> str:

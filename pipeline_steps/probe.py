@@ -27,7 +27,8 @@ from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.trust.attributions import word_spans
 from ratchet.trust.concepts import activations, concept_scores, gradients, read_concepts
-from ratchet.trust.counterfactuals import Counterfactual, search, summary, weaknesses
+from ratchet.trust.counterfactuals import Counterfactual, search, summary
+from ratchet.trust.harmless_words import harmless_words
 from ratchet.trust.lockstep import cached_score, run_together
 from ratchet.trust.neighbours import Neighbours, of_embeddings
 
@@ -69,9 +70,11 @@ class Params(ratchet.params.Params):
     n_neighbours: int = Field(ge=1)
     """Exchanges tried for a word, beside its opposites in the lexicon."""
     harmless_words: list[str]
-    """Words that carry no opinion: a text that turns on one of them alone is a weakness."""
+    """Words that carry no opinion, in lower case: a text that turns when one of them is deleted is a weakness."""
+    n_weakness_texts: int = Field(ge=1)
+    """Test texts in which each harmless word is deleted once."""
     n_examples: int = Field(ge=0)
-    """Turned texts and weaknesses that the report lists."""
+    """Turned texts, weaknesses and harmless words that the report lists of each kind."""
     layer: int = Field(ge=1)
     """The layer whose output concepts are directions of, counted from 1; the last one where there are fewer."""
     n_concept_texts: int = Field(ge=10)
@@ -106,13 +109,9 @@ def turned(predictor: Predictor, texts: list[str], neighbours: Neighbours | None
         return found, (time.process_time() - start) / max(len(texts), 1)
 
     (found, cpu_s), (random, random_cpu_s) = run_all(False), run_all(True)
-    harmless = np.array([_is_harmless(item, params.harmless_words) for item in found], dtype=bool)
-    weak = weaknesses(found, harmless)
     return {
         **summary(found, random, params.n_bootstrap, params.seed),
         "cpu_s_per_text": {"search": cpu_s, "random": random_cpu_s},
-        "n_weaknesses": len(weak),
-        "weaknesses": weak[: params.n_examples],
         "examples": [
             {
                 "text": item.text, "edited": item.edited, "predicted": predictor.labels[item.predicted],
@@ -155,20 +154,16 @@ def main() -> None:
         predictor, parent = load(Path(BUNDLES[name]), params.n_threads), torch_parent(name, BUNDLES, params.n_threads)
         texts = test["text"].astype(str).tolist()[: params.n_texts]
         told: dict[str, Any] = {"deletion": turned(predictor, texts, None, params)}
+        told["harmless"] = harmless_words(
+            predictor, test["text"].astype(str).tolist()[: params.n_weakness_texts], params.harmless_words,
+            params.n_examples, params.n_bootstrap, params.seed,
+        )  # fmt: skip
         if parent is not None:
             swaps = read_yaml(Path(READS["lexicon"]))["swaps"]
             told["exchange"] = turned(predictor, texts, of_embeddings(parent, swaps), params)
             told["concepts"] = concepts_of(parent, concepts, test, params)
         report["bundles"][name] = told
     write_json(Path(WRITES["report"]), report)
-
-
-def _is_harmless(item: Counterfactual, words: list[str]) -> bool:
-    """Whether its only edit is of a word without opinion, to nothing or to another such word."""
-    if len(item.edits) != 1:
-        return False
-    ((old, new),) = item.edits
-    return old.lower() in words and (new == "" or new in words)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from ratchet.release.reports import Report, merge_bundles, read_report
 READS = {
     "evaluate": "reports/evaluate.json",
     "audit": "reports/audit.json",
+    "audit_details": "reports/audit_details.json",
     "behave": "reports/behave.json",
     "explain": "reports/explain.json",
 }

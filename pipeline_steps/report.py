@@ -21,7 +21,7 @@ from ratchet.release.curve import read_curve
 from ratchet.release.model_card import CardTexts, render_card
 from ratchet.release.ownership import TRAINING
 from ratchet.release.report_page import Material, render_page
-from ratchet.release.reports import Report, read_report
+from ratchet.release.reports import Report, read_report, with_details
 
 NEEDED = {"evaluate": "reports/evaluate.json", "decision": "reports/decision.json"}
 OPTIONAL = {
@@ -38,6 +38,7 @@ OPTIONAL = {
     "explain": "reports/explain.json",
     "probe": "reports/probe.json",
     "audit": "reports/audit.json",
+    "audit_details": "reports/audit_details.json",
     "behave": "reports/behave.json",
     "architectures": "reports/bench/architectures.json",
 }
@@ -92,6 +93,8 @@ def load_material() -> Material:
         name: read_report(Path(path)) for name, path in OPTIONAL.items() if Path(path).is_file()
     }
     reports |= {name: read_report(Path(path)) for name, path in NEEDED.items()}
+    if details := reports.pop("audit_details", None):
+        reports["audit"] = with_details(reports.get("audit", {"bundles": {}}), details)
     if cost := load_cost(reports["decision"]):
         reports["cost"] = cost
     folder, beside = Path(READS["explanations"]), Path(WRITES["page"]).parent

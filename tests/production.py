@@ -25,7 +25,7 @@ PARAMS = MonitorParams(
     window_minutes=60, window_rows=10_000, window_sizes=[100], n_splits=400, alpha=0.01, max_fall=0.05, error_rise=0.1,
     label_horizon=1000, label_alpha=0.02, max_latency_ms=250.0, max_slow_rate=0.05, max_error_rate=0.01,
     max_shed_rate=0.05, max_empty_rate=0.02, max_odd_rate=0.05, max_characters=5000, max_share_of_key=0.7,
-    max_share_of_text=0.2, rate_factor=5.0, slices=["length"], length_edges=[12, 25], slice_alpha=0.001,
+    max_share_of_text=0.2, rate_factor=5.0, slices=["length"], attributes=[], length_edges=[12, 25], slice_alpha=0.001,
     min_slice_size=20, silent_minutes=90, n_to_label=10, seed=13,
 )  # fmt: skip
 

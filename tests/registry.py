@@ -21,42 +21,14 @@ from ratchet.registry.bundle_check import folder_md5
 from ratchet.registry.hook import judge_lines
 from ratchet.registry.names import Version
 from ratchet.registry.workshop import Clone
-from tests.release_reports import audit_report, evaluate_report, explain_report
+from tests.release_reports import audit_report, evaluate_report, explain_report, gate_at
 
 ROOT = Path(__file__).parents[1]
 TEAM = ("ann", "bob", "cay", "dan", "eve")
 """ann releases and promotes, bob and cay approve and may roll back, dan keeps the policy, eve is nobody."""
 V1, V2 = Version("sentiment", 1, 0, 0), Version("sentiment", 1, 1, 0)
 HEAD = Head(7, "7" * 64)
-GATES = [
-    {
-        "metric": "accuracy",
-        "against": "absolute",
-        "comparison": "at_least",
-        "bound": 0.75,
-        "rule": "value",
-        "scope": "bundle",
-        "when_undefined": "fail",
-    },
-    {
-        "metric": "size_mb",
-        "against": "teacher",
-        "comparison": "at_most",
-        "bound": 0.25,
-        "rule": "value",
-        "scope": "bundle",
-        "when_undefined": "fail",
-    },
-    {
-        "metric": "accuracy",
-        "against": "champion",
-        "comparison": "at_least",
-        "bound": -0.005,
-        "rule": "value",
-        "scope": "bundle",
-        "when_undefined": "fail",
-    },
-]
+GATES = [gate_at(0.75), gate_at(0.25, "size_mb", "teacher", "at_most"), gate_at(-0.005, against="champion")]
 POLICY = {
     "artifact": "sentiment",
     "release": {"who": ["ann"], "approvers": [], "approvals": 0},

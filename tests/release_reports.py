@@ -12,6 +12,14 @@ def estimate(value: float, half: float = 0.0, n: int = 1000) -> Json:
     return {"value": value, "low": value - half, "high": value + half, "n": n}
 
 
+def gate_at(bound: float, metric: str = "accuracy", against: str = "absolute", comparison: str = "at_least") -> Json:
+    """A gate on the figure of a whole bundle, which fails where there is none."""
+    return {
+        "metric": metric, "scope": "bundle", "against": against, "comparison": comparison, "bound": bound,
+        "rule": "value", "when_undefined": "fail",
+    }  # fmt: skip
+
+
 def bundle(
     accuracy: float, latency_ms: float, size_mb: float, *, deployable: bool = True, **extra: Any
 ) -> Json:  # fmt: skip

@@ -14,6 +14,7 @@ from pipeline_steps import audit
 from ratchet.errors import TableError
 from ratchet.files import read_json, write_json
 from ratchet.models.embedding_table import write_embeddings
+from ratchet.release.reports import merge_bundles, with_details
 from ratchet.table_files import write_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.lexicons import Lexicon
@@ -110,7 +111,7 @@ def test_calibration_is_told_before_and_after_and_domains_apart() -> None:
     raised = 0.81 / 0.82  # 0.9 and 0.1 squared, and made to add up again
     assert bundle["confidence"]["calibration"]["ece_before"]["value"] == pytest.approx(raised - 0.9)
     assert bundle["metrics"]["other_domain_auroc"]["value"] == 1
-    assert bundle["confidence"]["false_alarms"] == 0
+    assert bundle["confidence"]["false_alarms"]["value"] == 0
     without = run(home, frame, params())["bundles"]["pruned-int8"]
     assert np.isnan(without["confidence"]["calibration"]["ece_before"]["value"])
     assert np.isnan(without["metrics"]["other_domain_auroc"]["value"])
@@ -211,5 +212,17 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     assert far["false_alarm_rate"]["value"] < 0.15
     Path("params.yaml").write_text(f"audit:\n{block}\n".replace("['test']", "['test', 'transfer']"))
     audit.main()
-    report = read_json(Path("reports/audit.json"))
-    assert report["bundles"]["a"]["slices"]["source=elsewhere"]["accuracy"]["value"] == 0
+    report, details = (read_json(Path(path)) for path in audit.WRITES.values())
+    assert details["bundles"]["a"]["slices"]["source=elsewhere"]["accuracy"]["value"] == 0
+    assert set(report["bundles"]["a"]) == {"metrics", "n_groups_left_out"}
+
+
+def test_the_two_files_together_are_the_report() -> None:
+    frame = texts()
+    report = run(predictions(frame, "a", np.arange(200) % 7 == 0), frame, params())
+    short, details = audit.told_apart(report)
+    assert with_details(short, details) == report
+    assert not {"slices", "confidence"} & set(short["bundles"]["a"])
+    merged = merge_bundles({"bundles": {"a": {}}}, short, details, paths=["evaluate", "audit", "details"])["a"]
+    assert merged["slices"] == report["bundles"]["a"]["slices"]
+    assert (merged["see"]["accuracy by slice"], merged["see"]["worst_slice_accuracy"]) == ("details", "audit")

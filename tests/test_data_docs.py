@@ -8,7 +8,7 @@ import numpy as np
 
 from ratchet.data.data_docs import offline, render_data_docs
 from ratchet.data.expectations import check
-from ratchet.data.suites import Rule, Suite
+from ratchet.data.suites import KWARGS, Rule, Suite
 from ratchet.data.tallies import Measure, encode
 from ratchet.data.verdicts import find_broken_rows, judge_suites, tallies_of
 
@@ -26,6 +26,10 @@ SUITE = Suite("rows", "rows.yaml", RULES)
 MEASURES: dict[str, Measure] = {
     "n_words": np.array([1, 5, 7]), "label": encode(["a", None, "c"]), "matches of [0-9]/10": np.array([0, 0, 1]),
 }  # fmt: skip
+
+
+def test_every_kind_of_rule_is_on_the_page() -> None:
+    assert {rule.type for rule in RULES} == set(KWARGS)
 
 
 def _page() -> str:

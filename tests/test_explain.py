@@ -87,6 +87,8 @@ def test_metrics_of_a_predictor_whose_words_are_known() -> None:
     assert metrics["n_explained"]["value"] == 8
     assert metrics["additivity_error"]["value"] < 1e-9
     assert metrics["faithfulness_gain"]["n"] == 8
+    deleted = explained.report["curves"][0]["deleted"]
+    assert deleted["low"] < deleted["value"] < deleted["high"]
     assert metrics["faithfulness_gain"]["value"] > 0
     assert explained.report["words"][0]["word"] in ("superb", "moving", "dull", "flat")
 

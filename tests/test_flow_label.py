@@ -167,6 +167,8 @@ def test_pulled_twice_is_once(world: Path) -> None:
     assert held.annotations["annotator"].nunique() == 3
     assert not held.annotations["annotator"].str.contains("anna|ben|cleo").any()
     assert held.annotations["bundle"].str.startswith("baseline@").all()
+    assert held.annotations["suggested"].isin(list(FLIPPED)).all()
+    assert (held.annotations["annotated_at"] == "2026-01-01T12:00:00.000000Z").all()
     assert (held.annotations["lead_time_s"] == 8).all()
     resolved = held.decisions[held.decisions["state"] == "resolved"]
     assert {row.id: row.label for row in resolved.itertuples()} == dict(sorted(right.items())[:-1])

@@ -99,6 +99,10 @@ def test_drift_is_told_once_it_is_confirmed_and_only_once(
     history = monitoring.read_history(world)
     assert [item["drift"]["drifted"] for item in history] == [False, True, True, True]
     assert [item["n_requests"] for item in history] == [150] * 4
+    people = {name: item["n"] for name, item in history[-1]["slices"]["slices"].items() if name.startswith("gender=")}
+    assert sum(people.values()) == 100  # every text that was looked at is in one group: the lexicon is read
+    assert people["gender=none"] < 100
+    assert history[-1]["slices"]["not_in_reference"] == []
 
 
 def test_a_promotion_makes_the_reference_that_the_monitor_then_uses(world: Path) -> None:

@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pytest
+from scipy.stats import binomtest
 
 from ratchet.errors import BundleError
 from ratchet.live.anomalies import find_anomalies
 from ratchet.live.inspection import estimator_of, inspect_window, judge_late_labels
 from ratchet.live.late_labels import LateLabels
+from ratchet.live.monitor_page import monitor_page
 from ratchet.live.monitor_settings import MonitorParams
-from ratchet.live.production_slices import judge_slices
+from ratchet.live.production_slices import judge_slices, production_groups
 from ratchet.live.reference import read_reference, write_reference
 from ratchet.live.windows import Window, answered, cut_windows, draw
+from ratchet.trust.lexicons import Lexicon
 from tests.production import PARAMS, START, log_of, reference_of
 
 
@@ -104,6 +108,52 @@ def test_a_changed_slice_is_named_and_chance_is_not() -> None:
     quiet = [len(judge_slices(proba(600, 0.5), here, before, there, ["negative", "positive"], fitted, 50, 0.05)[1]) > 0
              for _ in range(100)]  # fmt: skip
     assert np.mean(quiet) <= 0.13  # 0.05, and four standard errors
+
+
+LEXICON = Lexicon(attributes={"gender": {"women": ["she"], "men": ["he"]}}, phrases=[], swaps={}, templates=[])
+
+
+def test_people_are_watched_by_group_and_a_group_too_small_to_say_is_told_with_the_reason() -> None:
+    """She is praised less than in the reference, he is hardly spoken of, and nobody else has changed."""
+    rng = np.random.default_rng(4)
+    fitted = estimator_of(reference_of(rng))
+    params = PARAMS.model_copy(update={"slices": ["length"], "attributes": ["gender"]})
+    texts = ["she sings"] * 300 + ["he sings"] * 19 + ["a song"] * 300
+    before = ["she sings"] * 400 + ["he sings"] * 400 + ["a song"] * 400
+    here, there = (production_groups(pd.DataFrame({"text": each}), params, LEXICON) for each in (texts, before))
+    assert set(here) == {"length", "gender"}
+    assert set(production_groups(pd.DataFrame({"text": texts}), params, None)) == {"length"}
+
+    def proba(rates: list[tuple[int, float]]) -> Any:
+        p = np.concatenate([np.where(np.arange(n) < rate * n, 0.9, 0.1) for n, rate in rates])
+        return np.stack([1 - p, p], axis=1)
+
+    window, reference = proba([(300, 0.3), (19, 0.0), (300, 0.5)]), proba([(400, 0.5)] * 3)
+    told, found = judge_slices(window, here, reference, there, ["negative", "positive"], fitted, 20, 0.01)
+    assert "gender=women.positive" in [item.name for item in found]
+    assert not [item for item in found if "=men." in item.name or "=none." in item.name]
+    women, men = told["slices"]["gender=women"], told["slices"]["gender=men"]
+    exact = binomtest(90, 300).proportion_ci(method="wilson")
+    assert women["selection_rate"]["positive"] == {"value": 0.3, "low": exact.low, "high": exact.high, "n": 300}
+    assert (women["n"], women["n_reference"], men["n"], men["n_reference"]) == (300, 400, 19, 400)
+    for few in (men["accuracy_estimate"], *men["selection_rate"].values()):
+        assert np.isnan(few["value"])
+        assert few["reason"] == "19 requests and 400 texts of the reference, of 20 needed"
+    assert told["gaps"]["gender"]["selection_rate"] == pytest.approx(0.2)  # women against texts that name nobody
+    assert told["not_in_reference"] == []
+    del there["gender"]
+    told, _ = judge_slices(window, here, reference, there, ["negative", "positive"], fitted, 20, 0.01)
+    assert told["not_in_reference"] == ["gender"]
+    assert not [name for name in told["slices"] if name.startswith("gender")]
+
+
+def test_the_page_shows_small_groups_and_what_the_reference_lacks() -> None:
+    reference = reference_of(np.random.default_rng(2))
+    params = PARAMS.model_copy(update={"attributes": ["gender"], "min_slice_size": 90})
+    judged = inspect_window(_window(log_of(150, seed=3)), reference, None, [], params, LEXICON)
+    page = monitor_page([{**judged.figures, "rules": [], "findings": []}])
+    assert "Too small to say: length=long (" in page
+    assert "the reference was made before they were watched: gender." in page
 
 
 def test_a_reference_reads_back_as_it_was_in_the_same_bytes(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ def test_auroc_without_texts_is_undefined_and_alarms_are_counted() -> None:
     none = auroc(np.zeros(3), np.zeros(0), weights(3, 10, np.random.default_rng(0)), np.zeros((10, 0), np.float32))
     assert np.isnan(none.value)
     assert none.reason
-    assert false_alarms(np.array([0.1, 0.2, 0.9, 0.8]), np.array([0.8, 0.9, 1.0]), 1.0) == 0.5
+    alarms = false_alarms(np.array([0.1, 0.2, 0.9, 0.8]), np.array([0.8, 0.9, 1.0]), 1.0)
+    assert alarms.value == 0.5
+    assert alarms.low < 0.5 < alarms.high
+    assert false_alarms(np.zeros(0), np.ones(2), 0.9).reason
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -56,8 +59,12 @@ def test_abstaining_helps_a_model_that_knows_when_it_is_unsure() -> None:
     values = [point["accuracy"]["value"] for point in curve]
     assert values == sorted(values, reverse=True)
     assert values[-1] == pytest.approx(correct.mean())
-    assert area_under_risk(correct, confidence) < area_under_risk(correct, rng.random(1000))
-    assert area_under_risk(np.ones(9, bool), np.ones(9)) == 0
+    w = weights(1000, 200, rng)
+    by_confidence, by_chance = (area_under_risk(correct, by, w) for by in (confidence, rng.random(1000)))
+    assert by_confidence.low < by_confidence.value < by_confidence.high < by_chance.value
+    wrong = ~correct[np.argsort(-confidence)]
+    assert by_confidence.value == pytest.approx(np.mean(np.cumsum(wrong) / np.arange(1, 1001)))
+    assert area_under_risk(np.ones(9, bool), np.ones(9), weights(9, 100, rng)).high == 0
 
 
 def test_draws_of_many_groups_are_those_of_each() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -290,6 +292,19 @@ def test_shares_of_a_batch_hold_every_text_once() -> None:
         assert sorted(counted) == list(range(n))
 
 
+@pytest.fixture
+def meeting_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the processes of a fit meet. Lightning takes a port from the range that connections are given theirs from,
+    and the processes listen on it only when all of torch is imported: meanwhile another test may have got it."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):  # nobody listens there
+                monkeypatch.setenv("MASTER_PORT", str(port))
+                return
+    raise AssertionError("no port is free")
+
+
+@pytest.mark.usefixtures("meeting_port")
 def test_two_processes_learn_what_one_does(backbone: Path, tmp_path: Path) -> None:
     alone, shared = watch(), watch()
     one, reference = fitted(backbone, tmp_path / "a", n=41, callbacks=[alone])

@@ -18,8 +18,8 @@ from tests.tiny import reviews
 
 VALUES: dict[str, Any] = {
     "max_accuracy_loss": 0.015, "size_tie": 0.1, "latency_tie": 0.25, "n_texts": 6, "max_edits": 3, "n_neighbours": 2,
-    "harmless_words": ["the", "film"], "n_examples": 2, "layer": 2, "n_concept_texts": 10, "n_random": 5, "alpha": 0.05,
-    "n_bootstrap": 100, "n_threads": 1, "seed": 2,
+    "harmless_words": ["the", "film"], "n_weakness_texts": 40, "n_examples": 2, "layer": 2, "n_concept_texts": 10,
+    "n_random": 5, "alpha": 0.05, "n_bootstrap": 100, "n_threads": 1, "seed": 2,
 }  # fmt: skip
 
 
@@ -50,6 +50,7 @@ def test_a_torch_bundle_gets_exchanges_and_concepts(workspace: Path) -> None:
     for way in ("deletion", "exchange"):
         assert told[way]["search"]["success_rate"]["n"] == 6
         assert told[way]["search"]["success_rate"]["value"] >= told[way]["random"]["success_rate"]["value"]
+    assert told["harmless"]["n_texts"] == 40
     assert told["concepts"]["bundle"] == "teacher"
     assert set(told["concepts"]["concepts"]) == {"praise"}
 
@@ -63,7 +64,7 @@ def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) ->
     evaluated("baseline")
     probe.main()
     told = read_json(Path("reports/probe.json"))["bundles"]["baseline"]
-    assert set(told) == {"deletion"}
+    assert set(told) == {"deletion", "harmless"}
     assert told["deletion"]["search"]["success_rate"]["value"] > 0
 
 
@@ -71,11 +72,3 @@ def test_without_a_candidate_the_report_is_empty(workspace: Path) -> None:
     write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": {"deployable": False, "metrics": {}}}})
     probe.main()
     assert read_json(Path("reports/probe.json"))["bundles"] == {}
-
-
-def test_harmless_is_a_single_edit_of_listed_words_alone() -> None:
-    from tests.test_trust_counterfactuals import run
-
-    the, superb = run(["the one", "superb one"], {"the": 0.2, "superb": 0.2, "one": -0.1})
-    assert probe._is_harmless(the, ["the"])
-    assert not probe._is_harmless(superb, ["the"])

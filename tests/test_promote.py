@@ -11,23 +11,16 @@ from typing import Any
 import pytest
 
 from pipeline_steps import promote
+from pipeline_steps.audit import told_apart
 from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.release.gates import Gate
-from tests.release_reports import Json, audit_report, behave_report, estimate, evaluate_report, explain_report
+from tests.release_reports import Json, audit_report, behave_report, estimate, evaluate_report, explain_report, gate_at
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = load_params(promote.Params, "promote", ROOT / "params.yaml")
-LOOSE = Gate(
-    metric="accuracy",
-    scope="bundle",
-    against="absolute",
-    comparison="at_least",
-    bound=0.0,
-    rule="value",
-    when_undefined="fail",
-)
+LOOSE = Gate.model_validate(gate_at(0.0))
 
 
 def decide(
@@ -138,15 +131,7 @@ def test_each_default_gate_can_fail_alone(report: str, path: tuple[str, ...], va
 
 
 def test_a_rejection_names_every_fault_nearest_candidate_first() -> None:
-    impossible = Gate(
-        metric="accuracy",
-        scope="bundle",
-        against="absolute",
-        comparison="at_least",
-        bound=0.99,
-        rule="value",
-        when_undefined="fail",
-    )
+    impossible = Gate.model_validate(gate_at(0.99))
     decision = decide(params=with_gates(impossible, DEFAULT.gates[2]))
     assert (decision["verdict"], decision["chosen"], decision["passing"]) == ("rejected", None, [])
     assert decision["reasons"][0] == "None of the 4 candidates passes every gate."
@@ -241,7 +226,7 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     evaluate["bundles"]["small-int8"]["metrics"]["ece"] |= {"value": None, "low": None, "high": None}
     for name, report in (
         ("evaluate", evaluate),
-        ("audit", audit_report()),
+        *zip(("audit", "audit_details"), told_apart(audit_report()), strict=True),
         ("explain", explain_report()),
         ("behave", behave_report()),
     ):
@@ -252,6 +237,8 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     assert "promote: rejected" in capsys.readouterr().out
     ece = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["metric"] == "ece")
     assert (ece["value"], ece["passed"]) == (None, False)
+    slices = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["scope"] == "every_slice")
+    assert slices["see"] == "reports/audit_details.json"
 
 
 def test_main_names_a_missing_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

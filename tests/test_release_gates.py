@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from ratchet.release.gates import Gate, Verdict, check_gate, check_gates
+from tests.release_reports import gate_at
 
 Against = Literal["absolute", "baseline", "teacher", "champion"]
 Comparison = Literal["at_least", "at_most"]
@@ -94,18 +95,7 @@ def test_a_bundle_differs_from_itself_by_nothing(metric: str, itself: float) -> 
 
 
 def test_one_failed_gate_fails_the_bundle() -> None:
-    good, bad = (
-        Gate(
-            metric="accuracy",
-            scope="bundle",
-            against="absolute",
-            comparison="at_least",
-            bound=bound,
-            rule="value",
-            when_undefined="fail",
-        )
-        for bound in (0.7, 0.9)
-    )
+    good, bad = (Gate.model_validate(gate_at(bound)) for bound in (0.7, 0.9))
     assert check_gates([good], "small", BUNDLE, has_champion=False)["passed"]
     both = check_gates([bad, good], "small", BUNDLE, has_champion=False)
     assert [gate["passed"] for gate in both["gates"]] == [False, True]
@@ -119,7 +109,7 @@ SLICED: dict[str, Any] = {
         "age=old": {"n": 9, "accuracy": {"value": None, "low": None, "high": None, "n": 9, "reason": "9 texts"}},
     },
     "slices_against": {"champion": {"gender=women": {"accuracy": {"value": -0.1, "low": -0.2, "high": 0.0, "n": 60}}}},
-    "see": {"accuracy by slice": "reports/audit.json"},
+    "see": {"accuracy by slice": "reports/audit_details.json"},
 }  # fmt: skip
 
 
@@ -138,7 +128,7 @@ def test_every_slice_must_keep_the_bound(
 ) -> None:
     verdict = check(bound, rule=rule, bundle=SLICED, scope="every_slice", when_undefined=when)
     assert (verdict.passed, verdict.failing, verdict.waived) == (passed, failing, waived)
-    assert (verdict.value, verdict.see) == (0.7, "reports/audit.json")
+    assert (verdict.value, verdict.see) == (0.7, "reports/audit_details.json")
     assert "worst of 3 slices in gender=women" in verdict.reason
     assert "not known of age=old (age=old 9 texts)" in verdict.reason
 

@@ -21,17 +21,11 @@ from ratchet.registry.audit_log import entries, log_path
 from ratchet.registry.workshop import Clone
 from tests.registry import ROOT, V1, V2, environment, git, judge_at_work
 from tests.release_page import PEOPLE, Team, commands, policy
+from tests.release_reports import gate_at
 from tests.story_line import DVC_YAML
 
 SET_UP, RELEASE, LOOK = (commands(heading) for heading in ("Set it up", "Release", "Look, check"))
-RULES: dict[str, object] = {
-    "metric": "accuracy",
-    "comparison": "at_least",
-    "rule": "value",
-    "scope": "bundle",
-    "when_undefined": "fail",
-}
-GATES = [RULES | {"against": "absolute", "bound": 0.6}, RULES | {"against": "champion", "bound": -0.01}]
+GATES = [gate_at(0.6), gate_at(-0.01, against="champion")]
 Told = Callable[[], str]
 
 

@@ -23,6 +23,7 @@ from tests.release_reports import (
     estimate,
     evaluate_report,
     explain_report,
+    gate_at,
     people_report,
     step_reports,
 )
@@ -48,16 +49,7 @@ def material() -> Material:
 
 
 def rejecting() -> promote.Params:
-    gate = Gate(
-        metric="accuracy",
-        scope="bundle",
-        against="absolute",
-        comparison="at_least",
-        bound=0.99,
-        rule="value",
-        when_undefined="fail",
-    )
-    return GATES.model_copy(update={"gates": [gate, *GATES.gates]})
+    return GATES.model_copy(update={"gates": [Gate.model_validate(gate_at(0.99)), *GATES.gates]})
 
 
 class Tags(HTMLParser):

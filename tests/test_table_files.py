@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from ratchet import table_files
+from ratchet.data import batches
 from ratchet.errors import TableError
 from ratchet.progress import Progress
 from ratchet.table_files import TableWriter, read_batches, read_table, write_table
@@ -134,3 +136,17 @@ def test_progress_without_a_total_and_within_the_interval(capsys: pytest.Capture
     for n in (1, 999, 5, 7):
         progress.add(n)
     assert capsys.readouterr().out.splitlines() == ["1,000 rows", "1,012 rows"]
+
+
+def test_a_long_pass_over_a_table_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "corpus.parquet"
+    write_table(path, corpus(250), CORPUS)
+    read = batches.batches(path, CORPUS)
+    assert sum(map(len, read(["id"]))) == 250
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(batches, "Progress", functools.partial(Progress, every_s=0))
+    for _ in range(2):
+        assert sum(map(len, read(["id"]))) == 250
+        assert capsys.readouterr().out.splitlines()[-1] == "250 of 250 rows of corpus.parquet (100 %)"

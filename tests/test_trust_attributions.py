@@ -262,7 +262,9 @@ def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     text = 'superb <script>alert("x")</script> & <img src=http://example.org/a.png> flat'
     attribution = attribute(predictor, cached_score(predictor), [text], 64)[0]
     words = global_words([attribution], predictor.labels, 100, 0)
-    report = {"words": words, "stems": words, "groups": {"<i>g": {"n_texts": 1, "words": words}}, "curves": []}
+    point = {"value": 0.123, "low": 0.1, "high": 0.2}
+    curve = {"rate": 0.1, **dict.fromkeys(("deleted", "deleted_random", "kept", "kept_random"), point)}
+    report = {"words": words, "stems": words, "groups": {"<i>g": {"n_texts": 1, "words": words}}, "curves": [curve]}
     page = render_page("<b>bundle</b>", predictor.labels, [("id1", "negative", attribution)], report, {"n": "1"})
     assert "<script" not in page.lower()
     assert "<b>bundle" not in page
@@ -275,6 +277,7 @@ def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     assert "url(" not in page
     assert 'title="+0.200 towards positive"' in page
     assert '<span class="wrong">wrong</span>' in page
+    assert page.count("0.123\n[0.100, 0.200]") == 4
 
 
 def test_the_figure_is_a_png_and_the_same_each_time() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ratchet.trust.counterfactuals import Counterfactual, apply_edits, search, summary, weaknesses
+from ratchet.trust.counterfactuals import Counterfactual, apply_edits, search, summary
 from ratchet.trust.lockstep import cached_score, run_together
 from ratchet.trust.neighbours import Neighbours
 from tests.linear_words import LinearWords
@@ -70,12 +70,6 @@ def test_search_needs_fewer_edits_than_chance_and_turns_more() -> None:
     assert told["random"]["success_rate"]["value"] < 0.6
     assert told["edits_saved"]["value"] >= 0
     assert told["search"]["texts_asked"]["value"] > told["random"]["texts_asked"]["value"]
-
-
-def test_texts_that_turn_on_one_harmless_word_are_listed() -> None:
-    found = run(["the film one", "superb film"], {"the": 0.25, "one": -0.1, "superb": 0.2, "film": -0.1})
-    listed = weaknesses(found, np.array([True, False]))
-    assert [(row["word"], row["instead"]) for row in listed] == [("the", "(deleted)")]
 
 
 def test_edits_keep_what_stands_between_words() -> None:

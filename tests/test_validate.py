@@ -16,6 +16,7 @@ from pipeline_steps.validate import READS, WRITES, Params, main, run
 from ratchet.data.cleaning import text_id
 from ratchet.data.measures import columns_measure
 from ratchet.data.profiles import main as accept_main
+from ratchet.data.quarantine import Sorted, Sorter
 from ratchet.data.suites import Suite, read_suite
 from ratchet.data.tallies import Tally
 from ratchet.errors import ParamsError, ValidationError
@@ -285,6 +286,22 @@ def test_nothing_is_written_or_replaced_when_the_line_stops(tmp_path: Path, monk
     suites = ["data/suites/corpus.yaml", "data/suites/labels.yaml"]
     assert files == [READS["accepted"], READS["corpus"], *suites, "params.yaml", WRITES["report"]]
     assert Path(WRITES["report"]).read_text() == "as before"
+
+
+def test_a_row_that_is_lost_on_the_way_stops_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _workspace(tmp_path)
+    sort = Sorter.sort
+
+    def sort_but_one(self: Sorter, batch: pd.DataFrame, start: int) -> Sorted:
+        done = sort(self, batch, start)
+        return done._replace(kept=done.kept[1:])
+
+    monkeypatch.setattr(Sorter, "sort", sort_but_one)
+    with pytest.raises(ValidationError, match="Rows were lost") as error:
+        main()
+    assert "10 kept + 1 quarantined of 12 read" in str(error.value)
+    assert not [name for name in ("validated", "quarantine", "report") if Path(WRITES[name]).exists()]
 
 
 def test_masking_replaces_personal_data_and_its_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

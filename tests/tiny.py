@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,47 +16,40 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def tiny_backbone(folder: Path, n_layers: int = 3) -> Path:
     """A BERT of random weights: `n_layers` layers of width 32, four heads, 64 feed-forward channels."""
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel
+    from tokenizers import Tokenizer, models
 
     words = SPECIAL + FILLER + PRAISE + BLAME
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(words), hidden_size=32, num_hidden_layers=n_layers, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=64, initializer_range=0.2,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
+    return _saved(folder, tokenizer, n_layers)
 
 
 def word_pieces(folder: Path, n_layers: int = 3) -> Path:
     """As `tiny_backbone`, but its tokenizer spells what it does not know, as BERT's does."""
     import string
 
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel
+    from tokenizers import Tokenizer, models
 
     letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
     words = list(dict.fromkeys(SPECIAL + letters + FILLER + PRAISE + BLAME + ["##ing", "##ed", "story"]))
     tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(SPECIAL)
+    return _saved(folder, tokenizer, n_layers)
+
+
+def _saved(folder: Path, tokenizer: Any, n_layers: int) -> Path:
+    """The folder, with the tokenizer and a BERT of random weights for its words."""
+    import torch
+    from tokenizers import normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    tokenizer.add_special_tokens(SPECIAL)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(words), hidden_size=32, num_hidden_layers=n_layers, num_attention_heads=4,
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=n_layers, num_attention_heads=4,
         intermediate_size=64, max_position_embeddings=64, initializer_range=0.2,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)

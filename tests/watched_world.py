@@ -30,7 +30,8 @@ def make_watched_world(root: Path) -> Path:
     """`root`, the working directory, with splits, a baseline, `live.yaml`, and the suites."""
     make_world(root)
     write_table(Path("data/splits/test.parquet"), reviews(300, 7), SPLIT)
-    shutil.copytree(ROOT / "data/suites", "data/suites")
+    for name in ("suites", "lexicons"):
+        shutil.copytree(ROOT / "data" / name, f"data/{name}")
     whole = read_yaml(ROOT / "params.yaml")
     with Path("params.yaml").open("a", encoding="utf-8") as file:
         file.write(f"validate: {{{', '.join(f'{k}: {v}' for k, v in whole['validate'].items())}}}\n")

@@ -1,29 +1,34 @@
-"""Requests gathered into batches and scored off the event loop; those that would wait too long are refused at once.
+"""Requests gathered into forward passes and scored off the event loop; what would wait too long is refused at once.
 
-Whatever waits when a worker becomes free goes into one batch, the oldest first, and through the model in passes of
-similar length. Work is counted in characters, and how many of them a second are done is measured on every batch: so the
-queue's bound follows the machine, the model and the texts.
+What waits is a common store: a worker that becomes free takes the text that has waited longest, and with it those whose
+company is cheapest for all that wait. Each pass is answered when it is done. Work is counted in characters, and how
+many of them a second are done is measured on every pass: so the queue's bound follows the machine, the model and the
+texts.
 
-The workers are threads that take from the queue themselves: an executor's futures and wake-ups for each batch cost more
+The workers are threads that take from the store themselves: an executor's futures and wake-ups for each pass cost more
 than all else that surrounds the model.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ratchet.live.passes import score_texts
-from ratchet.models.predictor import Predictor, Proba
+import numpy as np
+
+from ratchet.live.passes import pass_of_first
+from ratchet.models.batching import Tokens
+from ratchet.models.predictor import Predictor, Proba, TokenPredictor
 
 _TEXT_COST = 40
 """What a text costs beside its characters, in characters."""
-_SMOOTHING = 0.2
-"""Weight of the newest batch in the measured rate."""
+_SMOOTHING = 0.05
+"""Weight of the newest pass in the measured rate."""
 
 
 class OverloadedError(Exception):
@@ -36,38 +41,51 @@ class OverloadedError(Exception):
 
 @dataclass(frozen=True)
 class BatchDone:
-    """What scoring a batch took."""
+    """What a pass through the model took."""
 
     n_texts: int
-    n_requests: int
     cpu_s: float
-    """CPU time of the thread that scored it."""
+    """CPU time of the thread that scored it, and of reading what came in since."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Item:
+@dataclass(eq=False, slots=True)
+class _Request:
     predictor: Predictor
     texts: Sequence[str]
     cost: float
     answer: asyncio.Future[Proba]
+    proba: Proba | None = None
+    """Rows are filled as passes end; one text needs none."""
+    n_left: int = 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Text:
+    request: _Request
+    index: int
+    """Its place in the request."""
+    tokens: Tokens
+    """Empty where the model reads texts itself."""
 
 
 class Batcher:
-    """A queue of requests, and the workers that score them."""
+    """A store of requests, and the workers that score them."""
 
     def __init__(
         self, n_workers: int, max_batch: int, batch_size: int, window_ms: float, max_wait_ms: float,
         max_characters: int, on_batch: Callable[[BatchDone], None],
     ) -> None:  # fmt: skip
         self.characters_per_s = 0.0
-        """Measured, of one worker; 0 before the first batch."""
+        """Measured, of one worker; 0 before the first pass."""
         self._n_workers, self._max_batch, self._batch_size = n_workers, max_batch, batch_size
         self._window_s, self._max_wait_s = window_ms / 1000, max_wait_ms / 1000
         self._max_characters, self._on_batch = max_characters, on_batch
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[_Request] = deque()
+        self._ready: list[_Text] = []
+        """Tokenised, the oldest first."""
         self._cost = 0.0
         self._lock = threading.Lock()
-        """Of the queue, the idle and the end."""
+        """Of the queue, the texts that are ready, the idle and the end."""
         self._idle: list[threading.Lock] = []
         """What each idle worker sleeps on; the last one is woken first: what it needs may still be in the cache."""
         self._closing = False
@@ -75,8 +93,8 @@ class Batcher:
 
     @property
     def n_waiting(self) -> int:
-        """Requests that no worker has taken yet."""
-        return len(self._queue)
+        """Requests of which no text is being scored or was."""
+        return len(self._queue) + len({id(text.request) for text in self._ready if text.index == 0})
 
     @property
     def expected_wait_s(self) -> float:
@@ -108,15 +126,15 @@ class Batcher:
         wait = self.expected_wait_s
         if wait > self._max_wait_s * (0.5 if spare else 1.0):
             raise OverloadedError(wait)
-        cost = float(sum(_TEXT_COST + min(len(text), self._max_characters) for text in texts))
-        item = _Item(predictor, texts, cost, asyncio.get_running_loop().create_future())
+        cost = sum(map(self._cost_of, texts))
+        request = _Request(predictor, texts, cost, asyncio.get_running_loop().create_future(), n_left=len(texts))
         self._cost += cost
         with self._lock:
-            self._queue.append(item)
+            self._queue.append(request)
             asleep = self._idle.pop() if self._idle else None
         if asleep is not None:
             asleep.release()
-        return await item.answer
+        return await request.answer
 
     async def close(self) -> None:
         """Score what waits, then stop."""
@@ -129,64 +147,120 @@ class Batcher:
         for worker in self._workers:
             worker.join()
 
+    def _cost_of(self, text: str) -> float:
+        return float(_TEXT_COST + min(len(text), self._max_characters))
+
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A worker's life: only this thread scores its batches, only the event loop's thread settles them."""
+        """A worker's life: only this thread scores what it took, only the event loop's thread settles it."""
         asleep = threading.Lock()
         asleep.acquire()
         while True:
-            if self._window_s and 0 < len(self._queue) < self._max_batch:
+            if self._window_s and 0 < len(self._queue) + len(self._ready) < self._max_batch:
                 time.sleep(self._window_s)
+            cpu = time.thread_time()
             with self._lock:
-                batch = self._take()
-                if not batch:
+                fresh = self._take_new()
+                if nothing := not fresh and not self._ready:
                     if self._closing:
                         return
                     self._idle.append(asleep)
-            if not batch:
+            if nothing:
                 asleep.acquire()
                 continue
-            outcome = self._score(batch)
+            texts, failed = self._read(fresh)
+            with self._lock:
+                self._ready += texts
+                chosen = self._choose() if self._ready else []
+                woken = self._idle.pop() if self._ready and self._idle else None
+            if woken is not None:
+                woken.release()
             try:
-                loop.call_soon_threadsafe(self._settle, batch, *outcome)
+                for request, error in failed:
+                    loop.call_soon_threadsafe(self._fail, request, error)
+                if chosen:
+                    start = time.perf_counter()
+                    found = self._score(chosen)
+                    done = BatchDone(len(chosen), time.thread_time() - cpu)
+                    loop.call_soon_threadsafe(self._settle, chosen, found, done, time.perf_counter() - start)
             except RuntimeError:  # the loop was closed by force: nobody waits any more
                 return
 
-    def _take(self) -> list[_Item]:
-        """The oldest request, and with it the next ones of the same model while they fit."""
-        batch: list[_Item] = []
-        n_texts = 0
-        while self._queue:
-            item = self._queue[0]
-            if batch and (item.predictor is not batch[0].predictor or n_texts + len(item.texts) > self._max_batch):
-                break
-            batch.append(self._queue.popleft())
-            n_texts += len(item.texts)
-        return batch
+    def _take_new(self) -> list[_Request]:
+        """The oldest requests that nobody has read, until there is enough to choose from."""
+        taken: list[_Request] = []
+        n_texts = len(self._ready)
+        while self._queue and n_texts < self._max_batch:
+            taken.append(self._queue.popleft())
+            n_texts += len(taken[-1].texts)
+        return taken
 
-    def _score(self, batch: Sequence[_Item]) -> tuple[Proba | Exception, BatchDone, float]:
-        """The batch's probabilities or what failed, its cost, and the seconds that it took."""
-        start, cpu = time.perf_counter(), time.thread_time()
-        texts = [text for item in batch for text in item.texts]
-        found: Proba | Exception
+    def _read(self, requests: Sequence[_Request]) -> tuple[list[_Text], list[tuple[_Request, Exception]]]:
+        """The texts of the requests, tokenised, and the requests whose texts cannot be."""
+        read: list[_Text] = []
+        failed: list[tuple[_Request, Exception]] = []
+        for predictor, group in itertools.groupby(requests, key=lambda request: request.predictor):
+            together = list(group)
+            texts = [text for request in together for text in request.texts]
+            try:
+                tokens = predictor.encode(texts) if isinstance(predictor, TokenPredictor) else [[]] * len(texts)
+            except Exception as error:  # these requests fail, the worker goes on
+                failed += [(request, error) for request in together]
+                continue
+            each = iter(tokens)
+            read += [_Text(request, index, next(each)) for request in together for index in range(len(request.texts))]
+        return read, failed
+
+    def _choose(self) -> list[_Text]:
+        """The oldest text that is ready, and those that go with it; the rest stays.
+
+        While others are idle a worker takes no more than its share.
+        """
+        model = self._ready[0].request.predictor
+        seen = [text for text in self._ready if text.request.predictor is model][: self._max_batch]
+        if isinstance(model, TokenPredictor):
+            share = -(-len(seen) // (1 + len(self._idle)))
+            together = pass_of_first([len(text.tokens) for text in seen], min(self._batch_size, share))
+            chosen = [seen[index] for index in together]
+        else:
+            chosen = seen
+        taken = set(map(id, chosen))
+        self._ready = [text for text in self._ready if id(text) not in taken]
+        return chosen
+
+    def _score(self, chosen: Sequence[_Text]) -> Proba | Exception:
+        """Probabilities of texts of one model, or what failed."""
+        model = chosen[0].request.predictor
         try:
-            found = score_texts(batch[0].predictor, texts, self._batch_size)
-        except Exception as error:  # the requests of this batch fail, the worker goes on
-            found = error
-        done = BatchDone(len(texts), len(batch), time.thread_time() - cpu)
-        return found, done, time.perf_counter() - start
+            if isinstance(model, TokenPredictor):
+                return model.predict_proba_tokens([text.tokens for text in chosen])
+            return model.predict_proba([text.request.texts[text.index] for text in chosen])
+        except Exception as error:  # the requests of this pass fail, the worker goes on
+            return error
 
-    def _settle(self, batch: Sequence[_Item], found: Proba | Exception, done: BatchDone, wall_s: float) -> None:
-        cost = sum(item.cost for item in batch)
+    def _fail(self, request: _Request, error: Exception) -> None:
+        self._cost -= request.cost
+        if not request.answer.done():
+            request.answer.set_exception(error)
+
+    def _settle(self, chosen: Sequence[_Text], found: Proba | Exception, done: BatchDone, wall_s: float) -> None:
+        cost = sum(self._cost_of(text.request.texts[text.index]) for text in chosen)
         self._cost -= cost
         if not isinstance(found, Exception):
             rate, known = cost / max(wall_s, 1e-6), self.characters_per_s
             self.characters_per_s = rate if not known else known + _SMOOTHING * (rate - known)
             self._on_batch(done)
-        at = 0
-        for item in batch:
-            if not item.answer.done():  # whoever asked may be gone
-                if isinstance(found, Exception):
-                    item.answer.set_exception(found)
-                else:
-                    item.answer.set_result(found[at : at + len(item.texts)])
-            at += len(item.texts)
+        for row, text in enumerate(chosen):
+            request = text.request
+            request.n_left -= 1
+            if request.answer.done():  # whoever asked may be gone, or another pass of it has failed
+                continue
+            if isinstance(found, Exception):
+                request.answer.set_exception(found)
+            elif len(request.texts) == 1:
+                request.answer.set_result(found[row : row + 1])
+            else:
+                if request.proba is None:
+                    request.proba = np.empty((len(request.texts), found.shape[1]))
+                request.proba[text.index] = found[row]
+                if not request.n_left:
+                    request.answer.set_result(request.proba)

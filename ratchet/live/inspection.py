@@ -14,12 +14,12 @@ from ratchet.live.estimates import Estimator, estimate_accuracy, fit_estimator
 from ratchet.live.findings import Finding
 from ratchet.live.late_labels import LateLabels, cusum
 from ratchet.live.monitor_settings import MonitorParams
-from ratchet.live.production_slices import judge_slices
+from ratchet.live.production_slices import judge_slices, production_groups
 from ratchet.live.reference import Reference
 from ratchet.live.text_features import text_features
 from ratchet.live.windows import Window, answered, draw, proba_of
 from ratchet.measure.estimate import Estimate
-from ratchet.trust.slices import slice_groups
+from ratchet.trust.lexicons import Lexicon
 
 if TYPE_CHECKING:
     import pyarrow
@@ -49,8 +49,9 @@ def estimator_of(reference: Reference) -> Estimator:
 
 
 def inspect_window(
-    window: Window, reference: Reference, pieces: Any | None, earlier: Sequence[dict[str, Any]], params: MonitorParams
-) -> Inspection:
+    window: Window, reference: Reference, pieces: Any | None, earlier: Sequence[dict[str, Any]], params: MonitorParams,
+    lexicon: Lexicon | None = None,
+) -> Inspection:  # fmt: skip
     """The figures and findings of one window.
 
     Args:
@@ -59,6 +60,7 @@ def inspect_window(
         pieces: that model's tokenizer, see `load_pieces`.
         earlier: figures of earlier windows, the latest last.
         params: bounds and error rates.
+        lexicon: terms of the attributes; without one nobody whom texts speak of is told apart.
 
     Drift and slices are judged on a random sample of the window, of one of the sizes that thresholds were made for;
     estimates and traffic on all of it. A second drifted window in a row is an alert, the first a warning.
@@ -83,7 +85,7 @@ def inspect_window(
     seed = [params.seed, int(window.end.timestamp() * 1e6)]
     sample = draw(rows, size, np.random.default_rng(seed))
     figures["drift"], found = _drift(sample, reference, pieces, params.alpha, bool(_was_drifted(earlier)))
-    figures["slices"], in_slices = _slices(sample, reference, fitted, params)
+    figures["slices"], in_slices = _slices(sample, reference, fitted, params, lexicon)
     return Inspection(figures, findings + found + in_slices)
 
 
@@ -154,12 +156,9 @@ def _decay(estimate: Estimate, accuracy: float, max_fall: float) -> list[Finding
 
 
 def _slices(
-    sample: pyarrow.Table, reference: Reference, fitted: Estimator, params: MonitorParams
+    sample: pyarrow.Table, reference: Reference, fitted: Estimator, params: MonitorParams, lexicon: Lexicon | None
 ) -> tuple[dict[str, Any], list[Finding]]:
-    frame = sample.select(["text"]).to_pandas()
-    groups = {
-        name: slice_groups(frame, name, params.length_edges) for name in params.slices if name in reference.groups
-    }
+    groups = production_groups(sample.select(["text"]).to_pandas(), params, lexicon)
     held = reference.sample.held_out
     return judge_slices(
         proba_of(sample, len(reference.labels)), groups, reference.sample.proba[held],

@@ -25,7 +25,9 @@ class Metrics:
             "ratchet_predictions", "Texts answered.", ["label", "arm"], registry=self.registry
         )  # fmt: skip
         self.feedback = Counter("ratchet_feedback", "Feedback.", ["kind"], registry=self.registry)
-        self.batch_texts = Histogram("ratchet_batch_texts", "Texts of a batch.", registry=self.registry, buckets=_TEXTS)
+        self.batch_texts = Histogram(
+            "ratchet_batch_texts", "Texts of a forward pass.", registry=self.registry, buckets=_TEXTS
+        )
         self.model_cpu = Counter("ratchet_model_cpu_seconds", "CPU time of scoring.", registry=self.registry)
         self.swaps = Counter("ratchet_model_loads", "Models loaded.", ["outcome"], registry=self.registry)
         self.model = Gauge("ratchet_model_info", "What serves: 1.", ["arm", "version"], registry=self.registry)

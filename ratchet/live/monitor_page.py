@@ -127,29 +127,40 @@ def _line(title: str, values: Sequence[float | None], mark: float | None, marked
 
 
 def _slices(latest: dict[str, Any]) -> str:
-    found = (latest.get("slices") or {}).get("slices", {})
-    if not found:
+    judged = latest.get("slices") or {}
+    if not (found := judged.get("slices", {})):
         return ""
     labels = list(next(iter(found.values()))["selection_rate"])
     head = "".join(f'<th class="n">{escape(label)}</th>' for label in labels)
     rows = "".join(
-        f'<tr><th>{escape(name)}</th><td class="n">{item["n"]}</td>'
-        f'<td class="n">{_number(item["accuracy_estimate"]["value"])}'
-        f'<span class="ci">{_interval(item["accuracy_estimate"])}</span></td>'
-        + "".join(f'<td class="n">{100 * item["selection_rate"][label]:.0f} %</td>' for label in labels)
+        f'<tr><th>{escape(name)}</th><td class="n">{item["n"]}</td>{_cell(item["accuracy_estimate"])}'
+        + "".join(_cell(item["selection_rate"][label]) for label in labels)
         + "</tr>"
         for name, item in found.items()
     )
     gaps = "; ".join(
         f"{escape(feature)}: {100 * gap['selection_rate']:.0f} points of selection, "
         f"{100 * gap['accuracy_estimate']:.0f} of estimated accuracy"
-        for feature, gap in latest["slices"]["gaps"].items()
+        for feature, gap in judged["gaps"].items()
     )
+    small = [f"{escape(name)} ({escape(why)})" for name, item in found.items()
+             if (why := item["accuracy_estimate"].get("reason", ""))]  # fmt: skip
+    notes = f"<p>Too small to say: {'; '.join(small)}.</p>" if small else ""
+    if unknown := judged.get("not_in_reference"):
+        notes += (
+            f"<p>Not compared, because the reference was made before they were watched: "
+            f"{', '.join(map(escape, unknown))}.</p>"
+        )
     return (
         f"<h2>Slices and fairness</h2><p>Gaps between the slices of a feature: {gaps or 'none can be compared'}.</p>"
         '<div class="scroll"><table><thead><tr><th>slice</th><th class="n">requests</th>'
-        f'<th class="n">estimated accuracy</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<th class="n">estimated accuracy</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
     )
+
+
+def _cell(item: dict[str, Any]) -> str:
+    interval = "" if item.get("reason") else f'<span class="ci">{_interval(item)}</span>'
+    return f'<td class="n">{_number(item["value"])}{interval}</td>'
 
 
 def _traffic(latest: dict[str, Any]) -> str:

@@ -54,12 +54,14 @@ class MonitorParams(Params):
     """Requests a minute, as a multiple or a fraction of the median of earlier windows."""
     slices: list[str]
     """Features of `ratchet.trust.slices` whose slices are compared with the reference's."""
+    attributes: list[str]
+    """Attributes of data/lexicons/identity.yaml, compared likewise: the people whom a text speaks of; sensitive."""
     length_edges: list[int] = Field(min_length=2, max_length=2)
     """The most words of a short text, and of a medium one."""
     slice_alpha: float = Field(gt=0, lt=0.2)
     """Probability that any slice without change is reported in a window."""
     min_slice_size: int = Field(ge=10)
-    """A slice with fewer requests is not judged."""
+    """Of a slice with fewer requests, or fewer texts in the reference, nothing is said but its size."""
     silent_minutes: int = Field(ge=1)
     """The monitor is called silent when it has not reported for so long."""
     n_to_label: int = Field(ge=1)

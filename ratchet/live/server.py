@@ -46,6 +46,8 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
         http="httptools", access_log=False, log_level="warning", server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=int(params.shutdown_s) + 1,
     )  # fmt: skip
+    # the event loop may answer many requests in a row; a worker that waits for its turn meanwhile leaves a core idle
+    sys.setswitchinterval(params.switch_ms / 1000)
     gc.collect()
     gc.freeze()  # what was imported and loaded stays: the collector need not walk through it while requests wait
     try:

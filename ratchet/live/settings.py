@@ -52,15 +52,17 @@ class ServeParams(Params):
     watch_s: float = Field(gt=0.0, le=3600.0)
     """Pointer and experiment are looked at so often."""
     n_workers: int = Field(ge=1, le=256)
-    """Batches scored at a time."""
+    """Forward passes at a time."""
     n_threads: int = Field(ge=1, le=256)
     """Threads for the arithmetic of each."""
     batch_size: int = Field(ge=1, le=1024)
-    """Texts of a forward pass."""
+    """Texts of a forward pass, at most."""
     max_batch: int = Field(ge=1, le=4096)
-    """Texts that a worker takes at once and sorts by length into forward passes."""
+    """Of the texts that wait, so many, the oldest, are read ahead and compared by length; a pass is made of these."""
     window_ms: float = Field(ge=0.0, le=1000.0)
-    """A worker waits so long for more requests before it starts."""
+    """A worker waits so long for more requests before it starts, where fewer than `max_batch` texts wait."""
+    switch_ms: float = Field(gt=0.0, le=100.0)
+    """A thread gives the interpreter to one that waits for it after so long; Python's own default is 5."""
     max_wait_ms: float = Field(gt=0.0)
     """Requests that would wait longer are refused with 429."""
     max_texts: int = Field(ge=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.measure.bootstrap import Weights, interval_estimate
+from ratchet.measure.bootstrap import Weights, interval_estimate, proportion_estimate
 from ratchet.measure.estimate import Estimate, undefined
 
 Scores = NDArray[np.float64]
@@ -38,8 +38,11 @@ def auroc(inside: Scores, outside: Scores, w_inside: Weights, w_outside: Weights
     return interval_estimate(value, np.array(draws), len(inside) + len(outside))
 
 
-def false_alarms(inside: Scores, outside: Scores, caught: float) -> float:
-    """Share of inside texts that score at least what `caught` of the outside ones do; in [0, 1], 0 is best."""
+def false_alarms(inside: Scores, outside: Scores, caught: float) -> Estimate:
+    """Share of inside texts that score at least what `caught` of the outside ones do; in [0, 1], 0 is best.
+
+    The interval is over the inside texts; the score that catches so many counts as known.
+    """
     if not len(inside) or not len(outside):
-        return float("nan")
-    return float((inside >= np.quantile(outside, 1 - caught)).mean())
+        return undefined("there are no texts to tell apart")
+    return proportion_estimate(int((inside >= np.quantile(outside, 1 - caught)).sum()), len(inside))

@@ -63,10 +63,19 @@ def selective_curve(
     return points
 
 
-def area_under_risk(correct: Mask, confidence: NDArray[np.float64]) -> float:
+def area_under_risk(correct: Mask, confidence: NDArray[np.float64], w: Weights) -> Estimate:
     """Mean error rate over all coverages, in [0, 1]; 0: no error. Errors that are unsure weigh less than sure ones."""
-    wrong = ~correct[np.argsort(-confidence, kind="stable")]
-    return float(np.mean(np.cumsum(wrong) / np.arange(1, len(wrong) + 1)))
+    order = np.argsort(-confidence, kind="stable")
+    wrong = ~correct[order]
+
+    def area(weight: NDArray[Any]) -> NDArray[np.float64]:
+        kept = np.cumsum(weight, axis=1)  # (n_draws, n), 0 only where nothing has counted yet
+        risk = np.cumsum(weight * wrong, axis=1) / np.maximum(kept, 1e-9)
+        mean: NDArray[np.float64] = (weight * risk).sum(axis=1) / kept[:, -1]
+        return mean
+
+    value = float(area(np.ones((1, len(wrong))))[0])
+    return interval_estimate(value, area(w[:, order].astype(np.float64)), len(wrong))
 
 
 def calibration_before_and_after(

@@ -14,12 +14,12 @@ from typing import Any
 
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
-from ratchet.files import replace_file, write_json
+from ratchet.files import write_json
 from ratchet.measure.estimate import Estimate
 from ratchet.params import load_params, read_yaml
 from ratchet.release.cost_section import load_text
 from ratchet.release.formats import estimate_text, markdown_text, number
-from ratchet.release.marked_block import replace_block
+from ratchet.release.marked_block import write_block
 from ratchet.release.ownership import TRAINING, CostParams, Prices, cost_report
 from ratchet.release.reports import read_report
 
@@ -79,10 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     write_json(options.reports / "cost.json", report)
     if options.markdown is None:
         print(tables(report))
-        return
-    text = replace_block(options.markdown.read_text(encoding="utf-8"), "cost", tables(report))
-    with replace_file(options.markdown) as partial:
-        partial.write_text(text, encoding="utf-8")
+    else:
+        write_block(options.markdown, "cost", tables(report))
 
 
 if __name__ == "__main__":

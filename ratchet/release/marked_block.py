@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ratchet.errors import PipelineError
+from ratchet.files import replace_file
 
 
 def replace_block(text: str, name: str, block: str) -> str:
@@ -22,3 +25,14 @@ def replace_block(text: str, name: str, block: str) -> str:
             f"The file has no block for {name}.", expected=f"{opening} … {closing}", fix="add both marks"
         )
     return f"{before}{opening}\n{block}\n{closing}{after}"
+
+
+def write_block(page: Path, name: str, block: str) -> None:
+    """Put `block` into the block of that name in a Markdown file.
+
+    Raises:
+        PipelineError: the file has no block of that name.
+    """
+    text = replace_block(page.read_text(encoding="utf-8"), name, block)
+    with replace_file(page) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")

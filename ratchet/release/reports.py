@@ -35,6 +35,16 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
+def with_details(report: Report, details: Report) -> dict[str, Any]:
+    """The report with what another file holds of its bundles; bundles that the report lacks are left out.
+
+    >>> with_details({"n": 1, "bundles": {"a": {"x": 1}}}, {"bundles": {"a": {"y": 2}, "b": {"y": 3}}})
+    {'n': 1, 'bundles': {'a': {'x': 1, 'y': 2}}}
+    """
+    more = details.get("bundles", {})
+    return {**report, "bundles": {name: {**part, **more.get(name, {})} for name, part in report["bundles"].items()}}
+
+
 def merge_bundles(evaluate: Report, *others: Report, paths: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """The bundles of `evaluate`, each with what the other reports measured of it added to its own.
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.entry import entry
-from ratchet.files import replace_file
 from ratchet.measure.estimate import Estimate
 from ratchet.release.formats import MISSING, estimate_text, markdown_text, metric_name, number
-from ratchet.release.marked_block import replace_block
+from ratchet.release.marked_block import write_block
 from ratchet.release.reports import Report, metric_of, read_report
 
 COLUMNS = ("accuracy", "macro_f1", "latency_p95_ms", "size_mb", "cost_per_million_usd")
@@ -80,10 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
     table = results_table(read_report(options.evaluate), read_report(options.decision))
     if options.markdown is None:
         print(table)
-        return
-    text = replace_block(options.markdown.read_text(encoding="utf-8"), "results", table)
-    with replace_file(options.markdown) as partial:
-        partial.write_text(text, encoding="utf-8")
+    else:
+        write_block(options.markdown, "results", table)
 
 
 if __name__ == "__main__":

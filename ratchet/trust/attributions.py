@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.models.predictor import Predictor, Proba
-from ratchet.trust.lockstep import Score, run_together
+from ratchet.models.predictor import Predictor, Proba, TokenPredictor
+from ratchet.trust.lockstep import Question, Score, run_together
+from ratchet.trust.masked_tokens import masked_tokens
 from ratchet.trust.owen_values import Mask, Node, owen_search, phrase_tree, random_tree
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
@@ -99,14 +100,17 @@ def attribute(
     """
     spans = [word_spans(text) for text in texts]
     searches = [
-        _search(text, words, max_evals, _tree(text, words, tree_seed)) for text, words in zip(texts, spans, strict=True)
+        _search(len(words), _question(predictor, text, words), max_evals, _tree(text, words, tree_seed))
+        for text, words in zip(texts, spans, strict=True)
     ]
     found = run_together(searches, score)
     alone = [predictor.predict_proba([text])[0] for text in texts]  # as it is served: int8 can depend on the batch
     return [Attribution(t, w, v, b, p) for t, w, (v, b), p in zip(texts, spans, found, alone, strict=True)]
 
 
-def shapley_search(n_words: int, text_of: Callable[[Mask], str]) -> Generator[Sequence[str], Proba, Values]:
+def shapley_search(
+    n_words: int, text_of: Callable[[Mask], Question]
+) -> Generator[Sequence[Question], Proba, Values]:  # fmt: skip
     """Shapley values by their definition, from all 2^n_words sets of words.
 
     Source: Shapley 1953, A value for n-person games: a set of s other words has the weight s! (n − s − 1)! ÷ n!.
@@ -126,12 +130,15 @@ def _tree(text: str, spans: Sequence[tuple[int, int]], seed: int | None) -> Node
     return phrase_tree(text, spans) if seed is None else random_tree(len(spans), np.random.default_rng(seed))
 
 
-def _search(
-    text: str, spans: Sequence[tuple[int, int]], max_evals: int, tree: Node
-) -> Generator[Sequence[str], Proba, Values]:
-    def text_of(mask: Mask) -> str:
-        return keep_words(text, spans, mask)
+def _question(predictor: Predictor, text: str, spans: Sequence[tuple[int, int]]) -> Callable[[Mask], Question]:
+    """What is asked for words that are kept: token ids where the predictor has a tokenizer that allows it."""
+    tokens = masked_tokens(predictor.tokenizer, text, spans) if isinstance(predictor, TokenPredictor) else None
+    return tokens or (lambda mask: keep_words(text, spans, mask))
 
-    if 2 ** len(spans) <= max_evals:
-        return shapley_search(len(spans), text_of)
+
+def _search(
+    n_words: int, text_of: Callable[[Mask], Question], max_evals: int, tree: Node
+) -> Generator[Sequence[Question], Proba, Values]:
+    if 2**n_words <= max_evals:
+        return shapley_search(n_words, text_of)
     return owen_search(tree, text_of, max_evals)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ratchet.measure.bootstrap import mean_estimate, proportion_estimate, weights
 from ratchet.models.predictor import Proba
 from ratchet.trust.attributions import word_spans
+from ratchet.trust.lockstep import Question
 from ratchet.trust.neighbours import Neighbours
 
 Edits = dict[int, str]
@@ -62,7 +62,7 @@ def apply_edits(text: str, spans: Sequence[tuple[int, int]], edits: Edits) -> st
 
 def search(
     text: str, neighbours: Neighbours | None, max_edits: int, n_candidates: int, rng: np.random.Generator | None = None
-) -> Generator[Sequence[str], Proba, Counterfactual]:
+) -> Generator[Sequence[Question], Proba, Counterfactual]:
     """A search, for `run_together`, for the fewest edits after which another class is the most probable.
 
     Each round tries edits of one more word and keeps the one that lowers the confidence most; edits without which
@@ -127,15 +127,6 @@ def summary(
         "search": one(found), "random": one(random),
         "edits_saved": mean([len(b.edits) - len(a.edits) for a, b in pairs]),
     }  # fmt: skip
-
-
-def weaknesses(found: Sequence[Counterfactual], harmless: NDArray[np.bool_]) -> list[dict[str, str]]:
-    """Texts that turn on one harmless word: `harmless` says of each text whether its only edit is one, (n_texts,)."""
-    return [
-        {"text": item.text, "word": item.edits[0][0], "instead": item.edits[0][1] or "(deleted)", "edited": item.edited}
-        for item, is_harmless in zip(found, harmless, strict=True)
-        if item.flipped and len(item.edits) == 1 and is_harmless
-    ]
 
 
 def _candidates(

@@ -51,7 +51,8 @@ the stronger the colour, the more. Point at a word to read its value.</p>
 <table><tr><th>share of the words</th><th>deleted</th><th>as many random ones</th><th>kept alone</th>
 <th>as many random ones</th></tr>
 {% for row in curves %}<tr><td>{{ row.rate }}</td>{% for key in ("deleted", "deleted_random", "kept", "kept_random") %}
-<td>{{ "%.3f" | format(row[key]) }}</td>{% endfor %}</tr>
+<td>{{ "%.3f" | format(row[key].value) }}
+[{{ "%.3f" | format(row[key].low) }}, {{ "%.3f" | format(row[key].high) }}]</td>{% endfor %}</tr>
 {% endfor %}</table>
 <h2>Stems, slices, kinds of error</h2>
 <p>Mean |SHAP| with its 95 % interval, the number of texts that hold the word, and the class it speaks for.</p>

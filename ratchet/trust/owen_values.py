@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.models.predictor import Proba
+from ratchet.trust.lockstep import Question
 
 Mask = NDArray[np.bool_]
 Row = NDArray[np.float64]
@@ -49,13 +50,13 @@ class Branch(NamedTuple):
 
 
 def owen_search(
-    tree: Node, text_of: Callable[[Mask], str], max_evals: int
-) -> Generator[Sequence[str], Proba, tuple[NDArray[np.float64], Row]]:
+    tree: Node, text_of: Callable[[Mask], Question], max_evals: int
+) -> Generator[Sequence[Question], Proba, tuple[NDArray[np.float64], Row]]:
     """Values of the words (n_words, n_classes), and the probabilities without any word, (n_classes,).
 
     Args:
         tree: over all words.
-        text_of: the text in which the words that are True are kept.
+        text_of: the text in which the words that are True are kept, or its token ids.
         max_evals: texts to ask for at most, give or take one round; a node that is not opened within it shares its
             value evenly among its words. The values add up to the prediction, however few are asked.
     """
