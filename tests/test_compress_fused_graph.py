@@ -80,7 +80,7 @@ def test_integers_are_stored_and_the_logits_stay_close(
 def test_the_last_layer_computes_the_first_token_alone(model: Any) -> None:
     names = [node.op_type for node in build_graph(model, Plan("fp32")).graph.node]
     assert (names.count("Attention"), names.count("MultiHeadAttention")) == (2, 1)
-    assert len(names) < 50  # a trace of this model has more than 160
+    assert len(names) < 60  # a trace of this model has more than 160
 
 
 def test_sensitivity_is_zero_only_where_there_is_nothing_to_round(model: Any, texts: list[list[int]]) -> None:
