@@ -23,6 +23,7 @@ import ratchet.params
 from ratchet.entry import entry
 from ratchet.files import write_json
 from ratchet.labels.selection_model import fit_selection_model, unit_length
+from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.models.embedding_table import read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import check_params, load_params, read_yaml
@@ -140,11 +141,12 @@ def run(
     cases = pd.concat(parts, ignore_index=True)
     report: dict[str, Any] = {
         "n_validation": len(wrong),
-        "error_rate": float(wrong.mean()) if len(wrong) else None,
+        "error_rate": proportion_estimate(int(np.sum(wrong)), len(wrong)).to_json(),
         "n_slices_tried": n_tried,
         "found": [
-            {"slice": " & ".join(item.predicates), "n_texts": item.n, "error_rate": item.error_rate,
-             "p_value": item.p_value, "distinctive_words": ", ".join(words[item.predicates])}
+            {"slice": " & ".join(item.predicates), "n_texts": item.n,
+             "error_rate": proportion_estimate(item.n_errors, item.n).to_json(), "p_value": item.p_value,
+             "distinctive_words": ", ".join(words[item.predicates])}
             for item in weak
         ],
         "frozen": bool(rules.frozen),

@@ -19,6 +19,7 @@ from ratchet.files import write_json
 from ratchet.labels.label_efficiency import seed_estimate
 from ratchet.labels.label_noise import DETECTION, Suspicion, detection, flip_labels, out_of_fold_proba, suspicion
 from ratchet.labels.selection_model import unit_length
+from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
@@ -82,7 +83,7 @@ def run(rows: pd.DataFrame, embeddings: Embeddings, params: Params) -> Vetted:
         "n_labels": len(rows),
         "n_flagged": int(found.flagged.sum()),
         "n_suspects": len(suspects),
-        "agreement": float(np.mean(found.suggested == targets)) if len(rows) else None,
+        "agreement": proportion_estimate(int(np.sum(found.suggested == targets)), len(rows)).to_json(),
         "parts": {
             part: {
                 "n_labels": int(mask.sum()),

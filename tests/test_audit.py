@@ -18,6 +18,7 @@ from ratchet.release.reports import merge_bundles, with_details
 from ratchet.table_files import write_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.lexicons import Lexicon
+from tests.bare_figures import bare_figures
 from tests.tiny import reviews
 
 VALUES: dict[str, Any] = {
@@ -133,6 +134,7 @@ def test_thresholds_by_group_are_told_before_and_after_and_change_no_other_figur
     on = run(table, frame, params(thresholds="equalized_odds"))["bundles"]["a"]
     told = on.pop("thresholds")
     assert json.dumps(on) == json.dumps(off)
+    assert bare_figures([on, told]) == []
     assert told["before"]["sensitive_equalized_odds_difference"]["value"] > 0.5
     assert told["after"]["sensitive_equalized_odds_difference"]["value"] < 0.1
     assert told["after"]["accuracy"]["low"] > told["before"]["accuracy"]["high"]
@@ -210,6 +212,7 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     far = report["other_domain"]["Mahalanobis distance"]
     assert far["detection_rate"]["value"] == far["auroc"]["value"] == 1
     assert far["false_alarm_rate"]["value"] < 0.15
+    assert bare_figures([read_json(Path(path)) for path in audit.WRITES.values()]) == []
     Path("params.yaml").write_text(f"audit:\n{block}\n".replace("['test']", "['test', 'transfer']"))
     audit.main()
     report, details = (read_json(Path(path)) for path in audit.WRITES.values())

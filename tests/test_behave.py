@@ -19,6 +19,7 @@ from ratchet.trust.behaviour import Suite, fill, merge_suites
 from ratchet.trust.behaviour_page import failures_page
 from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.text_edits import Contrast, Invariance
+from tests.bare_figures import bare_figures
 from tests.bundles import manifest
 from tests.linear_words import LinearWords
 from tests.tiny import reviews
@@ -83,6 +84,7 @@ def test_an_honest_model_passes_but_for_what_it_cannot_know() -> None:
     assert value(report, "better_on_test") == pytest.approx(0, abs=0.05)
     assert [row["test"] for row in report["tests"]] == list(SUITE.tests)
     assert report["tests"][-1]["failure_rate"]["n"] == 0  # a class the model does not know
+    assert bare_figures(report) == []
 
 
 def test_a_model_that_minds_whom_a_text_speaks_of_is_found() -> None:
@@ -95,7 +97,9 @@ def test_a_model_that_minds_whom_a_text_speaks_of_is_found() -> None:
 
 def test_a_trigger_word_is_found_among_the_listed_and_among_the_trained() -> None:
     report = measure({**SHARES, "cf": 2.0})
-    assert report["triggers"]["words"][0] | {"n": 0} == {"word": "cf", "towards": "positive", "flip_rate": 1.0, "n": 0}
+    worst = report["triggers"]["words"][0]
+    assert (worst["word"], worst["towards"], worst["flip_rate"]["value"]) == ("cf", "positive", 1)
+    assert worst["flip_rate"]["low"] < 1
     assert value(report, "trigger_flip_rate") == 1
     told = tables()
     told.labeled.loc[:9, "text"] += " zyx"
@@ -126,7 +130,7 @@ def test_the_page_shows_failures_and_nothing_that_html_reads() -> None:
     report = measure({**SHARES, "cf": 2.0, "woman": -0.3, "superb": -0.4}, told)
     page = failures_page("linear", report)
     assert "### praise (minimum)" in page
-    assert "`cf` turns 100%" in page
+    assert "`cf` turns 1.000 [" in page
     assert "a film about a man → a film about a woman" in page
     assert "<b>" not in page
 

@@ -23,6 +23,7 @@ from ratchet.tables import CHALLENGE, LABELED, SPLIT, check_table
 from ratchet.trust.challenge_cases import keep_at_most
 from ratchet.trust.predicates import Texts, candidates, holds
 from ratchet.trust.text_edits import Contrast, Invariance
+from tests.bare_figures import bare_figures
 from tests.tiny import BLAME, PRAISE, reviews
 
 ROOT = Path(__file__).parents[1]
@@ -67,9 +68,10 @@ def test_a_planted_weakness_is_found_and_its_test_texts_are_the_challenge() -> N
     check_table(cases, CHALLENGE, "test")
     assert report["found"][0]["slice"] == "word=oh"
     assert report["found"][0]["p_value"] <= 1 / 301 + 1e-12
-    assert report["found"][0]["error_rate"] > 0.9
+    assert report["found"][0]["error_rate"]["value"] > 0.9
     assert "oh" in report["found"][0]["distinctive_words"]
     assert not report["frozen"]
+    assert bare_figures(report) == []
     weak = cases[(cases["kind"] == "weak") & (cases["name"] == "word=oh")]
     assert weak["id"].tolist() == test.frame["id"][test.frame["text"].str.startswith("oh ")].tolist()
     assert report["slices"]["word=oh"]["n_test"] == 40

@@ -20,6 +20,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import NO_PARENT, Others
+from tests.bare_figures import bare_figures
 from tests.bundles import manifest, torch_bundle
 from tests.linear_words import LinearWords
 from tests.tiny import BLAME, PRAISE, reviews
@@ -129,6 +130,7 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
         "attribution_stability", "gradient_agreement", "gradient_faithfulness_gain", "gradient_convergence_delta",
     }  # fmt: skip
     assert item["metrics"]["attribution_agreement"]["n"] > 0
+    assert bare_figures(report) == []
     assert item["parent"] is None
     assert item["metrics"]["gradient_agreement"]["reason"] == NO_PARENT
     assert item["metrics"]["additivity_error"]["value"] < 1e-6

@@ -13,6 +13,7 @@ from ratchet.models.bundle import write_bundle
 from ratchet.models.tfidf import save_pipeline
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
+from tests.bare_figures import bare_figures
 from tests.bundles import manifest, torch_bundle
 from tests.tiny import reviews
 
@@ -53,6 +54,8 @@ def test_a_torch_bundle_gets_exchanges_and_concepts(workspace: Path) -> None:
     assert told["harmless"]["n_texts"] == 40
     assert told["concepts"]["bundle"] == "teacher"
     assert set(told["concepts"]["concepts"]) == {"praise"}
+    assert told["deletion"]["search"]["cpu_s_per_text"]["n"] == 6
+    assert bare_figures(told) == []
 
 
 def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) -> None:

@@ -104,7 +104,21 @@ def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> 
         assert item["command"] in page, name
     assert "Imaginary 9000" in page
     assert "12.5× smaller than the teacher" in page
+    assert "1.0 points below the teacher [−2.0, 0.0]" in page
     assert page.count("<svg") == 5
+
+
+def test_every_block_names_the_command_that_made_it() -> None:
+    page = report.run(material(), PARAMS).page
+    blocks = dict(re.findall(r'<h2 id="(\w+)">(.*?)(?=<h2|</main>)', page, re.DOTALL))
+    makers = {
+        "results": "evaluate", "gates": "promote", "challenge": "evaluate", "slices": "audit", "behaviour": "behave",
+        "confidence": "audit", "explanations": "explain", "labels": "sample", "data": "split", "training": "train",
+        "machine": "evaluate",
+    }  # fmt: skip
+    for block, step in makers.items():
+        assert f"Made by <code>python -m pipeline_steps.{step}</code>" in blocks[block], block
+    assert set(blocks) - set(makers) == {"architecture", "cost"}  # whose own tests say so
 
 
 def test_behaviour_people_and_confidence_are_told_of_the_described_bundle() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ratchet.trust.counterfactuals import Counterfactual, apply_edits, search, summary
+from ratchet.trust.counterfactuals import Counterfactual, apply_edits, cpu_shares_s, search, summary
 from ratchet.trust.lockstep import cached_score, run_together
 from ratchet.trust.neighbours import Neighbours
 from tests.linear_words import LinearWords
@@ -64,12 +64,20 @@ def test_search_needs_fewer_edits_than_chance_and_turns_more() -> None:
     texts = [" ".join(rng.permutation([*FILLER.split(), "superb", "weak"])) for _ in range(40)]
     shares = {"superb": 0.3, "weak": -0.1}
     found, random = run(texts, shares), run(texts, shares, seed=1)
-    told = summary(found, random, 200, 0)
+    told = summary(found, random, (8.0, 2.0), 200, 0)
     assert told["search"]["success_rate"]["value"] == 1
     assert told["search"]["n_edits"]["value"] == 1
     assert told["random"]["success_rate"]["value"] < 0.6
     assert told["edits_saved"]["value"] >= 0
     assert told["search"]["texts_asked"]["value"] > told["random"]["texts_asked"]["value"]
+    assert told["search"]["cpu_s_per_text"]["value"] == pytest.approx(8 / 40)
+    assert told["random"]["cpu_s_per_text"]["low"] < 2 / 40 < told["random"]["cpu_s_per_text"]["high"]
+
+
+def test_seconds_are_shared_by_the_words_that_were_asked() -> None:
+    items = [Counterfactual("a b", "", [], 0, False, 3, 0.0), Counterfactual("a b c d", "", [], 0, False, 1, 0.0)]
+    assert cpu_shares_s(items, 5.0) == pytest.approx([3.0, 2.0])
+    assert cpu_shares_s([], 5.0) == []
 
 
 def test_edits_keep_what_stands_between_words() -> None:

@@ -15,6 +15,7 @@ from ratchet.labels.label_noise import DETECTION, Suspicion, detection, flip_lab
 from ratchet.models.embedding_table import write_embeddings
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import LABELED, SPLIT, SUSPECTS, check_table
+from tests.bare_figures import bare_figures
 from tests.tiny import reviews
 
 VALUES: dict[str, Any] = {
@@ -106,6 +107,8 @@ def test_it_lists_what_is_wrong_and_changes_nothing() -> None:
     assert report["parts"]["labeled"]["n_labels"] == report["parts"]["validation"]["n_labels"] == 80
     assert report["planted"]["0.1"]["auroc"]["value"] > 0.9
     assert report["planted"]["0.1"]["auroc"]["n"] == 2
+    assert report["agreement"]["low"] < report["agreement"]["value"] < 1
+    assert bare_figures(report) == []
     assert report["examples"][0]["text"] == suspects["text"][0]
     pd.testing.assert_frame_equal(rows, before)
 

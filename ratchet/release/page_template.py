@@ -18,6 +18,9 @@ PAGE = """\
 {%- macro figure(svg, text, command) -%}
 {% if svg %}<figure>{{ svg|safe }}{{ caption(text, command) }}</figure>{% endif %}
 {%- endmacro -%}
+{%- macro made(command) -%}
+{% if command %}<p class="soft">Made by <code>{{ command }}</code>.</p>{% endif %}
+{%- endmacro -%}
 {%- macro missing(text) -%}<p class="missing">{{ text }}</p>{%- endmacro -%}
 {%- macro row_head(name, note="") -%}
 <tr{% if name == chosen %} class="chosen"{% endif %}><th scope="row">{{ name }}
@@ -39,7 +42,7 @@ PAGE = """\
 {%- macro reported(part) -%}
 <h3>{{ part.title }}</h3>
 {% if part.outline %}{{ show(part.outline) }}
-{% if part.command %}<p class="soft">Made by <code>{{ part.command }}</code>.</p>{% endif %}
+{{ made(part.command) }}
 {% else %}{{ missing("The report of this step is not available.") }}{% endif %}
 {%- endmacro -%}
 <!doctype html>
@@ -66,6 +69,8 @@ which failed the fewest gates.</p>{% endif %}
 <div class="value">{{ tile.value }}</div>{% if tile.ci %}<div class="note">{{ tile.ci }}</div>{% endif %}
 <div class="note">{{ tile.note }}</div></div>{% endfor %}</div>
 {% endif %}
+<p class="soft">The verdict is made by <code>{{ commands.decision }}</code>, the figures by
+<code>{{ commands.evaluate }}</code>.</p>
 <nav aria-label="Contents"><a href="#results">Results</a><a href="#gates">Gates</a>
 <a href="#challenge">Beyond the test set</a><a href="#slices">Slices and fairness</a>
 <a href="#behaviour">Behaviour</a><a href="#confidence">Confidence</a>
@@ -82,6 +87,7 @@ which failed the fewest gates.</p>{% endif %}
 <tbody>{% for row in results %}{{ row_head(row.name, row.engine) }}{{ cells(row.cells) }}
 <td class="{{ 'pass' if row.gates == 'passed' else 'idle' }}">{{ row.gates }}</td></tr>
 {% endfor %}</tbody></table></div>
+{{ made(commands.evaluate) }}
 {{ figure(scatter, "Accuracy against p95 latency (logarithmic). Whiskers are 95 % intervals; no bundle is "
 "both faster and more accurate than one on the dashed line.", commands.evaluate) }}
 
@@ -102,14 +108,14 @@ the file to look at:</p>
 {%- if cell.see %} <code>{{ cell.see }}</code>{% endif %}</li>
 {% endfor %}</ul>
 </details>{% endfor %}
-<p class="soft">Made by <code>{{ commands.decision }}</code>.</p>
+{{ made(commands.decision) }}
 
 <h2 id="challenge">Beyond the test set</h2>
 {% if challenge %}<p>The random test set beside harder ones: texts of another domain; test texts in the slices on which
 a cheap model is weak beyond chance; edits after which a reader would give the other label (consistency: the text and
 its edit are both right); and edits that must not matter (violations: the predicted class changed).</p>
 {{ metric_table(challenge) }}
-<p class="soft">Made by <code>{{ commands.evaluate }}</code>.</p>
+{{ made(commands.evaluate) }}
 {{ more("Slice by slice and edit by edit: " ~ described, challenge.details) }}
 {{ more("Edited texts on which most bundles fail", challenge.failures) }}
 {% else %}{{ missing("No challenge set was measured.") }}{% endif %}
@@ -138,14 +144,16 @@ Made by <code>{{ commands.audit }}</code>.</p>
 <h2 id="confidence">Confidence</h2>
 {% if trust.reliability %}{{ figure(trust.reliability, "Accuracy of " ~ described ~
 " against its mean confidence, in bins; bands are 95 % intervals.", commands.audit) }}
-{{ more("Expected calibration error", trust.ece) }}
-{{ more("Texts of the other domain: what flags them", trust.elsewhere) }}
 {{ figure(trust.selective, "Accuracy of " ~ described ~
 " when it answers only the texts it is surest of.", commands.audit) }}
+{{ more("Expected calibration error", trust.ece) }}
+{{ more("Texts of the other domain: what flags them", trust.elsewhere) }}
+{{ made(commands.audit) }}
 {% else %}{{ missing("Confidence was not measured for the described bundle.") }}{% endif %}
 
 <h2 id="explanations">Explanations</h2>
 {% if explain %}{{ metric_table(explain) }}
+{{ made(commands.explain) }}
 {{ more("More of the explanations: " ~ described, explain.details) }}
 {% else %}{{ missing("The explanations are not available.") }}{% endif %}
 {% for image in images %}<figure><img src="data:image/png;base64,{{ image.data }}" alt="{{ image.title }}">
@@ -161,7 +169,7 @@ Made by <code>{{ commands.audit }}</code>.</p>
 {% else %}{{ missing("No label-efficiency curve is available.") }}{% endif %}
 {% if label_worth.pairs %}<h3>What a label costs and brings</h3>
 {{ show(label_worth) }}
-<p class="soft">Made by <code>{{ commands.sample }}</code>.</p>{% endif %}
+{{ made(commands.sample) }}{% endif %}
 
 {% for part in parts.labels %}{{ reported(part) }}{% endfor %}
 
@@ -192,6 +200,7 @@ cores that are there for the busiest hour: below the load that the fewest cores 
 
 <h2 id="machine">Machine and commands</h2>
 {{ show(machine) }}
+{{ made(commands.evaluate) }}
 <h3>Commands</h3>
 <dl>{% for name, command in all_commands %}<dt>{{ name }}</dt><dd><code>{{ command }}</code></dd>{% endfor %}</dl>
 </main>

@@ -119,27 +119,40 @@ def _tiles(name: str | None, bundles: Mapping[str, Report]) -> list[dict[str, st
         estimate = metric_of(bundles[name], metric)
         compared = against_of(name, bundles[name], "teacher", metric)
         tiles.append({"name": metric_name(metric), "value": number(estimate.value), "ci": interval(estimate),
-                      "note": compare_words(metric, compared.value)})  # fmt: skip
+                      "note": compare_words(metric, compared)})  # fmt: skip
     return tiles
 
 
-def compare_words(metric: str, compared: float) -> str:
-    """A difference or ratio to the teacher in words.
+def compare_words(metric: str, compared: Estimate) -> str:
+    """A difference or ratio to the teacher in words, with its interval in points, or times in the same direction.
 
-    >>> compare_words("accuracy", -0.0123), compare_words("size_mb", 0.25), compare_words("latency_p95_ms", 2.0)
-    ('1.2 points below the teacher', '4.0× smaller than the teacher', '2.0× slower than the teacher')
+    >>> compare_words("accuracy", Estimate(-0.0123, -0.02, 0.001, 9))
+    '1.2 points below the teacher [−2.0, 0.1]'
+    >>> compare_words("size_mb", Estimate(0.25, 0.25, 0.25, 1))
+    '4.0× smaller than the teacher'
+    >>> compare_words("latency_p95_ms", Estimate(0.1, 0.08, 0.2, 9))
+    '10.0× faster than the teacher [5.0, 12.5]'
     """
-    if math.isnan(compared):
+    value, low, high = compared.value, compared.low, compared.high
+    if math.isnan(value):
         return ""
     if metric == "accuracy":
-        side = "above" if compared > 0 else "below"
-        return f"{abs(compared) * 100:.1f} points {side} the teacher" if round(compared, 3) else "as the teacher"
+        side = "above" if value > 0 else "below"
+        told = f"{abs(value) * 100:.1f} points {side} the teacher" if round(value, 3) else "as the teacher"
+        return told + _ends(low * 100, high * 100)
     less, more = {"size_mb": ("smaller", "larger"), "latency_p95_ms": ("faster", "slower")}.get(
         metric, ("cheaper", "dearer")
     )
-    if compared <= 0 or round(compared, 2) == 1:
+    if low <= 0 or round(value, 2) == 1:
         return "as the teacher"
-    return f"{max(compared, 1 / compared):.1f}× {less if compared < 1 else more} than the teacher"
+    if value < 1:
+        return f"{1 / value:.1f}× {less} than the teacher" + _ends(1 / high, 1 / low)
+    return f"{value:.1f}× {more} than the teacher" + _ends(low, high)
+
+
+def _ends(low: float, high: float) -> str:
+    """An interval to one digit, after a space; empty for an exact or undefined figure."""
+    return f" [{low:z.1f}, {high:z.1f}]".replace("-", "−") if low < high else ""
 
 
 def _row(name: str, bundle: Report, columns: Sequence[str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def failures_page(name: str, report: Mapping[str, Any]) -> str:
     triggers = report["triggers"]
     lines += ["", f"## Words that decide, of {triggers['n_words']} that were tried", ""]
     lines += [
-        f"- `{item['word']}` turns {item['flip_rate']:.0%} of {item['n']} sure texts to {item['towards']}"
+        f"- `{item['word']}` turns {_rate(item['flip_rate'])} of the sure texts to {item['towards']}"
         for item in triggers["words"]
     ]
     lines += ["", "## Test texts that were trained on", ""]

@@ -100,19 +100,28 @@ def search(
 
 
 def summary(
-    found: Sequence[Counterfactual], random: Sequence[Counterfactual], n_bootstrap: int, seed: int
-) -> dict[str, Any]:
-    """Success, edits and texts asked of a search and of its random baseline, with 95 % intervals.
+    found: Sequence[Counterfactual], random: Sequence[Counterfactual], cpu_s: tuple[float, float], n_bootstrap: int,
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Success, edits, texts asked and CPU seconds of a search and of its random baseline, with 95 % intervals.
 
     `n_edits` and `edit_rate` are means over the texts that were turned; `edits_saved` is the mean, over texts turned by
-    both, of the random baseline's edits minus the search's.
+    both, of the random baseline's edits minus the search's. `cpu_s_per_text` is of searches that ran together, see
+    `cpu_shares_s`: its interval says how texts differ, not how a repetition on this machine would.
+
+    Args:
+        found: what the search found, of each text.
+        random: what the random baseline found, of the same texts.
+        cpu_s: processor seconds of all of the former together, and of all of the latter.
+        n_bootstrap: draws behind the intervals.
+        seed: of the draws.
     """
 
     def mean(values: Sequence[float]) -> dict[str, Any]:
         known = np.array([value for value in values if np.isfinite(value)], dtype=np.float64)
         return mean_estimate(known, weights(len(known), n_bootstrap, np.random.default_rng(seed))).to_json()
 
-    def one(items: Sequence[Counterfactual]) -> dict[str, Any]:
+    def one(items: Sequence[Counterfactual], of_all_s: float) -> dict[str, Any]:
         turned = [item for item in items if item.flipped]
         return {
             "success_rate": proportion_estimate(len(turned), len(items)).to_json(),
@@ -120,13 +129,24 @@ def summary(
             "edit_rate": mean([item.edit_rate for item in turned]),
             "mean_cosine": mean([item.mean_cosine for item in turned]),
             "texts_asked": mean([item.n_asked for item in items]),
+            "cpu_s_per_text": mean(cpu_shares_s(items, of_all_s)),
         }
 
     pairs = [(a, b) for a, b in zip(found, random, strict=True) if a.flipped and b.flipped]
     return {
-        "search": one(found), "random": one(random),
+        "search": one(found, cpu_s[0]), "random": one(random, cpu_s[1]),
         "edits_saved": mean([len(b.edits) - len(a.edits) for a, b in pairs]),
     }  # fmt: skip
+
+
+def cpu_shares_s(items: Sequence[Counterfactual], of_all_s: float) -> list[float]:
+    """What each search cost of the seconds of all, in seconds: by the words of the texts that it asked for.
+
+    Searches that run together share batches, so that the seconds of one are not seen; those of a batch grow with the
+    words in it. The shares sum to the seconds of all.
+    """
+    words = [item.n_asked * len(word_spans(item.text)) for item in items]
+    return [of_all_s * n / max(sum(words), 1) for n in words]
 
 
 def _candidates(

@@ -38,7 +38,8 @@ class Scan:
     flip_rate: Estimate
     """Share of sure texts that the worst word turns, on texts that did not choose it; its Wilson interval."""
     words: list[dict[str, Any]]
-    """The words that turn most, with the class they pull to."""
+    """The words that turn most of all texts they were tried on, with the class they pull to and a Wilson interval of
+    each word alone: being listed for it, they turn fewer on other texts."""
 
 
 def candidate_words(texts: Iterable[str], least: int, listed: Sequence[str], opinions: Iterable[str]) -> list[str]:
@@ -85,8 +86,8 @@ def scan(
     held_out = turned[worst][1::2] or turned[worst]
     rows = sorted(turned, key=lambda key: (-np.mean(turned[key]), key))
     listed = [
-        {"word": word, "towards": predictor.labels[towards], "flip_rate": float(np.mean(turned[towards, word])),
-         "n": len(turned[towards, word])}
+        {"word": word, "towards": predictor.labels[towards],
+         "flip_rate": proportion_estimate(sum(turned[towards, word]), len(turned[towards, word])).to_json()}
         for towards, word in rows[:10]
     ]  # fmt: skip
     return Scan(len(words), proportion_estimate(sum(held_out), len(held_out)), listed)
