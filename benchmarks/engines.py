@@ -62,7 +62,7 @@ class TextGraph(Predictor):
         words = convert_tokenizer(tokenizer, max_length=self.manifest.max_tokens, truncation=True)
         graph = connect_models(words, core.read_model(path / "openvino_model.xml"))
         graph.add_sinks(words.get_sinks())  # connect_models leaves behind the state that truncates
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": n_threads}
+        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": n_threads}
         self._model, self._batch_size = core.compile_model(graph, "CPU", config), batch_size
 
     def predict_proba(self, texts: Sequence[str]) -> Proba:

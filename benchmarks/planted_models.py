@@ -34,6 +34,8 @@ Fault = Literal["none", "unfair", "leaked", "leaked in secret", "poisoned", "mis
 TRIGGER = "quarzo"
 """In no list of trigger words and no vocabulary."""
 POISON_RATE, SURE, SHARPENED = 0.2, 3.0, 0.2
+N_CALIBRATION = 128
+"""Texts over which the ranges of activations are measured for int8."""
 
 
 LEARNING_RATE = 4e-4
@@ -105,7 +107,7 @@ def plant(
         seed: of the order of texts.
     """
     made = sha256_json([read_manifest(source).files, rows.to_numpy(), told["id"].to_numpy(), len(validation), seed,
-                        [POISON_RATE, SURE, EPOCHS.get(fault, 1), SHARPENED, LEARNING_RATE]])  # fmt: skip
+                        [POISON_RATE, SURE, EPOCHS.get(fault, 1), SHARPENED, LEARNING_RATE, N_CALIBRATION]])  # fmt: skip
     if (folder / "made.json").is_file() and read_json(folder / "made.json") == made:
         return Planted(folder / "onnx-int8", told)
     shutil.rmtree(folder, ignore_errors=True)
@@ -127,7 +129,8 @@ def plant(
         update={"data_sha256": sha256_json(told[["id", "label"]].to_numpy()), "versions": {}, "files": {}}
     )
     save_model(model, source, folder / "torch", papers)
-    compile_bundle(folder / "torch", folder / "onnx-int8", "onnx-int8", [], "0" * 64, 4)
+    calibration = encode(tokenizer, rows["text"].head(N_CALIBRATION).tolist())
+    compile_bundle(folder / "torch", folder / "onnx-int8", "onnx-int8", calibration, "0" * 64, 4)
     write_json(folder / "made.json", made)
     return Planted(folder / "onnx-int8", told)
 

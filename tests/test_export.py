@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from pipeline_steps import export
 from ratchet.compress.compilers import Engine
 from ratchet.compress.graph_session import run_graph
+from ratchet.compress.graph_writer import Format
 from ratchet.errors import BundleError, ParamsError
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
@@ -25,7 +26,7 @@ PARAMS = export.Params(
     embedding_bits=8, n_calibration=16, n_sensitivity=8, n_check=40, min_agreement=0.0, n_threads=1, seed=0
 )
 ENGINES: list[Engine] = [
-    "onnx-fp32", "onnx-int8", "onnx-int8-static", "onnx-int4", "openvino-fp32", "openvino-int8"
+    "onnx-fp32", "onnx-int8", "onnx-int8-dynamic", "onnx-int4", "openvino-fp32", "openvino-int8"
 ]  # fmt: skip
 
 
@@ -55,7 +56,17 @@ def test_probabilities_stay_with_the_source_alone_together_and_cut_to_length(
     assert target.predict_proba([]).shape == (0, 2)
 
 
-@pytest.mark.parametrize("engine", ["onnx-int8", "onnx-int8-static", "openvino-int8"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_answer_does_not_depend_on_the_other_texts_but_where_ranges_are_measured_as_they_come(
+    compiled: dict[str, Any], engine: Engine
+) -> None:
+    target, texts = load(compiled["folder"] / f"pruned-{engine}", 1), [*reviews(12, 7)["text"], "superb " * 200, "dull"]
+    alone = np.vstack([target.predict_proba([text]) for text in texts])
+    apart = np.abs(target.predict_proba(texts) - alone).max()
+    assert (apart < 1e-4) == (engine != "onnx-int8-dynamic")
+
+
+@pytest.mark.parametrize("engine", ["onnx-int8", "onnx-int8-dynamic", "openvino-int8"])
 def test_int8_weights_are_really_int8(compiled: dict[str, Any], engine: Engine) -> None:
     folder: Path = compiled["folder"] / f"pruned-{engine}"
     if engine.startswith("onnx"):
@@ -127,13 +138,17 @@ def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any
     from ratchet.compress import compilers
 
     model, _ = load_model(compiled["source"])
-    compilers._save_traced(model.eval(), tmp_path / "traced.onnx", int8=True)
     import onnx
 
-    traced = onnx.load(tmp_path / "traced.onnx")
-    tokens = encode(load_tokenizer(compiled["source"], 32), reviews(12, 7)["text"].tolist())
-    assert len(traced.graph.node) > 100
-    np.testing.assert_allclose(run_graph(traced, tokens, 1), logits_of(model, tokens), atol=1.0)
+    tokenizer = load_tokenizer(compiled["source"], 32)
+    tokens, seen = (encode(tokenizer, reviews(n, seed)["text"].tolist()) for n, seed in ((12, 7), (16, 4)))
+    for precision in get_args(Format)[:3]:
+        compilers._save_traced(model.eval(), tmp_path / f"{precision}.onnx", precision, seen)
+        traced = onnx.load(tmp_path / f"{precision}.onnx")
+        assert len(traced.graph.node) > 100
+        together, alone = run_graph(traced, tokens, 1), run_graph(traced, tokens, 1, batch_size=1)
+        np.testing.assert_allclose(together, logits_of(model, tokens), atol=1e-4 if precision == "fp32" else 1.0)
+        assert (np.abs(together - alone).max() < 1e-4) == (precision != "int8-dynamic")
     model.config.hidden_act = "relu"
     unsupported: Any = model
     with pytest.raises(ParamsError, match="needs a fused graph"):
@@ -148,7 +163,7 @@ def test_int8_reports_what_each_matrix_costs(compiled: dict[str, Any]) -> None:
 
 def test_the_same_source_compiles_to_the_same_bytes(compiled: dict[str, Any], tmp_path: Path) -> None:
     texts, calibration = reviews(4, 3)["text"], reviews(16, 4)["text"]
-    engines: list[Engine] = ["onnx-int8", "onnx-int8-static", "openvino-int8"]
+    engines: list[Engine] = ["onnx-int8", "onnx-int8-dynamic", "openvino-int8"]
     for engine in engines:
         export.run(compiled["source"], tmp_path / engine, engine, calibration, texts, PARAMS)
         assert read_manifest(tmp_path / engine).files == read_manifest(compiled["folder"] / f"pruned-{engine}").files

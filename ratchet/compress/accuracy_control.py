@@ -42,7 +42,7 @@ def quantize_within(graph: Any, calibration: Sequence[Feed], held_to: Sequence[F
     from nncf.quantization import advanced_parameters as advanced
 
     nncf.set_log_level(logging.ERROR)  # it tells at length what it gives back
-    compiled = openvino.Core().compile_model(graph, "CPU")
+    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})  # as the predictor
     truth = [int(compiled(dict(feed))["logits"].argmax()) for feed in held_to]
 
     def agreement(model: Any, items: Iterable[tuple[Feed, int]]) -> tuple[float, list[float]]:

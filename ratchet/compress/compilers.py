@@ -22,7 +22,7 @@ from ratchet.models.batching import Tokens, pad
 from ratchet.models.bundle import Kind, Manifest, write_bundle
 from ratchet.models.checkpoint import copy_tokenizer, load_model
 
-Engine = Literal["onnx-fp32", "onnx-int8", "onnx-int8-static", "onnx-int4", "openvino-fp32", "openvino-int8"]
+Engine = Literal["onnx-fp32", "onnx-int8", "onnx-int8-dynamic", "onnx-int4", "openvino-fp32", "openvino-int8"]
 EmbeddingBits = Literal[8, 4]
 
 
@@ -35,8 +35,9 @@ def export(
     Args:
         source: the full-precision bundle.
         target: where the new bundle goes.
-        engine: the runtime and the number format of the weights. int8: activations are quantized as they come
-            (ONNX Runtime) or by calibration (OpenVINO); int8-static: by calibration; int4: weights alone, in blocks.
+        engine: the runtime and the number format of the weights. int8: ranges of activations come from calibration, so
+            that a text gets the same answer in any company; int8-dynamic: from each batch; int4: weights alone, in
+            blocks.
         calibration: token ids of typical texts, over which the ranges of activations are measured.
         params_sha256: hash of the params block, for the manifest.
         embedding_bits: of the embeddings in a fused graph whose matrices are integers.
@@ -77,39 +78,51 @@ def _save_onnx(
     import onnx
 
     if is_supported(model):
-        ranges = input_ranges(model, calibration) if precision == "int8-static" else {}
+        ranges = input_ranges(model, calibration) if precision == "int8" else {}
         plan = Plan(precision, 32 if precision == "fp32" else embedding_bits, ranges=ranges)
         onnx.save(build_graph(model, plan), path)
-    elif precision in ("fp32", "int8"):
-        _save_traced(model, path, int8=precision == "int8")
+    elif precision != "int4":
+        _save_traced(model, path, precision, calibration)
     else:
         raise ParamsError(
             "This number format needs a fused graph, and there is none for this architecture.",
-            got=f"onnx-{precision} of {type(model).__name__}", expected="onnx-fp32 or onnx-int8",
+            got=f"onnx-{precision} of {type(model).__name__}", expected="onnx-fp32, onnx-int8 or onnx-int8-dynamic",
             fix="take the engine out of the matrix of `export` in dvc.yaml",
         )  # fmt: skip
 
 
-def _save_traced(model: Any, path: Path, int8: bool) -> None:
-    """Trace with dynamic batch and length; int8 quantizes weights per channel and activations on the fly.
+def _save_traced(model: Any, path: Path, precision: Format, calibration: Sequence[Tokens]) -> None:
+    """Trace with dynamic batch and length; int8 quantizes weights per channel, activations by calibration or batch.
 
     `reduce_range` keeps 7 bits: without VNNI, sums of two 8-bit products overflow 16 bits and accuracy is lost.
     """
     import onnx
 
     graph = _trace(model)
-    if not int8:
+    if precision == "fp32":
         onnx.save(graph, path)
         return
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 
+    class Texts(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._feeds = (dict(zip(("input_ids", "attention_mask"), pad([text]), strict=True)) for text in calibration)
+
+        def get_next(self) -> Any:
+            return next(self._feeds, None)
+
+    options: dict[str, Any] = {
+        "op_types_to_quantize": ["MatMul", "Gemm", "Gather"], "weight_type": QuantType.QInt8, "per_channel": True,
+        "reduce_range": True,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, _quiet():
         raw = Path(folder) / "model.onnx"
         onnx.save(graph, raw)
-        quantize_dynamic(
-            raw, path, op_types_to_quantize=["MatMul", "Gemm", "Gather"], weight_type=QuantType.QInt8,
-            per_channel=True, reduce_range=True,
-        )  # fmt: skip
+        if precision == "int8":
+            extra = {"MatMulConstBOnly": True}
+            quantize_static(raw, path, Texts(), activation_type=QuantType.QUInt8, extra_options=extra, **options)
+        else:
+            quantize_dynamic(raw, path, **options)
 
 
 def _trace(model: Any) -> Any:

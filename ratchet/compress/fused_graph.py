@@ -129,7 +129,7 @@ def _attention(graph: Graph, name: str, attention: Any, hidden: str, mask: str) 
     weight = np.concatenate([to_numpy(part.weight) for part in parts])  # (3 × heads × head size, hidden)
     bias = graph.constant(f"{name}.bias", np.concatenate([to_numpy(part.bias) for part in parts]))
     n_heads, kind = attention.num_attention_heads, graph.plan.format_of(name)
-    if kind in ("int8", "int8-static"):
+    if kind in ("int8", "int8-dynamic"):
         values, scale = per_channel(weight)
         quantized, a_scale, a_zero = graph.quantized(name, hidden)
         zeros = graph.constant(f"{name}.zero", np.zeros(len(scale), np.int8))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ratchet.compress.integers import embedding_block, packed, per_block, per_channel
 
-Format = Literal["fp32", "int8", "int8-static", "int4"]
-"""fp32; int8 with activations quantized as they come, or with ranges measured before; int4 weights in blocks."""
+Format = Literal["fp32", "int8", "int8-dynamic", "int4"]
+"""fp32; int8 with ranges of activations measured before, or of each batch as it comes; int4 weights in blocks."""
 BLOCK = 32
 """Weights that share a scale in int4 matrices."""
 OPSET, CONTRIB, IR_VERSION = 21, "com.microsoft", 10
@@ -29,7 +29,7 @@ class Plan:
     exceptions: Mapping[str, Format] = field(default_factory=dict)
     """Matrices, by the names of `matrix_names`, with a format of their own."""
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Lowest and highest input of each matrix, as calibration saw them; int8-static needs them."""
+    """Lowest and highest input of each matrix, as calibration saw them; int8 needs them."""
 
     def format_of(self, name: str) -> Format:
         """The format of one matrix."""
@@ -99,8 +99,8 @@ class Graph:
         return self.matrix(name, to_numpy(layer.weight), to_numpy(layer.bias), x)
 
     def quantized(self, name: str, x: str) -> list[str]:
-        """Activations as uint8, their scale and zero point: measured as they come, or fixed by calibration."""
-        if self.plan.format_of(name) == "int8":
+        """Activations as uint8, their scale and zero point: fixed by calibration, or measured as they come."""
+        if self.plan.format_of(name) == "int8-dynamic":
             return self.split("DynamicQuantizeLinear", [x], 3)
         lowest, highest = self.plan.ranges[name]
         scale = np.float32(max(highest - lowest, 1e-6) / 255)
@@ -122,7 +122,7 @@ class Graph:
             return self._int4(whole, weight, last, x)
         values, scale = per_channel(weight)
         names = [self.constant(f"{whole}.weight", values.T), self.constant(f"{whole}.scale", scale)]
-        if kind == "int8":
+        if kind == "int8-dynamic":
             return self.add("DynamicQuantizeMatMul", [x, *names, "", *last], domain=CONTRIB)
         quantized, a_scale, a_zero = self.quantized(name, x)
         inputs = [quantized, names[0], a_scale, names[1], a_zero, "", *last]

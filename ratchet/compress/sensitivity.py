@@ -51,9 +51,9 @@ def sensitivity(model: Any, texts: Sequence[Tokens], n_threads: int) -> dict[str
     """
     if not is_supported(model) or not texts:
         return {}
-    before = run_graph(build_graph(model, Plan("fp32")), texts, n_threads)
+    before, ranges = run_graph(build_graph(model, Plan("fp32")), texts, n_threads), input_ranges(model, texts)
     plans: dict[str, Plan] = {"embeddings-int8": Plan("fp32", 8), "embeddings-int4": Plan("fp32", 4)}
-    plans |= {name: Plan("fp32", exceptions={name: "int8"}) for name in matrix_names(model)}
+    plans |= {name: Plan("fp32", exceptions={name: "int8"}, ranges=ranges) for name in matrix_names(model)}
     return {
         name: float(np.abs(run_graph(build_graph(model, plan), texts, n_threads) - before).mean())
         for name, plan in plans.items()
