@@ -20,9 +20,9 @@ from ratchet.entry import entry
 from ratchet.errors import TrainingError
 from ratchet.files import replace_file, write_json
 from ratchet.labels.active_learning import Plan, learn, query_sizes
-from ratchet.labels.human_labels import join_human_labels, usable_labels
+from ratchet.labels.human_labels import Joined, join_human_labels, usable_labels
 from ratchet.labels.label_cost import gain_per_hundred_labels, people_report
-from ratchet.labels.label_efficiency import curve_table, label_efficiency, labels_to_reach, seed_estimate
+from ratchet.labels.label_efficiency import Curves, curve_table, label_efficiency, labels_to_reach, seed_estimate
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.resolution import current_decisions
 from ratchet.labels.selection_model import unit_length
@@ -133,8 +133,6 @@ def run(
         TrainingError: the pool holds no label, or one that validation lacks.
         BundleError: the champion knows other classes.
     """
-    import pandas as pd
-
     labels = class_names(validation)
     people = join_human_labels(train, empty_table(HUMAN_LABELS) if human_labels is None else human_labels)
     train = people.train
@@ -153,18 +151,9 @@ def run(
         says = champion_proba(champion, train["text"].iloc[known].tolist(), labels)
     given = np.flatnonzero(people.by_people[known])
     rounds, asked, accuracy = _buy(pool, held_out, len(labels), params, given, says)
-    labeled = train.iloc[known[asked]][["id", "text", "label", "source"]].assign(
-        round=np.asarray(rounds, dtype=np.int64),
-        query_strategy=[
-            BY_PEOPLE if person else params.initial_strategy if number == 0 else params.query_strategy
-            for number, person in zip(rounds, people.by_people[known[asked]], strict=True)
-        ],
-    )
-    if len(people.elsewhere):
-        labeled = pd.concat([people.elsewhere.assign(round=0, query_strategy=BY_PEOPLE), labeled])
+    labeled = _labeled(people, known[asked], rounds, params)
     bought = np.zeros(len(train), dtype=bool)
     bought[known[asked]] = True
-    unlabeled = train.loc[~bought, list(UNLABELED.columns)]
     curves = label_efficiency(
         pool, held_out, len(labels), (params.n_initial, params.n_curve_labels, params.n_rounds),
         [params.query_strategy, *params.curve_strategies], (params.inverse_regularization, params.balanced),
@@ -175,11 +164,37 @@ def run(
         "champion": None if champion is None else champion.manifest.name,
         "n_pool": len(train),
         "n_labeled": len(labeled),
-        "n_unlabeled": len(unlabeled),
+        "n_unlabeled": int((~bought).sum()),
         "n_without_label": len(train) - len(known),
         "n_labeled_by_people": int(people.by_people.sum()) + len(people.elsewhere),
         "labels": labeled["label"].value_counts().sort_index().to_dict(),
         "rounds": accuracy,
+        **_told(curves, params),
+    }
+    return Sampled(
+        labeled, train.loc[~bought, list(UNLABELED.columns)].reset_index(drop=True), curve_table(curves), report
+    )
+
+
+def _labeled(people: Joined, bought: NDArray[np.int64], rounds: list[int], params: Params) -> pd.DataFrame:
+    """The texts that are trained on: those of people outside the pool, then those bought, in that order."""
+    import pandas as pd
+
+    labeled = people.train.iloc[bought][["id", "text", "label", "source"]].assign(
+        round=np.asarray(rounds, dtype=np.int64),
+        query_strategy=[
+            BY_PEOPLE if person else params.initial_strategy if number == 0 else params.query_strategy
+            for number, person in zip(rounds, people.by_people[bought], strict=True)
+        ],
+    )
+    if len(people.elsewhere):
+        labeled = pd.concat([people.elsewhere.assign(round=0, query_strategy=BY_PEOPLE), labeled])
+    return labeled.reset_index(drop=True)
+
+
+def _told(curves: Curves, params: Params) -> dict[str, Any]:
+    """What a label brings, and how many of each strategy's labels do what random ones do."""
+    return {
         "accuracy_gained_per_hundred_labels": gain_per_hundred_labels(curves, params.query_strategy).to_json(),
         "label_efficiency": {
             name: {
@@ -189,8 +204,6 @@ def run(
             for name, estimate in labels_to_reach(curves, params.seed).items()
         },
     }
-    labeled, unlabeled = labeled.reset_index(drop=True), unlabeled.reset_index(drop=True)
-    return Sampled(labeled, unlabeled, curve_table(curves), report)
 
 
 def _buy(

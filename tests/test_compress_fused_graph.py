@@ -149,5 +149,7 @@ def test_the_clipping_search_beats_the_largest_magnitude_on_heavy_tails() -> Non
 
 
 def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = (build_graph(load_model(torch_bundle(tmp_path / n))[0], Plan("int8-dynamic", 4)) for n in ("a", "b"))
+    first, second = (
+        build_graph(load_model(torch_bundle(tmp_path / n))[0], Plan("int8-dynamic", 4)) for n in ("a", "b")
+    )
     assert first.SerializeToString() == second.SerializeToString()
