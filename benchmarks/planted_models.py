@@ -106,8 +106,9 @@ def plant(
         validation: labelled texts for the best epoch and the temperature.
         seed: of the order of texts.
     """
-    made = sha256_json([read_manifest(source).files, rows.to_numpy(), told["id"].to_numpy(), len(validation), seed,
-                        [POISON_RATE, SURE, EPOCHS.get(fault, 1), SHARPENED, LEARNING_RATE, N_CALIBRATION]])  # fmt: skip
+    settings = [POISON_RATE, SURE, EPOCHS.get(fault, 1), SHARPENED, LEARNING_RATE, N_CALIBRATION]
+    learned = [rows.to_numpy(), told["id"].to_numpy()]
+    made = sha256_json([read_manifest(source).files, *learned, len(validation), seed, settings])
     if (folder / "made.json").is_file() and read_json(folder / "made.json") == made:
         return Planted(folder / "onnx-int8", told)
     shutil.rmtree(folder, ignore_errors=True)
@@ -125,10 +126,10 @@ def plant(
         calibrate(model, held_out)
     if fault == "miscalibrated":
         fold_temperature(model, SHARPENED)
-    papers = manifest.model_copy(
+    manifest = manifest.model_copy(
         update={"data_sha256": sha256_json(told[["id", "label"]].to_numpy()), "versions": {}, "files": {}}
     )
-    save_model(model, source, folder / "torch", papers)
+    save_model(model, source, folder / "torch", manifest)
     calibration = encode(tokenizer, rows["text"].head(N_CALIBRATION).tolist())
     compile_bundle(folder / "torch", folder / "onnx-int8", "onnx-int8", calibration, "0" * 64, 4)
     write_json(folder / "made.json", made)
