@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -34,3 +37,19 @@ def test_a_fall_that_chance_explains_is_called_so_and_the_first_epoch_has_none()
     (line,) = falls(slice_figures(MASKS, right, before), 0.05)
     assert "may be chance" in line
     assert falls(slice_figures(MASKS, right, None), 0.0) == []
+
+
+def test_a_process_that_shares_the_memory_of_another_does_not_wipe_out_what_that_one_counted() -> None:
+    import torch
+
+    from ratchet.models.slice_history import SliceHistory
+
+    one = SliceHistory({"all": np.ones(2, dtype=bool)}, 0.05)
+    other = copy.copy(one)  # as spawned processes get it: an object of its own over the same tensor
+    trainer = SimpleNamespace(world_size=1, current_epoch=0, is_global_zero=False)
+    one.on_validation_epoch_start(trainer, None)
+    counted = {"row": torch.tensor([1]), "right": torch.ones(1, dtype=torch.float64)}
+    one.on_validation_batch_end(trainer, None, counted, None, 0)
+    other.on_validation_epoch_start(trainer, None)
+    one.on_train_epoch_end(trainer, None)
+    assert one.rows[0]["accuracy"]["value"] == 0.5

@@ -40,7 +40,9 @@ class SliceHistory(Callback):
             self.rows, self._before = [], None
 
     def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._right.zero_()
+        self._right = torch.zeros_like(
+            self._right
+        )  # a new one: processes that were spawned share the memory of the first
 
     def on_validation_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
