@@ -37,10 +37,8 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
     rest = len(sample) - len(clean)
     path = Path("data/lexicons/identity.yaml")
     lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
-    groups = {
-        name: np.concatenate([of_clean, np.full(rest, "learned")])
-        for name, of_clean in production_groups(frame, params, lexicon).items()
-    }
+    groups_of_clean = production_groups(frame, params.slices, params.length_edges, params.attributes, lexicon)
+    groups = {name: np.concatenate([of_clean, np.full(rest, "learned")]) for name, of_clean in groups_of_clean.items()}
     y = np.concatenate([setting.material.y_clean, np.full(rest, -1)])
     began = time.process_time()
     reference = make_reference("bundle@1", ["negative", "positive"], sample, y, groups,

@@ -65,7 +65,7 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
         monitoring.write_metrics(root, history[-1] if history else {}, 0, now)
         return "", [], "no window has ended since the last run"
     bundle, reference = monitoring.served_reference(root, windows, params)
-    pieces, lexicon, judged = load_pieces(bundle), read_lexicon(root, params), list(history)
+    pieces, lexicon, judged = load_pieces(bundle), read_lexicon(root, params.attributes), list(history)
     findings: list[Finding] = []
     seen: dict[str, Finding] = {}  # of every window, so that none is lost where a run judges several
     for window in windows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,17 +44,22 @@ def reference_of(root: Path, bundle: Path, params: MonitorParams) -> Reference:
     return read_reference(path)
 
 
-def read_lexicon(root: Path, params: MonitorParams) -> Lexicon | None:
+def read_lexicon(root: Path, attributes: Sequence[str]) -> Lexicon | None:
     """The terms by which a text speaks of people; None where no attribute is watched.
 
     Raises:
-        ParamsError: the file is missing or no lexicon.
+        ParamsError: the file is missing or no lexicon, or lacks an attribute.
     """
     from ratchet.params import check_params, read_yaml
-    from ratchet.trust.lexicons import Lexicon
+    from ratchet.trust.lexicons import Lexicon, lexicon_groups
 
+    if not attributes:
+        return None
     path = root / LEXICON
-    return check_params(Lexicon, "lexicon", read_yaml(path), path) if params.attributes else None
+    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
+    for attribute in attributes:
+        lexicon_groups([], lexicon, attribute)  # names the fault of an attribute before any text is read
+    return lexicon
 
 
 def keep_reference(root: Path, bundle: Path) -> str:
@@ -98,7 +104,8 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     )  # fmt: skip
     y_true = np.concatenate([class_indices(held, predictor.labels), np.full(len(learned), -1)])
     both = pd.concat([held, learned], ignore_index=True)
-    groups = production_groups(both, params, read_lexicon(root, params))
+    lexicon = read_lexicon(root, params.attributes)
+    groups = production_groups(both, params.slices, params.length_edges, params.attributes, lexicon)
     return make_reference(
         version, predictor.labels, sample, y_true, groups, params.window_sizes, params.n_splits, params.seed
     )

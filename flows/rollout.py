@@ -33,6 +33,7 @@ from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows.command import run_flow, say_start  # noqa: E402
+from flows.reference import read_lexicon  # noqa: E402
 from flows.rollout_files import ask, locked, need_state, read_evidence, read_params, read_state  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
 from ratchet.files import sha256_file, write_json  # noqa: E402
@@ -52,9 +53,11 @@ def start(root: Path, name: str, bundle: Path, version: str, why: str) -> Rollou
     """Begin a rollout with its first step.
 
     Raises:
-        RatchetError: another one runs, its name was used before, or the bundle does not hold.
+        RatchetError: another one runs, its name was used before, the bundle does not hold, or the lexicon lacks an
+            attribute whose groups are guarded.
     """
     params = read_params(root)
+    read_lexicon(root, params.guardrails.attributes)
     with locked(root / params.state):
         current = read_state(root, params)
         if current is not None and (WAYS[current.status] or not current.settled):
@@ -85,7 +88,8 @@ def advance(root: Path, promote: Promote) -> Rollout:
         if not WAYS[state.status]:
             return state
         seen, proved = read_evidence(root, params, state), state.status == "proved"
-        verdict = judge(params.step(state.step), seen, params, proved=proved)
+        lexicon = read_lexicon(root, params.guardrails.attributes)
+        verdict = judge(params.step(state.step), seen, params, lexicon, proved=proved)
         evidence = verdict.to_json()
         if verdict.decision == "roll_back":
             return settle(root, params, state.changed("rolled_back", state.step, _now(), verdict.why, evidence))

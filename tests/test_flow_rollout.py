@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 import sqlalchemy
 
 from flows import rollout
+from flows.reference import LEXICON
 from flows.rollout import advance, by_release, start, stop
-from flows.rollout_files import read_params
+from flows.rollout_files import read_params, read_state
 from ratchet.errors import BundleError, ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.live import simulation
@@ -26,7 +28,7 @@ from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.registry.audit_log import entries, log_path
 from tests.miniature import ROOT
 
-Answer = Callable[[str, np.random.Generator], str]
+Answer = Callable[[Mapping[Any, Any], np.random.Generator], str]
 LIVE = """
 log: {url: "sqlite:///log.db", folder: log, batch_size: 500, interval_ms: 200, queue_size: 50000, retention_days: 90,
       personal_data: mask, phone_region: US}
@@ -40,7 +42,7 @@ rollout:
     - {name: small, share: 0.05, margin: 0.2, min_units: 200, max_units: 4000}
     - {name: half, share: 0.5, margin: 0.1, min_units: 200, max_units: 4000}
   guardrails: {alpha: 0.05, slow_ms: 100.0, max_failed_increase: 0.02, max_slow_increase: 0.05, features: [length],
-               length_edges: [12, 25], max_group_loss: 0.25}
+               attributes: [gender], length_edges: [12, 25], max_group_loss: 0.25}
 """
 OTHER = {"positive": "negative", "negative": "positive"}
 USERS = simulation.Habits(thumb_down=0.4, correction=0.5)
@@ -48,9 +50,14 @@ ANNOTATORS = simulation.Habits(thumb_down=0.0, thumb_up=1.0, correction=1.0, mis
 """Everything is looked at, as disagreements in shadow mode must be: few users judge what nobody saw."""
 
 
-def right_in(rate: float) -> Answer:
-    """A model that is right so often."""
-    return lambda label, rng: label if rng.random() < rate else OTHER[label]
+def right_in(rate: float, women: float | None = None) -> Answer:
+    """A model that is right so often, and otherwise so where a text speaks of women."""
+
+    def answer(asked: Mapping[Any, Any], rng: np.random.Generator) -> str:
+        right = rng.random() < (women if women is not None and "She" in asked["text"] else rate)
+        return str(asked["label"]) if right else OTHER[asked["label"]]
+
+    return answer
 
 
 @pytest.fixture
@@ -59,6 +66,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)
     (tmp_path / "live.yaml").write_text(LIVE)
+    (tmp_path / LEXICON).parent.mkdir(parents=True)
+    shutil.copy(ROOT / LEXICON, tmp_path / LEXICON)
     manifest = Manifest(name="new", kind="tfidf", precision="fp64", labels=sorted(OTHER), max_tokens=0, parent="",
                         params_sha256="1" * 64, data_sha256="2" * 64)  # fmt: skip
     write_bundle(tmp_path / "models/new", manifest, lambda folder: write_json(folder / "w.json", 1))
@@ -69,10 +78,10 @@ CHAMPION = right_in(0.8)
 
 
 def serve(root: Path, n: int, challenger: Answer, *, seed: int = 0, failing: float = 0.0, hours: int = 0,
-          distinct: bool = False) -> None:  # fmt: skip
+          distinct: bool = False, says: tuple[str, ...] = ("a film that was seen",)) -> None:  # fmt: skip
     """Answer requests as the server would under the experiment that stands, and let users say what they think."""
     rng, experiment = np.random.default_rng(seed), read_experiment(root / "live/experiment.json")
-    texts = pd.DataFrame({"text": ["a film that was seen"] * 2, "label": sorted(OTHER)})
+    texts = pd.DataFrame([{"text": text, "label": label} for text in says for label in sorted(OTHER)])
     began = pd.Timestamp.now("UTC") + pd.Timedelta(hours=hours)
     asked = simulation.requests(texts, n, began, 10.0, rng, prefix=f"{experiment.step}-{seed}")
     if distinct:  # the first word is the right class, for those who are asked
@@ -99,7 +108,7 @@ def _answers(asked: Mapping[Any, Any], experiment: Experiment, challenger: Answe
         model, failed = CHAMPION if arm == "champion" else challenger, arm != "champion" and rng.random() < failing
         answers.append({
             "timestamp": asked["timestamp"], "request_id": asked["request_id"], "text": asked["text"],
-            "predicted": None if failed else model(asked["label"], rng), "confidence": 0.9, "model_version": arm,
+            "predicted": None if failed else model(asked, rng), "confidence": 0.9, "model_version": arm,
             "proba": None, "latency_ms": 5.0, "status": 500 if failed else 200, "key_id": "", "arm": arm,
             "experiment": experiment.logged(asked["request_id"]),
         })  # fmt: skip
@@ -128,7 +137,8 @@ def test_a_good_challenger_goes_all_the_way_and_waits_for_its_approvals(world: P
         state = advance(world, nobody)
     assert served[0] == set() < served[1] < served[2]
     assert state.status == "proved"
-    assert advance(world, nobody) == state
+    assert advance(world, nobody) == read_state(world, read_params(world))
+    assert len(log_of(world)) == state.n
     assert read_experiment(world / "live/experiment.json").share == 0.5
     state = advance(world, lambda state: ("Promoted", "sentiment@v2.0.0 is the champion"))
     assert state.status == "promoted"
@@ -154,7 +164,8 @@ def test_a_bad_challenger_goes_back_at_any_step(world: Path, step: str, n: int) 
     last = entries(log_path(world))[-1]
     assert (last.action, last.details["step"]) == ("rollback", step)
     assert float(last.details["high"]) < 0
-    assert advance(world, nobody) == state
+    assert advance(world, nobody) == read_state(world, read_params(world))
+    assert len(log_of(world)) == state.n
 
 
 def test_a_challenger_that_fails_is_stopped_by_its_guard_although_its_answers_are_good(world: Path) -> None:
@@ -163,6 +174,33 @@ def test_a_challenger_that_fails_is_stopped_by_its_guard_although_its_answers_ar
     state = advance(world, nobody)
     assert state.status == "rolled_back"
     assert "failed answers" in state.why
+
+
+SAYS = ("She carries it.", "He carries it.", "A film.", "A long film.", "It is over.")
+
+
+@pytest.mark.parametrize(("step", "n"), [("shadow", 1000), ("half", 4000)])
+def test_a_challenger_that_serves_one_group_of_people_worse_is_stopped_however_good_it_is_for_the_others(
+    world: Path, step: str, n: int
+) -> None:
+    start(world, "first", Path("models/new"), "", "better for most")
+    for n_before in (800, 3000) if step == "half" else ():
+        serve(world, n_before, right_in(0.9))
+        assert advance(world, nobody).status == "running"
+    serve(world, n, right_in(0.98, women=0.1), seed=1, says=SAYS)
+    state = advance(world, nobody)
+    assert (state.status, state.step, state.why) == ("rolled_back", step, "stopped by good answers, gender=women")
+    assert (entries(log_path(world))[-1].action, entries(log_path(world))[-1].why) == ("rollback", state.why)
+    assert read_experiment(world / "live/experiment.json").mode == "off"
+
+
+def test_a_challenger_that_serves_all_people_alike_goes_on_and_says_of_whom_it_saw_too_little(world: Path) -> None:
+    start(world, "first", Path("models/new"), "", "better for all")
+    serve(world, 1000, right_in(0.95), says=SAYS)
+    state = advance(world, nobody)
+    assert (state.status, state.step) == ("running", "small")
+    assert "open, by group (texts): gender=several (0)" in state.why  # nothing spoke of both
+    assert "gender=women" not in state.why
 
 
 def test_what_cannot_be_told_stays_and_goes_back_in_the_end(world: Path) -> None:
@@ -239,6 +277,10 @@ def test_faults_are_named_before_anything_is_written(world: Path) -> None:
     with pytest.raises(BundleError):
         start(world, "first", Path("models/absent"), "", "why")
     assert not (world / "live/experiment.json").exists()
+    (world / "live.yaml").write_text(LIVE.replace("[gender]", "[hair]"))
+    with pytest.raises(ParamsError, match=r"hair(.|\n)*gender, age"):
+        start(world, "first", Path("models/new"), "", "why")
+    assert not (world / "live/rollout.json").exists()
     for fault in ("share: 0.05", "name: small"):
         (world / "live.yaml").write_text(LIVE.replace(fault, fault.replace("0.05", "0.0").replace("small", "half")))
         with pytest.raises(ParamsError, match=r"shares|same name"):

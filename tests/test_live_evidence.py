@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ratchet.errors import ParamsError
 from ratchet.live.evidence import Shadowed, Split, shadowed, split, unjudged
-from ratchet.live.guardrails import GuardrailParams, guards, stopping
+from ratchet.live.guardrails import GuardrailParams, guards, open_groups, stopping
 from ratchet.live.rollout import RolloutParams, Step, judge
+from ratchet.trust.lexicons import Lexicon
 
 NOON = pd.Timestamp("2026-01-01T12:00:00Z")
 PARAMS = GuardrailParams(
     alpha=0.05, slow_ms=100.0, max_failed_increase=0.01, max_slow_increase=0.05, features=["length", "negation"],
-    length_edges=[3, 6], max_group_loss=0.1,
+    attributes=[], length_edges=[3, 6], max_group_loss=0.1,
 )  # fmt: skip
 EMPTY = pd.DataFrame(columns=["request_id", "timestamp", "kind", "value", "label"])
 
@@ -104,15 +106,15 @@ def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> Shadowed:
 
 def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() -> None:
     rng = np.random.default_rng(0)
-    assert stopping(guards(_shadow(rng, 3000), PARAMS)) == []
+    assert stopping(guards(_shadow(rng, 3000), PARAMS, None)) == []
     failing = (rng.random(3000) < 0.05).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS)) == ["failed answers"]
+    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS, None)) == ["failed answers"]
     slow = (rng.random(3000) < 0.15).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS)) == ["slow answers"]
+    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS, None)) == ["slow answers"]
     seen = _shadow(rng, 3000)
     hurt = seen.frame["text"].str.startswith("not") & (rng.random(3000) < 0.25)
     unfair = Shadowed(seen.frame.assign(good=np.where(hurt, -1.0, 0.0)))
-    assert stopping(guards(unfair, PARAMS)) == ["good answers, length=long", "good answers, negation=yes"]
+    assert stopping(guards(unfair, PARAMS, None)) == ["good answers, length=long", "good answers, negation=yes"]
 
 
 def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
@@ -122,18 +124,60 @@ def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
         seen = _shadow(rng, 1000, failed=(rng.random(1000) < 0.01).astype(float),
                        slow=(rng.random(1000) < 0.05).astype(float))  # fmt: skip
         looks = [Shadowed(seen.frame.iloc[:n]) for n in range(200, 1001, 200)]
-        n_stopped += any(stopping(guards(look, PARAMS)) for look in looks)
+        n_stopped += any(stopping(guards(look, PARAMS, None)) for look in looks)
     assert n_stopped <= 5
 
 
 def test_nothing_seen_stops_nothing_and_says_so() -> None:
     empty = Split(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
-    found = guards(empty, PARAMS)
+    found = guards(empty, PARAMS, None)
     assert [guard.name for guard in found] == ["failed answers", "slow answers"]
     assert stopping(found) == []
     step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PARAMS)
     assert judge(step, empty, params).why == "cannot be told yet: an arm has answered nobody yet"
+
+
+LEXICON = Lexicon(attributes={"gender": {"women": ["she"], "men": ["he"]}, "origin": {"foreign": ["french"]}},
+                  phrases=[], swaps={}, templates=[])  # fmt: skip
+PEOPLE = PARAMS.model_copy(update={"features": [], "attributes": ["gender", "origin"]})
+
+
+def _of_people(rng: np.random.Generator, n: int, n_foreign: int, **lost: float) -> Shadowed:
+    """Texts of each gender's groups in equal parts, lost by the challenger at the rates given by their first word."""
+    first = np.resize(["she", "he", "it", "both"], n)
+    texts = np.where(first == "both", "he and she", np.char.add(first, " sings"))
+    texts = np.where(np.arange(n) < n_foreign, "it is french", texts)
+    rates = np.array([lost.get(word, 0.0) for word in first])
+    good = np.where(rng.random(n) < rates, -1.0, 0.0)
+    return Shadowed(pd.DataFrame({"text": texts, "good": good, "failed": np.zeros(n), "slow": np.zeros(n)}))
+
+
+def test_a_challenger_is_stopped_by_the_people_it_serves_worse_and_by_no_others() -> None:
+    rng = np.random.default_rng(4)
+    assert stopping(guards(_of_people(rng, 2400, 600), PEOPLE, LEXICON)) == []
+    found = guards(_of_people(rng, 2400, 600, she=0.3), PEOPLE, LEXICON)
+    assert stopping(found) == ["good answers, gender=women"]
+    assert {guard.name: guard.to_json()["state"] for guard in found}["good answers, gender=men"] == "kept"
+    with pytest.raises(ParamsError, match="lexicon"):
+        guards(_of_people(rng, 4, 0), PEOPLE, None)
+
+
+def test_people_of_whom_too_little_was_seen_stop_nothing_and_are_not_taken_for_served_well() -> None:
+    """Nobody is foreign at first, and the few later ones, all lost, do not give certainty yet; 40 do."""
+    rng = np.random.default_rng(5)
+    step = Step(name="shadow", share=0.0, margin=0.05, min_units=100, max_units=10_000)
+    params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PEOPLE)
+    unseen = next(guard for guard in guards(_of_people(rng, 2400, 0), PEOPLE, LEXICON) if "foreign" in guard.name)
+    assert (np.isnan(unseen.harm.value), unseen.harm.reason) == (True, "no text was seen by both models")
+    verdict = judge(step, _of_people(rng, 2400, 0), params, LEXICON)
+    assert verdict.decision == "advance"
+    assert verdict.why.endswith("; still open, by group (texts): origin=foreign (0)")
+    few, many = _of_people(rng, 2400, 4), _of_people(rng, 2400, 40)
+    for seen, n in ((few, 4), (many, 40)):
+        seen.frame.loc[seen.frame.index < n, "good"] = -1.0
+    assert open_groups(guards(few, PEOPLE, LEXICON)) == ["origin=foreign (4)"]
+    assert stopping(guards(many, PEOPLE, LEXICON)) == ["good answers, origin=foreign"]
 
 
 @pytest.mark.parametrize(("gain", "decision"), [(0.0, "advance"), (-0.2, "roll_back"), (-0.05, "stay")])

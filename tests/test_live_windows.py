@@ -120,9 +120,14 @@ def test_people_are_watched_by_group_and_a_group_too_small_to_say_is_told_with_t
     params = PARAMS.model_copy(update={"slices": ["length"], "attributes": ["gender"]})
     texts = ["she sings"] * 300 + ["he sings"] * 19 + ["a song"] * 300
     before = ["she sings"] * 400 + ["he sings"] * 400 + ["a song"] * 400
-    here, there = (production_groups(pd.DataFrame({"text": each}), params, LEXICON) for each in (texts, before))
+
+    def groups(each: list[str], lexicon: Lexicon | None) -> dict[str, Any]:
+        frame = pd.DataFrame({"text": each})
+        return production_groups(frame, params.slices, params.length_edges, params.attributes, lexicon)
+
+    here, there = groups(texts, LEXICON), groups(before, LEXICON)
     assert set(here) == {"length", "gender"}
-    assert set(production_groups(pd.DataFrame({"text": texts}), params, None)) == {"length"}
+    assert set(groups(texts, None)) == {"length"}
 
     def proba(rates: list[tuple[int, float]]) -> Any:
         p = np.concatenate([np.where(np.arange(n) < rate * n, 0.9, 0.1) for n, rate in rates])

@@ -158,7 +158,8 @@ def _decay(estimate: Estimate, accuracy: float, max_fall: float) -> list[Finding
 def _slices(
     sample: pyarrow.Table, reference: Reference, fitted: Estimator, params: MonitorParams, lexicon: Lexicon | None
 ) -> tuple[dict[str, Any], list[Finding]]:
-    groups = production_groups(sample.select(["text"]).to_pandas(), params, lexicon)
+    frame = sample.select(["text"]).to_pandas()
+    groups = production_groups(frame, params.slices, params.length_edges, params.attributes, lexicon)
     held = reference.sample.held_out
     return judge_slices(
         proba_of(sample, len(reference.labels)), groups, reference.sample.proba[held],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,24 +18,24 @@ from ratchet.trust.slices import slice_groups
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ratchet.live.monitor_settings import MonitorParams
-
 Groups = Mapping[str, NDArray[np.str_]]
 
 
 def production_groups(
-    frame: pd.DataFrame, params: MonitorParams, lexicon: Lexicon | None
-) -> dict[str, NDArray[np.str_]]:
-    """Feature or attribute → the group of each text, (n,): the block's slices and, with a lexicon, its attributes.
+    frame: pd.DataFrame, slices: Sequence[str], length_edges: Sequence[int], attributes: Sequence[str],
+    lexicon: Lexicon | None,
+) -> dict[str, NDArray[np.str_]]:  # fmt: skip
+    """Feature or attribute → the group of each text, (n,): the slices and, with a lexicon, the attributes.
 
     Raises:
         ParamsError: the lexicon lacks an attribute.
+        TableError: a slice is neither known nor a column.
     """
-    groups = {name: slice_groups(frame, name, params.length_edges) for name in params.slices}
+    groups = {name: slice_groups(frame, name, length_edges) for name in slices}
     if lexicon is None:
         return groups
     texts = frame["text"].tolist()
-    return groups | {name: lexicon_groups(texts, lexicon, name) for name in params.attributes}
+    return groups | {name: lexicon_groups(texts, lexicon, name) for name in attributes}
 
 
 def judge_slices(

@@ -18,9 +18,10 @@ from pydantic import Field
 from ratchet.errors import ParamsError
 from ratchet.live.evidence import Seen
 from ratchet.live.experiments import Experiment
-from ratchet.live.guardrails import Guard, GuardrailParams, guards, stopping
+from ratchet.live.guardrails import Guard, GuardrailParams, guards, open_groups, stopping
 from ratchet.measure.estimate import Estimate
 from ratchet.params import Params
+from ratchet.trust.lexicons import Lexicon
 
 Decision = Literal["advance", "stay", "roll_back"]
 Status = Literal["running", "proved", "promoted", "rolled_back"]
@@ -164,12 +165,22 @@ class Verdict:
         }  # fmt: skip
 
 
-def judge(step: Step, seen: Seen, params: RolloutParams, *, proved: bool = False) -> Verdict:
+def judge(
+    step: Step, seen: Seen, params: RolloutParams, lexicon: Lexicon | None = None, *, proved: bool = False
+) -> Verdict:
     """What to do after what was seen at a step so far. May be asked at any time, as often as one likes.
 
-    A challenger that has proved itself waits for people, however long: only harm sends it back then.
+    A challenger that has proved itself waits for people, however long: only harm sends it back then. A step is passed
+    with groups of which too little was seen to be certain, but says which: nobody is taken for served well by silence.
+
+    Args:
+        step: where the rollout is.
+        seen: its evidence.
+        params: of the rollout.
+        lexicon: terms of the attributes that the guardrails name; None only where there are none.
+        proved: whether the challenger has passed the last step already.
     """
-    found = guards(seen, params.guardrails)
+    found = guards(seen, params.guardrails, lexicon)
     # each of the two errors has a chance of alpha: an interval of level 1 − 2·alpha has one of alpha on either side
     difference = seen.difference("good", 2.0 * params.alpha)
     told = (
@@ -181,7 +192,9 @@ def judge(step: Step, seen: Seen, params: RolloutParams, *, proved: bool = False
     if difference.high < -step.margin:
         return Verdict("roll_back", f"worse by more than {step.margin:g}: {told}", difference, found)
     if difference.n >= step.min_units and difference.low > -step.margin:
-        return Verdict("advance", f"not worse by {step.margin:g}: {told}", difference, found)
+        unsure = open_groups(found)
+        unknown = f"; still open, by group (texts): {', '.join(unsure)}" if unsure else ""
+        return Verdict("advance", f"not worse by {step.margin:g}: {told}{unknown}", difference, found)
     if difference.n >= step.max_units and not proved:
         return Verdict("roll_back", f"cannot be told after {difference.n} units: {told}", difference, found)
     return Verdict("stay", f"cannot be told yet: {told}", difference, found)
