@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,15 +41,35 @@ class Load:
         return float(np.percentile(self.latencies_ms, rank)) if self.latencies_ms else float("nan")
 
 
+def text_body(text: str) -> dict[str, object]:
+    """A text as `/v1/predict` and LitServe's peer take it."""
+    return {"text": text}
+
+
+def infer_body(text: str) -> dict[str, object]:
+    """A text as the Open Inference Protocol takes it, in JSON."""
+    return {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]}]}
+
+
 def run_load(
-    port: int, path: str, texts: Sequence[str], concurrency: int, seconds: float, secret: str = "", key: str = "text"
-) -> Load:
+    port: int, path: str, texts: Sequence[str], concurrency: int, seconds: float, secret: str = "",
+    body: Callable[[str], object] = text_body,
+) -> Load:  # fmt: skip
     """Ask a server on loopback for so many seconds, always `concurrency` requests at a time, and each client once.
+
+    Args:
+        port: where it listens.
+        path: the route.
+        texts: asked in turn.
+        concurrency: requests at a time.
+        seconds: how long.
+        secret: a key of the server; empty: none.
+        body: what a text is sent as, in JSON.
 
     Raises:
         ConnectionError: the server closed a connection.
     """
-    requests = [_request(path, {key: text}, secret) for text in texts]
+    requests = [_request(path, body(text), secret) for text in texts]
     clients = [_Client(port) for _ in range(concurrency)]
     try:
         return _run(clients, requests, seconds)
@@ -58,7 +78,7 @@ def run_load(
             client.socket.close()
 
 
-def _request(path: str, body: dict[str, str], secret: str) -> bytes:
+def _request(path: str, body: object, secret: str) -> bytes:
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += f"Authorization: Bearer {secret}\r\n" if secret else ""

@@ -42,11 +42,22 @@ def test_texts_come_back_from_both_forms(texts: list[str]) -> None:
         [{"name": "other", "datatype": "BYTES", "shape": [1], "data": ["a"]}],
         [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [1]}],
         [{"name": "text", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 9}}],
+        [{"name": "text", "datatype": "BYTES", "shape": None, "data": ["a"]}],
+        [{"name": "text", "datatype": "BYTES", "shape": ["1"], "data": ["a"]}],
+        [{"name": "text", "datatype": "BYTES", "shape": [10**30], "data": ["a"]}],
     ],
 )  # fmt: skip
 def test_what_is_no_such_request_is_refused(inputs: list[dict[str, Any]]) -> None:
     with pytest.raises(BadInputError):
         read_request(json.dumps({"inputs": inputs}).encode() + b"\x09\x00\x00\x00abc", None)
+
+
+@pytest.mark.parametrize("rest", [{"outputs": "label"}, {"outputs": [1]}, {"parameters": [1]},
+                                  {"outputs": [{"name": "label", "parameters": "all"}]}])  # fmt: skip
+def test_a_request_whose_outputs_are_none_is_refused_before_it_is_scored(rest: dict[str, Any]) -> None:
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+    with pytest.raises(BadInputError):
+        read_request(json.dumps({"inputs": [tensor], **rest}).encode(), None)
 
 
 def test_a_response_as_json() -> None:

@@ -38,7 +38,8 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
     """The request's JSON, and its texts.
 
     Raises:
-        BadInputError: it has no input `text` of type BYTES with as many texts as its shape says.
+        BadInputError: it has no input `text` of type BYTES with as many texts as its shape says, or its outputs or
+            parameters are no objects.
     """
     try:
         at = int(header_length) if header_length is not None else len(body)
@@ -49,10 +50,12 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
         if (name, kind) != ("text", "BYTES"):
             raise BadInputError(f"expected one input text of BYTES, got {name} of {kind}")
         texts = unpack(body[at : at + size]) if size is not None else [*_flat(tensor["data"])]
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
+        fits = all(type(n) is int for n in shape) and len(texts) == int(np.prod(shape))
+        fits = fits and _outputs_fit(request)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
         raise BadInputError("the request is no inference request of version 2 with one input text") from None
-    if len(texts) != int(np.prod(shape)) or not texts or not all(isinstance(text, str) for text in texts):
-        raise BadInputError(f"the input text does not have the shape {shape}, or holds something else than texts")
+    if not fits or not texts or not all(isinstance(text, str) for text in texts):
+        raise BadInputError("the input text does not have its shape or holds something else, or outputs are no objects")
     return request, texts
 
 
@@ -114,6 +117,12 @@ def unpack(data: bytes) -> list[str]:
         texts.append(data[at : at + length].decode())
         at += length
     return texts
+
+
+def _outputs_fit(request: dict[str, Any]) -> bool:
+    """Whether the parameters of the request, its outputs and theirs are objects."""
+    items = [request, *(request.get("outputs") or [])]
+    return all(isinstance(item, dict) and isinstance(item.get("parameters") or {}, dict) for item in items)
 
 
 def _flat(data: Any) -> Sequence[Any]:
