@@ -27,7 +27,7 @@ from pipeline_steps import audit, baseline, behave, train
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json, write_json
-from ratchet.measure.bootstrap import difference_estimate, mean_estimate, weights
+from ratchet.measure.bootstrap import difference_estimate, mean_estimate, proportion_estimate, weights
 from ratchet.measure.estimate import Estimate
 from ratchet.models.backbones import resolve_backbone
 from ratchet.models.bundle import Manifest, read_manifest
@@ -88,8 +88,7 @@ class Measure:
         figures["accuracy"] = mean_estimate(true == told, self.weights)
         was_right = self.right("test") == before
         figures["accuracy_change"] = difference_estimate(true == told, was_right, self.weights)
-        of_pairs = weights(len(flipped), N_DRAWS, np.random.default_rng(self.seed))
-        figures["counterfactual_flip_rate"] = mean_estimate(flipped, of_pairs)
+        figures["counterfactual_flip_rate"] = proportion_estimate(int(flipped.sum()), len(flipped))
         return {name: figures[name].to_json() for name in SHOWN}
 
     def all(self, models: Mapping[str, Score]) -> dict[str, Any]:
@@ -112,13 +111,15 @@ class Measure:
         return turned
 
     def _under(self, constraint: Any, held_out: NDArray[Any], proba: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether each test text is selected; as without thresholds where fewer than two groups are large enough."""
         right, groups = self.right("validation"), self.groups
-        large = large_groups(right, groups["validation"])
+        large, selected = large_groups(right, groups["validation"]), proba >= 0.5
+        if len(large) < 2:
+            return selected
         learned, known = np.isin(groups["validation"], large), np.isin(groups["test"], large)
         optimizer = group_thresholds(
             held_out[learned], right[learned].astype(int), groups["validation"][learned], constraint
         )
-        selected: NDArray[np.bool_] = proba >= 0.5
         told = optimizer.predict(proba[known, None], sensitive_features=groups["test"][known], random_state=self.seed)
         selected[known] = np.asarray(told).astype(bool)
         return selected
@@ -144,11 +145,10 @@ def tfidf_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str
 def teacher_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str, Score]:
     """The teacher as `train` makes it under each mitigation."""
     params = load_params(train.Params, "train")
-    if Path(params.backbone).exists():
-        params = params.model_copy(update={"backbone": str(Path(params.backbone).resolve())})
 
     def trained(kind: Mitigation) -> Score:
-        values = params.model_copy(update={"mitigation": kind, "mitigated_attribute": attribute})
+        of_whom = {} if kind == "none" else {"mitigated_attribute": attribute}
+        values = params.model_copy(update={"mitigation": kind, **of_whom})
         path = _trained(values, lexicon, measure.tables, SCRATCH.resolve() / "mitigation" / f"{attribute}-{kind}")
         predictor = as_graph(load(path, values.n_threads), values.n_threads)
         column = predictor.labels.index(measure.positive)
@@ -169,13 +169,14 @@ def _trained(params: train.Params, lexicon: Lexicon, tables: Mapping[str, pd.Dat
         return folder / "teacher"
     folder.mkdir(parents=True, exist_ok=True)
     print(f"training with mitigation: {params.mitigation}", flush=True)
+    backbone = resolve_backbone(params.backbone, params.backbone_sha256).resolve()
     with contextlib.chdir(folder):  # the stage's own checkpoints and plots stay as they are
-        model, _, _ = train.run(labeled, validation, lexicon, params)
+        model, _, _ = train.run(labeled, validation, lexicon, params.model_copy(update={"backbone": str(backbone)}))
     manifest = Manifest(
         name="teacher", kind="torch", precision="fp32", labels=class_names(validation), max_tokens=params.max_tokens,
         parent="", params_sha256=sha256_json(params.model_dump()), data_sha256=train.labels_sha256(labeled),
     )  # fmt: skip
-    save_model(model, resolve_backbone(params.backbone, params.backbone_sha256), folder / "teacher", manifest)
+    save_model(model, backbone, folder / "teacher", manifest)
     write_json(folder / "made.json", made)
     return folder / "teacher"
 

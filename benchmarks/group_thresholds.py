@@ -1,0 +1,84 @@
+"""What thresholds by group would give and cost on the released bundle, by the audit's own code; takes seconds.
+
+    python -m benchmarks.group_thresholds
+    python -m benchmarks.group_thresholds --attribute origin
+    python -m benchmarks.group_thresholds --into docs/decisions/gates-that-can-fail.md    the table into a page
+
+It reads what `evaluate` predicted, and tells for each constraint what the audit tells where `audit.thresholds` is that
+constraint: a text is judged by thresholds of the half of the texts that it is not in.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from benchmarks.material import REPORTS, write_report
+from pipeline_steps import audit, behave, promote
+from ratchet.entry import entry
+from ratchet.files import read_json
+from ratchet.measure.estimate import Estimate
+from ratchet.params import load_params
+from ratchet.release.formats import estimate_text, metric_name
+from ratchet.release.marked_block import write_block
+from ratchet.release.reports import read_report
+from ratchet.release.results_table import described_bundle
+from ratchet.table_files import read_table
+from ratchet.tables import PREDICTIONS, SPLIT
+from ratchet.trust.group_thresholds import Constraint
+from ratchet.trust.lexicons import Lexicon
+
+
+def thresholds_of(
+    predictions: pd.DataFrame, texts: pd.DataFrame, lexicon: Lexicon, params: audit.Params
+) -> dict[str, Any]:
+    """`before` and each constraint → the figures, of the one bundle that predicted."""
+    found: dict[str, Any] = {}
+    for constraint in get_args(Constraint):
+        asked = params.model_copy(update={"thresholds": constraint})
+        (bundle,) = audit.run(predictions, texts, lexicon, {}, asked)["bundles"].values()
+        found |= {"before": bundle["thresholds"]["before"], constraint: bundle["thresholds"]["after"]}
+    return found
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """A row a figure and a column a constraint, in Markdown."""
+    told = report["thresholds"]
+    lines = [f"| {report['bundle']} | {' | '.join(map(metric_name, told))} |", f"|---|{'---:|' * len(told)}"]
+    for name in told["before"]:
+        values = [estimate_text(Estimate.from_json(figures[name])) for figures in told.values()]
+        lines.append(f"| {metric_name(name)} | {' | '.join(values)} |")
+    return f"`{report['command']}`, {report['n_texts']:,} test texts by {report['attribute']}:\n\n" + "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.group_thresholds", description="Thresholds by group.")
+    parser.add_argument("--attribute", default="gender", help="whom a text speaks of, by the lexicon")
+    parser.add_argument("--into", type=Path, help="instead, a Markdown file whose block `thresholds` gets the table")
+    options = parser.parse_args(arguments)
+    if options.into:
+        write_block(options.into, "thresholds", table(read_json(REPORTS / "group_thresholds.json")))
+        return
+    params = load_params(audit.Params, "audit").model_copy(update={"threshold_attribute": options.attribute})
+    bundle = described_bundle(read_report(Path(promote.WRITES["decision"])))
+    predictions = read_table(Path(audit.READS["predictions"]), PREDICTIONS)
+    texts = pd.concat(
+        [read_table(Path(audit.READS["splits"]) / f"{name}.parquet", SPLIT) for name in params.splits],
+        ignore_index=True,
+    ).dropna(subset="label")
+    of_bundle = predictions[predictions["bundle"] == bundle]
+    figures = {
+        "bundle": bundle, "attribute": options.attribute, "n_texts": len(texts),
+        "thresholds": thresholds_of(of_bundle, texts, behave.load_rules().lexicon, params),
+    }  # fmt: skip
+    path = write_report("group_thresholds", figures, 1,
+                        "" if options.attribute == "gender" else f"--attribute {options.attribute}")  # fmt: skip
+    print(table(read_json(path)))
+
+
+if __name__ == "__main__":
+    entry(main)
