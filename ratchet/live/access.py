@@ -43,7 +43,7 @@ class Key(pydantic.BaseModel):
     scopes: list[Scope] = pydantic.Field(min_length=1)
     """What it may be used for; admin does not include the others."""
     requests_per_minute: int = pydantic.Field(ge=1)
-    """Its rate; a tenth of a minute's worth may come at once."""
+    """Its rate; ten seconds' worth may come at once."""
     created: datetime
     expires: datetime
     """From then on it is refused."""
