@@ -90,7 +90,7 @@ def advance(root: Path, promote: Promote) -> Rollout:
         seen, proved = read_evidence(root, params, state), state.status == "proved"
         lexicon = read_lexicon(root, params.guardrails.attributes)
         verdict = judge(params.step(state.step), seen, params, lexicon, proved=proved)
-        evidence = verdict.to_json()
+        evidence = verdict.to_json() | {"satisfaction": seen.satisfaction()}
         if verdict.decision == "roll_back":
             return settle(root, params, state.changed("rolled_back", state.step, _now(), verdict.why, evidence))
         if proved:

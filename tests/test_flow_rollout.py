@@ -137,6 +137,9 @@ def test_a_good_challenger_goes_all_the_way_and_waits_for_its_approvals(world: P
         state = advance(world, nobody)
     assert served[0] == set() < served[1] < served[2]
     assert state.status == "proved"
+    users = state.evidence["satisfaction"]
+    assert users["challenger"]["complaint_rate"]["value"] < users["champion"]["complaint_rate"]["value"]
+    assert users["challenger"]["n_with_feedback"] > 50
     assert advance(world, nobody) == read_state(world, read_params(world))
     assert len(log_of(world)) == state.n
     assert read_experiment(world / "live/experiment.json").share == 0.5

@@ -81,7 +81,10 @@ def test_a_split_counts_the_first_answer_of_each_unit_once_users_had_time_to_com
         row(3, "challenger", latency_ms=300.0), row(4, "champion", None, status=429), row(60, "champion"),
     )  # fmt: skip
     feedback = pd.DataFrame([{"request_id": "r1", "timestamp": NOON, "kind": "thumb", "value": 0.0, "label": None}])
-    seen = split(log, feedback, 0.5, 100.0, delay_s=30.0).frame
+    evidence = split(log, feedback, 0.5, 100.0, delay_s=30.0)
+    seen, told = evidence.frame, evidence.satisfaction()
+    assert (told["champion"]["complaint_rate"]["value"], told["challenger"]["complaint_rate"]["value"]) == (0.0, 1 / 3)
+    assert (told["champion"]["n_with_feedback"], told["challenger"]["n_with_feedback"]) == (0, 1)
     assert seen["request_id"].tolist() == ["r0", "r1", "r2", "r3"]
     assert seen["challenger"].tolist() == [False, True, True, True]
     assert seen["good"].tolist() == [1.0, 0.0, 0.0, 1.0]

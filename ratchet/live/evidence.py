@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ratchet.live.experiments import UNIT_MARK
-from ratchet.live.satisfaction import approvals
+from ratchet.live.satisfaction import approvals, satisfaction
 from ratchet.live.sequential_tests import Outcomes, Pairs, arms_difference, paired_difference
 from ratchet.measure.estimate import Estimate
 
@@ -42,13 +42,18 @@ class Shadowed:
         counts = [int((seen == value).sum()) for value in (1.0, -1.0)]
         return paired_difference(Pairs(len(seen), counts[0], counts[1], int(np.isnan(seen).sum())), alpha)
 
+    def satisfaction(self) -> dict[str, Any]:
+        """Empty: users saw the champion's answers alone, so there is nothing to compare."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Split:
     """Each unit by one of the models, in the order of time."""
 
     frame: pd.DataFrame
-    """`text` and any column of groups, `challenger` (who answered), and each measure, in [0, 1]."""
+    """`text` and any column of groups, `challenger` (who answered), each measure, in [0, 1], and `approved`, see
+    `approvals`."""
     share: float
     """The challenger's."""
 
@@ -57,6 +62,12 @@ class Split:
         rows = self.frame if mask is None else self.frame[mask]
         values = rows[measure].to_numpy(dtype=np.float64)
         return arms_difference(Outcomes(rows["challenger"].to_numpy(dtype=bool), values, self.share), alpha)
+
+    def satisfaction(self) -> dict[str, Any]:
+        """Arm → what is known of its users, see `satisfaction.satisfaction`."""
+        approved, challenged = (self.frame[name].to_numpy() for name in ("approved", "challenger"))
+        arms = {"champion": ~challenged.astype(bool), "challenger": challenged.astype(bool)}
+        return {arm: satisfaction(approved[mask].astype(np.float64)) for arm, mask in arms.items()}
 
 
 Seen = Shadowed | Split
@@ -112,10 +123,10 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
         rows = rows[rows["timestamp"] <= rows["timestamp"].max() - pd.Timedelta(seconds=delay_s)]
     rows = rows.drop_duplicates("unit_id", ignore_index=True)
     failed = rows["status"].ge(FAILED_STATUS)
-    good = (approvals(rows, feedback) != 0.0) & ~failed
+    approved = approvals(rows, feedback)
     frame = rows.assign(
-        challenger=rows["arm"] == "challenger", good=good.astype(float), failed=failed.astype(float),
-        slow=rows["latency_ms"].gt(slow_ms).astype(float),
+        challenger=rows["arm"] == "challenger", good=((approved != 0.0) & ~failed).astype(float),
+        failed=failed.astype(float), slow=rows["latency_ms"].gt(slow_ms).astype(float), approved=approved,
     )  # fmt: skip
     return Split(frame, share)
 
