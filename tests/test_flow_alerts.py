@@ -154,6 +154,26 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
     assert asked["model_version"] == VERSION
 
 
+def test_the_retraining_is_started_by_the_command_that_its_deployment_names(tmp_path: Path) -> None:
+    """In a folder of the worker's, from which the deployment's own step goes to the workspace."""
+    root, seen = make_watched(tmp_path / "workspace"), tmp_path / "seen"
+    [drift] = [item for item in read_yaml(root / "prefect.yaml")["deployments"] if item["name"] == "drift"]
+    command = f"sh -c 'pwd > {seen}; exec {sys.executable} -m prefect.engine'"
+    drift |= {"work_pool": {"name": "ratchet", "job_variables": {"command": command}}, "triggers": []}
+    (root / "prefect.yaml").write_text(json.dumps({"name": "ratchet", "deployments": [drift]}))  # JSON is YAML
+    with prefect_server(tmp_path) as server, (tmp_path / "worker.log").open("w") as log:
+        env, api = {**server, "PYTHONPATH": str(root)}, server["PREFECT_API_URL"]
+        run(["prefect", "work-pool", "create", "ratchet", "--type", "process"], root, env)
+        run(["prefect", "deploy", "--all"], root, env)
+        deployment = ask(f"{api}/deployments/name/retrain/drift")["id"]
+        state = {"parameters": {"key": ""}, "state": {"type": "SCHEDULED"}}
+        ask(f"{api}/deployments/{deployment}/create_flow_run", state)
+        with running(["prefect", "worker", "start", "--pool", "ratchet"], env, log, root):
+            [ended] = until(lambda: _runs(api, {"COMPLETED", "FAILED", "CRASHED"}), 180)
+    assert (ended["state"]["name"], ended["state"]["message"]) == ("Waiting", "no labels were asked for")
+    assert Path(seen.read_text().strip()) != root
+
+
 def test_an_address_that_does_not_take_the_message_is_told(tmp_path: Path) -> None:
     with prefect_server(tmp_path) as env, receiver() as (url, got):
         wrong = {**env, "PYTHONPATH": str(ROOT)}
