@@ -16,11 +16,12 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def tiny_backbone(folder: Path, n_layers: int = 3) -> Path:
     """A BERT of random weights: `n_layers` layers of width 32, four heads, 64 feed-forward channels."""
-    from tokenizers import Tokenizer, models
+    return _saved(folder, _of_words(), n_layers)
 
-    words = SPECIAL + FILLER + PRAISE + BLAME
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    return _saved(folder, tokenizer, n_layers)
+
+def wide_backbone(folder: Path, n_layers: int = 3) -> Path:
+    """As `tiny_backbone`, twice as wide: its matrices can be NF4."""
+    return _saved(folder, _of_words(), n_layers, width=64)
 
 
 def word_pieces(folder: Path, n_layers: int = 3) -> Path:
@@ -36,7 +37,15 @@ def word_pieces(folder: Path, n_layers: int = 3) -> Path:
     return _saved(folder, tokenizer, n_layers)
 
 
-def _saved(folder: Path, tokenizer: Any, n_layers: int) -> Path:
+def _of_words() -> Any:
+    """A tokenizer that knows whole words alone."""
+    from tokenizers import Tokenizer, models
+
+    words = SPECIAL + FILLER + PRAISE + BLAME
+    return Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+
+
+def _saved(folder: Path, tokenizer: Any, n_layers: int, width: int = 32) -> Path:
     """The folder, with the tokenizer and a BERT of random weights for its words."""
     import torch
     from tokenizers import normalizers, pre_tokenizers, processors
@@ -49,8 +58,8 @@ def _saved(folder: Path, tokenizer: Any, n_layers: int) -> Path:
     )
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=n_layers, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=64, initializer_range=0.2,
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=width, num_hidden_layers=n_layers, num_attention_heads=4,
+        intermediate_size=2 * width, max_position_embeddings=64, initializer_range=0.2,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))

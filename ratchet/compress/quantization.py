@@ -12,14 +12,18 @@ from typing import Any, Literal, get_args
 
 from ratchet.errors import ParamsError
 from ratchet.models.bundle import Manifest, read_manifest
-from ratchet.models.checkpoint import save_model
+from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.narrow import classifier_class
 
 Scheme = Literal["bnb-int8", "bnb-nf4"]
+NF4_OUTPUTS, NF4_INPUTS = 32, 64
+"""A matrix can be NF4 on any machine if it has a multiple of so many outputs, and of inputs: bitsandbytes packs weights
+anew on CPUs with AVX-512, in parts of this size, and fails on others."""
 
 
 def quantize(source: Path, target: Path, scheme: Scheme, params_sha256: str) -> Manifest:
-    """Quantize the linear layers of a PyTorch bundle into a new bundle; the embeddings and the head stay as they are.
+    """Quantize the linear layers of a PyTorch bundle into a new bundle; the embeddings and the head stay as they are,
+    and under bnb-nf4 every matrix of a shape that not every CPU can take.
 
     Args:
         source: the full-precision bundle.
@@ -60,7 +64,7 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
     else:
         config = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=kept,
+            bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=[*kept, *_odd_matrices(source)],
         )  # fmt: skip
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings():
@@ -69,6 +73,18 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
             source, quantization_config=config, device_map=device, dtype=torch.float32, local_files_only=True,
             use_safetensors=True,
         )  # fmt: skip
+
+
+def _odd_matrices(source: Path) -> list[str]:
+    """The linear layers at `source` that cannot be NF4 on every machine, by name."""
+    import torch
+
+    model, _ = load_model(source)
+    return [
+        name for name, part in model.named_modules()
+        if isinstance(part, torch.nn.Linear) and (part.out_features % NF4_OUTPUTS or part.in_features % NF4_INPUTS)
+        and name != "classifier"
+    ]  # fmt: skip
 
 
 def stored_dtypes(path: Path) -> dict[str, int]:
