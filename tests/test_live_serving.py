@@ -157,7 +157,9 @@ def test_scopes_are_kept_apart(server: Running) -> None:
 def test_the_access_log_says_who_and_not_what(server: Running) -> None:
     sent = server.client.post("/v1/predict", json={"text": "superb secret"}, headers={"X-Request-Id": "mine-1"})
     assert sent.headers["x-request-id"] == "mine-1"
-    lines = (server.folder / "access.jsonl").read_text().splitlines()
+    log = server.folder / "access.jsonl"
+    _wait(lambda: "mine-1" in log.read_text())  # the answer goes out first
+    lines = log.read_text().splitlines()
     [line] = [line for line in map(json.loads, lines) if line["request_id"] == "mine-1"]
     assert line["status"] == 200
     assert line["n_texts"] == 1
