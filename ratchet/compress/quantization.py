@@ -22,8 +22,8 @@ anew on CPUs with AVX-512, in parts of this size, and fails on others."""
 
 
 def quantize(source: Path, target: Path, scheme: Scheme, params_sha256: str) -> Manifest:
-    """Quantize the linear layers of a PyTorch bundle into a new bundle; the embeddings and the head stay as they are,
-    and under bnb-nf4 every matrix of a shape that not every CPU can take.
+    """Quantize the linear layers of a PyTorch bundle into a new bundle; the embeddings and the last layer stay as they
+    are, and under bnb-nf4 every matrix of a shape that not every CPU can take.
 
     Args:
         source: the full-precision bundle.
@@ -58,7 +58,7 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
     if scheme not in get_args(Scheme):
         raise ParamsError("There is no such quantization scheme.", got=scheme, expected=", ".join(get_args(Scheme)))
     logging.disable_progress_bar()
-    kept = ["classifier", "pooler"]
+    kept = ["classifier"]
     if scheme == "bnb-int8":
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     else:
