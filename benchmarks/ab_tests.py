@@ -32,10 +32,10 @@ from benchmarks.ab_streams import (
 )
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
+from ratchet.experiments.sequential_tests import Outcomes, effect_bound, effects
 from ratchet.files import read_json, write_json
-from ratchet.live.sequential_tests import Outcomes, effect_bound, effects
 from ratchet.measure.estimate import Estimate
-from ratchet.release.marked_block import write_block
+from ratchet.reporting.marked_block import write_block
 
 REPORT, PREDICTIONS = Path("reports/bench/ab_tests.json"), Path("data/predictions.parquet")
 N_NULL, N_NULL_REQUESTS, N_POWER = 1500, 2000, 200
@@ -75,8 +75,12 @@ def requests_needed() -> dict[str, Any]:
     """By design and difference: requests after which 80 % and 95 % of experiments have claimed the difference."""
     found: dict[str, Any] = {}
     for effect in EFFECTS:
-        paired = firsts(partial(paired_stream, N_MOST["paired"], DISAGREEMENT, effect), partial(by_betting, bound=1.0),
-                        N_POWER, SEED)  # fmt: skip
+        paired = firsts(
+            partial(paired_stream, N_MOST["paired"], DISAGREEMENT, effect),
+            partial(by_betting, bound=1.0),
+            N_POWER,
+            SEED,
+        )
         row = {"paired": _needed(paired) | {"fixed_80": _fixed_n(DISAGREEMENT - effect**2, effect)}}
         for name, share in SHARES.items():
             variance = RATE * (1 - RATE) / (1 - share) + (RATE + effect) * (1 - RATE - effect) / share
@@ -95,35 +99,46 @@ def real_predictions(predictions: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for champion, challenger in PAIRS:
         ours, theirs = right[challenger].to_numpy(dtype=np.float64), right[champion].to_numpy(dtype=np.float64)
-        paired = firsts(partial(_drawn_pairs, ours - theirs, N_MOST["paired"]), partial(by_betting, bound=1.0),
-                        N_POWER, SEED)  # fmt: skip
+        paired = firsts(
+            partial(_drawn_pairs, ours - theirs, N_MOST["paired"]), partial(by_betting, bound=1.0), N_POWER, SEED
+        )
         both = partial(_drawn_arms, ours, theirs, N_MOST["paired"])
         arms = firsts(both, partial(by_betting, bound=effect_bound(0.5)), N_POWER // 2, SEED)
-        passed = firsts(partial(_drawn_pairs, ours - theirs, N_MOST["paired"]), partial(_passes, margin=0.02),
-                        N_POWER, SEED)  # fmt: skip
+        passed = firsts(
+            partial(_drawn_pairs, ours - theirs, N_MOST["paired"]), partial(_passes, margin=0.02), N_POWER, SEED
+        )
         found[f"{challenger} against {champion}"] = {
-            "difference": float((ours - theirs).mean()), "disagreement": float((ours != theirs).mean()),
-            "paired": _needed(paired), "arms, share 50%": _needed(arms),
+            "difference": float((ours - theirs).mean()),
+            "disagreement": float((ours != theirs).mean()),
+            "paired": _needed(paired),
+            "arms, share 50%": _needed(arms),
             "passes_shadow_at_margin_0.02": _rate(int((passed < NEVER).sum()), N_POWER).to_json(),
-        }  # fmt: skip
+        }
     return found
 
 
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    lines = [f"`{report['command']}`:", "", f"| no difference | {' | '.join(TESTS)} |",
-             "|---|---:|---:|---:|"]  # fmt: skip
+    lines = [f"`{report['command']}`:", "", f"| no difference | {' | '.join(TESTS)} |", "|---|---:|---:|---:|"]
     for name, tests in report["false_claims"].items():
         lines.append(f"| {name} | {' | '.join(_percent(tests[test]) for test in TESTS)} |")
     designs = list(next(iter(report["requests_needed"].values())))
     lines += ["", f"| difference | {' | '.join(designs)} |", "|---:" * (len(designs) + 1) + "|"]
     for effect, row in report["requests_needed"].items():
         lines.append(f"| {effect} | {' | '.join(_three(row[design]) for design in designs)} |")
-    lines += ["", "| real predictions | difference | disagree | paired | arms, share 50% | passes shadow |",
-              "|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    lines += [
+        "",
+        "| real predictions | difference | disagree | paired | arms, share 50% | passes shadow |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     for name, row in report["real_predictions"].items():
-        figures = [f"{row['difference']:+.3f}", f"{row['disagreement']:.3f}", _three(row["paired"]),
-                   _three(row["arms, share 50%"]), _percent(row["passes_shadow_at_margin_0.02"])]  # fmt: skip
+        figures = [
+            f"{row['difference']:+.3f}",
+            f"{row['disagreement']:.3f}",
+            _three(row["paired"]),
+            _three(row["arms, share 50%"]),
+            _percent(row["passes_shadow_at_margin_0.02"]),
+        ]
         lines.append(f"| {name} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
@@ -192,10 +207,14 @@ def main() -> None:
             "There are no predictions to draw from.", where=PREDICTIONS, fix="make run, or dvc checkout"
         )
     report = {
-        "command": "python -m benchmarks.ab_tests", "alpha": 0.05, "n_experiments": N_NULL,
-        "n_requests": N_NULL_REQUESTS, "false_claims": false_claims(), "requests_needed": requests_needed(),
+        "command": "python -m benchmarks.ab_tests",
+        "alpha": 0.05,
+        "n_experiments": N_NULL,
+        "n_requests": N_NULL_REQUESTS,
+        "false_claims": false_claims(),
+        "requests_needed": requests_needed(),
         "real_predictions": real_predictions(pd.read_parquet(PREDICTIONS)),
-    }  # fmt: skip
+    }
     write_json(REPORT, report)
     print(table(report))
 

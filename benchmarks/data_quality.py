@@ -38,10 +38,12 @@ def prepare(folder: Path) -> None:
 
     params = read_yaml(ROOT / "params.yaml")
     params["ingest"] |= {
-        "source": {"kind": "files", "path": "source.parquet", "sha256": ""}, "watch": "source.parquet",
+        "source": {"kind": "files", "path": "source.parquet", "sha256": ""},
+        "watch": "source.parquet",
         "metadata_columns": ["planted"],
-        "label_values": ["0", "1", "2"], "labels": ["negative", "positive", "unsure"],
-    }  # fmt: skip
+        "label_values": ["0", "1", "2"],
+        "labels": ["negative", "positive", "unsure"],
+    }
     YAML().dump(params, folder / "params.yaml")
     shutil.copytree(ROOT / "data" / "suites", folder / "data" / "suites", dirs_exist_ok=True)
     shutil.copy(ROOT / "data" / "accepted_profile.json", folder / "data")
@@ -94,13 +96,15 @@ def audit(folder: Path, planted: dict[str, int], n_rows: int) -> dict[str, Any]:
         "kinds": kinds,
         "n_planted": sum(planted.values()),
         "n_caught": sum(kind["caught"] for kind in kinds.values()),
-        "n_in": n_rows, "n_out": len(validated), "n_quarantined": len(quarantine),
+        "n_in": n_rows,
+        "n_out": len(validated),
+        "n_quarantined": len(quarantine),
         "n_lost": int(n_rows - len(np.intersect1d(rows, np.arange(n_rows)))),
         "n_doubled": len(rows) - len(np.unique(rows)),
         "sound_rows_quarantined_by_rule": sound,
         "near_duplicates_on_two_sides": splits["rules"]["near_duplicate_leak"]["observed"],
         "splits": {side: counts["n_rows"] for side, counts in splits["splits"].items()},
-    }  # fmt: skip
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -123,8 +127,10 @@ def main(arguments: list[str]) -> int:
     report = {
         "command": f"python -m benchmarks.data_quality --rows {chosen.rows} --faults {chosen.faults}",
         "seed": chosen.seed,
-        "machine": describe_machine(0), "stages": stages, **found,
-    }  # fmt: skip
+        "machine": describe_machine(0),
+        "stages": stages,
+        **found,
+    }
     write_json(REPORT, report)
     print(
         f"{found['n_caught']:,} of {found['n_planted']:,} planted faults caught, {found['n_lost']} rows lost: {REPORT}"

@@ -95,9 +95,15 @@ def main() -> None:
             runs.append(measure(n_rows, given.format, given.texts, Path(scratch), given.seed))
     growth = {"rows": runs[-1]["n_rows"] / runs[0]["n_rows"], "peak_memory": runs[-1]["peak_mb"] / runs[0]["peak_mb"]}
     command = " ".join(
-        ["python -m benchmarks.data_scale --rows", *map(str, given.rows), "--format", given.format, "--texts",
-         given.texts]
-    )  # fmt: skip
+        [
+            "python -m benchmarks.data_scale --rows",
+            *map(str, given.rows),
+            "--format",
+            given.format,
+            "--texts",
+            given.texts,
+        ]
+    )
     write_json(given.report, {"command": command, "runs": runs, "growth_from_first_to_last": growth})
     print(table(runs))
     print(f"{growth['rows']:,.0f} times the rows, {growth['peak_memory']:.2f} times the memory: {given.report}")

@@ -24,10 +24,10 @@ from benchmarks.drift_material import Setting, deployed, fresh
 from benchmarks.evidently_side import beside_evidently
 from benchmarks.material import write_report
 from benchmarks.shifts import SHIFTS, plant
-from ratchet.live.drift import STATISTICS, Sample, calibrate, joined, judge
-from ratchet.live.estimates import estimate_accuracy, fit_estimator
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate
+from ratchet.monitoring.drift import STATISTICS, Sample, calibrate, joined, judge
+from ratchet.monitoring.performance_estimation import estimate_accuracy, fit_estimator
 
 SIZES = {"deployed": (250, 500), "fresh": (250, 500, 1000)}
 """The bundle's own held-out texts are too few for a reference and windows of 1,000 that share no text."""
@@ -49,12 +49,16 @@ def main() -> None:
     settings = {name: maker(SEED) for name, maker in makers.items()}
     studies = {name: study(setting, SIZES[name], arguments.partitions) for name, setting in settings.items()}
     figures = {
-        "alpha": ALPHA, "n_splits": N_SPLITS, "bars": BARS, "statistics": STATISTICS, "settings": studies,
+        "alpha": ALPHA,
+        "n_splits": N_SPLITS,
+        "bars": BARS,
+        "statistics": STATISTICS,
+        "settings": studies,
         "estimates": estimate_errors(settings["deployed"], 100),
         "cost": processor_cost(settings["deployed"]),
         "evidently": _peer(settings["fresh"], arguments.windows),
         "cpu_s": time.process_time() - began,
-    }  # fmt: skip
+    }
     options = f"--partitions {arguments.partitions} --windows {arguments.windows}"
     write_report("drift", figures, 1, options)
     print(markdown(figures))
@@ -86,13 +90,15 @@ def _study_size(setting: Setting, size: int, n_partitions: int) -> dict[str, Any
                 by_statistic[shift.name][name] += p <= ALPHA / len(STATISTICS)
     return {
         "shifts": {
-            name: {"alarm_rate": clustered_rate(hits).to_json(),
-                   "found_by": {one: n / len(hits) for one, n in by_statistic[name].items()} if name != "none" else {}}
+            name: {
+                "alarm_rate": clustered_rate(hits).to_json(),
+                "found_by": {one: n / len(hits) for one, n in by_statistic[name].items()} if name != "none" else {},
+            }
             for name, hits in alarms.items()
         },
         "two_in_a_row": clustered_rate(pairs).to_json(),
         "n_reference": setting.n_reference(),
-    }  # fmt: skip
+    }
 
 
 def partition(setting: Setting, rng: np.random.Generator) -> tuple[Sample, NDArray[np.int64]]:
@@ -153,21 +159,28 @@ def estimate_errors(setting: Setting, n_partitions: int, size: int = 500) -> dic
             }
             for shift, by_name in found.items()
         },
-    }  # fmt: skip
+    }
 
 
 def _errors(items: list[tuple[float, bool]]) -> dict[str, float]:
     errors = [error for error, _ in items]
-    return {"mean_error": float(np.mean(errors)), "error_p95": float(np.percentile(errors, 95)),
-            "covered": float(np.mean([inside for _, inside in items]))}  # fmt: skip
+    return {
+        "mean_error": float(np.mean(errors)),
+        "error_p95": float(np.percentile(errors, 95)),
+        "covered": float(np.mean([inside for _, inside in items])),
+    }
 
 
 def markdown(figures: dict[str, Any]) -> str:
     """The figures as tables."""
     lines = []
     for name, by_size in figures["settings"].items():
-        lines += [f"**{name}**: share of windows that alarm", "", f"| shift | {' | '.join(by_size)} |",
-                  "|---|" + "---:|" * len(by_size)]  # fmt: skip
+        lines += [
+            f"**{name}**: share of windows that alarm",
+            "",
+            f"| shift | {' | '.join(by_size)} |",
+            "|---|" + "---:|" * len(by_size),
+        ]
         for shift in SHIFTS:
             cells = [_rate(item["shifts"][shift.name]["alarm_rate"]) for item in by_size.values()]
             lines.append(f"| {shift.name} | {' | '.join(cells)} |")

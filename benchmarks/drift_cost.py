@@ -11,13 +11,13 @@ import numpy as np
 
 from benchmarks.drift_material import Setting
 from benchmarks.material import median_estimate
-from ratchet.live.drift import Sample, joined
-from ratchet.live.inspection import inspect_window
-from ratchet.live.monitor_settings import MonitorParams
-from ratchet.live.production_slices import production_groups
-from ratchet.live.reference import make_reference
-from ratchet.live.text_features import load_pieces
-from ratchet.live.windows import cut_windows
+from ratchet.monitoring.drift import Sample, joined
+from ratchet.monitoring.features import load_pieces
+from ratchet.monitoring.inspection import inspect_window
+from ratchet.monitoring.reference import make_reference
+from ratchet.monitoring.settings import MonitorParams
+from ratchet.monitoring.slices import production_groups
+from ratchet.monitoring.windows import cut_windows
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.trust.lexicons import Lexicon
 
@@ -28,7 +28,7 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
     """CPU-seconds to inspect the windows of 100,000 requests, and to make the reference's thresholds."""
     import pandas as pd
 
-    from ratchet.live.monitor_settings import SETTINGS_FILE
+    from ratchet.monitoring.settings import SETTINGS_FILE
 
     params = load_params(MonitorParams, "monitor", SETTINGS_FILE)
     clean, pieces = setting.material.clean, load_pieces(setting.bundle)
@@ -41,22 +41,28 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
     groups = {name: np.concatenate([of_clean, np.full(rest, "learned")]) for name, of_clean in groups_of_clean.items()}
     y = np.concatenate([setting.material.y_clean, np.full(rest, -1)])
     began = time.process_time()
-    reference = make_reference("bundle@1", ["negative", "positive"], sample, y, groups,
-                               params.window_sizes, params.n_splits, params.seed)  # fmt: skip
+    reference = make_reference(
+        "bundle@1", ["negative", "positive"], sample, y, groups, params.window_sizes, params.n_splits, params.seed
+    )
     thresholds_s = time.process_time() - began
     log = requests(setting, N_ROWS)
     seconds, windows = [], []
     for _ in range(N_ROUNDS):
         began = time.process_time()
         last = log.column("timestamp")[-1].as_py()
-        windows = cut_windows(log, params.window_minutes, params.window_rows, min(reference.nulls),
-                              last + timedelta(days=1))  # fmt: skip
+        windows = cut_windows(
+            log, params.window_minutes, params.window_rows, min(reference.nulls), last + timedelta(days=1)
+        )
         earlier: list[dict[str, Any]] = []
         for window in windows:
             earlier.append(inspect_window(window, reference, pieces, earlier, params, lexicon).figures)
         seconds.append(time.process_time() - began)
-    return {"n_rows": N_ROWS, "n_windows": len(windows), "cpu_s": median_estimate(seconds),
-            "thresholds_cpu_s": thresholds_s}  # fmt: skip
+    return {
+        "n_rows": N_ROWS,
+        "n_windows": len(windows),
+        "cpu_s": median_estimate(seconds),
+        "thresholds_cpu_s": thresholds_s,
+    }
 
 
 def requests(setting: Setting, n: int) -> Any:
@@ -69,14 +75,19 @@ def requests(setting: Setting, n: int) -> Any:
     labels = np.array(["negative", "positive"])
     start = datetime(2026, 1, 1, tzinfo=UTC)
     times = [start + timedelta(milliseconds=36 * row) for row in range(n)]
-    return pyarrow.table({
-        "timestamp": pyarrow.array(times, pyarrow.timestamp("us", "UTC")),
-        "request_id": [f"r{row}" for row in range(n)],
-        "text": [setting.texts.clean[row] for row in rows],
-        "predicted": labels[proba.argmax(axis=1)],
-        "confidence": proba.max(axis=1),
-        "model_version": ["bundle@1"] * n,
-        "proba": pyarrow.array(list(proba.astype(np.float32)), pyarrow.list_(pyarrow.float32())),
-        "latency_ms": rng.gamma(4, 2.0, n), "status": np.full(n, 200, dtype=np.int32),
-        "key_id": ["a", "b"] * (n // 2), "arm": ["champion"] * n, "experiment": [""] * n,
-    })  # fmt: skip
+    return pyarrow.table(
+        {
+            "timestamp": pyarrow.array(times, pyarrow.timestamp("us", "UTC")),
+            "request_id": [f"r{row}" for row in range(n)],
+            "text": [setting.texts.clean[row] for row in rows],
+            "predicted": labels[proba.argmax(axis=1)],
+            "confidence": proba.max(axis=1),
+            "model_version": ["bundle@1"] * n,
+            "proba": pyarrow.array(list(proba.astype(np.float32)), pyarrow.list_(pyarrow.float32())),
+            "latency_ms": rng.gamma(4, 2.0, n),
+            "status": np.full(n, 200, dtype=np.int32),
+            "key_id": ["a", "b"] * (n // 2),
+            "arm": ["champion"] * n,
+            "experiment": [""] * n,
+        }
+    )

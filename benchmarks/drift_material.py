@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from benchmarks.shifts import Material, with_typos
 from ratchet.files import read_json
-from ratchet.live.drift import Sample
-from ratchet.live.text_features import load_pieces, text_features
 from ratchet.models.examples import class_indices, class_names
 from ratchet.models.predictor import Proba, load
+from ratchet.monitoring.drift import Sample
+from ratchet.monitoring.features import load_pieces, text_features
 from ratchet.table_files import read_table
 from ratchet.tables import CORPUS, SPLIT
 
@@ -101,9 +101,12 @@ def _material(
     mistyped = with_typos(texts, rng)
     y: NDArray[np.int64] = class_indices(held, labels)
     material = Material(
-        observed(texts), observed(mistyped), observed(others), y,
+        observed(texts),
+        observed(mistyped),
+        observed(others),
+        y,
         class_indices(other, labels),
-    )  # fmt: skip
+    )
     return material, Texts(texts, mistyped, others)
 
 

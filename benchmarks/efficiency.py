@@ -20,12 +20,12 @@ import pandas as pd
 from benchmarks.material import median_estimate, write_report
 from pipeline_steps import evaluate
 from ratchet.entry import entry
+from ratchet.gates.measured_reports import read_report
 from ratchet.measure.footprint import footprint
 from ratchet.measure.latency import interleaved_ms, percentile_estimate, percentile_ratio, resamples
 from ratchet.models.bundle import size_mb
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
-from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 
@@ -122,14 +122,15 @@ def rows_per_second(
     report = {}
     for name in scorers:
         report[name] = {
-            "rows_per_second": median_estimate(wall[name]), "rows_per_cpu_second": median_estimate(cpu[name]),
+            "rows_per_second": median_estimate(wall[name]),
+            "rows_per_cpu_second": median_estimate(cpu[name]),
             **{
                 f"against_{reference}": median_estimate(
                     [mine / theirs for mine, theirs in zip(wall[name], wall[other], strict=True)]
                 )
                 for reference, other in zip(("pipeline", "pipeline_batched"), list(scorers)[:2], strict=True)
             },
-        }  # fmt: skip
+        }
         found = report[name]["rows_per_second"]["value"]
         print(f"{name:40} {found:7.0f} rows/s", flush=True)
     return report
@@ -143,9 +144,12 @@ def pipeline_scorer(teacher: Path, texts: Sequence[str], n_threads: int, batch_s
     if n_threads:
         torch.set_num_threads(n_threads)
     score = pipeline(
-        "text-classification", model=AutoModelForSequenceClassification.from_pretrained(teacher),
-        tokenizer=AutoTokenizer.from_pretrained(teacher), top_k=None, device=-1,
-    )  # fmt: skip
+        "text-classification",
+        model=AutoModelForSequenceClassification.from_pretrained(teacher),
+        tokenizer=AutoTokenizer.from_pretrained(teacher),
+        top_k=None,
+        device=-1,
+    )
     return lambda: score(list(texts), batch_size=batch_size, truncation=True, max_length=128)
 
 

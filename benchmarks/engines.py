@@ -55,9 +55,11 @@ class TextGraph(Predictor):
         from transformers import PreTrainedTokenizerFast
 
         tokenizer = PreTrainedTokenizerFast(
-            tokenizer_file=str(path / "tokenizer.json"), model_max_length=self.manifest.max_tokens, pad_token="[PAD]",
+            tokenizer_file=str(path / "tokenizer.json"),
+            model_max_length=self.manifest.max_tokens,
+            pad_token="[PAD]",
             model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-        )  # fmt: skip
+        )
         core = openvino.Core()
         words = convert_tokenizer(tokenizer, max_length=self.manifest.max_tokens, truncation=True)
         graph = connect_models(words, core.read_model(path / "openvino_model.xml"))
@@ -104,7 +106,7 @@ class OnThreads(Predictor):
 
 def latencies(
     makers: Mapping[str, Make], texts: Sequence[str], n_threads: Sequence[int], rng: np.random.Generator
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """One text at a time in turns, on so many threads: milliseconds, and how many times faster than PyTorch on all."""
     arms = {(name, n): OnThreads(make(n, 32), n) for name, make in makers.items() for n in n_threads}
     times = interleaved_ms({f"{name}|{n}": arm for (name, n), arm in arms.items()}, texts, N_ROUNDS, rng)
@@ -157,23 +159,22 @@ def main(arguments: list[str] | None = None) -> None:
     makers = engines(Path("models"))
     report: dict[str, Any] = {"latency": latencies(makers, texts[:N_LATENCY], sorted({1, n_cores}), rng)}
     batches = {
-        f"{name}|{size}": OnThreads(make(n_cores, size), n_cores) for name, make in makers.items()
+        f"{name}|{size}": OnThreads(make(n_cores, size), n_cores)
+        for name, make in makers.items()
         for size in BATCH_SIZES
-    }  # fmt: skip
+    }
     found = throughputs(
         {name: lambda arm=arm: arm.predict_proba(texts) for name, arm in batches.items()},  # type: ignore[misc]
-        N_ROWS, N_ROUNDS,
-    )  # fmt: skip
-    report["batches"] = {
-        name: {str(size): found[f"{name}|{size}"] for size in BATCH_SIZES} for name in makers
-    }  # fmt: skip
-    streams = {
-        name: [OnThreads(make(1, 32), 1) for _ in range(n_cores)] for name, make in makers.items()
-    }  # fmt: skip
+        N_ROWS,
+        N_ROUNDS,
+    )
+    report["batches"] = {name: {str(size): found[f"{name}|{size}"] for size in BATCH_SIZES} for name in makers}
+    streams = {name: [OnThreads(make(1, 32), 1) for _ in range(n_cores)] for name, make in makers.items()}
     report["streams"] = throughputs(
         {name: lambda arms=arms: on_streams(arms, texts) for name, arms in streams.items()},  # type: ignore[misc]
-        N_ROWS, N_ROUNDS,
-    )  # fmt: skip
+        N_ROWS,
+        N_ROUNDS,
+    )
     tokenizer = load_tokenizer(Path("models") / SOURCE, read_manifest(Path("models") / SOURCE).max_tokens)
     report |= {
         "tokenizing": throughputs({"tokenizer": lambda: encode(tokenizer, texts)}, N_ROWS, N_ROUNDS)["tokenizer"]

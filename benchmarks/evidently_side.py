@@ -17,8 +17,8 @@ from benchmarks.drift_material import Setting
 from benchmarks.material import SCRATCH
 from benchmarks.shifts import SHIFTS, Shift, plant_rows
 from ratchet.files import read_json
-from ratchet.live.drift import Null, Sample, judge
 from ratchet.measure.bootstrap import proportion_estimate
+from ratchet.monitoring.drift import Null, Sample, judge
 
 PYTHON = Path(".venv-evidently/bin/python")
 MAKE = "make evidently-env"
@@ -26,9 +26,15 @@ LABELS = np.array(["negative", "positive"])
 
 
 def beside_evidently(
-    setting: Setting, reference: Sample, held: NDArray[np.int64], pool: NDArray[np.int64], null: Null, n_windows: int,
-    alpha: float, seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    setting: Setting,
+    reference: Sample,
+    held: NDArray[np.int64],
+    pool: NDArray[np.int64],
+    null: Null,
+    n_windows: int,
+    alpha: float,
+    seed: int,
+) -> dict[str, Any]:
     """Alarm rates of both on `n_windows` batches of each shift; a reason where Evidently's environment is missing.
 
     Evidently gets the text, its number of words, the probability and the class, as a user would give them.
@@ -52,11 +58,14 @@ def beside_evidently(
     subprocess.run([str(PYTHON), "benchmarks/evidently_peer.py", str(folder)], check=True, env=environment)
     found = read_json(folder / "verdicts.json")
     return {
-        "version": found["version"], "n_window": null.n_window, "n_reference": len(held),
+        "version": found["version"],
+        "n_window": null.n_window,
+        "n_reference": len(held),
         "cpu_s_a_batch": float(np.mean([item["cpu_s"] for item in found["batches"].values()])),
-        "shifts": {shift.name: _row(shift, place, found["batches"], ours[shift.name])
-                   for place, shift in enumerate(SHIFTS)},
-    }  # fmt: skip
+        "shifts": {
+            shift.name: _row(shift, place, found["batches"], ours[shift.name]) for place, shift in enumerate(SHIFTS)
+        },
+    }
 
 
 def _row(shift: Shift, place: int, verdicts: dict[str, Any], ours: list[bool]) -> dict[str, Any]:
@@ -67,20 +76,26 @@ def _row(shift: Shift, place: int, verdicts: dict[str, Any], ours: list[bool]) -
         "here": proportion_estimate(sum(ours), len(ours)).to_json(),
         "evidently_data_set": proportion_estimate(sum(item["data_set"] for item in mine), len(mine)).to_json(),
         "evidently_any_column": proportion_estimate(sum(any_column), len(mine)).to_json(),
-        "evidently_columns": {name: float(np.mean([item["columns"].get(name, False) for item in mine]))
-                              for name in columns},
-    }  # fmt: skip
+        "evidently_columns": {
+            name: float(np.mean([item["columns"].get(name, False) for item in mine])) for name in columns
+        },
+    }
 
 
 def _texts(setting: Setting, rows: Any) -> list[str]:
     return [
-        *(setting.texts.mistyped[row] for row in rows.mistyped), *(setting.texts.clean[row] for row in rows.clean),
+        *(setting.texts.mistyped[row] for row in rows.mistyped),
+        *(setting.texts.clean[row] for row in rows.clean),
         *(setting.texts.other[row] for row in rows.other),
-    ]  # fmt: skip
+    ]
 
 
 def _frame(texts: list[str], sample: Sample) -> pd.DataFrame:
     return pd.DataFrame(
-        {"text": texts, "n_words": sample.texts.n_words, "positive": sample.proba[:, 1],
-         "predicted": LABELS[sample.proba.argmax(axis=1)]}
-    )  # fmt: skip
+        {
+            "text": texts,
+            "n_words": sample.texts.n_words,
+            "positive": sample.proba[:, 1],
+            "predicted": LABELS[sample.proba.argmax(axis=1)],
+        }
+    )

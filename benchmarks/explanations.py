@@ -26,10 +26,10 @@ from pipeline_steps.explain import BUNDLES
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
+from ratchet.gates.measured_reports import read_report
 from ratchet.measure.bootstrap import mean_estimate, weights
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import TorchPredictor, load
-from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.trust.attributions import attribute, keep_words, word_spans
@@ -82,9 +82,14 @@ def text_classification(predictor: TorchPredictor) -> Any:
     from transformers import PreTrainedTokenizerFast, pipeline
 
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=predictor.tokenizer, model_max_length=predictor.manifest.max_tokens, pad_token="[PAD]",
-        unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
-    )  # fmt: skip
+        tokenizer_object=predictor.tokenizer,
+        model_max_length=predictor.manifest.max_tokens,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
     predictor.model.config.id2label = dict(enumerate(predictor.labels))
     predictor.model.config.label2id = {label: index for index, label in enumerate(predictor.labels)}
     return pipeline("text-classification", model=predictor.model, tokenizer=tokenizer, top_k=None)
@@ -152,8 +157,12 @@ def main(arguments: list[str] | None = None) -> None:
     deployed = read_report(Path("reports/decision.json"))["chosen"]
     parent = torch_parent(str(deployed), BUNDLES, N_THREADS)
     if parent is None:
-        raise PipelineError("The promoted bundle has no torch weights to compare with.", where="reports/decision.json",
-                            got=deployed, fix="promote a bundle that was made from torch weights")  # fmt: skip
+        raise PipelineError(
+            "The promoted bundle has no torch weights to compare with.",
+            where="reports/decision.json",
+            got=deployed,
+            fix="promote a bundle that was made from torch weights",
+        )
     test = read_table(Path("data/splits/test.parquet"), SPLIT)["text"].astype(str)
     texts = [text for text in test if len(word_spans(text)) >= MIN_WORDS][: options.texts]
     plain, asked = plain_explainer(parent, options.evals, WordMasker())
@@ -180,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def summary(
     rates: Rates, values: Values, evals_per_text: dict[str, float], deployed: str, parent: str
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The report: rates, how many times plain's they are, and correlations with plain's values of the same words."""
     rows: dict[str, dict[str, Any]] = {}
     for name, pairs in rates.items():

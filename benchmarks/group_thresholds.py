@@ -21,12 +21,12 @@ from benchmarks.material import REPORTS, write_report
 from pipeline_steps import audit, behave, promote
 from ratchet.entry import entry
 from ratchet.files import read_json
+from ratchet.gates.measured_reports import read_report
 from ratchet.measure.estimate import Estimate
+from ratchet.measure.formats import estimate_text, metric_name
 from ratchet.params import load_params
-from ratchet.release.formats import estimate_text, metric_name
-from ratchet.release.marked_block import write_block
-from ratchet.release.reports import read_report
-from ratchet.release.results_table import described_bundle
+from ratchet.reporting.marked_block import write_block
+from ratchet.reporting.results_table import described_bundle
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.group_thresholds import Constraint
@@ -72,11 +72,14 @@ def main(arguments: list[str] | None = None) -> None:
     ).dropna(subset="label")
     of_bundle = predictions[predictions["bundle"] == bundle]
     figures = {
-        "bundle": bundle, "attribute": options.attribute, "n_texts": len(texts),
+        "bundle": bundle,
+        "attribute": options.attribute,
+        "n_texts": len(texts),
         "thresholds": thresholds_of(of_bundle, texts, behave.load_rules().lexicon, params),
-    }  # fmt: skip
-    path = write_report("group_thresholds", figures, 1,
-                        "" if options.attribute == "gender" else f"--attribute {options.attribute}")  # fmt: skip
+    }
+    path = write_report(
+        "group_thresholds", figures, 1, "" if options.attribute == "gender" else f"--attribute {options.attribute}"
+    )
     print(table(read_json(path)))
 
 

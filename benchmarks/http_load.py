@@ -52,9 +52,14 @@ def infer_body(text: str) -> dict[str, object]:
 
 
 def run_load(
-    port: int, path: str, texts: Sequence[str], concurrency: int, seconds: float, secret: str = "",
+    port: int,
+    path: str,
+    texts: Sequence[str],
+    concurrency: int,
+    seconds: float,
+    secret: str = "",
     body: Callable[[str], object] = text_body,
-) -> Load:  # fmt: skip
+) -> Load:
     """Ask a server on loopback for so many seconds, always `concurrency` requests at a time, and each client once.
 
     Args:

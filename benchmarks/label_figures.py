@@ -90,24 +90,33 @@ def markdown(report: dict[str, Any]) -> str:
     for data, block in report["data_sets"].items():
         seeds = f"{report['n_seeds']} seeds ({report['n_peer_seeds']} of scikit-activeml{fewer})"
         lines += [
-            f"**{data}**, {block['metric'].replace('_', ' ')}, {seeds}:", "",
+            f"**{data}**, {block['metric'].replace('_', ' ')}, {seeds}:",
+            "",
             f"| strategy | at {last} labels | gain over random, points | p (Holm) | labels for random's {last} "
             "| gain over scikit-activeml's, points |",
             "|---|---:|---:|---:|---:|---:|",
-        ]  # fmt: skip
+        ]
         for name, item in block["strategies"].items():
             if name.startswith("scikit-activeml"):
                 continue
             reached, at_last = item["labels_to_reach_random"], item[f"{block['metric']}_at_{last}"]
             labels = "not reached" if _none(reached["value"]) else f"{reached['value']:.0f} {_interval(reached, 1, 0)}"
             cells = [
-                name, f"{at_last:.3f}", _points(item["mean_gain"]) if "p" in item else "",
-                f"{item['p_holm']:.3f}" if "p_holm" in item else "", labels, _points(item.get("mean_gain_over_peer")),
-            ]  # fmt: skip
+                name,
+                f"{at_last:.3f}",
+                _points(item["mean_gain"]) if "p" in item else "",
+                f"{item['p_holm']:.3f}" if "p_holm" in item else "",
+                labels,
+                _points(item.get("mean_gain_over_peer")),
+            ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    lines += ["CPU milliseconds of one query, 45 of the balanced pool's texts with 275 labels:", "",
-              "| strategy | here | scikit-activeml | times faster |", "|---|---:|---:|---:|"]  # fmt: skip
+    lines += [
+        "CPU milliseconds of one query, 45 of the balanced pool's texts with 275 labels:",
+        "",
+        "| strategy | here | scikit-activeml | times faster |",
+        "|---|---:|---:|---:|",
+    ]
     for name, item in report["query_cpu_s"].items():
         lines.append(f"| {name} | {1000 * item['ours']:.1f} | {1000 * item['peer']:.1f} | {item['times_faster']:.1f} |")
     return "\n".join(lines)

@@ -35,7 +35,7 @@ from ratchet.labels.pool import Embeddings, Indices, Pool, QueryStrategy
 from ratchet.labels.query_strategies import ALIKE_FOR_TWO, QUERY_STRATEGIES
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.params import load_params
-from ratchet.release.marked_block import write_block
+from ratchet.reporting.marked_block import write_block
 
 REPORT = Path("reports/bench/labels.json")
 SCRATCH = Path(".scratch/bench/labels")
@@ -67,7 +67,7 @@ class Dealt:
 
 def read_embedded() -> tuple[Embeddings, NDArray[np.int64]]:
     """Embeddings and classes of the labelled train and validation texts, as `sample` reads them."""
-    from ratchet.models.embedding_table import read_embeddings
+    from ratchet.embeddings.table import read_embeddings
     from ratchet.models.examples import class_indices, class_names
     from ratchet.table_files import read_table
     from ratchet.tables import SPLIT
@@ -193,10 +193,15 @@ def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int, without: Sequence[s
     )
     return {
         "command": " ".join(["python -m benchmarks.labels", *(["--without", *without] if without else [])]),
-        "n_texts": len(targets), "n_held_out": N_HELD_OUT, "n_seeds": n_seeds, "n_peer_seeds": n_peer_seeds,
+        "n_texts": len(targets),
+        "n_held_out": N_HELD_OUT,
+        "n_seeds": n_seeds,
+        "n_peer_seeds": n_peer_seeds,
         "most_peer_seeds": {name: n for name, n in MOST_PEER_SEEDS.items() if name not in without},
-        "inverse_regularization": strength, "sizes": query_sizes(*SIZES), **summary(runs, speed, query_sizes(*SIZES)),
-    }  # fmt: skip
+        "inverse_regularization": strength,
+        "sizes": query_sizes(*SIZES),
+        **summary(runs, speed, query_sizes(*SIZES)),
+    }
 
 
 def _different(strategies: Mapping[str, Any]) -> list[str]:

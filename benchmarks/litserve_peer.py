@@ -38,8 +38,11 @@ class Api(litserve.LitAPI):  # type: ignore[misc]
         """As Ratchet answers, without a request id."""
         row = output[0] if isinstance(output[0], list) else output
         best = max(range(len(row)), key=row.__getitem__)
-        return {"label": self.predictor.labels[best], "confidence": row[best],
-                "proba": dict(zip(self.predictor.labels, row, strict=True))}  # fmt: skip
+        return {
+            "label": self.predictor.labels[best],
+            "confidence": row[best],
+            "proba": dict(zip(self.predictor.labels, row, strict=True)),
+        }
 
 
 if __name__ == "__main__":

@@ -62,9 +62,13 @@ def read_task(n_train: int, n_validation: int, n_test: int, params: train.Params
         return Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels))
 
     return Task(
-        params, folder, labels, examples(labeled, n_train), examples(validation, n_validation),
+        params,
+        folder,
+        labels,
+        examples(labeled, n_train),
+        examples(validation, n_validation),
         examples(test, n_test),
-    )  # fmt: skip
+    )
 
 
 def n_tokens(examples: Examples) -> int:

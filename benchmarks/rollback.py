@@ -30,14 +30,14 @@ from pipeline_steps import evaluate, promote, report
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.files import write_json
+from ratchet.gates.measured_reports import DIFFERENCES, read_report
 from ratchet.measure.estimate import exact
 from ratchet.models.bundle import size_mb
 from ratchet.params import load_params, read_yaml
 from ratchet.registry import acts
 from ratchet.registry.audit_entry import NO_HASH, Head
+from ratchet.registry.clone import Clone
 from ratchet.registry.names import Version
-from ratchet.registry.workshop import Clone
-from ratchet.release.reports import DIFFERENCES, read_report
 
 ROOT = Path.cwd()
 TEAM = ("ann", "bob")
@@ -71,8 +71,21 @@ def roll_back(clone: Clone) -> tuple[float, float]:
         PipelineError: it failed, or another bundle than the one in the record is in its place.
     """
     shutil.rmtree(clone.root / "models" / acts.CHAMPION_FOLDER, ignore_errors=True)
-    command = [sys.executable, "-m", "ratchet", "registry", "rollback", "--who", "bob", "--why", "timed",
-               "--root", str(clone.root), "--key", str(clone.root.parent / "bob")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "ratchet",
+        "registry",
+        "rollback",
+        "--who",
+        "bob",
+        "--why",
+        "timed",
+        "--root",
+        str(clone.root),
+        "--key",
+        str(clone.root.parent / "bob"),
+    ]
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -97,9 +110,11 @@ def _clone(scratch: Path) -> Clone:
     (root / ".allowed_signers").write_text(signers)
     right = {"who": ["ann"], "approvers": [], "approvals": 0}
     policy = read_yaml(root / "policy.yaml") | {
-        "release": right, "promote": right | {"approvers": ["bob"], "approvals": 1},
-        "roll_back": right | {"who": ["bob"]}, "model_keys": ["keys/model-signing.pub"],
-    }  # fmt: skip
+        "release": right,
+        "promote": right | {"approvers": ["bob"], "approvals": 1},
+        "roll_back": right | {"who": ["bob"]},
+        "model_keys": ["keys/model-signing.pub"],
+    }
     (root / "policy.yaml").write_text(json.dumps(policy))
     _run(root, "git", "remote", "set-url", "origin", str(scratch / "server.git"))
     _run(root, "git", "checkout", "--quiet", "-B", "main")

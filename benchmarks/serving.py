@@ -31,8 +31,8 @@ from ruamel.yaml import YAML
 from benchmarks.http_load import Load, infer_body, run_load, text_body
 from ratchet.entry import entry
 from ratchet.files import write_json
-from ratchet.live.access import add_key
 from ratchet.measure.machine import describe_machine
+from ratchet.serving.auth import add_key
 
 OUT = Path("reports/bench/serving.json")
 INFER = "/v2/models/champion/infer"
@@ -67,9 +67,13 @@ def measure(folder: Path, texts: list[str], arguments: argparse.Namespace) -> di
         overhead = {str(n): overhead_cpu_ms(port, secret, texts, n) for n in (1, CONCURRENCY)}
         overhead_v2 = {str(n): overhead_cpu_ms(port, secret, texts, n, INFER, infer_body) for n in (1, CONCURRENCY)}
         report: dict[str, Any] = {
-            "machine": describe_machine(1), "bundle": arguments.bundle.name, "cold_start_s": cold_s,
-            "overhead": overhead, "overhead_v2": overhead_v2, "rss_mb": process.memory_info().rss / 1e6,
-        }  # fmt: skip
+            "machine": describe_machine(1),
+            "bundle": arguments.bundle.name,
+            "cold_start_s": cold_s,
+            "overhead": overhead,
+            "overhead_v2": overhead_v2,
+            "rss_mb": process.memory_info().rss / 1e6,
+        }
         bars = {}
         for name, found in (("overhead_cpu_ms", overhead), ("overhead_v2_cpu_ms", overhead_v2)):
             worst = max(figures["cpu_ms"] for figures in found.values())
@@ -88,9 +92,13 @@ def measure(folder: Path, texts: list[str], arguments: argparse.Namespace) -> di
 
 
 def overhead_cpu_ms(
-    port: int, secret: str, texts: list[str], concurrency: int, path: str = "/v1/predict",
+    port: int,
+    secret: str,
+    texts: list[str],
+    concurrency: int,
+    path: str = "/v1/predict",
     body: Callable[[str], object] = text_body,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """CPU of the server's process less that of scoring, for each request; logging and access control included."""
     run_load(port, path, texts, concurrency, 2.0, secret, body)
     before = _metrics(port)
@@ -119,9 +127,14 @@ def compare(process: Any, port: int, secret: str, texts: list[str], arguments: a
         ratios = [item["ratchet"]["requests_per_s"] / item["litserve"]["requests_per_s"] for item in rounds]
         p95 = [item["ratchet"]["p95_ms"] / item["litserve"]["p95_ms"] for item in rounds]
         cpu = [item["litserve"]["cpu_ms"] / item["ratchet"]["cpu_ms"] for item in rounds]
-        found = {"litserve_max_batch": max_batch, "cpu_ratio": float(np.median(cpu)),
-                 "rounds": rounds, "requests_ratio": float(np.median(ratios)),
-                 "requests_ratio_range": [min(ratios), max(ratios)], "p95_ratio": float(np.median(p95))}  # fmt: skip
+        found = {
+            "litserve_max_batch": max_batch,
+            "cpu_ratio": float(np.median(cpu)),
+            "rounds": rounds,
+            "requests_ratio": float(np.median(ratios)),
+            "requests_ratio_range": [min(ratios), max(ratios)],
+            "p95_ratio": float(np.median(p95)),
+        }
         if not best or found["requests_ratio"] < best["requests_ratio"]:
             best = found
     return best
@@ -154,12 +167,14 @@ def soak(process: Any, port: int, secret: str, texts: list[str], seconds: float)
         for status, n in load.statuses.items():
             statuses[status] = statuses.get(status, 0) + n
     return {
-        "seconds": seconds, "statuses": {str(status): n for status, n in sorted(statuses.items())},
+        "seconds": seconds,
+        "statuses": {str(status): n for status, n in sorted(statuses.items())},
         "n_errors": sum(n for status, n in statuses.items() if status not in (200, 429)),
         "requests_per_s": float(np.median([load.requests_per_s for load in loads])),
-        "p95_ms": float(np.median([load.percentile_ms(95) for load in loads])), "memory_mb": memory,
+        "p95_ms": float(np.median([load.percentile_ms(95) for load in loads])),
+        "memory_mb": memory,
         "memory_growth": float(np.median(memory[-quarter:]) / np.median(memory[quarter : 2 * quarter] or memory)),
-    }  # fmt: skip
+    }
 
 
 @contextmanager
@@ -246,9 +261,13 @@ def _metrics(port: int) -> dict[str, float]:
 
 def _figures(load: Load) -> dict[str, float]:
     n = max(1, sum(load.statuses.values()))
-    return {"requests_per_s": load.requests_per_s, "client_cpu_ms": 1000 * load.cpu_s / n,
-            "p50_ms": load.percentile_ms(50), "p95_ms": load.percentile_ms(95),
-            "n_refused": load.statuses.get(429, 0)}  # fmt: skip
+    return {
+        "requests_per_s": load.requests_per_s,
+        "client_cpu_ms": 1000 * load.cpu_s / n,
+        "p50_ms": load.percentile_ms(50),
+        "p95_ms": load.percentile_ms(95),
+        "n_refused": load.statuses.get(429, 0),
+    }
 
 
 def _bar(value: float, bar: float, *, at_most: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.live.drift import Sample, joined
+from ratchet.monitoring.drift import Sample, joined
 
 Indices = NDArray[np.int64]
 

@@ -16,18 +16,21 @@ from typing import Any
 from benchmarks.material import REPORTS
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
+from ratchet.gates.measured_reports import read_report
 from ratchet.measure.estimate import Estimate
-from ratchet.release.formats import estimate_text, markdown_text, number
-from ratchet.release.marked_block import write_block
-from ratchet.release.reports import read_report
+from ratchet.measure.formats import estimate_text, markdown_text, number
+from ratchet.reporting.marked_block import write_block
 
 
 def tables(reports: Mapping[str, Any]) -> str:
     """The tables of those reports that are there, each under the command that made it."""
     writers = {
-        "efficiency": efficiency, "engines": engines, "training": training, "tuning": tuning,
+        "efficiency": efficiency,
+        "engines": engines,
+        "training": training,
+        "tuning": tuning,
         "architectures": architectures,
-    }  # fmt: skip
+    }
     parts = []
     for name, write in writers.items():
         if name in reports:
@@ -50,12 +53,17 @@ def efficiency(report: Mapping[str, Any]) -> list[str]:
     ]
     rows = [
         [
-            name, number(b["size_mb"]), _value(b["short"]["p95_ms"]), _text(b["short"]["p95_speedup"]),
-            _value(b["long"]["p95_ms"]), _text(b["long"]["p95_speedup"]), _value(b["cold_start_s"]),
+            name,
+            number(b["size_mb"]),
+            _value(b["short"]["p95_ms"]),
+            _text(b["short"]["p95_speedup"]),
+            _value(b["long"]["p95_ms"]),
+            _text(b["long"]["p95_speedup"]),
+            _value(b["cold_start_s"]),
             _value(b["peak_memory_mb"]),
         ]
         for name, b in report["bundles"].items()
-    ]  # fmt: skip
+    ]
     scored = [
         [name, _text(s["rows_per_second"]), _text(s["against_pipeline"]), _text(s["against_pipeline_batched"])]
         for name, s in report["scoring"].items()
@@ -69,15 +77,20 @@ def engines(report: Mapping[str, Any]) -> list[str]:
     threads, sizes = (sorted(next(iter(report[part].values())), key=int) for part in ("latency", "batches"))
     rows = [
         [
-            name, *(_value(taken[n]["p95_ms"]) for n in threads), _text(taken[threads[-1]]["p95_speedup"]),
-            *(_value(report["batches"][name][size]) for size in sizes), _value(report["streams"][name]),
+            name,
+            *(_value(taken[n]["p95_ms"]) for n in threads),
+            _text(taken[threads[-1]]["p95_speedup"]),
+            *(_value(report["batches"][name][size]) for size in sizes),
+            _value(report["streams"][name]),
         ]
         for name, taken in report["latency"].items()
-    ]  # fmt: skip
+    ]
     heads = [
-        *(f"p95, ms, {n} thread{'s' * (n != '1')}" for n in threads), f"times faster than {report['reference']}",
-        *(f"rows/s, batch {size}" for size in sizes), f"{report['n_streams']} streams of 1 thread",
-    ]  # fmt: skip
+        *(f"p95, ms, {n} thread{'s' * (n != '1')}" for n in threads),
+        f"times faster than {report['reference']}",
+        *(f"rows/s, batch {size}" for size in sizes),
+        f"{report['n_streams']} streams of 1 thread",
+    ]
     told = f"Tokenising alone: {_text(report['tokenizing'])} rows a second."
     return [*_table(["engine", *heads], rows), "", told]
 
@@ -86,11 +99,14 @@ def training(report: Mapping[str, Any]) -> list[str]:
     """Tokens a second of each arm."""
     rows = [
         [
-            name, _text(arm["tokens_per_second"]), _text(arm["tokens_per_cpu_second"]), _text(arm["accuracy"]),
+            name,
+            _text(arm["tokens_per_second"]),
+            _text(arm["tokens_per_cpu_second"]),
+            _text(arm["accuracy"]),
             _text(report["ratchet_against"][name]["tokens_per_cpu_second"]) if name != "ratchet" else "1",
         ]
         for name, arm in report["arms"].items()
-    ]  # fmt: skip
+    ]
     heads = ["training", "tokens per second", "per CPU-second", "accuracy", "ratchet is times faster, CPU"]
     return _table(heads, rows)
 
@@ -108,11 +124,14 @@ def architectures(report: Mapping[str, Any]) -> list[str]:
     """What each candidate reaches and takes, and the one that the data asks for."""
     rows = [
         [
-            f"**{name}**" if name == report["asked_for"] else name, _text(c["accuracy"]), _value(c["latency_p95_ms"]),
-            number(c["size_mb"]), "yes" if name in report["front"] else "",
+            f"**{name}**" if name == report["asked_for"] else name,
+            _text(c["accuracy"]),
+            _value(c["latency_p95_ms"]),
+            number(c["size_mb"]),
+            "yes" if name in report["front"] else "",
         ]
         for name, c in report["candidates"].items()
-    ]  # fmt: skip
+    ]
     bound, best = f"{report['max_loss'] * 100:g} points", report["most_accurate"]
     why = f"the smallest whose loss against {best} is bounded by {bound}"
     if report["asked_for"] == best:

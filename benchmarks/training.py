@@ -84,9 +84,13 @@ def ours(task: Task, seed: int, compile_model: bool = False) -> Any:
 
     params = task.params.model_copy(
         update={
-            "n_epochs": N_EPOCHS, "seed": seed, "precision": "32-true", "patience": 99, "compile_model": compile_model
+            "n_epochs": N_EPOCHS,
+            "seed": seed,
+            "precision": "32-true",
+            "patience": 99,
+            "compile_model": compile_model,
         }
-    )  # fmt: skip
+    )
     model = task.new_model()
     fit(model, task.train, task.validation, params, SCRATCH / "training")
     return model
@@ -112,18 +116,32 @@ def theirs(task: Task, seed: int, *, tuned: bool) -> Any:
     tokenizer = transformers.AutoTokenizer.from_pretrained(task.backbone, local_files_only=True)
     folder = SCRATCH / "trainer"
     arguments = transformers.TrainingArguments(
-        output_dir=str(folder), num_train_epochs=N_EPOCHS, per_device_train_batch_size=params.batch_size,
-        per_device_eval_batch_size=params.batch_size, learning_rate=params.learning_rate,
-        weight_decay=params.weight_decay, warmup_steps=params.warmup_rate, seed=seed, eval_strategy="epoch",
-        save_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="accuracy", report_to=[],
-        disable_tqdm=True, logging_strategy="no", dataloader_pin_memory=False,
+        output_dir=str(folder),
+        num_train_epochs=N_EPOCHS,
+        per_device_train_batch_size=params.batch_size,
+        per_device_eval_batch_size=params.batch_size,
+        learning_rate=params.learning_rate,
+        weight_decay=params.weight_decay,
+        warmup_steps=params.warmup_rate,
+        seed=seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+        report_to=[],
+        disable_tqdm=True,
+        logging_strategy="no",
+        dataloader_pin_memory=False,
         train_sampling_strategy="group_by_length" if tuned else "random",
-    )  # fmt: skip
+    )
     trainer = transformers.Trainer(
-        model=model, args=arguments, train_dataset=rows, eval_dataset=held_out,
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=held_out,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
         compute_metrics=lambda found: {"accuracy": float(np.mean(found.predictions.argmax(1) == found.label_ids))},
-    )  # fmt: skip
+    )
     trainer.train()
     shutil.rmtree(folder, ignore_errors=True)
     return model.eval()

@@ -27,11 +27,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lora, all linear layers": {"method": "lora", "learning_rate": 2e-3},
     "lora, queries and values": {"method": "lora", "learning_rate": 2e-3, "lora_targets": ["query", "value"]},
     "rank-stabilised lora, rank 32": {
-        "method": "lora", "learning_rate": 2e-4, "lora_rank": 32, "rank_stabilized": True,
+        "method": "lora",
+        "learning_rate": 2e-4,
+        "lora_rank": 32,
+        "rank_stabilized": True,
     },
     "dora": {"method": "dora", "learning_rate": 2e-3},
     "adapter": {"method": "adapter", "learning_rate": 2e-3},
-}  # fmt: skip
+}
 """What differs from the `train` block of params.yaml."""
 N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS = 800, 200, 1000, 3
 
@@ -53,9 +56,13 @@ def measure(name: str) -> dict[str, Any]:
     model = task.new_model()
     torch.manual_seed(params.seed)
     model = prepare(
-        model, params.method, lora_rank=params.lora_rank, lora_targets=params.lora_targets,
-        rank_stabilized=params.rank_stabilized, adapter_size=params.adapter_size,
-    )  # fmt: skip
+        model,
+        params.method,
+        lora_rank=params.lora_rank,
+        lora_targets=params.lora_targets,
+        rank_stabilized=params.rank_stabilized,
+        adapter_size=params.adapter_size,
+    )
     n_trainable = count_parameters(model, params.train_embeddings)["n_trainable"]
     used, idle_mb = time.process_time(), peak_memory_mb()
     fitting = fit_head if params.method == "head" else fit
@@ -64,10 +71,14 @@ def measure(name: str) -> dict[str, Any]:
     right = logits_of(merge(model), task.test.tokens).argmax(1) == task.test.hard
     accuracy = mean_estimate(right, weights(len(right), 1000, np.random.default_rng(params.seed)))
     return {
-        **{key: changes[key] for key in ("learning_rate", "n_epochs")}, "n_trainable": n_trainable, "cpu_s": cpu_s,
-        "cpu_s_per_epoch": cpu_s / len(fitted.history), "peak_memory_mb": memory_mb,
-        "training_memory_mb": memory_mb - idle_mb, "accuracy": accuracy.to_json(),
-    }  # fmt: skip
+        **{key: changes[key] for key in ("learning_rate", "n_epochs")},
+        "n_trainable": n_trainable,
+        "cpu_s": cpu_s,
+        "cpu_s_per_epoch": cpu_s / len(fitted.history),
+        "peak_memory_mb": memory_mb,
+        "training_memory_mb": memory_mb - idle_mb,
+        "accuracy": accuracy.to_json(),
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:

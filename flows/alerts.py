@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from flows.environment import set_environment
+from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
 
@@ -35,9 +35,9 @@ from prefect.events.schemas.events import ResourceSpecification  # noqa: E402
 from prefect.exceptions import ObjectNotFound  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
-from flows.monitor import ALERT, RAN, RESOURCE  # noqa: E402
+from flows.monitoring.flow import ALERT, RAN, RESOURCE  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
-from ratchet.live.monitor_settings import SETTINGS_FILE, MonitorParams  # noqa: E402
+from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams  # noqa: E402
 from ratchet.params import load_params  # noqa: E402
 
 NAMES = {"webhook": "ratchet-webhook", "slack": "ratchet-slack", "apprise": "ratchet-apprise"}
@@ -65,31 +65,43 @@ def block_of(kind: str, url: str) -> NotificationBlock:
 def automations_of(kind: str, block_id: Any, silent_minutes: int) -> list[AutomationCore]:
     """What is told to one address: every alert, and that the monitor is silent.
 
-    An alert is an event only once, see `flows.monitoring.untold`; silence speaks once for each time it lasts.
+    An alert is an event only once, see `flows.monitoring.steps.untold`; silence speaks once for each time it lasts.
     """
     alert = SendNotification(block_document_id=block_id, subject=SUBJECT, body=BODY)
     silence = SendNotification(
-        block_document_id=block_id, subject="Ratchet: the monitor is silent",
+        block_document_id=block_id,
+        subject="Ratchet: the monitor is silent",
         body=f"No report for {silent_minutes} minutes. What to do: look at the worker and the deployment "
         "monitor/production; until it reports, nobody watches production.",
-    )  # fmt: skip
+    )
     within = timedelta(minutes=silent_minutes)
     return [
         AutomationCore(
             name=f"{NAMES[kind]}: alerts",
-            trigger=EventTrigger(expect={ALERT}, match=ResourceSpecification({"prefect.resource.id": f"{RESOURCE}.*"}),
-                                 for_each={"prefect.resource.id"}, posture=Posture.Reactive, threshold=1),
+            trigger=EventTrigger(
+                expect={ALERT},
+                match=ResourceSpecification({"prefect.resource.id": f"{RESOURCE}.*"}),
+                for_each={"prefect.resource.id"},
+                posture=Posture.Reactive,
+                threshold=1,
+            ),
             actions=[alert],
         ),
         AutomationCore(
             name=f"{NAMES[kind]}: silence",
             # for each resource: a fresh wait begins with every report
-            trigger=EventTrigger(after={RAN}, expect={RAN}, for_each={"prefect.resource.id"}, threshold=1,
-                                 match=ResourceSpecification({"prefect.resource.id": RESOURCE}),
-                                 posture=Posture.Proactive, within=within),
+            trigger=EventTrigger(
+                after={RAN},
+                expect={RAN},
+                for_each={"prefect.resource.id"},
+                threshold=1,
+                match=ResourceSpecification({"prefect.resource.id": RESOURCE}),
+                posture=Posture.Proactive,
+                within=within,
+            ),
             actions=[silence],
         ),
-    ]  # fmt: skip
+    ]
 
 
 async def set_up(addresses: dict[str, str], silent_minutes: int) -> list[str]:

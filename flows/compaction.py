@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.environment import set_environment
+from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
 
@@ -20,7 +20,7 @@ from prefect import flow  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
-from flows.command import run_flow, say_start  # noqa: E402
+from flows.runner.command import run_flow, say_start  # noqa: E402
 
 
 @flow(name="compact", validate_parameters=True, persist_result=False)
@@ -30,10 +30,10 @@ def compact() -> State[Any]:
     Raises:
         RatchetError: the database cannot be opened, or a file holds other columns.
     """
-    from ratchet.live.log_compaction import compact as run
-    from ratchet.live.log_database import open_database
-    from ratchet.live.settings import LIVE_FILE, LogParams
     from ratchet.params import load_params
+    from ratchet.prediction_log.compaction import compact as run
+    from ratchet.prediction_log.database import open_database
+    from ratchet.serving.settings import LIVE_FILE, LogParams
 
     root = Path.cwd()
     params = load_params(LogParams, "log", root / LIVE_FILE)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.environment import set_environment
+from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
 
@@ -26,12 +26,12 @@ from prefect.futures import PrefectFuture  # noqa: E402
 from prefect.states import Completed, Failed  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
-from flows import stages, workspace  # noqa: E402
-from flows.audit import record  # noqa: E402
-from flows.command import STOPPED, run_flow, say_start  # noqa: E402
-from flows.execution import FAILED, Outcome, run_stage, stages_end_with_the_flow, start_guard  # noqa: E402
-from flows.progress import Progress  # noqa: E402
-from flows.summary import print_summary  # noqa: E402
+from flows.runner import stages, workspace  # noqa: E402
+from flows.runner.audit import record  # noqa: E402
+from flows.runner.command import STOPPED, run_flow, say_start  # noqa: E402
+from flows.runner.execution import FAILED, Outcome, run_stage, stages_end_with_the_flow, start_guard  # noqa: E402
+from flows.runner.progress import Progress  # noqa: E402
+from flows.runner.summary import print_summary  # noqa: E402
 
 MAX_WORKERS = 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flows.audit import record
+from flows.runner.audit import record
 from ratchet.data.raw_text import raw_texts
 from ratchet.entry import entry
 from ratchet.errors import TableError
@@ -20,9 +20,12 @@ def main() -> None:
     found = raw_texts(root / RAW, key)
     if not found:
         raise TableError(
-            "No text with this id was changed by cleaning.", where=RAW, got=key, expected="an id of 16 digits",
+            "No text with this id was changed by cleaning.",
+            where=RAW,
+            got=key,
+            expected="an id of 16 digits",
             fix="look it up in the corpus: what cleaning left alone is there as it came",
-        )  # fmt: skip
+        )
     # before it is printed: a raw text may hold what masking took out of the corpus
     record(root, "personal_data", key, {"table": RAW.as_posix(), "n_rows": len(found)})
     for row, text in found.items():

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.labelling import SPLITS, model_folder
+from flows.labelling.steps import SPLITS, model_folder
 from ratchet.errors import RatchetError
 from ratchet.files import sha256_file
 
 if TYPE_CHECKING:
-    from ratchet.live.monitor_settings import MonitorParams
-    from ratchet.live.reference import Reference
+    from ratchet.monitoring.reference import Reference
+    from ratchet.monitoring.settings import MonitorParams
     from ratchet.trust.lexicons import Lexicon
 
 FOLDER = Path("models/reference")
@@ -35,7 +35,7 @@ def bundle_version(bundle: Path) -> str:
 
 def reference_of(root: Path, bundle: Path, params: MonitorParams) -> Reference:
     """The profile of the bundle; made and kept, where there is none yet."""
-    from ratchet.live.reference import read_reference, write_reference
+    from ratchet.monitoring.reference import read_reference, write_reference
 
     version = bundle_version(bundle)
     path = root / FOLDER / f"{version}.safetensors"
@@ -68,7 +68,7 @@ def keep_reference(root: Path, bundle: Path) -> str:
     Made then, it is that of the data on which the gates judged. A promotion stands without it: where the data or
     live.yaml are not there, the monitor makes it when it first sees the model.
     """
-    from ratchet.live.monitor_settings import SETTINGS_FILE, MonitorParams
+    from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams
     from ratchet.params import load_params
 
     try:
@@ -82,12 +82,12 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     import numpy as np
     import pandas as pd
 
-    from ratchet.live.drift import Sample, joined
-    from ratchet.live.production_slices import production_groups
-    from ratchet.live.reference import make_reference
-    from ratchet.live.text_features import load_pieces, text_features
     from ratchet.models.examples import class_indices
     from ratchet.models.predictor import load
+    from ratchet.monitoring.drift import Sample, joined
+    from ratchet.monitoring.features import load_pieces, text_features
+    from ratchet.monitoring.reference import make_reference
+    from ratchet.monitoring.slices import production_groups
     from ratchet.table_files import read_table
     from ratchet.tables import SPLIT
 
@@ -99,9 +99,12 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     proba = predictor.predict_proba(held["text"].tolist())
     sample = joined(
         Sample(text_features(held["text"].tolist(), pieces), proba, np.ones(len(held), dtype=bool)),
-        Sample(text_features(learned["text"].tolist(), pieces), np.zeros((len(learned), proba.shape[1])),
-               np.zeros(len(learned), dtype=bool)),
-    )  # fmt: skip
+        Sample(
+            text_features(learned["text"].tolist(), pieces),
+            np.zeros((len(learned), proba.shape[1])),
+            np.zeros(len(learned), dtype=bool),
+        ),
+    )
     y_true = np.concatenate([class_indices(held, predictor.labels), np.full(len(learned), -1)])
     both = pd.concat([held, learned], ignore_index=True)
     lexicon = read_lexicon(root, params.attributes)
@@ -113,7 +116,7 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
 
 def main() -> int:
     """Make the profile of the named bundle or of the champion; the exit code."""
-    from ratchet.live.monitor_settings import SETTINGS_FILE, MonitorParams
+    from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams
     from ratchet.params import load_params
 
     parser = argparse.ArgumentParser(prog="python -m flows.reference", description=(__doc__ or "").split("\n")[0])

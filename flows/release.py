@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.audit import record
-from flows.environment import set_environment
+from flows.runner.audit import record
+from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
 
@@ -28,16 +28,16 @@ from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.input import RunInput  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
-from flows.command import run_flow, say_start  # noqa: E402
 from flows.reference import keep_reference  # noqa: E402
+from flows.runner.command import run_flow, say_start  # noqa: E402
 from ratchet.errors import PipelineError  # noqa: E402
+from ratchet.gates.measured_reports import read_report  # noqa: E402
 from ratchet.registry import acts  # noqa: E402
 from ratchet.registry.audit_log import log_path, verify  # noqa: E402
+from ratchet.registry.clone import Clone  # noqa: E402
 from ratchet.registry.fetching import fetch  # noqa: E402
 from ratchet.registry.names import Version  # noqa: E402
 from ratchet.registry.record import read_measured  # noqa: E402
-from ratchet.registry.workshop import Clone  # noqa: E402
-from ratchet.release.reports import read_report  # noqa: E402
 
 Bump = Literal["major", "minor", "patch"]
 PROMOTED, REJECTED, WAITING = "Promoted", "Rejected", "Waiting"
@@ -185,8 +185,15 @@ def main() -> int:
                 "Nobody can resume a flow without a server.", fix="set PREFECT_API_URL, or leave --wait"
             )
         say_start()
-        return release(arguments.who, arguments.why, arguments.bump, arguments.key, arguments.model_key,
-                       arguments.wait, return_state=True)  # fmt: skip
+        return release(
+            arguments.who,
+            arguments.why,
+            arguments.bump,
+            arguments.key,
+            arguments.model_key,
+            arguments.wait,
+            return_state=True,
+        )
 
     return run_flow(begin)
 

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
+from ratchet.embeddings.table import read_embeddings
 from ratchet.entry import entry
 from ratchet.errors import TableError
 from ratchet.files import write_json
+from ratchet.gates.measured_reports import read_report
 from ratchet.measure.bootstrap import Weights, weights
 from ratchet.measure.detection import false_alarms
 from ratchet.measure.reliability import area_under_risk, calibration_before_and_after, selective_curve
-from ratchet.models.embedding_table import read_embeddings
 from ratchet.params import check_params, load_params, read_yaml
-from ratchet.release.reports import read_report
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.domain_distance import distance_figures, flag_figures
@@ -122,9 +122,12 @@ def run(
     classes = sorted(set(predictions["label"]) | set(predictions["predicted"]))
     if unknown := sorted(set(params.positive_labels) - set(classes)):
         raise TableError(
-            "A positive label is no class.", where="params.yaml, audit.positive_labels", got=", ".join(unknown),
-            expected=f"some of {', '.join(classes)}", fix="name classes of the data",
-        )  # fmt: skip
+            "A positive label is no class.",
+            where="params.yaml, audit.positive_labels",
+            got=", ".join(unknown),
+            expected=f"some of {', '.join(classes)}",
+            fix="name classes of the data",
+        )
     groups = _groups(texts, lexicon, params)
     w = weights(len(texts), params.n_bootstrap, np.random.default_rng(params.seed))
     aligned = {str(name): _aligned(str(name), rows, texts) for name, rows in predictions.groupby("bundle", sort=True)}
@@ -151,17 +154,24 @@ def run(
         name: audit_matches(texts["text"].tolist(), lexicon, name, params.n_examples) for name in params.attributes
     }
     return {
-        "n_texts": len(texts), "features": list(groups.all), "sensitive_features": list(groups.sensitive),
-        "positive_labels": params.positive_labels, "matches": matches, "bundles": bundles,
-    }  # fmt: skip
+        "n_texts": len(texts),
+        "features": list(groups.all),
+        "sensitive_features": list(groups.sensitive),
+        "positive_labels": params.positive_labels,
+        "matches": matches,
+        "bundles": bundles,
+    }
 
 
 def _groups(texts: pd.DataFrame, lexicon: Lexicon, params: Params) -> Groups:
     if strangers := sorted(set(params.attributes) - set(lexicon.attributes)):
         raise TableError(
-            "An attribute is not in the lexicon.", where="params.yaml, audit.attributes", got=", ".join(strangers),
-            expected=f"some of {', '.join(lexicon.attributes)}", fix=f"add its terms to {READS['lexicon']}",
-        )  # fmt: skip
+            "An attribute is not in the lexicon.",
+            where="params.yaml, audit.attributes",
+            got=", ".join(strangers),
+            expected=f"some of {', '.join(lexicon.attributes)}",
+            fix=f"add its terms to {READS['lexicon']}",
+        )
     words = texts["text"].tolist()
     slices = {name: slice_groups(texts, name, params.length_edges) for name in params.features}
     sensitive = {
@@ -170,9 +180,12 @@ def _groups(texts: pd.DataFrame, lexicon: Lexicon, params: Params) -> Groups:
     known = {**slices, **sensitive}
     if strangers := sorted({name for pair in params.intersections for name in pair} - set(known)):
         raise TableError(
-            "An intersection names an unknown feature.", where="params.yaml, audit.intersections",
-            got=", ".join(strangers), expected=f"some of {', '.join(known)}", fix="name audited features",
-        )  # fmt: skip
+            "An intersection names an unknown feature.",
+            where="params.yaml, audit.intersections",
+            got=", ".join(strangers),
+            expected=f"some of {', '.join(known)}",
+            fix="name audited features",
+        )
     for pair in params.intersections:
         where = sensitive if set(pair) & set(sensitive) else slices
         where |= intersections(known, [pair])
@@ -183,10 +196,11 @@ def _aligned(bundle: str, rows: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFra
     aligned = rows.drop_duplicates("id").set_index("id").reindex(texts["id"])
     if aligned["predicted"].isna().any():
         raise TableError(
-            "A bundle has no prediction for some texts.", where=READS["predictions"],
+            "A bundle has no prediction for some texts.",
+            where=READS["predictions"],
             got=f"{bundle}: {int(aligned['predicted'].isna().sum())} of {len(texts)} texts lack one",
             fix="run the stage that predicts: dvc repro evaluate",
-        )  # fmt: skip
+        )
     return aligned
 
 
@@ -201,8 +215,10 @@ def _fairness(rows: pd.DataFrame, groups: Groups, params: Params, w: Weights) ->
     metrics |= sensitive_metrics({name: audits[name] for name in groups.sensitive})
     small = {
         f"{name}={group}": size
-        for name, audit in audits.items() for group, size in audit.sizes.items() if size < params.min_group_size
-    }  # fmt: skip
+        for name, audit in audits.items()
+        for group, size in audit.sizes.items()
+        if size < params.min_group_size
+    }
     return {
         "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
         "features": {name: _gaps(audit) for name, audit in audits.items()},
@@ -220,9 +236,14 @@ def _gaps(audit: FeatureAudit) -> dict[str, Any]:
 
 
 def _confidence(
-    name: str, rows: pd.DataFrame, right: NDArray[np.bool_], predictions: pd.DataFrame, trained: Mapping[str, Any],
-    params: Params, w: Weights,
-) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
+    name: str,
+    rows: pd.DataFrame,
+    right: NDArray[np.bool_],
+    predictions: pd.DataFrame,
+    trained: Mapping[str, Any],
+    params: Params,
+    w: Weights,
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Calibration before and after, the selective curve, and how far confidence flags the other domain.
 
     The threshold of its flag is set by the very texts that are alarms if flagged: the figures flatter it a little.
@@ -235,9 +256,13 @@ def _confidence(
     at_home = (rows["split"] == "test").to_numpy(dtype=bool)
     rng = np.random.default_rng(params.seed)
     flag = flag_figures(
-        1 - confidence[at_home], 1 - confidence[at_home], outside, params.false_alarm_rate, w[:, at_home],
+        1 - confidence[at_home],
+        1 - confidence[at_home],
+        outside,
+        params.false_alarm_rate,
+        w[:, at_home],
         weights(len(outside), params.n_bootstrap, rng),
-    )  # fmt: skip
+    )
     parents = [made for made in TRAINED if name == made or name.startswith(f"{made}-")]
     temperature = trained.get(parents[0], {}).get("calibration_temperature") if parents else None
     selective = selective_curve(right, confidence, COVERAGES, w)

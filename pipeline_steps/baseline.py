@@ -49,14 +49,17 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
     if len(labels) < 2 or min(counts.values()) == 0:
         raise TrainingError(
             "A classifier needs labels of at least two classes, and of every class it is measured on.",
-            where=READS["labeled"], got=", ".join(f"{name}: {n}" for name, n in counts.items()) or "no class",
+            where=READS["labeled"],
+            got=", ".join(f"{name}: {n}" for name, n in counts.items()) or "no class",
             expected="at least one label of each class",
             fix="raise sample.n_initial or sample.budget, or label texts of the class that lacks them",
-        )  # fmt: skip
+        )
     pipeline = fit_pipeline(
-        labeled["text"].tolist(), targets.tolist(), max_ngram=params.max_ngram,
+        labeled["text"].tolist(),
+        targets.tolist(),
+        max_ngram=params.max_ngram,
         inverse_regularization=params.inverse_regularization,
-    )  # fmt: skip
+    )
     predicted = pipeline.predict(validation["text"].tolist())
     n_hits = int(np.sum(predicted == class_indices(validation, labels)))
     report = {
@@ -74,10 +77,15 @@ def main() -> None:
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
     pipeline, report = run(labeled, validation, params)
     manifest = Manifest(
-        name="baseline", kind="tfidf", precision="fp64", labels=class_names(validation), max_tokens=0, parent="",
+        name="baseline",
+        kind="tfidf",
+        precision="fp64",
+        labels=class_names(validation),
+        max_tokens=0,
+        parent="",
         params_sha256=sha256_json(params.model_dump()),
         data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
-    )  # fmt: skip
+    )
     write_bundle(Path(WRITES["baseline"]), manifest, lambda folder: save_pipeline(pipeline, folder))
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.baseline", **report})
 

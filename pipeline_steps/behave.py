@@ -19,16 +19,16 @@ import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import replace_folder, sha256_json, write_json
+from ratchet.gates.measured_reports import read_report
+from ratchet.gates.ranking import contenders
 from ratchet.models.bundle import Manifest
 from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import check_params, load_params, read_yaml
-from ratchet.release.choice import contenders
-from ratchet.release.reports import read_report
+from ratchet.reporting.behaviour_page import failures_page
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 from ratchet.trust.behaviour import Suite, behaviour_metrics, behaviour_tests, judge, make_cases, merge_suites
-from ratchet.trust.behaviour_page import failures_page
 from ratchet.trust.leakage import better_on_test, leak_rate, leaked
 from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.text_edits import Contrast, Invariance, invariance_edits
@@ -149,28 +149,35 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
     outcomes = judge(predictor, rules.suite, cases)
     every = dict(zip(tables.test["id"], tables.test["text"], strict=True))
     fairness, by_attribute = token_fairness(
-        predictor, make_swaps(every, rules.lexicon, params.n_swaps), params.positive_labels, params.n_bootstrap,
-        params.n_examples, params.seed,
-    )  # fmt: skip
+        predictor,
+        make_swaps(every, rules.lexicon, params.n_swaps),
+        params.positive_labels,
+        params.n_bootstrap,
+        params.n_examples,
+        params.seed,
+    )
     proba = predictor.predict_proba(test["text"].tolist())
     opinions = {word for pair in rules.contrast.swaps for word in pair}
     opinions.update(rules.opinions, *rules.contrast.unpaired.values())
     words = candidate_words(tables.labeled["text"], params.min_word_texts, rules.trigger_words, opinions)
-    found = scan(
-        predictor, words, test["text"].tolist(), proba, params.n_trigger_words, params.n_trigger_texts
-    )  # fmt: skip
+    found = scan(predictor, words, test["text"].tolist(), proba, params.n_trigger_words, params.n_trigger_texts)
     validation = _sample(tables.validation, params.n_validation, "behave")
     right = _right(predictor, test, proba), _right(predictor, validation)
     seen = leaked(
-        tables.test["id"].tolist(), tables.test["text"].tolist(), tables.labeled["id"].tolist(),
-        tables.labeled["text"].tolist(), params.near_duplicate_threshold,
-    )  # fmt: skip
+        tables.test["id"].tolist(),
+        tables.test["text"].tolist(),
+        tables.labeled["id"].tolist(),
+        tables.labeled["text"].tolist(),
+        params.near_duplicate_threshold,
+    )
     table_hash = sha256_json(tables.labeled[["id", "label"]].to_numpy())
     metrics = {
-        **behaviour_metrics(rules.suite, outcomes), **fairness, "trigger_flip_rate": found.flip_rate,
+        **behaviour_metrics(rules.suite, outcomes),
+        **fairness,
+        "trigger_flip_rate": found.flip_rate,
         "test_leak_rate": leak_rate(seen, [item.data_sha256 for item in lineage], [table_hash]),
         "better_on_test": better_on_test(*right),
-    }  # fmt: skip
+    }
     return {
         "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
         "tests": behaviour_tests(rules.suite, outcomes, params.n_examples),
@@ -199,11 +206,13 @@ def load_rules() -> Rules:
     suite = merge_suites([check_params(Suite, path.stem, read_yaml(path), path) for path in files])
     triggers = check_params(Triggers, "triggers", read_yaml(folder / TRIGGERS), folder / TRIGGERS)
     return Rules(
-        suite, check_params(Lexicon, "lexicon", values["lexicon"], paths["lexicon"]),
+        suite,
+        check_params(Lexicon, "lexicon", values["lexicon"], paths["lexicon"]),
         check_params(Contrast, "contrast", values["contrast"], paths["contrast"]),
-        check_params(Invariance, "invariance", values["invariance"], paths["invariance"]), triggers.words,
+        check_params(Invariance, "invariance", values["invariance"], paths["invariance"]),
+        triggers.words,
         triggers.opinions,
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

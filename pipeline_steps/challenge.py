@@ -20,11 +20,11 @@ import numpy as np
 from pydantic import Field
 
 import ratchet.params
+from ratchet.embeddings.table import read_embeddings
 from ratchet.entry import entry
 from ratchet.files import write_json
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.measure.bootstrap import proportion_estimate
-from ratchet.models.embedding_table import read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.table_files import read_table, write_table
@@ -135,25 +135,32 @@ def run(
     parts = [
         slice_cases(test.frame, masks),
         edited_cases(test.frame, turned, other, "contrast", params.salt, params.max_contrast),
-        edited_cases(test.frame, kept, {label: label for label in labels}, "invariance", params.salt,
-                     params.max_invariance),
-    ]  # fmt: skip
+        edited_cases(
+            test.frame, kept, {label: label for label in labels}, "invariance", params.salt, params.max_invariance
+        ),
+    ]
     cases = pd.concat(parts, ignore_index=True)
     report: dict[str, Any] = {
         "n_validation": len(wrong),
         "error_rate": proportion_estimate(int(np.sum(wrong)), len(wrong)).to_json(),
         "n_slices_tried": n_tried,
         "found": [
-            {"slice": " & ".join(item.predicates), "n_texts": item.n,
-             "error_rate": proportion_estimate(item.n_errors, item.n).to_json(), "p_value": item.p_value,
-             "distinctive_words": ", ".join(words[item.predicates])}
+            {
+                "slice": " & ".join(item.predicates),
+                "n_texts": item.n,
+                "error_rate": proportion_estimate(item.n_errors, item.n).to_json(),
+                "p_value": item.p_value,
+                "distinctive_words": ", ".join(words[item.predicates]),
+            }
             for item in weak
         ],
         "frozen": bool(rules.frozen),
         "slices": {name: {"n_test": int(mask.sum())} for name, mask in masks.items()},
-        "cases": {kind: cases["name"][cases["kind"] == kind].value_counts().sort_index().to_dict()
-                  for kind in ("contrast", "invariance")},
-    }  # fmt: skip
+        "cases": {
+            kind: cases["name"][cases["kind"] == kind].value_counts().sort_index().to_dict()
+            for kind in ("contrast", "invariance")
+        },
+    }
     if not applies:
         report["why_no_contrast"] = (
             f"contrast.yaml speaks of {' and '.join(other)}; the classes are {', '.join(labels)}"
@@ -173,9 +180,14 @@ def _find(
 ) -> tuple[int, list[Weakness], dict[tuple[str, ...], list[str]]]:
     """How many slices were tried, the weak ones that differ, and what sets the words of each apart."""
     atoms = candidates(
-        validation, params.features, params.length_edges, params.min_slice_size, params.max_words, params.n_clusters,
+        validation,
+        params.features,
+        params.length_edges,
+        params.min_slice_size,
+        params.max_words,
+        params.n_clusters,
         params.seed,
-    )  # fmt: skip
+    )
     disjoint = {name: feature_of(name) for name in atoms}
     slices = conjunctions(atoms, params.min_slice_size, params.max_slice_share, disjoint)
     rng = np.random.default_rng(params.seed)

@@ -89,9 +89,14 @@ def run(
         learner = taught(student, copy.deepcopy(teacher), params.layers, *weights)
     unknown = np.full(len(made), UNKNOWN, dtype=np.int64)
     fitted = fit(
-        learner, Examples([*tokens, *made], np.concatenate([hard, unknown]), soft), held_out, params, SCRATCH,
-        temperature=params.temperature, soft_weight=params.soft_weight,
-    )  # fmt: skip
+        learner,
+        Examples([*tokens, *made], np.concatenate([hard, unknown]), soft),
+        held_out,
+        params,
+        SCRATCH,
+        temperature=params.temperature,
+        soft_weight=params.soft_weight,
+    )
     return student, fitted, calibrate(student, held_out), soft[: len(tokens)]
 
 
@@ -134,10 +139,13 @@ def main() -> None:
     columns = {f"logit_{label}": soft[:, index] for index, label in enumerate(parent.labels)}
     write_table(Path(WRITES["soft_labels"]), texts.assign(**columns), SOFT_LABELS)
     report = {
-        "command": "python -m pipeline_steps.distil", "n_texts": len(texts), "n_labeled": len(labeled),
+        "command": "python -m pipeline_steps.distil",
+        "n_texts": len(texts),
+        "n_labeled": len(labeled),
         "calibration_temperature": temperature,
-        **count_parameters(student), **fitted.to_json(),
-    }  # fmt: skip
+        **count_parameters(student),
+        **fitted.to_json(),
+    }
     write_json(Path(WRITES["report"]), report)
 
 

@@ -13,11 +13,11 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.splits import SIDES
+from ratchet.embeddings.encoder import embed, embedding_size
+from ratchet.embeddings.table import Embeddings, write_embeddings
 from ratchet.entry import entry
 from ratchet.files import write_json
 from ratchet.models.backbones import resolve_backbone
-from ratchet.models.embedding import embed, embedding_size
-from ratchet.models.embedding_table import Embeddings, write_embeddings
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
@@ -70,8 +70,12 @@ def main() -> None:
     print(f"embedding {len(texts):,} texts", flush=True)
     hidden = embedding_size(folder)
     n_texts = write_embeddings(Path(WRITES["embeddings"]), run(texts, folder, params), hidden)
-    report = {"n_texts": n_texts, "rows": {side: len(frame) for side, frame in sides.items()},
-              "hidden": hidden, "max_tokens": params.max_tokens}  # fmt: skip
+    report = {
+        "n_texts": n_texts,
+        "rows": {side: len(frame) for side, frame in sides.items()},
+        "hidden": hidden,
+        "max_tokens": params.max_tokens,
+    }
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.embed", **report})
 
 

@@ -100,9 +100,13 @@ class Params(ratchet.params.Params):
 
 
 def run(
-    predictors: Mapping[str, Predictor], taken: Mapping[str, tuple[float, Footprint]], test: pd.DataFrame,
-    transfer: pd.DataFrame, challenge: pd.DataFrame, params: Params,
-) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
+    predictors: Mapping[str, Predictor],
+    taken: Mapping[str, tuple[float, Footprint]],
+    test: pd.DataFrame,
+    transfer: pd.DataFrame,
+    challenge: pd.DataFrame,
+    params: Params,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The predictions of every bundle on both sets, and the report.
 
     Args:
@@ -161,16 +165,17 @@ def run(
             "against": {other: _json(against(item, measured[other], y_true, draws)) for other in others},
         }
     report = {
-        "labels": labels, "n_test": len(test), "n_transfer": len(transfer), "n_challenge": len(challenge),
+        "labels": labels,
+        "n_test": len(test),
+        "n_transfer": len(transfer),
+        "n_challenge": len(challenge),
         "bundles": bundles,
         "challenge_failures": failures(cases, test["text"].tolist(), labels, challenged, params.n_failures),
-    }  # fmt: skip
+    }
     return pd.concat(tables, ignore_index=True), report
 
 
-def long_texts(
-    test: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: np.random.Generator
-) -> list[str]:  # fmt: skip
+def long_texts(test: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: np.random.Generator) -> list[str]:
     """`n_long` texts of at least `long_words` words, chosen at random, or the longest ones."""
     texts = [*test["text"], *transfer["text"]]
     n_words = np.array([len(text.split()) for text in texts])

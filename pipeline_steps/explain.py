@@ -20,16 +20,16 @@ from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import replace_folder, write_json
+from ratchet.gates.measured_reports import read_report
+from ratchet.gates.ranking import contenders
 from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
-from ratchet.release.choice import contenders
-from ratchet.release.reports import read_report
+from ratchet.reporting.explanation_page import render_figure, render_page
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.trust.attributions import Attribution, attribute, word_spans
-from ratchet.trust.explanation_page import render_figure, render_page
 from ratchet.trust.faithfulness import RATES, Curves, curves
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import Draws, Others, mean_over_texts, second_opinions
@@ -120,10 +120,16 @@ def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others
         "faithfulness_gain": mean_over_texts(found.comprehensiveness_gain if found else np.zeros(0), draws),
         "sufficiency_gain": mean_over_texts(found.sufficiency_gain if found else np.zeros(0), draws),
         **second_opinions(
-            predictor, score, attributions[: params.n_compared], others, max_evals=params.max_evals,
-            n_steps=params.n_gradient_steps, n_random_orders=params.n_random_orders, draws=draws,
+            predictor,
+            score,
+            attributions[: params.n_compared],
+            others,
+            max_evals=params.max_evals,
+            n_steps=params.n_gradient_steps,
+            n_random_orders=params.n_random_orders,
+            draws=draws,
         ),
-    }  # fmt: skip
+    }
     labels, y_true = predictor.labels, chosen["label"].astype(str).tolist()
     groups = {
         **outcome_groups(attributions, y_true, labels),

@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 
 import ratchet.params
 from ratchet.data.cleaning import REPAIRS, clean_texts, text_id
-from ratchet.data.sources import Source, read_source
-from ratchet.data.sources_rows import Batch
+from ratchet.data.sources.rows import Batch
+from ratchet.data.sources.source import Source, read_source
 from ratchet.entry import entry
 from ratchet.errors import TableError
 from ratchet.files import write_json
@@ -38,7 +38,8 @@ class Params(ratchet.params.Params):
     """Block `ingest` of params.yaml."""
 
     source: Source
-    """Where the texts are: `packaged`, `files`, `sql` or `dataset`, each with its own keys (`ratchet.data.sources`)."""
+    """Where the texts are: `packaged`, `files`, `sql` or `dataset`, each with its own keys, see
+    `ratchet.data.sources.source`."""
     watch: str = Field(min_length=1)
     """The local file or folder whose change makes DVC read the source again. Local source: itself, or a folder that
     holds what it names; packaged: the file that pins the package's version; remote: a small file of yours in git that
@@ -79,9 +80,7 @@ class Params(ratchet.params.Params):
     @property
     def columns(self) -> list[str]:
         """The columns of the source that are read, each once."""
-        named = [
-            self.text_column, self.label_column, self.source_column, self.timestamp_column, *self.metadata_columns
-        ]  # fmt: skip
+        named = [self.text_column, self.label_column, self.source_column, self.timestamp_column, *self.metadata_columns]
         return list(dict.fromkeys(name for name in named if name))
 
 
@@ -162,9 +161,11 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     corpus.insert(0, "id", pd.Series(ids, dtype="str"))
     corpus.insert(0, "row", rows)
     changed = [i for i, text in enumerate(texts) if text != given[i]]
-    raw = {"row": pd.Series([rows[i] for i in changed], dtype="int64"),
-           "id": pd.Series([ids[i] for i in changed], dtype="str"),
-           "raw": pd.Series([given[i] for i in changed], dtype="str")}  # fmt: skip
+    raw = {
+        "row": pd.Series([rows[i] for i in changed], dtype="int64"),
+        "id": pd.Series([ids[i] for i in changed], dtype="str"),
+        "raw": pd.Series([given[i] for i in changed], dtype="str"),
+    }
     counts: Counter[tuple[str, ...]] = Counter({("repair", name): n for name, n in repaired.items()})
     counts["raw",] = len(changed)
     cells = zip(corpus["source"].tolist(), corpus["label"].fillna("unlabelled").tolist(), strict=True)
@@ -183,9 +184,10 @@ def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:
         raise TableError(
             "The source has a label that params.yaml does not name.",
             where=_where(batch, params.label_column, unknown),
-            got=", ".join(sorted(set(labels[unknown]))[:10]), expected=", ".join(params.label_values),
+            got=", ".join(sorted(set(labels[unknown]))[:10]),
+            expected=", ".join(params.label_values),
             fix="add the value to ingest.label_values and its class to ingest.labels, or correct the source",
-        )  # fmt: skip
+        )
     source = frame[params.source_column].fillna(batch.name) if params.source_column else batch.name
     columns = {
         "text": frame[params.text_column].fillna(""),
@@ -207,10 +209,12 @@ def _timestamps(batch: Batch, values: pd.Series, column: str) -> pd.Series:
     wrong = times.isna() & values.notna()
     if wrong.any():
         raise TableError(
-            "The source has a time that cannot be read.", where=_where(batch, column, wrong),
-            got=", ".join(values[wrong].head(3)), expected="ISO 8601, such as 2026-03-01T08:30:00Z",
+            "The source has a time that cannot be read.",
+            where=_where(batch, column, wrong),
+            got=", ".join(values[wrong].head(3)),
+            expected="ISO 8601, such as 2026-03-01T08:30:00Z",
             fix="correct the source, or empty ingest.timestamp_column",
-        )  # fmt: skip
+        )
     return times.dt.as_unit("us")
 
 

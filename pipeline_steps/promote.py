@@ -16,11 +16,11 @@ from pydantic import Field
 
 from ratchet.entry import entry
 from ratchet.files import write_json
+from ratchet.gates.gates import CHAMPION, Gate, check_gates
+from ratchet.gates.measured_reports import Report, merge_bundles, read_report
+from ratchet.gates.ranking import rank, rule_sentence
 from ratchet.params import Params as StrictParams
 from ratchet.params import load_params
-from ratchet.release.choice import rank, rule_sentence
-from ratchet.release.gates import CHAMPION, Gate, check_gates
-from ratchet.release.reports import Report, merge_bundles, read_report
 
 READS = {
     "evaluate": "reports/evaluate.json",

@@ -111,11 +111,14 @@ def run(
         with quantization_aware(student):
             fitted = recover(student, train, held_out, params)
     report = {
-        "n_heads_kept": n_heads, "n_channels_kept": n_channels, "sparsity": pruner.finish() if pruner else 0.0,
-        "int8_loss": loss, "quantization_aware": aware,
+        "n_heads_kept": n_heads,
+        "n_channels_kept": n_channels,
+        "sparsity": pruner.finish() if pruner else 0.0,
+        "int8_loss": loss,
+        "quantization_aware": aware,
         "int8_loss_after": int8_loss(student, held_out, params.n_threads) if aware else loss,
         "calibration_temperature": calibrate(student, held_out),
-    }  # fmt: skip
+    }
     return Pruned(student, fitted, report)
 
 
@@ -152,10 +155,14 @@ def main() -> None:
         pruned = run(student, tokenizer, texts, validation, parent.labels, params)
         save_model(pruned.model, Path(folder), Path(WRITES["pruned"]), manifest)
     report = {
-        "command": "python -m pipeline_steps.prune", "n_texts": min(len(texts), params.n_recovery),
-        "n_parameters_before": before, "n_tokens_kept": n_tokens,
-        **pruned.report, **count_parameters(pruned.model), **pruned.fitted.to_json(),
-    }  # fmt: skip
+        "command": "python -m pipeline_steps.prune",
+        "n_texts": min(len(texts), params.n_recovery),
+        "n_parameters_before": before,
+        "n_tokens_kept": n_tokens,
+        **pruned.report,
+        **count_parameters(pruned.model),
+        **pruned.fitted.to_json(),
+    }
     write_json(Path(WRITES["report"]), report)
 
 

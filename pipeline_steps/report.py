@@ -14,14 +14,14 @@ from pydantic import Field
 
 from ratchet.entry import entry
 from ratchet.files import replace_file
+from ratchet.gates.measured_reports import Report, read_report, with_details
 from ratchet.params import Params as StrictParams
 from ratchet.params import load_params
-from ratchet.release.cost import make_report
-from ratchet.release.curve import read_curve
-from ratchet.release.model_card import CardTexts, render_card
-from ratchet.release.ownership import TRAINING
-from ratchet.release.report_page import Material, render_page
-from ratchet.release.reports import Report, read_report, with_details
+from ratchet.reporting.cost import make_report
+from ratchet.reporting.curve import read_curve
+from ratchet.reporting.model_card import CardTexts, render_card
+from ratchet.reporting.ownership import TRAINING
+from ratchet.reporting.report_page import Material, render_page
 
 NEEDED = {"evaluate": "reports/evaluate.json", "decision": "reports/decision.json"}
 OPTIONAL = {
@@ -36,7 +36,7 @@ OPTIONAL = {
     "distil": "reports/distil.json",
     "prune": "reports/prune.json",
     "explain": "reports/explain.json",
-    "probe": "reports/probe.json",
+    "counterfactuals": "reports/counterfactuals.json",
     "audit": "reports/audit.json",
     "audit_details": "reports/audit_details.json",
     "behave": "reports/behave.json",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
+from ratchet.embeddings.table import Embeddings, read_embeddings
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
 from ratchet.files import replace_file, write_json
@@ -29,7 +30,6 @@ from ratchet.labels.selection_model import unit_length
 from ratchet.labels.stopping import Stopping, StoppingCriterion
 from ratchet.labels.store import read_store
 from ratchet.models.champion import champion_path, champion_proba
-from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.models.predictor import Predictor, Proba, load
 from ratchet.params import load_params
@@ -113,9 +113,14 @@ class Sampled(NamedTuple):
 
 
 def run(
-    train: pd.DataFrame, train_embeddings: Embeddings, validation: pd.DataFrame, validation_embeddings: Embeddings,
-    params: Params, human_labels: pd.DataFrame | None = None, champion: Predictor | None = None,
-) -> Sampled:  # fmt: skip
+    train: pd.DataFrame,
+    train_embeddings: Embeddings,
+    validation: pd.DataFrame,
+    validation_embeddings: Embeddings,
+    params: Params,
+    human_labels: pd.DataFrame | None = None,
+    champion: Predictor | None = None,
+) -> Sampled:
     """The labels that were bought, the texts left without, the label-efficiency curve and the report.
 
     Args:
@@ -140,9 +145,12 @@ def run(
     known = np.flatnonzero(hidden >= 0)
     if len(known) == 0:
         raise TrainingError(
-            "There is no label to buy.", where=f"{READS['splits']}/train.parquet", got=f"{len(train)} texts, 0 labels",
-            expected="labels of at least some texts", fix="label texts of the corpus and ingest it again",
-        )  # fmt: skip
+            "There is no label to buy.",
+            where=f"{READS['splits']}/train.parquet",
+            got=f"{len(train)} texts, 0 labels",
+            expected="labels of at least some texts",
+            fix="label texts of the corpus and ingest it again",
+        )
     pool = (unit_length(train_embeddings[known]), hidden[known])
     held_out = (unit_length(validation_embeddings), class_indices(validation, labels))
     says = None
@@ -155,10 +163,15 @@ def run(
     bought = np.zeros(len(train), dtype=bool)
     bought[known[asked]] = True
     curves = label_efficiency(
-        pool, held_out, len(labels), (params.n_initial, params.n_curve_labels, params.n_rounds),
-        [params.query_strategy, *params.curve_strategies], (params.inverse_regularization, params.balanced),
-        params.n_curve_seeds, params.seed,
-    )  # fmt: skip
+        pool,
+        held_out,
+        len(labels),
+        (params.n_initial, params.n_curve_labels, params.n_rounds),
+        [params.query_strategy, *params.curve_strategies],
+        (params.inverse_regularization, params.balanced),
+        params.n_curve_seeds,
+        params.seed,
+    )
     report = {
         "query_strategy": params.query_strategy,
         "champion": None if champion is None else champion.manifest.name,
@@ -207,18 +220,26 @@ def _told(curves: Curves, params: Params) -> dict[str, Any]:
 
 
 def _buy(
-    pool: tuple[Embeddings, NDArray[np.int64]], held_out: tuple[Embeddings, NDArray[np.int64]], n_classes: int,
-    params: Params, given: NDArray[np.int64], champion: Proba | None,
-) -> tuple[list[int], NDArray[np.int64], list[dict[str, float]]]:  # fmt: skip
+    pool: tuple[Embeddings, NDArray[np.int64]],
+    held_out: tuple[Embeddings, NDArray[np.int64]],
+    n_classes: int,
+    params: Params,
+    given: NDArray[np.int64],
+    champion: Proba | None,
+) -> tuple[list[int], NDArray[np.int64], list[dict[str, float]]]:
     """Round and pool index of each bought label, in the order bought, and the selection model after each round."""
     n_labels = max(min(params.budget, len(pool[0])), len(given))
     sizes = query_sizes(max(params.n_initial, len(given)), n_labels, params.n_rounds)
     plan = Plan(
-        QUERY_STRATEGIES[params.query_strategy], sizes, params.inverse_regularization, params.balanced,
+        QUERY_STRATEGIES[params.query_strategy],
+        sizes,
+        params.inverse_regularization,
+        params.balanced,
         QUERY_STRATEGIES[params.initial_strategy],
         Stopping(params.stopping, params.stopping_threshold, params.stopping_patience),
-        champion, params.champion_weight,
-    )  # fmt: skip
+        champion,
+        params.champion_weight,
+    )
     rounds: list[int] = []
     asked: list[NDArray[np.int64]] = []
     accuracy = []

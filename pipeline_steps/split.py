@@ -17,13 +17,13 @@ from pydantic import Field, model_validator
 
 import ratchet.params
 from ratchet.data.batches import Batches, batches, read_schema
-from ratchet.data.duplicates import NearDuplicates, NearDuplicateSearch
-from ratchet.data.measures import columns_measure
+from ratchet.data.near_duplicates import NearDuplicates, NearDuplicateSearch
+from ratchet.data.rules.measures import columns_measure
+from ratchet.data.rules.split_measures import measure_splits
+from ratchet.data.rules.suites import Suite, read_suite
+from ratchet.data.rules.verdicts import find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.data.shingles import Shingles
-from ratchet.data.split_measures import measure_splits
 from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, smallest_hashes
-from ratchet.data.suites import Suite, read_suite
-from ratchet.data.verdicts import find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
@@ -103,9 +103,14 @@ def run(validated: Batches, quarantine: Batches, params: Params) -> Splits:
 
     rows, near = _rows(validated, quarantine, params.near_duplicate_threshold)
     assigned = assign_sides(
-        rows["id"].tolist(), _in_domain(rows["source"], params.train_sources), near.pairs.tolist(), params.salt,
-        params.validation_rate, params.test_rate, near.first.tolist(),
-    )  # fmt: skip
+        rows["id"].tolist(),
+        _in_domain(rows["source"], params.train_sources),
+        near.pairs.tolist(),
+        params.salt,
+        params.validation_rate,
+        params.test_rate,
+        near.first.tolist(),
+    )
     placed = rows.assign(
         group=pd.Series(assigned.group, dtype="str"),
         side=pd.Series(assigned.side, dtype="str"),
@@ -161,7 +166,7 @@ def check_splits(folder: Path, splits: Splits, suite: Suite) -> dict[str, Any]:
             got="; ".join(item.words for item in broken),
             expected="; ".join(item.rule.expected for item in broken),
             fix="correct the rule in data/suites/splits.yaml if it asks for too much; else this is a fault of the code",
-        )  # fmt: skip
+        )
     return rules_found(outcomes, [suite])
 
 
@@ -201,10 +206,12 @@ def _in_domain(source: pd.Series, train_sources: list[str]) -> list[bool]:
     known = sorted(set(source))
     if unknown := sorted(set(train_sources) - set(known)):
         raise ValidationError(
-            "A source to train on is not in the corpus.", where="params.yaml, split.train_sources",
-            got=", ".join(unknown), expected=f"some of {', '.join(known)}",
+            "A source to train on is not in the corpus.",
+            where="params.yaml, split.train_sources",
+            got=", ".join(unknown),
+            expected=f"some of {', '.join(known)}",
             fix="correct split.train_sources; an empty list takes all sources",
-        )  # fmt: skip
+        )
     return [not train_sources or name in train_sources for name in source]
 
 
@@ -250,12 +257,13 @@ def _require_classes(placed: pd.DataFrame) -> None:
         labels = placed["label"][placed["side"] == side]
         if not (side == "transfer" and labels.empty) and (missing := sorted(classes - set(labels.dropna()))):
             raise ValidationError(
-                f"A class is missing from the split '{side}'.", where=WRITES["splits"],
+                f"A class is missing from the split '{side}'.",
+                where=WRITES["splits"],
                 got=f"{len(labels)} rows without {', '.join(missing)}",
                 expected=f"rows of {', '.join(sorted(classes))}",
                 fix="add labelled rows of the class, raise split.validation_rate or split.test_rate, or, for the "
                 "transfer set, split.n_transfer",
-            )  # fmt: skip
+            )
 
 
 if __name__ == "__main__":

@@ -33,8 +33,12 @@ from ratchet.trust.mitigation import Mitigation, mitigate
 from ratchet.trust.slices import slice_masks
 
 READS = {"labeled": "data/labeled.parquet", "splits": "data/splits", "lexicon": "data/lexicons/identity.yaml"}
-WRITES = {"teacher": "models/teacher", "report": "reports/train.json", "precision": "reports/precision.json",
-          "live": "reports/live/train"}  # fmt: skip
+WRITES = {
+    "teacher": "models/teacher",
+    "report": "reports/train.json",
+    "precision": "reports/precision.json",
+    "live": "reports/live/train",
+}
 SCRATCH = Path(".scratch/train")
 
 
@@ -87,7 +91,7 @@ def run(
     """
     import torch
 
-    from ratchet.models.slice_history import SliceHistory
+    from ratchet.measure.slice_history import SliceHistory
 
     labels = class_names(validation)
     watch = SliceHistory(_slices(validation, lexicon, params), params.max_slice_fall)
@@ -101,18 +105,28 @@ def run(
     )
     torch.manual_seed(params.seed)
     model = prepare(
-        load_classifier(folder, len(labels)), params.method, lora_rank=params.lora_rank,
-        lora_targets=params.lora_targets, rank_stabilized=params.rank_stabilized, adapter_size=params.adapter_size,
-    )  # fmt: skip
+        load_classifier(folder, len(labels)),
+        params.method,
+        lora_rank=params.lora_rank,
+        lora_targets=params.lora_targets,
+        rank_stabilized=params.rank_stabilized,
+        adapter_size=params.adapter_size,
+    )
     counts = count_parameters(model, params.train_embeddings)
     print(f"{params.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn")
     fitting = fit_head if params.method == "head" else fit
     fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]), callbacks=[watch])
     model = merge(model)
-    return model, fitted, {
-        **counts, "mitigation": learned.report, "slice_history": watch.rows,
-        "calibration_temperature": calibrate(model, held_out),
-    }  # fmt: skip
+    return (
+        model,
+        fitted,
+        {
+            **counts,
+            "mitigation": learned.report,
+            "slice_history": watch.rows,
+            "calibration_temperature": calibrate(model, held_out),
+        },
+    )
 
 
 def _slices(validation: pd.DataFrame, lexicon: Lexicon, params: Params) -> dict[str, NDArray[np.bool_]]:
@@ -138,15 +152,23 @@ def main() -> None:
     lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
     model, fitted, counts = run(labeled, validation, lexicon, params)
     manifest = Manifest(
-        name="teacher", kind="torch", precision="fp32", labels=class_names(validation), max_tokens=params.max_tokens,
-        parent="", params_sha256=sha256_json(params.model_dump()),
+        name="teacher",
+        kind="torch",
+        precision="fp32",
+        labels=class_names(validation),
+        max_tokens=params.max_tokens,
+        parent="",
+        params_sha256=sha256_json(params.model_dump()),
         data_sha256=labels_sha256(labeled),
-    )  # fmt: skip
+    )
     save_model(model, resolve_backbone(params.backbone, params.backbone_sha256), Path(WRITES["teacher"]), manifest)
     report = {
-        "command": "python -m pipeline_steps.train", "n_texts": len(labeled), "data_sha256": manifest.data_sha256,
-        **counts, **fitted.to_json(),
-    }  # fmt: skip
+        "command": "python -m pipeline_steps.train",
+        "n_texts": len(labeled),
+        "data_sha256": manifest.data_sha256,
+        **counts,
+        **fitted.to_json(),
+    }
     write_json(Path(WRITES["report"]), report)
     write_json(
         Path(WRITES["precision"]),

@@ -17,15 +17,15 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.batches import Batches, batches, read_schema
-from ratchet.data.corpus_measures import CorpusMeasures, corpus_measures, mask_frame, masked, measure_corpus
-from ratchet.data.data_docs import render_data_docs
-from ratchet.data.expectations import check
-from ratchet.data.measures import PERSONAL, columns_measure, needed
-from ratchet.data.profiles import profile_of, read_profile
-from ratchet.data.quarantine import Sorter, quarantined_rows
-from ratchet.data.suites import Suite, read_suite
-from ratchet.data.tallies import Names, Tally
-from ratchet.data.verdicts import Outcome, find_broken_rows, judge_suites, rules_found, stopped, tallies_of
+from ratchet.data.rules.corpus_measures import CorpusMeasures, corpus_measures, mask_frame, masked, measure_corpus
+from ratchet.data.rules.data_docs import render_data_docs
+from ratchet.data.rules.expectations import check
+from ratchet.data.rules.measures import PERSONAL, columns_measure, needed
+from ratchet.data.rules.profiles import profile_of, read_profile
+from ratchet.data.rules.quarantine import Sorter, quarantined_rows
+from ratchet.data.rules.suites import Suite, read_suite
+from ratchet.data.rules.tallies import Names, Tally
+from ratchet.data.rules.verdicts import Outcome, find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
@@ -111,9 +111,12 @@ def main() -> None:
     accepted = read_profile(Path(READS["accepted"]))
     mask = params.personal_data == "mask"
     checked = run(
-        masked(read, params.phone_region) if mask else read, columns_measure(read_schema(source, CORPUS)), suites,
-        accepted, params,
-    )  # fmt: skip
+        masked(read, params.phone_region) if mask else read,
+        columns_measure(read_schema(source, CORPUS)),
+        suites,
+        accepted,
+        params,
+    )
     n_masked: dict[str, int] = {}
     with ExitStack() as stack:
         names = {
@@ -150,10 +153,11 @@ def _require_all(n_in: int, n_out: dict[str, int], report: dict[str, Any]) -> No
     """Rows read = rows written to either table, and as many as were judged."""
     if n_in != n_out["kept"] + n_out["quarantined"] or n_in != report["n_in"]:
         raise ValidationError(
-            "Rows were lost on the way.", where=READS["corpus"],
+            "Rows were lost on the way.",
+            where=READS["corpus"],
             got=f"{n_out['kept']} kept + {n_out['quarantined']} quarantined of {n_in} read",
             expected=f"{report['n_in']} rows",
-        )  # fmt: skip
+        )
 
 
 def _stop_if_broken(outcomes: Sequence[Outcome]) -> None:
@@ -176,9 +180,13 @@ def _stop_if_broken(outcomes: Sequence[Outcome]) -> None:
 
 
 def _report(
-    suites: Sequence[Suite], outcomes: Sequence[Outcome], found: CorpusMeasures, tallies: dict[str, Tally],
-    quarantined: np.typing.NDArray[np.bool_], params: Params,
-) -> dict[str, Any]:  # fmt: skip
+    suites: Sequence[Suite],
+    outcomes: Sequence[Outcome],
+    found: CorpusMeasures,
+    tallies: dict[str, Tally],
+    quarantined: np.typing.NDArray[np.bool_],
+    params: Params,
+) -> dict[str, Any]:
     kept, words = ~quarantined, found.rows["n_words"]
     assert not isinstance(words, Names)
     firsts: dict[str, int] = {}
@@ -191,20 +199,29 @@ def _report(
         "n_in": len(quarantined),
         "n_out": int(kept.sum()),
         "n_quarantined": int(quarantined.sum()),
-        "n_flagged": len(np.unique(np.concatenate([
-            item.rows[kept[item.rows]] for item in outcomes if item.rule.severity == "warn"] or [np.zeros(0, int)]))),
+        "n_flagged": len(
+            np.unique(
+                np.concatenate(
+                    [item.rows[kept[item.rows]] for item in outcomes if item.rule.severity == "warn"]
+                    or [np.zeros(0, int)]
+                )
+            )
+        ),
         "rules": rules_found(outcomes, suites),
         "quarantined_by_first_rule": {name: n for name, n in firsts.items() if n},
         "duplicates": {
             "n_extra_copies": int((np.asarray(found.rows["n_earlier_twins"]) > 0).sum()),
             "n_texts_with_copies": int((np.bincount(found.text) > 1).sum()),
         },
-        "near_duplicates": {"threshold": params.near_duplicate_threshold, "n_pairs": found.n_pairs(kept),
-                            "n_pairs_with_quarantined": found.n_pairs()},
+        "near_duplicates": {
+            "threshold": params.near_duplicate_threshold,
+            "n_pairs": found.n_pairs(kept),
+            "n_pairs_with_quarantined": found.n_pairs(),
+        },
         "labels": {label: tallies["kept_label"].get(label, 0) for label in params.labels},
         "n_unlabelled": tallies["unlabelled"].get(1, 0),
         "n_words": {name: float(getattr(np, name)(words[kept])) for name in ("min", "median", "max")},
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

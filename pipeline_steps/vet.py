@@ -14,13 +14,13 @@ import numpy as np
 from pydantic import Field
 
 import ratchet.params
+from ratchet.embeddings.table import Embeddings, read_embeddings
 from ratchet.entry import entry
 from ratchet.files import write_json
 from ratchet.labels.label_efficiency import seed_estimate
 from ratchet.labels.label_noise import DETECTION, Suspicion, detection, flip_labels, out_of_fold_proba, suspicion
 from ratchet.labels.selection_model import unit_length
 from ratchet.measure.bootstrap import proportion_estimate
-from ratchet.models.embedding_table import Embeddings, read_embeddings
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
 from ratchet.table_files import read_table, write_table
@@ -102,7 +102,7 @@ def run(rows: pd.DataFrame, embeddings: Embeddings, params: Params) -> Vetted:
 
 def _suspicion(
     vectors: Embeddings, targets: Any, rows: pd.DataFrame, n_classes: int, params: Params, rng: np.random.Generator
-) -> Suspicion:  # fmt: skip
+) -> Suspicion:
     proba = out_of_fold_proba(
         vectors, targets, rows["group"].tolist(), n_classes, params.n_folds, params.inverse_regularization, rng
     )
@@ -111,7 +111,7 @@ def _suspicion(
 
 def _tried(
     vectors: Embeddings, targets: Any, rows: pd.DataFrame, n_classes: int, rate: float, params: Params
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """How well flips at one rate are found: the mean over seeds of each measure of `detection`."""
     if n_classes < 2:
         return {}

@@ -11,9 +11,12 @@ from ratchet.commands import audit, keys, registry, serve
 from ratchet.entry import entry
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Releases, the audit log, what a change did; serving.",
-)  # fmt: skip
+)
 app.add_typer(registry.app, name="registry")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
@@ -33,8 +36,8 @@ def diff(
 ) -> None:
     """Print what a change did: verdict, leaderboard, gates, metrics, params, data, plots."""
     from ratchet.registry.policy import POLICY, read_policy
-    from ratchet.review.page import Sources, review
-    from ratchet.review.revisions import find_revision
+    from ratchet.reporting.change_page import Sources, review
+    from ratchet.reporting.revisions import find_revision
 
     revisions = find_revision(root, base), find_revision(root, head)
     paths = read_policy((root / POLICY).read_bytes()).paths

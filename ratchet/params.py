@@ -38,18 +38,23 @@ def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PAR
     """The values as the model; every fault in them is named in one message."""
     if not isinstance(values, dict):
         raise ParamsError(
-            f"The block '{block}' is missing.", where=path, got=type(values).__name__,
-            expected=f"'{block}:' with the keys {', '.join(model.model_fields)}", fix=f"add the block to {path}",
-        )  # fmt: skip
+            f"The block '{block}' is missing.",
+            where=path,
+            got=type(values).__name__,
+            expected=f"'{block}:' with the keys {', '.join(model.model_fields)}",
+            fix=f"add the block to {path}",
+        )
     try:
         return model.model_validate(values)
     except pydantic.ValidationError as error:
         faults = [_fault(block, fault) for fault in error.errors(include_url=False)]
         raise ParamsError(
-            "params.yaml does not hold what this step needs.", where=f"{path}, block '{block}'",
-            got="; ".join(faults), expected=f"the fields of {model.__module__}.{model.__qualname__}",
+            "params.yaml does not hold what this step needs.",
+            where=f"{path}, block '{block}'",
+            got="; ".join(faults),
+            expected=f"the fields of {model.__module__}.{model.__qualname__}",
             fix="correct the values; each field's meaning and range stands in that class",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -50,9 +50,11 @@ def read_batches(
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             if columns and (absent := sorted({*columns} - {*file.schema_arrow.names})):
                 raise TableError(
-                    f"The table '{table.name}' lacks the column '{absent[0]}'.", where=path,
-                    got=", ".join(file.schema_arrow.names), expected=", ".join(columns),
-                )  # fmt: skip
+                    f"The table '{table.name}' lacks the column '{absent[0]}'.",
+                    where=path,
+                    got=", ".join(file.schema_arrow.names),
+                    expected=", ".join(columns),
+                )
             if not file.metadata.num_rows:
                 yield check_table(file.read(columns=columns).to_pandas(), table, path, columns)
             for batch in file.iter_batches(batch_rows, columns=columns):
@@ -106,16 +108,20 @@ class TableWriter:
             self._open(_arrow_schema(frame, self._table))
         if [*frame.columns] != self._schema.names:
             raise TableError(
-                f"A batch of the table '{self._table.name}' has other columns than the first.", where=self._path,
-                got=", ".join(map(str, frame.columns)), expected=", ".join(self._schema.names),
-            )  # fmt: skip
+                f"A batch of the table '{self._table.name}' has other columns than the first.",
+                where=self._path,
+                got=", ".join(map(str, frame.columns)),
+                expected=", ".join(self._schema.names),
+            )
         try:
             rows = pyarrow.Table.from_pandas(frame, schema=self._schema, preserve_index=False)
         except (pyarrow.ArrowException, TypeError) as error:
             raise TableError(
                 f"A batch of the table '{self._table.name}' has values of another type than the first.",
-                where=self._path, got=" ".join(map(str, error.args)), expected=str(self._schema),
-            ) from None  # fmt: skip
+                where=self._path,
+                got=" ".join(map(str, error.args)),
+                expected=str(self._schema),
+            ) from None
         self.n_rows += len(frame)
         self._waiting.append(rows.replace_schema_metadata(None))
         while sum(map(len, self._waiting)) >= ROW_GROUP_ROWS:
@@ -157,12 +163,19 @@ def _arrow_schema(frame: pd.DataFrame, table: Table) -> Any:
     import pyarrow
 
     declared = {
-        "str": pyarrow.large_string(), "int64": pyarrow.int64(), "float64": pyarrow.float64(), "bool": pyarrow.bool_(),
+        "str": pyarrow.large_string(),
+        "int64": pyarrow.int64(),
+        "float64": pyarrow.float64(),
+        "bool": pyarrow.bool_(),
         "datetime64[us, UTC]": pyarrow.timestamp("us", "UTC"),
-    }  # fmt: skip
+    }
     found = pyarrow.Schema.from_pandas(frame, preserve_index=False)
-    types = {name: pyarrow.large_string() if found.field(name).type in (pyarrow.null(), pyarrow.string())
-             else found.field(name).type for name in found.names}  # fmt: skip
+    types = {
+        name: pyarrow.large_string()
+        if found.field(name).type in (pyarrow.null(), pyarrow.string())
+        else found.field(name).type
+        for name in found.names
+    }
     types |= {name: declared.get(table.columns[name].dtype, types[name]) for name in types if name in table.columns}
     return pyarrow.schema(list(types.items()))
 

@@ -39,70 +39,93 @@ ROW = Column("int64", False, "position in the source, from 0")
 
 CORPUS = Table(
     "corpus",
-    {"row": ROW, **TEXT_COLUMNS,
-     "timestamp": Column("datetime64[us, UTC]", True, "when the text was written", optional=True)},
-)  # fmt: skip
+    {
+        "row": ROW,
+        **TEXT_COLUMNS,
+        "timestamp": Column("datetime64[us, UTC]", True, "when the text was written", optional=True),
+    },
+)
 
 RAW = Table(
     "raw",
     {"row": ROW, "id": TEXT_COLUMNS["id"], "raw": Column("str", False, "the text as the source gave it")},
-)  # fmt: skip
+)
 """The texts that cleaning changed; the others are in the corpus as they came."""
 
 QUARANTINE = Table(
     "quarantine",
-    {**CORPUS.columns, "rule": Column("str", False, "the first rule that was broken"),
-     "value": Column("str", False, "the value that broke it"),
-     "reason": Column("str", False, "what was wrong with this row, in words")},
-)  # fmt: skip
+    {
+        **CORPUS.columns,
+        "rule": Column("str", False, "the first rule that was broken"),
+        "value": Column("str", False, "the value that broke it"),
+        "reason": Column("str", False, "what was wrong with this row, in words"),
+    },
+)
 
 FLAGGED = Table(
     "flagged",
-    {"row": CORPUS.columns["row"], "id": TEXT_COLUMNS["id"], "rule": Column("str", False, "a rule that only warns"),
-     "value": Column("str", False, "the value that broke it")},
-)  # fmt: skip
+    {
+        "row": CORPUS.columns["row"],
+        "id": TEXT_COLUMNS["id"],
+        "rule": Column("str", False, "a rule that only warns"),
+        "value": Column("str", False, "the value that broke it"),
+    },
+)
 """A line for each such rule that a row of the validated corpus breaks; no texts."""
 
 SPLIT = Table(
     "split",
     {**CORPUS.columns, "group": Column("str", False, "id of the first text of its near-duplicate group")},
-)  # fmt: skip
+)
 
 EMBEDDINGS = Table(
     "embeddings",
-    {"id": TEXT_COLUMNS["id"],
-     "embedding": Column("object", False, "what the frozen backbone makes of the text, as float32")},
-)  # fmt: skip
-"""Read and written in batches by `ratchet.models.embedding_table`, every embedding of the same length."""
+    {
+        "id": TEXT_COLUMNS["id"],
+        "embedding": Column("object", False, "what the frozen backbone makes of the text, as float32"),
+    },
+)
+"""Read and written in batches by `ratchet.embeddings.table`, every embedding of the same length."""
 
 LABELED = Table(
     "labeled",
-    {**TEXT_COLUMNS, "round": Column("int64", False, "query round in which the label was bought, from 0"),
-     "query_strategy": Column("str", False, "the strategy that asked for it")},
-)  # fmt: skip
+    {
+        **TEXT_COLUMNS,
+        "round": Column("int64", False, "query round in which the label was bought, from 0"),
+        "query_strategy": Column("str", False, "the strategy that asked for it"),
+    },
+)
 
 UNLABELED = Table("unlabeled", {name: TEXT_COLUMNS[name] for name in ("id", "text", "source")})
 
 SUSPECTS = Table(
     "suspects",
-    {**{name: TEXT_COLUMNS[name] for name in ("id", "text", "source")},
-     "label": Column("str", False, "the class it was labelled as"),
-     "part": Column("str", False, "'labeled', 'validation' or 'test': where the label is used"),
-     "suggested": Column("str", False, "the class that a model which never saw this label finds most probable"),
-     "score": Column("float64", False, "probability which that model gives the label, in [0, 1]; low is suspicious"),
-     "rank": Column("int64", False, "place in the ranking, from 0: most suspicious first")},
-)  # fmt: skip
+    {
+        **{name: TEXT_COLUMNS[name] for name in ("id", "text", "source")},
+        "label": Column("str", False, "the class it was labelled as"),
+        "part": Column("str", False, "'labeled', 'validation' or 'test': where the label is used"),
+        "suggested": Column("str", False, "the class that a model which never saw this label finds most probable"),
+        "score": Column("float64", False, "probability which that model gives the label, in [0, 1]; low is suspicious"),
+        "rank": Column("int64", False, "place in the ranking, from 0: most suspicious first"),
+    },
+)
 """Labels that people should look at again; none was changed."""
 
 CHALLENGE = Table(
     "challenge",
-    {"id": Column("str", False, "the test text that it is, or was made from"),
-     "kind": Column("str", False, "'weak': a text of a weak slice; 'contrast': edited, and of another class than the "
-                                  "text; 'invariance': edited, and of the same"),
-     "name": Column("str", False, "the slice's predicates, or the edit's name"),
-     "text": Column("str", False, "the text to classify"),
-     "label": Column("str", False, "the class it belongs to")},
-)  # fmt: skip
+    {
+        "id": Column("str", False, "the test text that it is, or was made from"),
+        "kind": Column(
+            "str",
+            False,
+            "'weak': a text of a weak slice; 'contrast': edited, and of another class than the "
+            "text; 'invariance': edited, and of the same",
+        ),
+        "name": Column("str", False, "the slice's predicates, or the edit's name"),
+        "text": Column("str", False, "the text to classify"),
+        "label": Column("str", False, "the class it belongs to"),
+    },
+)
 """Texts harder than the random test set, or made to show how a model decides."""
 
 SOFT_LABELS = Table("soft_labels", {name: TEXT_COLUMNS[name] for name in ("id", "text", "label")})
@@ -110,39 +133,50 @@ SOFT_LABELS = Table("soft_labels", {name: TEXT_COLUMNS[name] for name in ("id", 
 
 PREDICTIONS = Table(
     "predictions",
-    {"id": TEXT_COLUMNS["id"], "split": Column("str", False, "'test', or 'transfer' for the other domain"),
-     "bundle": Column("str", False, "name of the bundle that predicted"),
-     "label": Column("str", False, "the true class"), "predicted": Column("str", False, "the predicted class"),
-     "confidence": Column("float64", False, "probability of the predicted class, in [0, 1]")},
-)  # fmt: skip
+    {
+        "id": TEXT_COLUMNS["id"],
+        "split": Column("str", False, "'test', or 'transfer' for the other domain"),
+        "bundle": Column("str", False, "name of the bundle that predicted"),
+        "label": Column("str", False, "the true class"),
+        "predicted": Column("str", False, "the predicted class"),
+        "confidence": Column("float64", False, "probability of the predicted class, in [0, 1]"),
+    },
+)
 """One row per text and bundle; a column `proba_<class>` for each class follows."""
 
 ANNOTATIONS = Table(
     "annotations",
-    {"annotation_id": Column("str", False, "hash of origin, text, annotator, role, answer and its time"),
-     "id": TEXT_COLUMNS["id"], "text": TEXT_COLUMNS["text"], "source": TEXT_COLUMNS["source"],
-     "label": Column("str", False, "the class that a person gave the text"),
-     "annotator": Column("str", False, "pseudonym of the person"),
-     "role": Column("str", False, "'annotator', or 'adjudicator' for one who settles a conflict"),
-     "annotated_at": Column("str", True, "when, UTC, ISO 8601; missing where nobody noted it"),
-     "lead_time_s": Column("float64", True, "seconds the person took; missing where nobody noted it"),
-     "bundle": Column("str", True, "version of the model that suggested a class, name@hash; missing: none did"),
-     "suggested": Column("str", True, "the class it suggested"),
-     "query_strategy": Column("str", True, "what asked for the label; missing where the person chose the text"),
-     "origin": Column("str", False, "where the answer was given: a server's project or a file's name")},
-)  # fmt: skip
+    {
+        "annotation_id": Column("str", False, "hash of origin, text, annotator, role, answer and its time"),
+        "id": TEXT_COLUMNS["id"],
+        "text": TEXT_COLUMNS["text"],
+        "source": TEXT_COLUMNS["source"],
+        "label": Column("str", False, "the class that a person gave the text"),
+        "annotator": Column("str", False, "pseudonym of the person"),
+        "role": Column("str", False, "'annotator', or 'adjudicator' for one who settles a conflict"),
+        "annotated_at": Column("str", True, "when, UTC, ISO 8601; missing where nobody noted it"),
+        "lead_time_s": Column("float64", True, "seconds the person took; missing where nobody noted it"),
+        "bundle": Column("str", True, "version of the model that suggested a class, name@hash; missing: none did"),
+        "suggested": Column("str", True, "the class it suggested"),
+        "query_strategy": Column("str", True, "what asked for the label; missing where the person chose the text"),
+        "origin": Column("str", False, "where the answer was given: a server's project or a file's name"),
+    },
+)
 """One row an answer of one person; answers are added and never changed, and a person's latest one counts."""
 
 HUMAN_LABELS = Table(
     "human_labels",
-    {"id": TEXT_COLUMNS["id"], "text": TEXT_COLUMNS["text"],
-     "label": Column("str", True, "the class that was decided; missing while the conflict is open"),
-     "source": TEXT_COLUMNS["source"],
-     "state": Column("str", False, "'resolved', or 'escalated' while the answers are in conflict"),
-     "rule": Column("str", False, "what decided: 'unanimous', 'majority', 'adjudicated', or 'conflict'"),
-     "n_annotators": Column("int64", False, "people whose answers count"),
-     "agreement": Column("float64", False, "share of them who gave the most frequent class, in (0, 1]")},
-)  # fmt: skip
+    {
+        "id": TEXT_COLUMNS["id"],
+        "text": TEXT_COLUMNS["text"],
+        "label": Column("str", True, "the class that was decided; missing while the conflict is open"),
+        "source": TEXT_COLUMNS["source"],
+        "state": Column("str", False, "'resolved', or 'escalated' while the answers are in conflict"),
+        "rule": Column("str", False, "what decided: 'unanimous', 'majority', 'adjudicated', or 'conflict'"),
+        "n_annotators": Column("int64", False, "people whose answers count"),
+        "agreement": Column("float64", False, "share of them who gave the most frequent class, in (0, 1]"),
+    },
+)
 """One row a decision; decisions are added and never changed, and the last one on a text holds."""
 
 
@@ -160,19 +194,25 @@ def check_table(frame: pd.DataFrame, table: Table, where: object, columns: Seque
             if column.optional:
                 continue
             raise TableError(
-                f"The table '{table.name}' lacks the column '{name}'.", where=where,
-                got=", ".join(map(str, frame.columns)), expected=", ".join(table.columns),
-            )  # fmt: skip
+                f"The table '{table.name}' lacks the column '{name}'.",
+                where=where,
+                got=", ".join(map(str, frame.columns)),
+                expected=", ".join(table.columns),
+            )
         dtype, empty = str(frame[name].dtype), frame[name].empty
         same = dtype == column.dtype or (column.dtype == "str" and (dtype in ("string", "object") or empty))
         if not same:
             raise TableError(
-                f"The column '{name}' of '{table.name}' has another type.", where=where,
-                got=dtype, expected=f"{column.dtype}: {column.meaning}",
-            )  # fmt: skip
+                f"The column '{name}' of '{table.name}' has another type.",
+                where=where,
+                got=dtype,
+                expected=f"{column.dtype}: {column.meaning}",
+            )
         if not column.nullable and frame[name].isna().any():
             raise TableError(
-                f"The column '{name}' of '{table.name}' has missing values.", where=where,
-                got=f"{int(frame[name].isna().sum())} of {len(frame)} rows", expected=column.meaning,
-            )  # fmt: skip
+                f"The column '{name}' of '{table.name}' has missing values.",
+                where=where,
+                got=f"{int(frame[name].isna().sum())} of {len(frame)} rows",
+                expected=column.meaning,
+            )
     return frame

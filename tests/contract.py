@@ -1,6 +1,7 @@
 """What dvc.yaml, params.yaml and the code must agree on. DVC does not follow imports; this does.
 
 Print the lines dvc.yaml should hold:  python -m tests.contract [STAGE ...]
+Write the deps into dvc.yaml:          python -m tests.contract --write
 Print what is wrong:                   python -m tests.contract --check
 """
 
@@ -20,9 +21,27 @@ from ratchet.params import Params, check_params, read_yaml
 from tests.imports import closure, direction_faults
 
 ORDER = [
-    "ingest", "validate", "split", "embed", "sample", "vet", "challenge", "baseline", "train", "distil", "prune",
-    "quantize", "export", "evaluate", "explain", "probe", "audit", "behave", "promote", "report",
-]  # fmt: skip
+    "ingest",
+    "validate",
+    "split",
+    "embed",
+    "sample",
+    "vet",
+    "challenge",
+    "baseline",
+    "train",
+    "distil",
+    "prune",
+    "quantize",
+    "export",
+    "evaluate",
+    "explain",
+    "counterfactuals",
+    "audit",
+    "behave",
+    "promote",
+    "report",
+]
 """The stages, in the order in which dvc.yaml names and DVC runs them."""
 
 
@@ -88,6 +107,23 @@ def expected_lines(root: Path, name: str, matrix: dict[str, list[str]] | None = 
     in_git = [f"      - {path}: {{cache: false}}" for path, cache in outs if not cache]
     lines += [*(["    outs:", *cached] if cached else []), *(["    metrics:", *in_git] if in_git else [])]
     return "\n".join(lines)
+
+
+def write_deps(root: Path) -> None:
+    """Give every stage of dvc.yaml the deps that its module has; everything else stays as it is."""
+    path = root / "dvc.yaml"
+    stages, lines, name = read_stages(root), [], ""
+    inside = False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if re.fullmatch(r"  \w+:", line):
+            name = line.strip(" :")
+        if inside and line.startswith("      - "):
+            continue
+        inside = line == "    deps:"
+        lines.append(line)
+        if inside:
+            lines += [f"      - {dep}" for dep in expected_deps(root, name, list(stages[name].matrix))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def faults(root: Path, order: list[str] | None = None) -> list[str]:
@@ -237,6 +273,9 @@ def main(arguments: list[str]) -> int:
         found = faults(root, ORDER)
         print("\n\n".join(found) or "dvc.yaml, params.yaml and the code agree")
         return 1 if found else 0
+    if arguments == ["--write"]:
+        write_deps(root)
+        return 0
     names = arguments or [name for name in ORDER if name in step_names(root)]
     matrices = {name: stage.matrix for name, stage in read_stages(root).items()} if Path("dvc.yaml").exists() else {}
     print("stages:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 FORBIDDEN = {
@@ -11,6 +12,24 @@ FORBIDDEN = {
     "flows": ("benchmarks", "tests"),
 }
 """Package → what it must not import. Imports run one way: flows → pipeline_steps → ratchet."""
+ROOMS = (
+    "data",
+    "models",
+    "compress",
+    "embeddings",
+    "measure",
+    "labels",
+    "trust",
+    "gates",
+    "registry",
+    "reporting",
+    "prediction_log",
+    "monitoring",
+    "experiments",
+    "serving",
+    "commands",
+)
+"""The rooms of ratchet, from the bottom up: each may import those before it, and the modules beside the rooms."""
 
 
 def imported(source: str, module: str) -> set[str]:
@@ -62,6 +81,33 @@ def direction_faults(root: Path) -> list[str]:
             wrong = [name for name in names if name.split(".")[0] in forbidden]
             found += [f"{where}: must not import {name}" for name in wrong]
     return found
+
+
+def room_faults(root: Path) -> list[str]:
+    """Imports from a room of ratchet into one that stands above it, and modules that import each other in a circle."""
+    found, graph = [], {}
+    for path in sorted((root / "ratchet").rglob("*.py")):
+        where = path.relative_to(root)
+        names = imported(path.read_text(encoding="utf-8"), _module(where))
+        targets = {Path(*name.split(".")).with_suffix(".py") for name in names}
+        graph[where] = {target for target in targets if (root / target).is_file() and target.parts[0] == "ratchet"}
+        found += [
+            f"{where}: must not import {target}, which stands above it"
+            for target in sorted(graph[where])
+            if _floor(target) > _floor(where)
+        ]
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        found.append(f"these import each other in a circle: {' → '.join(map(str, error.args[1]))}")
+    return found
+
+
+def _floor(path: Path) -> int:
+    """The place of a module's room; the modules beside the rooms are the ground, but for the command line's door."""
+    if len(path.parts) > 2:
+        return ROOMS.index(path.parts[1]) + 1
+    return len(ROOMS) + 1 if path.stem == "__main__" else 0
 
 
 def _running(node: ast.AST) -> list[ast.AST]:

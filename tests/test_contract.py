@@ -10,7 +10,7 @@ import pytest
 
 from ratchet.params import read_yaml
 from tests import contract
-from tests.imports import closure, direction_faults, imported
+from tests.imports import closure, direction_faults, imported, room_faults
 
 ROOT = Path(__file__).parents[1]
 STEPS = contract.step_names(ROOT)
@@ -37,7 +37,7 @@ def test_params_are_complete_and_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_step_has_a_test_file(name: str) -> None:
-    assert (ROOT / "tests" / f"test_{name}.py").is_file()
+    assert (ROOT / "tests" / "pipeline_steps" / f"test_{name}.py").is_file()
 
 
 def test_stages_stand_in_the_order_of_execution() -> None:
@@ -48,6 +48,21 @@ def test_stages_stand_in_the_order_of_execution() -> None:
 def test_imports_run_one_way() -> None:
     found = direction_faults(ROOT)
     assert not found, "\n".join(found)
+
+
+def test_rooms_import_downwards_only() -> None:
+    found = room_faults(ROOT)
+    assert not found, "\n".join(found)
+
+
+def test_a_room_that_imports_one_above_it_is_reported(tmp_path: Path) -> None:
+    for name, source in {"data/low": "import ratchet.trust.high", "trust/high": "import ratchet.data.low"}.items():
+        path = tmp_path / "ratchet" / f"{name}.py"
+        path.parent.mkdir(parents=True)
+        path.write_text(source)
+    upwards, circle = room_faults(tmp_path)
+    assert upwards == "ratchet/data/low.py: must not import ratchet/trust/high.py, which stands above it"
+    assert "in a circle" in circle
 
 
 def test_importing_every_step_loads_no_heavy_library() -> None:
@@ -109,16 +124,17 @@ def tree(tmp_path: Path) -> Path:
         "dvc.yaml": DVC_YAML,
         "params.yaml": "make: {seed: 1}\nuse: {seed: 2}\n",
         "pipeline_steps/__init__.py": '"""Steps."""\n',
-        "pipeline_steps/make.py": _step({}, {"made": "data/made", "report": "reports/make.json"},
-                                        "from ratchet import shared"),
+        "pipeline_steps/make.py": _step(
+            {}, {"made": "data/made", "report": "reports/make.json"}, "from ratchet import shared"
+        ),
         "pipeline_steps/use.py": _step({"made": "data/made/{model}"}, {"model": "models/{model}-{engine}"}, "pass"),
         "ratchet/__init__.py": '"""Library."""\n',
         "ratchet/shared.py": "from typing import TYPE_CHECKING\nfrom .deep import thing\n"
-                             "if TYPE_CHECKING:\n    import ratchet.other\n",
+        "if TYPE_CHECKING:\n    import ratchet.other\n",
         "ratchet/deep.py": "thing = 1\n",
         "ratchet/other.py": "",
         "flows/__init__.py": "",
-    }  # fmt: skip
+    }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -139,42 +155,86 @@ BREAKS = {
     "a stage without a module": ("dvc.yaml", "stages:", "stages:\n  ghost: {cmd: x}", "missing in params.yaml and pip"),
     "a block without a stage": ("params.yaml", "make:", "extra: {}\nmake:", "'extra' is missing in dvc.yaml and pipel"),
     "another command": ("dvc.yaml", "pipeline_steps.make", "make", "expected 'python -m pipeline_steps.make'"),
-    "matrix values in another order": ("dvc.yaml", "${item.model} ${item.engine}", "${item.engine} ${item.model}",
-                                       "expected 'python -m pipeline_steps.use ${item.model} ${item.engine}'"),
+    "matrix values in another order": (
+        "dvc.yaml",
+        "${item.model} ${item.engine}",
+        "${item.engine} ${item.model}",
+        "expected 'python -m pipeline_steps.use ${item.model} ${item.engine}'",
+    ),
     "another block of params": ("dvc.yaml", "[make]", "[make, use]", "expected [make]"),
     "a key of a block only": ("dvc.yaml", "[make]", "[make.seed]", "expected [make]"),
     "an imported module is no dep": ("dvc.yaml", "      - ratchet/deep.py\n", "", "deps: add    - ratchet/deep.py"),
     "its own file is no dep": ("dvc.yaml", "      - pipeline_steps/use.py\n", "", "add    - pipeline_steps/use.py"),
-    "a dep that is not read": ("dvc.yaml", "      - ratchet/deep.py", "      - ratchet/deep.py\n      - ratchet/x.py",
-                               "deps: remove - ratchet/x.py"),
-    "a dep named twice": ("dvc.yaml", "      - ratchet/deep.py", "      - ratchet/deep.py\n      - ratchet/deep.py",
-                          "deps: twice  - ratchet/deep.py"),
-    "an import inside a function is new": ("pipeline_steps/use.py", "    pass", "    import ratchet.other",
-                                           "deps: add    - ratchet/other.py"),
-    "an input that the stage does not name": ("dvc.yaml", "      - data/made/${item.model}\n", "",
-                                              "deps: add    - data/made/${item.model}"),
-    "an output that the stage does not name": ("dvc.yaml", "      - data/made\n", "      - data/other\n",
-                                               "outs: add    - data/made"),
-    "a report that git does not keep": ("dvc.yaml", ": {cache: false}", "",
-                                    "reports/make.json must have {cache: false}"),
+    "a dep that is not read": (
+        "dvc.yaml",
+        "      - ratchet/deep.py",
+        "      - ratchet/deep.py\n      - ratchet/x.py",
+        "deps: remove - ratchet/x.py",
+    ),
+    "a dep named twice": (
+        "dvc.yaml",
+        "      - ratchet/deep.py",
+        "      - ratchet/deep.py\n      - ratchet/deep.py",
+        "deps: twice  - ratchet/deep.py",
+    ),
+    "an import inside a function is new": (
+        "pipeline_steps/use.py",
+        "    pass",
+        "    import ratchet.other",
+        "deps: add    - ratchet/other.py",
+    ),
+    "an input that the stage does not name": (
+        "dvc.yaml",
+        "      - data/made/${item.model}\n",
+        "",
+        "deps: add    - data/made/${item.model}",
+    ),
+    "an output that the stage does not name": (
+        "dvc.yaml",
+        "      - data/made\n",
+        "      - data/other\n",
+        "outs: add    - data/made",
+    ),
+    "a report that git does not keep": (
+        "dvc.yaml",
+        ": {cache: false}",
+        "",
+        "reports/make.json must have {cache: false}",
+    ),
     "a report among the outs": ("dvc.yaml", "    metrics:\n", "", "metrics: reports/make.json must stand here"),
     "a model that git keeps": ("dvc.yaml", "-${item.engine}\n", "-${item.engine}: {cache: false}\n", "must be cached"),
     "a param with a default": ("pipeline_steps/use.py", "Field(ge=0)", "3", "Params.seed: has a default"),
     "a param without a docstring": ("pipeline_steps/use.py", '    """Random seed."""', "", "seed: has no docstring"),
     "a param out of range": ("params.yaml", "seed: 2", "seed: -2", "use.seed = -2"),
     "an unknown param": ("params.yaml", "seed: 2", "seed: 2, sed: 3", "use.sed: unknown key"),
-    "a step without Params": ("pipeline_steps/use.py", "class Params(Params)", "class Other(Params)",
-                              "pipeline_steps/use.py, Params: is missing"),
-    "the library imports a step": ("ratchet/deep.py", "thing", "import pipeline_steps.use\nthing",
-                                   "ratchet/deep.py: must not import pipeline_steps.use"),
+    "a step without Params": (
+        "pipeline_steps/use.py",
+        "class Params(Params)",
+        "class Other(Params)",
+        "pipeline_steps/use.py, Params: is missing",
+    ),
+    "the library imports a step": (
+        "ratchet/deep.py",
+        "thing",
+        "import pipeline_steps.use\nthing",
+        "ratchet/deep.py: must not import pipeline_steps.use",
+    ),
     "the library imports dvc": ("ratchet/deep.py", "thing", "import dvc.repo\nthing", "must not import dvc.repo"),
-    "a step imports a step": ("pipeline_steps/use.py", "    pass", "    from pipeline_steps import make",
-                              "pipeline_steps/use.py: must not import pipeline_steps.make"),
+    "a step imports a step": (
+        "pipeline_steps/use.py",
+        "    pass",
+        "    from pipeline_steps import make",
+        "pipeline_steps/use.py: must not import pipeline_steps.make",
+    ),
     "a step imports Prefect": ("pipeline_steps/use.py", "    pass", "    import prefect", "must not import prefect"),
     "a package that runs code": ("ratchet/__init__.py", '"""Library."""', "import json", "may hold a docstring only"),
-    "a file that nobody writes": ("dvc.yaml", "      - data/made\n", "      - data/other\n",
-                                  "reads data/made/a, which no stage writes"),
-}  # fmt: skip
+    "a file that nobody writes": (
+        "dvc.yaml",
+        "      - data/made\n",
+        "      - data/other\n",
+        "reads data/made/a, which no stage writes",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BREAKS)

@@ -118,9 +118,12 @@ def test_equal_tables_are_equal_bytes_and_come_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("frame", "said"),
-    [(GOOD.drop(columns="label"), "lacks the column 'label'"), (GOOD.assign(round=0.5), "has another type"),
-     (GOOD.assign(text=None), "'text'")],
-)  # fmt: skip
+    [
+        (GOOD.drop(columns="label"), "lacks the column 'label'"),
+        (GOOD.assign(round=0.5), "has another type"),
+        (GOOD.assign(text=None), "'text'"),
+    ],
+)
 def test_a_table_that_breaks_its_declaration_is_not_written(tmp_path: Path, frame: pd.DataFrame, said: str) -> None:
     with pytest.raises(TableError, match=said):
         write_table(tmp_path / "t", frame, LABELED)
@@ -140,9 +143,13 @@ def test_a_known_fault_ends_a_step_with_one_message_and_exit_code_1(tmp_path: Pa
     code += "entry(lambda: print(load_params(P, 'x')))"
     root = Path(__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
         env={"PYTHONPATH": str(root)},
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert done.stderr.strip().startswith("error: The file is missing.")
     assert "Traceback" not in done.stderr

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from flows import monitoring
-from ratchet.live.log_database import open_database
-from ratchet.live.log_writer import LogWriter
-from ratchet.live.served_model import ModelSource, ServedModel
-from ratchet.live.service import Service
-from ratchet.live.settings import ServeParams
+from flows.monitoring import steps as monitoring
 from ratchet.params import load_params, read_yaml
-from tests.linear_words import LinearWords
-from tests.miniature import ROOT
-from tests.production import START
+from ratchet.prediction_log.database import open_database
+from ratchet.prediction_log.writer import LogWriter
+from ratchet.serving.served_model import ModelSource, ServedModel
+from ratchet.serving.service import Service
+from ratchet.serving.settings import ServeParams
+from tests.support.linear_words import LinearWords
+from tests.support.miniature import ROOT
+from tests.support.production import START
 
 RULES, DASHBOARD = ROOT / "ops/prometheus/ratchet.yml", ROOT / "ops/grafana/ratchet.json"
 
@@ -32,8 +32,12 @@ def test_the_rules_alert_when_they_shall() -> None:
 
 
 def test_every_figure_of_the_rules_and_the_dashboard_is_exported_by_somebody(tmp_path: Path) -> None:
-    latest = {"n_requests": 1, "drift": {"p": 0.5, "again": False}, "accuracy_estimates": {"cbpe": {"value": 0.8}},
-              "reference_accuracy": 0.8}  # fmt: skip
+    latest = {
+        "n_requests": 1,
+        "drift": {"p": 0.5, "again": False},
+        "accuracy_estimates": {"cbpe": {"value": 0.8}},
+        "reference_accuracy": 0.8,
+    }
     monitoring.write_metrics(tmp_path, latest, 0, START)
     exported = {"up"} | set(re.findall(r"^[a-z_]+", (tmp_path / monitoring.METRICS).read_text(), re.MULTILINE))
     exported |= _served(tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.release.results_table import results_table
+from ratchet.reporting.results_table import results_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -189,14 +189,20 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
         reports.append(json.loads(done.stdout))
     block = README.partition("<!-- results:start -->")[2].partition("<!-- results:end -->")[0].strip()
     assert block == results_table(reports[0], reports[1]), (
-        f"refresh it: python -m ratchet.release.results_table {' '.join(RESULTS)} README.md"
+        f"refresh it: python -m ratchet.reporting.results_table {' '.join(RESULTS)} README.md"
     )
 
 
 NEEDS_A_RUN = (
-    "dvc repro", "python -m flows.label", "python -m flows.rollout", "python -m benchmarks.",
-    "python -m flows.reference", "python -m flows.monitor", "python -m flows.alerts", "python -m flows.retrain",
-)  # fmt: skip
+    "dvc repro",
+    "python -m flows.labelling.flow",
+    "python -m flows.rollout.flow",
+    "python -m benchmarks.",
+    "python -m flows.reference",
+    "python -m flows.monitoring.flow",
+    "python -m flows.alerts",
+    "python -m flows.retraining.flow",
+)
 RUN_HERE = [
     command for command in commands() if command.split()[0] in ("dvc", "python") and not command.startswith(NEEDS_A_RUN)
 ]

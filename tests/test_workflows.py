@@ -112,8 +112,10 @@ def test_only_two_workflows_may_write_and_neither_runs_what_a_pull_request_bring
     writing = {path.stem for path in WORKFLOWS if re.search(r": write\b", path.read_text())}
     assert writing == {"comment", "release"}
     assert not any("pull_request_target" in path.read_text() for path in WORKFLOWS)
-    assert all(step.get("uses", "").startswith(("actions/download-artifact", "actions/github-script"))
-               for step in _steps(ROOT / ".github/workflows/comment.yml"))  # fmt: skip
+    assert all(
+        step.get("uses", "").startswith(("actions/download-artifact", "actions/github-script"))
+        for step in _steps(ROOT / ".github/workflows/comment.yml")
+    )
 
 
 @pytest.mark.parametrize("where", _shell())
@@ -158,8 +160,13 @@ def test_publishing_stops_where_the_tag_lacks_a_file(tmp_path: Path) -> None:
     )
 
     def publish() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["bash", "-c", "PATH=$PWD:$PATH bash .ci/publish x@v1.0.0"], cwd=tmp_path,
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        return subprocess.run(
+            ["bash", "-c", "PATH=$PWD:$PATH bash .ci/publish x@v1.0.0"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
     assert publish().returncode != 0

@@ -82,7 +82,7 @@ def tag_heads(root: Path) -> list[Head]:
     Raises:
         ReleaseError: a tag that gives a role does not hold: then the heads are not to be believed.
     """
-    from ratchet.registry.workshop import Clone
+    from ratchet.registry.clone import Clone
 
     clone = Clone(root)
     try:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ratchet.live.access import SCOPES, Scope, add_key, read_keys, revoke_key, rotate_key
-from ratchet.live.settings import LIVE_FILE, ServeParams
 from ratchet.params import load_params
+from ratchet.serving.auth import SCOPES, Scope, add_key, read_keys, revoke_key, rotate_key
+from ratchet.serving.settings import LIVE_FILE, ServeParams
 
 app = typer.Typer(no_args_is_help=True, help="API keys: kept as hashes, shown once.")
 Settings = Annotated[Path, typer.Option("--settings", help="The settings that name the file of keys.")]

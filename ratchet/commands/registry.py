@@ -13,13 +13,13 @@ from ratchet.errors import RatchetError, ReleaseError
 from ratchet.registry import acts
 from ratchet.registry.audit_entry import Action
 from ratchet.registry.audit_log import append, log_path, verify
+from ratchet.registry.clone import Clone
 from ratchet.registry.fetching import check_bundle, fetch, find_version
 from ratchet.registry.names import Version
 from ratchet.registry.signatures import PERSON
 from ratchet.registry.statements import RoleGiven
 from ratchet.registry.verification import check_tag
 from ratchet.registry.view import View
-from ratchet.registry.workshop import Clone
 
 app = typer.Typer(no_args_is_help=True, help="Releases: signed tags in Git, in GTO's naming.")
 Root = Annotated[Path, typer.Option(help="The clone.")]
@@ -51,8 +51,14 @@ def show(ref: Ref, root: Root = Path()) -> None:
     version = find_version(view, ref)
     tag = view.tag(version.tag)
     reviews = {name: view.tag(name).statement.why for name in view.tags if f"/{_dashed(version)}-" in name}
-    told = {"record": view.record(version), "signed_by": tag.signer, "released": tag.time.isoformat(),
-            "why": tag.statement.why, "roles": _roles(view, version), "reviews": reviews}  # fmt: skip
+    told = {
+        "record": view.record(version),
+        "signed_by": tag.signer,
+        "released": tag.time.isoformat(),
+        "why": tag.statement.why,
+        "roles": _roles(view, version),
+        "reviews": reviews,
+    }
     print(json.dumps(told, indent=1, sort_keys=True))
 
 
@@ -110,8 +116,11 @@ def verify_command(
 @app.command()
 def approve(
     subject: Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")],
-    why: Why, who: Who, root: Root = Path(), key: Key = "",
-) -> None:  # fmt: skip
+    why: Why,
+    who: Who,
+    root: Root = Path(),
+    key: Key = "",
+) -> None:
     """Sign that a version may become champion next (or that the policy may change), and push it."""
     _review("approval", subject, why, who, Clone(root, key=key))
 
@@ -119,17 +128,24 @@ def approve(
 @app.command()
 def reject(
     subject: Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")],
-    why: Why, who: Who, root: Root = Path(), key: Key = "",
-) -> None:  # fmt: skip
+    why: Why,
+    who: Who,
+    root: Root = Path(),
+    key: Key = "",
+) -> None:
     """Sign that a version must not become champion next, and push it: one rejection outweighs all approvals."""
     _review("rejection", subject, why, who, Clone(root, key=key))
 
 
 @app.command()
 def rollback(
-    why: Why, who: Who, to: Annotated[str, typer.Option(help="A version; by default the champion before.")] = "",
-    root: Root = Path(), key: Key = "", fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes")] = True,
-) -> None:  # fmt: skip
+    why: Why,
+    who: Who,
+    to: Annotated[str, typer.Option(help="A version; by default the champion before.")] = "",
+    root: Root = Path(),
+    key: Key = "",
+    fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes")] = True,
+) -> None:
     """Make an earlier champion the champion again: check it, sign, move the pointer, push, fetch its bundle."""
     clone = Clone(root, key=key)
     view = clone.view()
@@ -154,8 +170,14 @@ def _log(root: Path, who: str, action: Action, subject: str, why: str, *, tag: s
 
 
 def _row(view: View, version: Version) -> dict[str, Any]:
-    row: dict[str, Any] = {"version": version.tag, "roles": _roles(view, version), "bundle": "", "released": "",
-                           "accuracy": None, "fault": ""}  # fmt: skip
+    row: dict[str, Any] = {
+        "version": version.tag,
+        "roles": _roles(view, version),
+        "bundle": "",
+        "released": "",
+        "accuracy": None,
+        "fault": "",
+    }
     try:
         tag, record = view.tag(version.tag), view.record(version)
     except RatchetError as error:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ratchet.live.settings import LIVE_FILE, LogParams, ServeParams
 from ratchet.params import load_params
+from ratchet.serving.settings import LIVE_FILE, LogParams, ServeParams
 
 Settings = Annotated[Path, typer.Option("--settings", help="The settings of what runs in production.")]
 
@@ -22,7 +22,7 @@ def serve(
     root: Annotated[Path, typer.Option(help="The clone whose signed tags verify the champion.")] = Path(),
 ) -> None:
     """Serve the champion over HTTP, verified, until SIGTERM."""
-    from ratchet.live.server import serve as run
+    from ratchet.serving.server import serve as run
 
     params = load_params(ServeParams, "serve", settings)
     changes = {**({"host": host} if host else {}), **({"port": port} if port >= 0 else {})}
@@ -31,8 +31,8 @@ def serve(
 
 def compact(settings: Settings = LIVE_FILE) -> None:
     """Move the log's hours that are over into Parquet files, and delete the files that were kept long enough."""
-    from ratchet.live.log_compaction import compact as run
-    from ratchet.live.log_database import open_database
+    from ratchet.prediction_log.compaction import compact as run
+    from ratchet.prediction_log.database import open_database
 
     params = load_params(LogParams, "log", settings)
     engine = open_database(params.url)

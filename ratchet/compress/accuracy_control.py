@@ -53,9 +53,14 @@ def quantize_within(graph: Any, calibration: Sequence[Feed], held_to: Sequence[F
     # an operation that is given back has its first weights again, which do not fit activations that were smoothed
     unsmoothed = advanced.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
     return nncf.quantize_with_accuracy_control(
-        graph, nncf.Dataset(list(calibration)), nncf.Dataset(list(zip(held_to, truth, strict=True))), agreement,
-        max_drop=1.0 - at_least, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(calibration),
+        graph,
+        nncf.Dataset(list(calibration)),
+        nncf.Dataset(list(zip(held_to, truth, strict=True))),
+        agreement,
+        max_drop=1.0 - at_least,
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(calibration),
         advanced_quantization_parameters=advanced.AdvancedQuantizationParameters(
             overflow_fix=advanced.OverflowFix.ENABLE, smooth_quant_alphas=unsmoothed
         ),
-    )  # fmt: skip
+    )

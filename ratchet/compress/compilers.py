@@ -27,9 +27,14 @@ EmbeddingBits = Literal[8, 4]
 
 
 def export(
-    source: Path, target: Path, engine: Engine, calibration: Sequence[Tokens], params_sha256: str,
-    embedding_bits: EmbeddingBits = 8, held_to: Agreement | None = None,
-) -> Manifest:  # fmt: skip
+    source: Path,
+    target: Path,
+    engine: Engine,
+    calibration: Sequence[Tokens],
+    params_sha256: str,
+    embedding_bits: EmbeddingBits = 8,
+    held_to: Agreement | None = None,
+) -> Manifest:
     """Compile a PyTorch bundle into a new bundle.
 
     Args:
@@ -86,9 +91,10 @@ def _save_onnx(
     else:
         raise ParamsError(
             "This number format needs a fused graph, and there is none for this architecture.",
-            got=f"onnx-{precision} of {type(model).__name__}", expected="onnx-fp32, onnx-int8 or onnx-int8-dynamic",
+            got=f"onnx-{precision} of {type(model).__name__}",
+            expected="onnx-fp32, onnx-int8 or onnx-int8-dynamic",
             fix="take the engine out of the matrix of `export` in dvc.yaml",
-        )  # fmt: skip
+        )
 
 
 def _save_traced(model: Any, path: Path, precision: Format, calibration: Sequence[Tokens]) -> None:
@@ -112,9 +118,11 @@ def _save_traced(model: Any, path: Path, precision: Format, calibration: Sequenc
             return next(self._feeds, None)
 
     options: dict[str, Any] = {
-        "op_types_to_quantize": ["MatMul", "Gemm", "Gather"], "weight_type": QuantType.QInt8, "per_channel": True,
+        "op_types_to_quantize": ["MatMul", "Gemm", "Gather"],
+        "weight_type": QuantType.QInt8,
+        "per_channel": True,
         "reduce_range": True,
-    }  # fmt: skip
+    }
     with tempfile.TemporaryDirectory() as folder, _quiet():
         raw = Path(folder) / "model.onnx"
         onnx.save(graph, raw)
@@ -141,9 +149,14 @@ def _trace(model: Any) -> Any:
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=_longest(model))}
     with _quiet():
         program = torch.onnx.export(
-            Logits(model), (ids, mask), dynamo=True, dynamic_shapes=(shape, shape), verbose=False,
-            input_names=["input_ids", "attention_mask"], output_names=["logits"],
-        )  # fmt: skip
+            Logits(model),
+            (ids, mask),
+            dynamo=True,
+            dynamic_shapes=(shape, shape),
+            verbose=False,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+        )
     proto = program.model_proto  # type: ignore[union-attr]
     graph = proto.graph
     for item in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
@@ -157,9 +170,7 @@ def _longest(model: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", 512))
 
 
-def _save_openvino(
-    source: Path, folder: Path, calibration: Sequence[Tokens] | None, held_to: Agreement | None
-) -> None:  # fmt: skip
+def _save_openvino(source: Path, folder: Path, calibration: Sequence[Tokens] | None, held_to: Agreement | None) -> None:
     """Convert through Optimum; with calibration texts, quantize weights and activations (NNCF).
 
     The overflow fix keeps 7 bits for the same reason as ONNX Runtime's `reduce_range`.

@@ -25,9 +25,11 @@ def student_of(teacher: Any, layers: Sequence[int]) -> Any:
     n_layers = len(encoder.layer)
     if not layers or not all(0 <= layer < n_layers for layer in layers):
         raise TrainingError(
-            "The student's layers are not layers of the teacher.", got=list(layers),
-            expected=f"one or more of 0 to {n_layers - 1}", fix="correct distil.layers",
-        )  # fmt: skip
+            "The student's layers are not layers of the teacher.",
+            got=list(layers),
+            expected=f"one or more of 0 to {n_layers - 1}",
+            fix="correct distil.layers",
+        )
     student = copy.deepcopy(teacher)
     kept = encoder_of(student)
     kept.layer = torch.nn.ModuleList([kept.layer[layer] for layer in layers])
@@ -40,8 +42,9 @@ def encoder_of(model: Any) -> Any:
     encoder = getattr(getattr(model, "base_model", None), "encoder", None)
     if encoder is None or not hasattr(encoder, "layer"):
         raise TrainingError(
-            "This architecture's layers are not where they are expected.", got=type(model).__name__,
+            "This architecture's layers are not where they are expected.",
+            got=type(model).__name__,
             expected="a model with base_model.encoder.layer (BERT, RoBERTa, MiniLM, ELECTRA)",
             fix="choose another backbone for train.backbone",
-        )  # fmt: skip
+        )
     return encoder

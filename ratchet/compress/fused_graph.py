@@ -50,18 +50,21 @@ def build_graph(model: Any, plan: Plan) -> Any:
     """
     if not is_supported(model):
         raise BundleError(
-            "There is no fused graph for this architecture.", got=type(model).__name__,
-            expected="a BERT classifier with absolute positions and GELU", fix="export it with export.fused: false",
-        )  # fmt: skip
+            "There is no fused graph for this architecture.",
+            got=type(model).__name__,
+            expected="a BERT classifier with absolute positions and GELU",
+            fix="export it with export.fused: false",
+        )
     graph, base = Graph(plan), model.base_model
     hidden = _encoder(graph, base, first_token_only=True)
     first = graph.add("Squeeze", [hidden, graph.constant("first_axis", np.array([1], np.int64))])  # (batch, hidden)
     pooled = graph.add("Tanh", [graph.linear("pooler", base.pooler.dense, first)])
     weight, bias = to_numpy(model.classifier.weight).T, to_numpy(model.classifier.bias)
     graph.add(
-        "Gemm", [pooled, graph.constant("classifier.weight", weight), graph.constant("classifier.bias", bias)],
+        "Gemm",
+        [pooled, graph.constant("classifier.weight", weight), graph.constant("classifier.bias", bias)],
         output="logits",
-    )  # fmt: skip
+    )
     return graph.finish("logits", ["batch", int(model.config.num_labels)])
 
 
@@ -74,9 +77,10 @@ def build_encoder(model: Any) -> Any:
     """
     if not is_supported_encoder(model):
         raise BundleError(
-            "There is no fused graph for this architecture.", got=type(model).__name__,
+            "There is no fused graph for this architecture.",
+            got=type(model).__name__,
             expected="a BERT encoder with absolute positions and GELU",
-        )  # fmt: skip
+        )
     graph = Graph(Plan("fp32"))
     graph.add("Identity", [_encoder(graph, model.base_model, first_token_only=False)], output="hidden")
     return graph.finish("hidden", ["batch", "tokens", int(model.config.hidden_size)])
@@ -134,9 +138,15 @@ def _attention(graph: Graph, name: str, attention: Any, hidden: str, mask: str) 
         quantized, a_scale, a_zero = graph.quantized(name, hidden)
         zeros = graph.constant(f"{name}.zero", np.zeros(len(scale), np.int8))
         inputs = [
-            quantized, graph.constant(f"{name}.weight", values.T), bias, a_scale,
-            graph.constant(f"{name}.scale", scale), mask, a_zero, zeros,
-        ]  # fmt: skip
+            quantized,
+            graph.constant(f"{name}.weight", values.T),
+            bias,
+            a_scale,
+            graph.constant(f"{name}.scale", scale),
+            mask,
+            a_zero,
+            zeros,
+        ]
         return graph.add("QAttention", inputs, domain=CONTRIB, num_heads=n_heads)
     if kind == "fp32":
         inputs = [hidden, graph.constant(f"{name}.weight", weight.T), bias, mask]

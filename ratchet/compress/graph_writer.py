@@ -132,9 +132,15 @@ class Graph:
         values, scale = per_block(weight, 4, BLOCK)
         inputs = [x, self.constant(f"{name}.weight", packed(values, 4)), self.constant(f"{name}.scale", scale)]
         return self.add(
-            "MatMulNBits", [*inputs, *(["", "", *last] if last else [])], domain=CONTRIB, bits=4, block_size=BLOCK,
-            K=weight.shape[1], N=weight.shape[0], accuracy_level=4,
-        )  # fmt: skip
+            "MatMulNBits",
+            [*inputs, *(["", "", *last] if last else [])],
+            domain=CONTRIB,
+            bits=4,
+            block_size=BLOCK,
+            K=weight.shape[1],
+            N=weight.shape[0],
+            accuracy_level=4,
+        )
 
     def finish(self, output: str, shape: list[str | int]) -> Any:
         """The whole model with its one output."""

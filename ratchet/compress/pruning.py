@@ -127,9 +127,10 @@ def magnitude_masks(model: Any, sparsity: float) -> dict[str, Any]:
     import torch
 
     weights = {
-        name: part.weight.detach() for name, part in encoder_of(model).named_modules()
+        name: part.weight.detach()
+        for name, part in encoder_of(model).named_modules()
         if isinstance(part, torch.nn.Linear)
-    }  # fmt: skip
+    }
     sizes = torch.cat([weight.abs().flatten() for weight in weights.values()])
     n_zero = round(sparsity * len(sizes))
     threshold = torch.kthvalue(sizes, n_zero).values if n_zero else sizes.new_tensor(-1.0)
@@ -176,6 +177,8 @@ class MagnitudePruner:
 def _check_shape(importance: Any, expected: tuple[int, int]) -> None:
     if tuple(importance.shape) != expected:
         raise TrainingError(
-            "The importance does not fit the model.", got=tuple(importance.shape), expected=expected,
+            "The importance does not fit the model.",
+            got=tuple(importance.shape),
+            expected=expected,
             fix="compute it on this model",
-        )  # fmt: skip
+        )

@@ -63,16 +63,23 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     else:
         config = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=[*kept, *_odd_matrices(source)],
-        )  # fmt: skip
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.float32,
+            llm_int8_skip_modules=[*kept, *_odd_matrices(source)],
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*inputs will be cast.*")
         return classifier_class(source).from_pretrained(
-            source, quantization_config=config, device_map=device, dtype=torch.float32, local_files_only=True,
+            source,
+            quantization_config=config,
+            device_map=device,
+            dtype=torch.float32,
+            local_files_only=True,
             use_safetensors=True,
-        )  # fmt: skip
+        )
 
 
 def _odd_matrices(source: Path) -> list[str]:
@@ -81,10 +88,12 @@ def _odd_matrices(source: Path) -> list[str]:
 
     model, _ = load_model(source)
     return [
-        name for name, part in model.named_modules()
-        if isinstance(part, torch.nn.Linear) and (part.out_features % NF4_OUTPUTS or part.in_features % NF4_INPUTS)
+        name
+        for name, part in model.named_modules()
+        if isinstance(part, torch.nn.Linear)
+        and (part.out_features % NF4_OUTPUTS or part.in_features % NF4_INPUTS)
         and name != "classifier"
-    ]  # fmt: skip
+    ]
 
 
 def stored_dtypes(path: Path) -> dict[str, int]:

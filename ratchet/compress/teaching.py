@@ -40,7 +40,7 @@ def taught(student: Any, teacher: Any, layers: Sequence[int], hidden_weight: flo
             got=f"{len(encoder_of(student).layer)} layers of width {student.config.hidden_size}",
             expected=f"{len(layers)} layers of width {teacher.config.hidden_size}",
             fix="set distil.hidden_weight and distil.attention_weight to 0",
-        )  # fmt: skip
+        )
     for model in (student, teacher):
         model.set_attn_implementation("eager")  # the others do not return their weights
     teacher.eval().requires_grad_(False)

@@ -41,9 +41,11 @@ def choose_tokens(tokenizer: dict[str, Any], tokens: Sequence[Tokens], n_tokens:
     model = tokenizer["model"]
     if model.get("type") != "WordPiece":
         raise TrainingError(
-            "Only a WordPiece vocabulary can be pruned.", got=model.get("type"), expected="WordPiece",
+            "Only a WordPiece vocabulary can be pruned.",
+            got=model.get("type"),
+            expected="WordPiece",
             fix="set prune.n_tokens: 0, which keeps the whole vocabulary",
-        )  # fmt: skip
+        )
     special = {int(token["id"]) for token in tokenizer["added_tokens"]} | {int(model["vocab"][model["unk_token"]])}
     prefix = model["continuing_subword_prefix"]
     characters = {index for token, index in model["vocab"].items() if len(token.removeprefix(prefix)) == 1}

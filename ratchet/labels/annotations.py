@@ -74,9 +74,12 @@ def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Co
         where = f"{answer.origin}, text {answer.item.id}"
         if answer.label not in labels:
             raise TableError(
-                "An answer is none of the classes.", where=where, got=answer.label, expected=", ".join(labels),
+                "An answer is none of the classes.",
+                where=where,
+                got=answer.label,
+                expected=", ".join(labels),
                 fix="correct the answer where it was given, and pull again: nothing was stored",
-            )  # fmt: skip
+            )
         if answer.lead_time_s < 0:
             raise TableError("An answer took less than no time.", where=where, got=f"{answer.lead_time_s} s")
         rows.append(_row(answer, role, pseudonym(answer.annotator, key)))
@@ -132,8 +135,17 @@ def _row(answer: Answer, role: Role, annotator: str) -> dict[str, object]:
     item = answer.item
     identity = [answer.origin, item.id, annotator, role, answer.label, answer.annotated_at]
     return {
-        "annotation_id": sha256_json(identity)[:24], "id": item.id, "text": item.text, "source": item.source,
-        "label": answer.label, "annotator": annotator, "role": role, "annotated_at": answer.annotated_at or None,
-        "lead_time_s": answer.lead_time_s, "bundle": item.bundle or None, "suggested": item.suggested or None,
-        "query_strategy": item.query_strategy or None, "origin": answer.origin,
-    }  # fmt: skip
+        "annotation_id": sha256_json(identity)[:24],
+        "id": item.id,
+        "text": item.text,
+        "source": item.source,
+        "label": answer.label,
+        "annotator": annotator,
+        "role": role,
+        "annotated_at": answer.annotated_at or None,
+        "lead_time_s": answer.lead_time_s,
+        "bundle": item.bundle or None,
+        "suggested": item.suggested or None,
+        "query_strategy": item.query_strategy or None,
+        "origin": answer.origin,
+    }

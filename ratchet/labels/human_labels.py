@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.labels.held_out import NearDuplicatesOf
+from ratchet.data.held_out import NearDuplicatesOf
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -37,9 +37,14 @@ class Suspicion:
 
 
 def out_of_fold_proba(
-    embeddings: NDArray[np.float32], targets: Targets, groups: Sequence[str], n_classes: int, n_folds: int,
-    inverse_regularization: float, rng: np.random.Generator,
-) -> Proba:  # fmt: skip
+    embeddings: NDArray[np.float32],
+    targets: Targets,
+    groups: Sequence[str],
+    n_classes: int,
+    n_folds: int,
+    inverse_regularization: float,
+    rng: np.random.Generator,
+) -> Proba:
     """Class probabilities of each row, (n, n_classes), by logistic regression on the folds it is not in.
 
     Args:
@@ -75,9 +80,7 @@ def suspicion(targets: Targets, proba: Proba) -> Suspicion:
     return Suspicion(score, proba.argmax(axis=1).astype(np.int64), flagged)
 
 
-def flip_labels(
-    targets: Targets, rate: float, n_classes: int, rng: np.random.Generator
-) -> tuple[Targets, Flags]:  # fmt: skip
+def flip_labels(targets: Targets, rate: float, n_classes: int, rng: np.random.Generator) -> tuple[Targets, Flags]:
     """The labels with a share of them changed to another class at random, and which were changed, both (n,).
 
     >>> flipped, planted = flip_labels(np.zeros(100, dtype=np.int64), 0.1, 3, np.random.default_rng(0))
@@ -116,5 +119,10 @@ def detection(found: Suspicion, planted: Flags, n_reviewed: int) -> dict[str, fl
 
 
 DETECTION = (
-    "auroc", "precision_at_1pct", "precision_at_reviewed", "recall_at_reviewed", "precision_flagged", "recall_flagged",
-)  # fmt: skip
+    "auroc",
+    "precision_at_1pct",
+    "precision_at_reviewed",
+    "recall_at_reviewed",
+    "precision_flagged",
+    "recall_flagged",
+)

@@ -26,9 +26,14 @@ class LabelStudioQueue:
     """One project, found by its title and made when it is missing; a text is a task, with its id in the task's data."""
 
     def __init__(
-        self, url: str, token: str, title: str, labels: Sequence[str], n_annotators: int,
+        self,
+        url: str,
+        token: str,
+        title: str,
+        labels: Sequence[str],
+        n_annotators: int,
         transport: httpx.BaseTransport | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Args:
         url: the server's.
         token: a user's access token, legacy or personal; goes into a header and nowhere else.
@@ -75,9 +80,13 @@ class LabelStudioQueue:
         lead_time_s = math.nan if given["lead_time"] is None else float(given["lead_time"])
         when = utc_time(given["updated_at"], f"annotation {given['id']}")
         return Answer(
-            _item(task["data"]), str(choices[0]), f"label-studio-user-{given['completed_by']}", when, lead_time_s,
+            _item(task["data"]),
+            str(choices[0]),
+            f"label-studio-user-{given['completed_by']}",
+            when,
+            lead_time_s,
             f"label-studio:{self._title}",
-        )  # fmt: skip
+        )
 
     def _project_id(self) -> int:
         if not self._project:
@@ -87,8 +96,12 @@ class LabelStudioQueue:
         return self._project
 
     def _create(self) -> int:
-        body = {"title": self._title, "label_config": label_config(self._labels), "show_collab_predictions": True,
-                "maximum_annotations": self._n_annotators}  # fmt: skip
+        body = {
+            "title": self._title,
+            "label_config": label_config(self._labels),
+            "show_collab_predictions": True,
+            "maximum_annotations": self._n_annotators,
+        }
         return int(self._ask("POST", "/api/projects", json=body)["id"])
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
@@ -102,19 +115,24 @@ class LabelStudioQueue:
                 reply = client.request(method, path, headers=_authorization(client, self._token), **options)
         except httpx.HTTPError as error:
             raise SourceError(
-                "The Label Studio server does not answer.", where=self._url, got=type(error).__name__,
+                "The Label Studio server does not answer.",
+                where=self._url,
+                got=type(error).__name__,
                 fix="start it (`make labels-server`), or correct LABEL_STUDIO_URL; then the same command again",
-            ) from None  # fmt: skip
+            ) from None
         if reply.status_code == 401:
             raise SourceError(
-                "Label Studio refuses the token.", where=self._url, got="HTTP 401",
+                "Label Studio refuses the token.",
+                where=self._url,
+                got="HTTP 401",
                 fix="put a valid access token into LABEL_STUDIO_TOKEN",
-            )  # fmt: skip
+            )
         if reply.is_error:
             raise SourceError(
-                "Label Studio refuses the request.", where=f"{method} {path}",
+                "Label Studio refuses the request.",
+                where=f"{method} {path}",
                 got=f"HTTP {reply.status_code}: {reply.text[:300]}",
-            )  # fmt: skip
+            )
         return reply.json()
 
 
@@ -157,7 +175,12 @@ def _item(data: dict[str, Any]) -> Item:
     text = str(data.get("text", ""))
     confidence = data.get("confidence")
     return Item(
-        str(data.get("id") or text_id(text)), text, str(data.get("source") or "people"), str(data.get("reason", "")),
-        str(data.get("suggested", "")), math.nan if confidence is None else float(confidence),
-        str(data.get("bundle", "")), str(data.get("query_strategy", "")),
-    )  # fmt: skip
+        str(data.get("id") or text_id(text)),
+        text,
+        str(data.get("source") or "people"),
+        str(data.get("reason", "")),
+        str(data.get("suggested", "")),
+        math.nan if confidence is None else float(confidence),
+        str(data.get("bundle", "")),
+        str(data.get("query_strategy", "")),
+    )

@@ -60,9 +60,10 @@ class FileQueue:
         if not new:
             return
         name = f"queue-{sha256_json([item.id for item in new])[:12]}"
-        with replace_file(self._folder / f"{name}.csv") as partial, partial.open(
-            "w", encoding="utf-8-sig", newline=""
-        ) as file:  # fmt: skip
+        with (
+            replace_file(self._folder / f"{name}.csv") as partial,
+            partial.open("w", encoding="utf-8-sig", newline="") as file,
+        ):
             writer = csv.DictWriter(file, SHEET_COLUMNS, extrasaction="ignore", restval="")
             writer.writeheader()
             writer.writerows({key: _no_formula(value) for key, value in item_row(item).items()} for item in new)
@@ -144,9 +145,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             return list(csv.DictReader(file, strict=True))
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise TableError(
-            "A file with answers cannot be read.", where=path, got=error,
+            "A file with answers cannot be read.",
+            where=path,
+            got=error,
             expected="a CSV with a header line, in UTF-8, or one JSON object a line (.jsonl)",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item:
@@ -157,9 +160,11 @@ def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item
     text = str(row.get("text") or "").strip()
     if not text:
         raise TableError(
-            "An answer names no text.", where=where, got=f"id '{name}'",
+            "An answer names no text.",
+            where=where,
+            got=f"id '{name}'",
             expected="the id of a text that was sent or lies in the pool, or the text itself",
-        )  # fmt: skip
+        )
     (text,), _ = clean_texts([text])
     return known.get(text_id(text)) or Item(text_id(text), text, str(row.get("source") or "people"))
 

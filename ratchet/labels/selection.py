@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
 
 def choose(
-    pool: pd.DataFrame, proba: NDArray[np.float64], embeddings: NDArray[np.float32], labeled: NDArray[np.bool_],
-    labels: Sequence[str], bundle: str, query_strategy: str, n: int, rng: np.random.Generator,
-) -> list[Item]:  # fmt: skip
+    pool: pd.DataFrame,
+    proba: NDArray[np.float64],
+    embeddings: NDArray[np.float32],
+    labeled: NDArray[np.bool_],
+    labels: Sequence[str],
+    bundle: str,
+    query_strategy: str,
+    n: int,
+    rng: np.random.Generator,
+) -> list[Item]:
     """The `n` texts of the pool to ask people about, each with the model's suggestion and the reason.
 
     Args:
@@ -37,8 +44,10 @@ def choose(
     points = unit_length(embeddings)
     chosen = QUERY_STRATEGIES[query_strategy](Pool(points, labeled, proba), n, rng)
     notes = compared_with_labeled(points[chosen], points[labeled])
-    return [_item(pool, int(row), proba[row], labels, bundle, query_strategy, note)
-            for row, note in zip(chosen, notes, strict=True)]  # fmt: skip
+    return [
+        _item(pool, int(row), proba[row], labels, bundle, query_strategy, note)
+        for row, note in zip(chosen, notes, strict=True)
+    ]
 
 
 def compared_with_labeled(chosen: NDArray[np.float32], labeled: NDArray[np.float32]) -> list[str]:
@@ -72,9 +81,15 @@ def _item(
     name, text, source = (str(pool[column].iloc[row]) for column in ("id", "text", "source"))
     ordered = np.sort(proba)
     return Item(
-        name, text, source, reason=f"margin {ordered[-1] - ordered[-2]:.2f}, {note}",
-        suggested=labels[int(proba.argmax())], confidence=float(ordered[-1]), bundle=bundle, query_strategy=strategy,
-    )  # fmt: skip
+        name,
+        text,
+        source,
+        reason=f"margin {ordered[-1] - ordered[-2]:.2f}, {note}",
+        suggested=labels[int(proba.argmax())],
+        confidence=float(ordered[-1]),
+        bundle=bundle,
+        query_strategy=strategy,
+    )
 
 
 def _nearest(rows: NDArray[np.float32], points: NDArray[np.float32], *, same: bool) -> NDArray[np.float32]:

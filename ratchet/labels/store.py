@@ -66,9 +66,12 @@ def read_pointer(pointer: Path) -> list[Batch]:
         raise TableError("The label store's pointer is missing.", where=pointer, fix="git checkout the file") from None
     except ValueError as error:
         raise TableError(
-            "The label store's pointer is damaged.", where=pointer, got=error,
-            expected='{"batches": [...]}', fix="restore the file with git",
-        ) from None  # fmt: skip
+            "The label store's pointer is damaged.",
+            where=pointer,
+            got=error,
+            expected='{"batches": [...]}',
+            fix="restore the file with git",
+        ) from None
 
 
 def read_store(pointer: Path, folder: Path) -> Store:
@@ -82,8 +85,10 @@ def read_store(pointer: Path, folder: Path) -> Store:
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for batch in read_pointer(pointer):
         frames[batch.table].append(_read(folder / batch.file, batch))
-    tables = {name: pd.concat(found, ignore_index=True) if found else empty_table(TABLES[name])
-              for name, found in frames.items()}  # fmt: skip
+    tables = {
+        name: pd.concat(found, ignore_index=True) if found else empty_table(TABLES[name])
+        for name, found in frames.items()
+    }
     annotations = tables["annotations"]
     if annotations["annotation_id"].duplicated().any():
         raise TableError("The label store holds an answer twice.", where=pointer, fix="restore the pointer with git")
@@ -121,9 +126,12 @@ def _read(path: Path, batch: Batch) -> pd.DataFrame:
         raise TableError("A batch of the label store is missing.", where=path, expected=batch.sha256, fix=fix)
     if (got := sha256_file(path)) != batch.sha256:
         raise TableError(
-            "A batch of the label store was altered: its SHA-256 differs.", where=path, got=got,
-            expected=batch.sha256, fix=fix,
-        )  # fmt: skip
+            "A batch of the label store was altered: its SHA-256 differs.",
+            where=path,
+            got=got,
+            expected=batch.sha256,
+            fix=fix,
+        )
     frame = read_table(path, TABLES[batch.table])
     if len(frame) != batch.n_rows:
         raise TableError("A batch holds another number of rows.", where=path, got=len(frame), expected=batch.n_rows)

@@ -28,9 +28,12 @@ def suspect_items(suspects: pd.DataFrame, asked: Collection[str], n: int) -> lis
     chosen = suspects[(suspects["part"] == "labeled") & ~suspects["id"].isin(list(asked))]
     return [
         Item(
-            str(row.id), str(row.text), str(row.source), query_strategy=SUSPECT,
+            str(row.id),
+            str(row.text),
+            str(row.source),
+            query_strategy=SUSPECT,
             reason=f"labelled {row.label}, to which a model that never saw this label gives {row.score:.2f}; "
-                   f"{row.suggested} is likelier to it",
+            f"{row.suggested} is likelier to it",
         )
         for row in chosen.sort_values("rank").head(n).itertuples(index=False)
-    ]  # fmt: skip
+    ]

@@ -59,10 +59,12 @@ def match_cases(frame: pd.DataFrame, y_true: NDArray[np.int64], test_ids: list[s
     places = {key: row for row, key in enumerate(test_ids)}
     if strangers := sorted(set(frame["id"]) - set(places)):
         raise TableError(
-            "A challenge case comes from no test text.", where="data/challenge.parquet",
-            got=f"{len(strangers)} ids, {strangers[0]} first", expected="ids of data/splits/test.parquet",
+            "A challenge case comes from no test text.",
+            where="data/challenge.parquet",
+            got=f"{len(strangers)} ids, {strangers[0]} first",
+            expected="ids of data/splits/test.parquet",
             fix="make the set again: dvc repro challenge",
-        )  # fmt: skip
+        )
     return Cases(frame, y_true, np.array([places[key] for key in frame["id"]], dtype=np.int64))
 
 
@@ -133,19 +135,24 @@ def failures(
         wrong = cases.of("contrast") & (pred_cases != cases.y_true)
         failed[name] = wrong | (cases.of("invariance") & (pred_cases != pred_test[cases.original]))
     n_failed = np.sum(list(failed.values()), axis=0) if failed else np.zeros(len(cases.original), dtype=int)
-    kinds = [[row for row in np.argsort(-n_failed, kind="stable") if cases.of(kind)[row] and n_failed[row]]
-             for kind in ("contrast", "invariance")]  # fmt: skip
+    kinds = [
+        [row for row in np.argsort(-n_failed, kind="stable") if cases.of(kind)[row] and n_failed[row]]
+        for kind in ("contrast", "invariance")
+    ]
     half = most // 2
     spare = max(half, most - len(kinds[1]))
     chosen = [*kinds[0][:spare], *kinds[1][: most - min(spare, len(kinds[0]))]]
     return [
         {
-            "kind": cases.frame["kind"].iloc[row], "edit": cases.frame["name"].iloc[row],
-            "text": originals[cases.original[row]], "edited": cases.frame["text"].iloc[row],
-            "expected": _expected(cases, row, labels), "n_failed": f"{n_failed[row]} of {len(failed)}",
+            "kind": cases.frame["kind"].iloc[row],
+            "edit": cases.frame["name"].iloc[row],
+            "text": originals[cases.original[row]],
+            "edited": cases.frame["text"].iloc[row],
+            "expected": _expected(cases, row, labels),
+            "n_failed": f"{n_failed[row]} of {len(failed)}",
         }
         for row in chosen
-    ]  # fmt: skip
+    ]
 
 
 def _expected(cases: Cases, row: int, labels: list[str]) -> str:

@@ -59,15 +59,16 @@ class Draws:
     chunks: NDArray[np.int64]
 
 
-def draw(
-    n_texts: int, n_transfer: int, n_latency: int, n_long: int, n_chunks: int, n_draws: int, seed: int
-) -> Draws:  # fmt: skip
+def draw(n_texts: int, n_transfer: int, n_latency: int, n_long: int, n_chunks: int, n_draws: int, seed: int) -> Draws:
     """Resamples of the texts, of the other domain's texts, of the latencies and of the chunks, from one seed."""
     rng = np.random.default_rng(seed)
     return Draws(
-        bootstrap.weights(n_texts, n_draws, rng), bootstrap.weights(n_transfer, n_draws, rng),
-        resamples(n_latency, n_draws, rng), resamples(n_long, n_draws, rng), resamples(n_chunks, n_draws, rng),
-    )  # fmt: skip
+        bootstrap.weights(n_texts, n_draws, rng),
+        bootstrap.weights(n_transfer, n_draws, rng),
+        resamples(n_latency, n_draws, rng),
+        resamples(n_long, n_draws, rng),
+        resamples(n_chunks, n_draws, rng),
+    )
 
 
 def metrics_of(

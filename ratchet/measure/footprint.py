@@ -32,8 +32,11 @@ def footprint(path: Path, texts: Sequence[str], n_threads: int) -> Footprint:
     began = time.time()
     done = subprocess.run(
         [sys.executable, "-m", "ratchet.measure.footprint", str(path), str(n_threads)],
-        input=json.dumps(list(texts)), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        input=json.dumps(list(texts)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         raise BundleError("The bundle could not be served.", where=path, got=done.stderr.strip()[-500:])
     measured = json.loads(done.stdout.splitlines()[-1])

@@ -25,8 +25,9 @@ def reliability_bins(correct: Mask, confidence: NDArray[np.float64], n_bins: int
             "confidence": float(confidence[bins == number].mean()),
             "accuracy": proportion_estimate(int(correct[bins == number].sum()), int((bins == number).sum())).to_json(),
         }
-        for number in range(n_bins) if (bins == number).any()
-    ]  # fmt: skip
+        for number in range(n_bins)
+        if (bins == number).any()
+    ]
 
 
 def uncalibrated(proba: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
@@ -87,8 +88,9 @@ def calibration_before_and_after(
     """
     after = proba.max(axis=1)
     report: dict[str, Any] = {
-        "ece": ece_estimate(correct, after, n_bins, w).to_json(), "bins": reliability_bins(correct, after, n_bins),
-    }  # fmt: skip
+        "ece": ece_estimate(correct, after, n_bins, w).to_json(),
+        "bins": reliability_bins(correct, after, n_bins),
+    }
     before: Estimate = undefined("no temperature was fitted for this bundle", len(after))
     if temperature is not None:
         raw = uncalibrated(proba, temperature).max(axis=1)

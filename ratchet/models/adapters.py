@@ -32,9 +32,11 @@ def insert_adapters(model: Any, size: int) -> list[Any]:
     for layer in _layers(model):
         width = model.config.hidden_size
         ends = [
-            (parent, name, part) for parent in layer.modules() for name, part in parent.named_children()
+            (parent, name, part)
+            for parent in layer.modules()
+            for name, part in parent.named_children()
             if isinstance(part, torch.nn.Linear) and part.out_features == width
-        ]  # fmt: skip
+        ]
         parent, name, linear = ends[-1]
         adapted = Bottleneck(linear, width, size)
         setattr(parent, name, adapted)
@@ -80,6 +82,8 @@ def _layers(model: Any) -> Any:
         if isinstance(part, torch.nn.ModuleList) and len(part):
             return part
     raise TrainingError(
-        "This encoder has no list of layers for adapters.", got=type(model).__name__,
-        expected="a torch.nn.ModuleList of transformer layers", fix="choose another tuning method",
-    )  # fmt: skip
+        "This encoder has no list of layers for adapters.",
+        got=type(model).__name__,
+        expected="a torch.nn.ModuleList of transformer layers",
+        fix="choose another tuning method",
+    )

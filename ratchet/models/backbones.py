@@ -31,9 +31,12 @@ def resolve_backbone(spec: str, sha256: str) -> Path:
         )
     if sha256 and (got := sha256_file(weights)) != sha256:
         raise SourceError(
-            "The backbone is not the one that was pinned: its SHA-256 differs.", where=weights, got=got,
-            expected=sha256, fix="install the pinned version, or pin the new one after checking where it comes from",
-        )  # fmt: skip
+            "The backbone is not the one that was pinned: its SHA-256 differs.",
+            where=weights,
+            got=got,
+            expected=sha256,
+            fix="install the pinned version, or pin the new one after checking where it comes from",
+        )
     return folder
 
 
@@ -74,6 +77,8 @@ def _locate(spec: str) -> Path:
         return Path(snapshot_download(spec, allow_patterns=["*.json", "*.txt", "*.model", WEIGHTS]))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise SourceError(
-            "The backbone is neither a folder nor a model that the hub serves.", where=spec,
-            got=str(error).splitlines()[0], fix="name an existing folder, a hub id, or package:NAME/FOLDER",
-        ) from None  # fmt: skip
+            "The backbone is neither a folder nor a model that the hub serves.",
+            where=spec,
+            got=str(error).splitlines()[0],
+            fix="name an existing folder, a hub id, or package:NAME/FOLDER",
+        ) from None

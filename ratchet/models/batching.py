@@ -21,9 +21,10 @@ def load_tokenizer(folder: Path, max_tokens: int) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise BundleError(
-            "The tokenizer is missing.", where=path,
+            "The tokenizer is missing.",
+            where=path,
             fix="use a backbone that ships tokenizer.json, or save one with tokenizers.Tokenizer.save",
-        )  # fmt: skip
+        )
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.enable_truncation(max_length=max_tokens)
     tokenizer.no_padding()

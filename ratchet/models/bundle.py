@@ -81,9 +81,11 @@ def read_manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate(read_json(path / MANIFEST))
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
-            "This is no model bundle.", where=path, expected=f"a folder with {MANIFEST}",
+            "This is no model bundle.",
+            where=path,
+            expected=f"a folder with {MANIFEST}",
             fix="check the path; `dvc repro` makes the bundles of this repository, `dvc pull` fetches them",
-        ) from None  # fmt: skip
+        ) from None
     except ValueError as error:
         raise BundleError("The manifest is damaged.", where=path / MANIFEST, got=error, fix=_REMAKE) from None
     found = _files(path)
@@ -97,8 +99,11 @@ def read_manifest(path: Path) -> Manifest:
         if (got := sha256_file(path / name)) != expected:
             raise BundleError(
                 "A file of the bundle is corrupted: its SHA-256 differs.",
-                where=path / name, got=got, expected=expected, fix=_REMAKE,
-            )  # fmt: skip
+                where=path / name,
+                got=got,
+                expected=expected,
+                fix=_REMAKE,
+            )
     _refuse_pickle(path, found)
     return manifest
 
@@ -131,6 +136,8 @@ def _refuse_pickle(folder: Path, names: Sequence[str] | dict[str, str]) -> None:
                 pickled = any(entry.endswith(".pkl") for entry in archive.namelist())
         if pickled or path.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt"}:
             raise BundleError(
-                "The bundle holds a pickle, which runs code when it is read.", where=path,
-                expected="safetensors, JSON, or the compiler's own format", fix="export the weights to safetensors",
-            )  # fmt: skip
+                "The bundle holds a pickle, which runs code when it is read.",
+                where=path,
+                expected="safetensors, JSON, or the compiler's own format",
+                fix="export the weights to safetensors",
+            )

@@ -24,9 +24,12 @@ def champion_path(pointer: Path) -> Path | None:
     manifest = path / MANIFEST
     if not manifest.is_file() or (got := sha256_file(manifest)) != champion["manifest_sha256"]:
         raise BundleError(
-            "The champion is not the bundle that was promoted.", where=path, got=got if manifest.is_file() else "none",
-            expected=champion["manifest_sha256"], fix=f"fetch it from where it was released, or correct {pointer}",
-        )  # fmt: skip
+            "The champion is not the bundle that was promoted.",
+            where=path,
+            got=got if manifest.is_file() else "none",
+            expected=champion["manifest_sha256"],
+            fix=f"fetch it from where it was released, or correct {pointer}",
+        )
     return path
 
 
@@ -38,8 +41,11 @@ def champion_proba(champion: Predictor, texts: Sequence[str], labels: Sequence[s
     """
     if sorted(champion.labels) != sorted(labels):
         raise BundleError(
-            "The champion knows other classes than the data.", where=champion.manifest.name, got=champion.labels,
-            expected=list(labels), fix="release a bundle for these classes, or point to none",
-        )  # fmt: skip
+            "The champion knows other classes than the data.",
+            where=champion.manifest.name,
+            got=champion.labels,
+            expected=list(labels),
+            fix="release a bundle for these classes, or point to none",
+        )
     proba: Proba = champion.predict_proba(texts)[:, [champion.labels.index(label) for label in labels]]
     return proba

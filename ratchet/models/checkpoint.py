@@ -47,9 +47,11 @@ def load_model(path: Path) -> tuple[Any, Manifest]:
     if (path / ADAPTERS).is_file():
         raise BundleError(
             "Bottleneck adapters cannot be merged into linear layers, so this bundle cannot be compressed.",
-            where=path, got=ADAPTERS, expected="plain layers",
+            where=path,
+            got=ADAPTERS,
+            expected="plain layers",
             fix="set train.method to lora, dora, ia3, bitfit or full",
-        )  # fmt: skip
+        )
     logging.disable_progress_bar()
     model = classifier_class(path).from_pretrained(path, local_files_only=True, use_safetensors=True)
     return model, manifest

@@ -33,9 +33,18 @@ class Classifier(lightning.LightningModule):
     """
 
     def __init__(
-        self, model: Any, *, n_steps: int, learning_rate: float, weight_decay: float, warmup_rate: float,
-        temperature: float, soft_weight: float, micro_batch_tokens: int, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        model: Any,
+        *,
+        n_steps: int,
+        learning_rate: float,
+        weight_decay: float,
+        warmup_rate: float,
+        temperature: float,
+        soft_weight: float,
+        micro_batch_tokens: int,
+        seed: int,
+    ) -> None:
         super().__init__()
         # by hand: automatic optimization cannot cut a batch by its tokens
         self.automatic_optimization = False
@@ -112,9 +121,11 @@ class Classifier(lightning.LightningModule):
     def _refuse(self, value: Tensor, what: str) -> None:
         if not torch.isfinite(value):
             raise NotFiniteError(
-                f"The {what} is not a number.", where=f"epoch {self.current_epoch}, step {self.global_step}",
-                got=value.item(), fix="lower the learning rate, or set precision: 32-true",
-            )  # fmt: skip
+                f"The {what} is not a number.",
+                where=f"epoch {self.current_epoch}, step {self.global_step}",
+                got=value.item(),
+                fix="lower the learning rate, or set precision: 32-true",
+            )
 
     def _log_mean(self, batch: Batch, **values: Tensor) -> None:
         """Log figures whose mean over the processes is the mean over the step's texts."""

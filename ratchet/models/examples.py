@@ -46,8 +46,10 @@ def class_indices(frame: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int6
     names = frame["label"]
     if strangers := sorted(set(names.dropna()) - set(labels)):
         raise TrainingError(
-            "A label is none of the classes the model knows.", got=", ".join(strangers), expected=", ".join(labels),
+            "A label is none of the classes the model knows.",
+            got=", ".join(strangers),
+            expected=", ".join(labels),
             fix="label at least one validation text of each class, or correct the label",
-        )  # fmt: skip
+        )
     order = {name: index for index, name in enumerate(labels)}
     return np.array([order.get(name, UNKNOWN) for name in names], dtype=np.int64)

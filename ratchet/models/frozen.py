@@ -19,9 +19,15 @@ MAX_LOGIT_DIFFERENCE = 1e-3
 
 
 def fit_head(
-    model: Any, train: Examples, validation: Examples, params: FitParams, scratch: Path, live: Path | None = None,
-    *, callbacks: Sequence[Any] = (),
-) -> Fit:  # fmt: skip
+    model: Any,
+    train: Examples,
+    validation: Examples,
+    params: FitParams,
+    scratch: Path,
+    live: Path | None = None,
+    *,
+    callbacks: Sequence[Any] = (),
+) -> Fit:
     """As `fit`, for a model whose encoder is frozen, with the encoder's work done once instead of in every epoch.
 
     A head that looks at more than the first token and the pooled vector gets other logits from what was kept; that
@@ -40,9 +46,14 @@ def fit_head(
         # what was kept has no embeddings to freeze
         head_params = params.model_copy(update={"train_embeddings": True, "compile_model": False})
         fitted = fit(
-            model, replace(train, tokens=rows[: len(train)]), replace(validation, tokens=rows[len(train) :]),
-            head_params, scratch, live, callbacks=callbacks,
-        )  # fmt: skip
+            model,
+            replace(train, tokens=rows[: len(train)]),
+            replace(validation, tokens=rows[len(train) :]),
+            head_params,
+            scratch,
+            live,
+            callbacks=callbacks,
+        )
     finally:
         setattr(model, name, encoder)
     model.eval()

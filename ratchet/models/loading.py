@@ -20,8 +20,11 @@ def loader(examples: Examples, batch_size: int, seed: int | None) -> Any:
 
     sampler = BatchSampler([len(item) for item in examples.tokens], batch_size, seed)
     return torch.utils.data.DataLoader(
-        range(len(examples)), batch_sampler=sampler, collate_fn=Collate(examples), num_workers=0  # type: ignore[arg-type]
-    )  # fmt: skip
+        range(len(examples)),  # type: ignore[arg-type]
+        batch_sampler=sampler,  # type: ignore[arg-type]
+        collate_fn=Collate(examples),  # type: ignore[arg-type]
+        num_workers=0,
+    )
 
 
 class BatchSampler:

@@ -70,9 +70,11 @@ class Choice:
     def to_json(self) -> dict[str, Any]:
         """The choice as a JSON object, with the rule it was made by."""
         rule = {
-            "n_steps": N_STEPS, "hopeless_ratio": HOPELESS, "min_speedup": MIN_SPEEDUP,
+            "n_steps": N_STEPS,
+            "hopeless_ratio": HOPELESS,
+            "min_speedup": MIN_SPEEDUP,
             "max_loss_difference": MAX_LOSS_DIFFERENCE,
-        }  # fmt: skip
+        }
         return {**asdict(self), "rule": rule}
 
 
@@ -95,7 +97,7 @@ def choose_precision(asked: Precision, module: Any, train: Examples, batch_size:
 
 def measured_choice(
     make_step: Callable[[str], Step], batches: Sequence[Any], device: str, products: dict[str, float]
-) -> Choice:  # fmt: skip
+) -> Choice:
     """The fastest precision whose losses stay with those of 32-bit.
 
     Args:

@@ -155,9 +155,7 @@ class OnnxPredictor(TokenPredictor):
     """Microseconds that a waiting thread keeps its core: waking it would take as long as many an operator, and a longer
     wait would take the core from others."""
 
-    def __init__(
-        self, manifest: Manifest, path: Path, n_threads: int, batch_size: int, spin_us: int = SPIN_US
-    ) -> None:  # fmt: skip
+    def __init__(self, manifest: Manifest, path: Path, n_threads: int, batch_size: int, spin_us: int = SPIN_US) -> None:
         super().__init__(manifest, path, batch_size)
         import onnxruntime
 

@@ -26,14 +26,18 @@ def trainer_options(strategy: Strategy, n_devices: int) -> dict[str, Any]:
         return {"devices": 1}
     if strategy == "fsdp" and not n_gpus:
         raise TrainingError(
-            "Fully sharded training needs GPUs.", got="no CUDA device", expected="one or more",
+            "Fully sharded training needs GPUs.",
+            got="no CUDA device",
+            expected="one or more",
             fix="set strategy: ddp, which also runs on CPUs, or single",
-        )  # fmt: skip
+        )
     if n_gpus and n_devices > n_gpus:
         raise TrainingError(
-            "There are fewer devices than asked for.", got=f"{n_gpus} GPUs", expected=f"n_devices = {n_devices}",
+            "There are fewer devices than asked for.",
+            got=f"{n_gpus} GPUs",
+            expected=f"n_devices = {n_devices}",
             fix="lower n_devices",
-        )  # fmt: skip
+        )
     return {"devices": n_devices, "strategy": _sharded() if strategy == "fsdp" else "ddp_spawn"}
 
 

@@ -36,8 +36,12 @@ def save_pipeline(pipeline: Any, folder: Path) -> None:
         folder / "vocabulary.json",
         {"max_ngram": vectorizer.ngram_range[1], "terms": vectorizer.get_feature_names_out().tolist()},
     )
-    weights = {"idf": vectorizer.idf_, "coef": classifier.coef_, "intercept": classifier.intercept_,
-               "classes": classifier.classes_.astype(np.int64)}  # fmt: skip
+    weights = {
+        "idf": vectorizer.idf_,
+        "coef": classifier.coef_,
+        "intercept": classifier.intercept_,
+        "classes": classifier.classes_.astype(np.int64),
+    }
     save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, folder / "weights.safetensors")
 
 
@@ -50,9 +54,11 @@ def load_pipeline(folder: Path) -> Any:
 
     vocabulary, weights = read_json(folder / "vocabulary.json"), load_file(folder / "weights.safetensors")
     vectorizer = TfidfVectorizer(
-        ngram_range=(1, vocabulary["max_ngram"]), sublinear_tf=True, dtype=np.float64,
+        ngram_range=(1, vocabulary["max_ngram"]),
+        sublinear_tf=True,
+        dtype=np.float64,
         vocabulary={term: index for index, term in enumerate(vocabulary["terms"])},
-    )  # fmt: skip
+    )
     vectorizer.idf_ = weights["idf"]
     classifier = LogisticRegression()
     classifier.classes_, classifier.coef_ = weights["classes"], weights["coef"]

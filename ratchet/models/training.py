@@ -47,9 +47,17 @@ class Fit:
 
 
 def fit(
-    model: Any, train: Examples, validation: Examples, params: FitParams, scratch: Path, live: Path | None = None,
-    *, temperature: float = 1.0, soft_weight: float = 0.0, callbacks: Sequence[Any] = (),
-) -> Fit:  # fmt: skip
+    model: Any,
+    train: Examples,
+    validation: Examples,
+    params: FitParams,
+    scratch: Path,
+    live: Path | None = None,
+    *,
+    temperature: float = 1.0,
+    soft_weight: float = 0.0,
+    callbacks: Sequence[Any] = (),
+) -> Fit:
     """Fit `model` in place, keeping the weights of the best epoch on the validation texts (the first of equals).
 
     Best is the highest accuracy; with a teacher's soft labels for the validation texts it is the lowest loss, which
@@ -75,9 +83,11 @@ def fit(
     """
     if not len(train) or not len(validation):
         raise TrainingError(
-            "There is nothing to learn from.", got=f"{len(train)} training and {len(validation)} validation texts",
-            expected="at least one of each", fix="label more texts, or raise sample.budget",
-        )  # fmt: skip
+            "There is nothing to learn from.",
+            got=f"{len(train)} training and {len(validation)} validation texts",
+            expected="at least one of each",
+            fix="label more texts, or raise sample.budget",
+        )
     import torch
 
     from ratchet.models.classifier import Classifier, is_not_finite
@@ -89,10 +99,16 @@ def fit(
     _drop_other_runs(scratch, keep=folder)
     frozen = [] if params.train_embeddings else _freeze(model.get_input_embeddings())
     module = Classifier(
-        model, n_steps=_n_batches(train, params) * params.n_epochs, learning_rate=params.learning_rate,
-        weight_decay=params.weight_decay, warmup_rate=params.warmup_rate, temperature=temperature,
-        soft_weight=soft_weight, micro_batch_tokens=params.micro_batch_tokens, seed=params.seed,
-    )  # fmt: skip
+        model,
+        n_steps=_n_batches(train, params) * params.n_epochs,
+        learning_rate=params.learning_rate,
+        weight_decay=params.weight_decay,
+        warmup_rate=params.warmup_rate,
+        temperature=temperature,
+        soft_weight=soft_weight,
+        micro_batch_tokens=params.micro_batch_tokens,
+        seed=params.seed,
+    )
     choice = _precision(module, train, params, folder)
     before = {name: value.clone() for name, value in model.state_dict().items()} if choice.mixed else {}
     try:
@@ -113,9 +129,15 @@ def fit(
 
 
 def _fit(
-    module: Any, train: Examples, validation: Examples, params: FitParams, choice: Choice, folder: Path,
-    live: Path | None, callbacks: Sequence[Any],
-) -> Fit:  # fmt: skip
+    module: Any,
+    train: Examples,
+    validation: Examples,
+    params: FitParams,
+    choice: Choice,
+    folder: Path,
+    live: Path | None,
+    callbacks: Sequence[Any],
+) -> Fit:
     """One fit in the chosen precision, resumed where a checkpoint of it lies in `folder`."""
     import lightning
     import torch
@@ -123,21 +145,31 @@ def _fit(
     resume, n_batches = folder / "last.ckpt", _n_batches(train, params)
     history, best, others = _callbacks(folder, params, n_batches, by_loss=validation.soft is not None)
     trainer = lightning.Trainer(
-        max_epochs=params.n_epochs, callbacks=[history, *callbacks, best, *others], default_root_dir=folder.parent,
-        logger=_live_logger(live, resume=resume.exists()), deterministic="warn", enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=max(1, n_batches // 10),
-        use_distributed_sampler=False, **_arithmetic(choice.precision),
+        max_epochs=params.n_epochs,
+        callbacks=[history, *callbacks, best, *others],
+        default_root_dir=folder.parent,
+        logger=_live_logger(live, resume=resume.exists()),
+        deterministic="warn",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=max(1, n_batches // 10),
+        use_distributed_sampler=False,
+        **_arithmetic(choice.precision),
         **trainer_options(params.strategy, params.n_devices),
-    )  # fmt: skip
+    )
     print(f"precision {choice.precision}: {choice.reason}", flush=True)
     trained = copy.deepcopy(module) if params.strategy == "fsdp" else module  # sharding takes a model apart
     if params.compile_model:
         trained.model.compile(dynamic=True)
     began = time.perf_counter()
     trainer.fit(
-        trained, loader(train, params.batch_size, params.seed), loader(validation, params.batch_size, None),
-        ckpt_path=resume if resume.exists() else None, weights_only=True,
-    )  # fmt: skip
+        trained,
+        loader(train, params.batch_size, params.seed),
+        loader(validation, params.batch_size, None),
+        ckpt_path=resume if resume.exists() else None,
+        weights_only=True,
+    )
     seconds = time.perf_counter() - began
     if trainer.global_rank:
         sys.exit(0)  # a process that the launcher started for this fit; the first one goes on
@@ -150,10 +182,15 @@ def _fit(
             callback.load_state_dict(_state_of(callback, ended))
     n_tokens = sum(map(len, train.tokens)) * (len(history.epochs) - history.resumed_at)
     return Fit(
-        history=history.epochs, best_epoch=int(kept["epoch"]), precision=choice.precision,
-        precision_reason=choice.reason, resumed_at_epoch=history.resumed_at, seconds=seconds,
-        tokens_per_second=n_tokens / seconds, choice=choice,
-    )  # fmt: skip
+        history=history.epochs,
+        best_epoch=int(kept["epoch"]),
+        precision=choice.precision,
+        precision_reason=choice.reason,
+        resumed_at_epoch=history.resumed_at,
+        seconds=seconds,
+        tokens_per_second=n_tokens / seconds,
+        choice=choice,
+    )
 
 
 def _precision(module: Any, train: Examples, params: FitParams, folder: Path) -> Choice:
@@ -217,9 +254,14 @@ def _live_logger(live: Path | None, resume: bool) -> Any:
     from dvclive.lightning import DVCLiveLogger
 
     return DVCLiveLogger(
-        run_name=None, dir=str(live), save_dvc_exp=False, dvcyaml=None, report=None, resume=resume and live.exists(),
+        run_name=None,
+        dir=str(live),
+        save_dvc_exp=False,
+        dvcyaml=None,
+        report=None,
+        resume=resume and live.exists(),
         monitor_system=False,
-    )  # fmt: skip
+    )
 
 
 def _fingerprint(model: Any, train: Examples, validation: Examples, how: list[Any]) -> str:

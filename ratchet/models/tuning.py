@@ -12,9 +12,14 @@ Method = Literal["full", "head", "bitfit", "ia3", "lora", "dora", "adapter"]
 
 
 def prepare(
-    model: Any, method: Method, *, lora_rank: int, lora_targets: Sequence[str], rank_stabilized: bool,
+    model: Any,
+    method: Method,
+    *,
+    lora_rank: int,
+    lora_targets: Sequence[str],
+    rank_stabilized: bool,
     adapter_size: int,
-) -> Any:  # fmt: skip
+) -> Any:
     """The model with the method's parameters trainable and all others frozen; the head always learns.
 
     Args:
@@ -75,13 +80,19 @@ def _by_peft(model: Any, method: str, rank: int, targets: list[str], rank_stabil
         config: Any = IA3Config(task_type=TaskType.SEQ_CLS)
     else:
         config = LoraConfig(
-            task_type=TaskType.SEQ_CLS, r=rank, lora_alpha=2 * rank, use_rslora=rank_stabilized,
-            use_dora=method == "dora", target_modules=targets[0] if targets == ["all-linear"] else targets,
-        )  # fmt: skip
+            task_type=TaskType.SEQ_CLS,
+            r=rank,
+            lora_alpha=2 * rank,
+            use_rslora=rank_stabilized,
+            use_dora=method == "dora",
+            target_modules=targets[0] if targets == ["all-linear"] else targets,
+        )
     try:
         return get_peft_model(model, config)
     except ValueError as error:
         raise TrainingError(
-            f"{method} cannot be applied to this backbone.", where=type(model).__name__,
-            got=str(error).splitlines()[0], fix="name other train.lora_targets, or choose another train.method",
-        ) from None  # fmt: skip
+            f"{method} cannot be applied to this backbone.",
+            where=type(model).__name__,
+            got=str(error).splitlines()[0],
+            fix="name other train.lora_targets, or choose another train.method",
+        ) from None

@@ -11,6 +11,7 @@ from ratchet.errors import ReleaseError
 from ratchet.models.bundle import MANIFEST, read_manifest
 from ratchet.registry.audit_entry import Head
 from ratchet.registry.bundle_check import check_decision, folder_md5, release_folder
+from ratchet.registry.clone import Clone
 from ratchet.registry.model_signature import sign_bundle
 from ratchet.registry.names import RoleChange, Version, need_version, policy_subject, review_subject
 from ratchet.registry.policy import RightName
@@ -29,7 +30,6 @@ from ratchet.registry.review_rules import missing_approvals, reviews
 from ratchet.registry.sbom import make_sbom
 from ratchet.registry.statements import Release, Review, RoleGiven
 from ratchet.registry.view import View, role_statement
-from ratchet.registry.workshop import Clone
 
 CHAMPION_FOLDER = "champion"
 
@@ -154,9 +154,15 @@ def _give(
 ) -> None:
     oid, commit = target
     statement = RoleGiven(
-        tag=change.tag, why=why, action=action, role=change.role, version=version.tag, version_oid=oid,
-        audit_n=head.n, audit_sha256=head.sha256,
-    )  # fmt: skip
+        tag=change.tag,
+        why=why,
+        action=action,
+        role=change.role,
+        version=version.tag,
+        version_oid=oid,
+        audit_n=head.n,
+        audit_sha256=head.sha256,
+    )
     clone.tag(change.tag, commit, f"{version.tag} becomes {change.role}", statement)
 
 
@@ -184,8 +190,13 @@ def _release_files(clone: Clone, tip: str, version: Version, model_key: Path) ->
     bundle = clone.root / policy.paths.models / chosen
     read_manifest(bundle)
     if (got := folder_md5(bundle)) != (expected := measured.lock.get(f"{policy.paths.models}/{chosen}")):
-        raise ReleaseError("The bundle is not the one that the line made.", where=bundle, got=got, expected=expected,
-                           fix="dvc checkout")  # fmt: skip
+        raise ReleaseError(
+            "The bundle is not the one that the line made.",
+            where=bundle,
+            got=got,
+            expected=expected,
+            fix="dvc checkout",
+        )
     card = clone.root / policy.paths.model_card
     if not card.is_file():
         raise ReleaseError("The model card is missing.", where=card, fix="dvc pull, or dvc repro")
@@ -194,9 +205,14 @@ def _release_files(clone: Clone, tip: str, version: Version, model_key: Path) ->
         BUNDLE: manifest,
         SIGNATURE: sign_bundle(bundle, model_key),
         CARD: card.read_bytes(),
-        SBOM: make_sbom(version.tag, json.loads(manifest), bundle_metrics(measured, chosen),
-                        data_hashes(measured, policy), measured.constraints),
-    }  # fmt: skip
+        SBOM: make_sbom(
+            version.tag,
+            json.loads(manifest),
+            bundle_metrics(measured, chosen),
+            data_hashes(measured, policy),
+            measured.constraints,
+        ),
+    }
     folder = release_folder(policy, version)
     files = {**side, RECORD: make_record(measured, policy, version, side)}
     return {f"{folder}/{name}": content for name, content in files.items()}

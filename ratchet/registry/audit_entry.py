@@ -122,9 +122,11 @@ def refuse_secrets(who: str, subject: str, why: str, details: Mapping[str, Scala
     for key, value in details.items():
         if not re.fullmatch(r"\w{1,60}", key) or (isinstance(value, str) and not IDENTIFIER.fullmatch(value)):
             raise ReleaseError(
-                "A detail of a log entry must be a figure or an identifier.", where=f"details.{key}",
-                expected="a number, or up to 200 characters without spaces", fix="log a count or a hash of it",
-            )  # fmt: skip
+                "A detail of a log entry must be a figure or an identifier.",
+                where=f"details.{key}",
+                expected="a number, or up to 200 characters without spaces",
+                fix="log a count or a hash of it",
+            )
 
 
 def _canonical(value: object) -> bytes:

@@ -84,14 +84,20 @@ def verify(path: Path, heads: Sequence[Head] = ()) -> Head:
     for head in heads:
         if head.n >= len(hashes):
             raise ReleaseError(
-                "The audit log was cut.", where=path, got=f"{len(hashes) - 1} entries",
-                expected=f"at least {head.n}, of which a head was written down", fix="restore it from a copy",
-            )  # fmt: skip
+                "The audit log was cut.",
+                where=path,
+                got=f"{len(hashes) - 1} entries",
+                expected=f"at least {head.n}, of which a head was written down",
+                fix="restore it from a copy",
+            )
         if hashes[head.n] != head.sha256:
             raise ReleaseError(
-                "The audit log was rewritten.", where=f"{path}, entry {head.n}", got=hashes[head.n],
-                expected=f"{head.sha256}, which was written down", fix="restore it from a copy",
-            )  # fmt: skip
+                "The audit log was rewritten.",
+                where=f"{path}, entry {head.n}",
+                got=hashes[head.n],
+                expected=f"{head.sha256}, which was written down",
+                fix="restore it from a copy",
+            )
     return Head(len(hashes) - 1, hashes[-1])
 
 
@@ -139,8 +145,16 @@ def _write(
 ) -> Head:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     try:
-        entry = Entry(n=head.n + 1, time=now, who=who, action=action, subject=subject, why=why, details=details,
-                      previous=head.sha256)  # fmt: skip
+        entry = Entry(
+            n=head.n + 1,
+            time=now,
+            who=who,
+            action=action,
+            subject=subject,
+            why=why,
+            details=details,
+            previous=head.sha256,
+        )
         entry = entry.model_copy(update={"sha256": entry.digest()})
         line = entry.line()
     except ValueError as error:
@@ -162,14 +176,18 @@ def _verified(content: bytes, path: Path) -> Iterator[Entry]:
         entry = parse_line(line + b"\n", where)
         if (entry.n, entry.previous) != (head.n + 1, head.sha256):
             raise ReleaseError(
-                "The audit log was altered: a line does not follow the one before it.", where=where,
-                got=f"entry {entry.n} after {entry.previous}", expected=f"entry {head.n + 1} after {head.sha256}",
+                "The audit log was altered: a line does not follow the one before it.",
+                where=where,
+                got=f"entry {entry.n} after {entry.previous}",
+                expected=f"entry {head.n + 1} after {head.sha256}",
                 fix="restore the log from a copy",
-            )  # fmt: skip
+            )
         head = entry.head()
         yield entry
     if rest:
         raise ReleaseError(
-            "The last line of the audit log is torn.", where=f"{path}, after line {head.n}", got=f"{len(rest)} bytes",
+            "The last line of the audit log is torn.",
+            where=f"{path}, after line {head.n}",
+            got=f"{len(rest)} bytes",
             fix="the next entry moves it aside; if no process crashed here, someone cut the log",
-        )  # fmt: skip
+        )

@@ -50,10 +50,12 @@ def check_pointer(view: View) -> None:
     expected = view.record(need_version(held[1].version))["manifest_sha256"] if held else ""
     if got != expected or bool(bundle) != bool(held):
         raise ReleaseError(
-            "The pointer to the champion is not on the champion.", where=path, got=got or "none",
+            "The pointer to the champion is not on the champion.",
+            where=path,
+            got=got or "none",
             expected=f"{expected}, of {held[1].version}" if held else "none",
             fix="promote or roll back, which moves both",
-        )  # fmt: skip
+        )
 
 
 def _signers_since(view: View, old: str, new: str) -> set[str]:

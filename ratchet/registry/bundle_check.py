@@ -47,15 +47,22 @@ def check_release_commit(
     folder = release_folder(policy, version)
     expected = sorted(f"{folder}/{name}" for name in (RECORD, *SIDE_FILES))
     if (changed := sorted(repository.changed(parents[0], commit))) != expected:
-        raise ReleaseError("A release commit adds its own folder, and nothing else.", where=commit,
-                           got=", ".join(changed), expected=", ".join(expected))  # fmt: skip
+        raise ReleaseError(
+            "A release commit adds its own folder, and nothing else.",
+            where=commit,
+            got=", ".join(changed),
+            expected=", ".join(expected),
+        )
     side = {name: repository.file(commit, f"{folder}/{name}") or b"" for name in SIDE_FILES}
     measured = read_measured(repository, parents[0], policy)
     check_decision(measured, policy)
     record = make_record(measured, policy, version, side)
     if repository.file(commit, f"{folder}/{RECORD}") != record:
-        raise ReleaseError("The record is not what the commit gives.", where=f"{commit}:{folder}/{RECORD}",
-                           fix="make the version by `python -m flows.release`")  # fmt: skip
+        raise ReleaseError(
+            "The record is not what the commit gives.",
+            where=f"{commit}:{folder}/{RECORD}",
+            fix="make the version by `python -m flows.release`",
+        )
     found: dict[str, Any] = json.loads(record)
     _check_side_files(found, measured, policy, side, model_keys)
     return found
@@ -70,11 +77,17 @@ def check_decision(measured: Measured, policy: Policy) -> None:
     paths, decision = policy.paths, measured.decision
     for path in (paths.decision, paths.evaluate, *paths.measured):
         if measured.lock.get(path) != measured.md5[path]:
-            raise ReleaseError("A report is not the one that the line wrote.", where=path, got=measured.md5[path],
-                               expected=measured.lock.get(path), fix="dvc repro, and commit")  # fmt: skip
+            raise ReleaseError(
+                "A report is not the one that the line wrote.",
+                where=path,
+                got=measured.md5[path],
+                expected=measured.lock.get(path),
+                fix="dvc repro, and commit",
+            )
     if decision.get("verdict") != "accepted" or not decision.get("chosen"):
-        raise ReleaseError("The gates rejected every bundle.", where=paths.decision, got=decision.get("verdict"),
-                           expected="accepted")  # fmt: skip
+        raise ReleaseError(
+            "The gates rejected every bundle.", where=paths.decision, got=decision.get("verdict"), expected="accepted"
+        )
     with_champion = bool(measured.champion.get("bundle"))
     if with_champion != ("champion" in measured.evaluate["bundles"]):
         raise ReleaseError("The bundles were not compared with the champion.", where=paths.evaluate)
@@ -95,11 +108,15 @@ def check_bytes(record: dict[str, Any], bundle: Path, signature: bytes, model_ke
         raise ReleaseError("The bundle's bytes are not those that were released.", got=error) from None
     content = (bundle / MANIFEST).read_bytes()
     if hashlib.sha256(content).hexdigest() != record["manifest_sha256"]:
-        raise ReleaseError("The bundle's bytes are not those that were released.", where=bundle / MANIFEST,
-                           expected=record["manifest_sha256"])  # fmt: skip
+        raise ReleaseError(
+            "The bundle's bytes are not those that were released.",
+            where=bundle / MANIFEST,
+            expected=record["manifest_sha256"],
+        )
     if (got := folder_md5(bundle)) != record["bundle_md5"]:
-        raise ReleaseError("The bundle is not the one that the line made.", where=bundle, got=got,
-                           expected=record["bundle_md5"])  # fmt: skip
+        raise ReleaseError(
+            "The bundle is not the one that the line made.", where=bundle, got=got, expected=record["bundle_md5"]
+        )
     verify_bundle(bundle, signature, model_keys)
 
 
@@ -116,9 +133,9 @@ def folder_md5(folder: Path) -> str:
 
 
 def _judge_again(measured: Measured, policy: Policy, with_champion: bool) -> None:
+    from ratchet.gates.gates import Gate, check_gates
+    from ratchet.gates.measured_reports import merge_bundles
     from ratchet.params import check_params
-    from ratchet.release.gates import Gate, check_gates
-    from ratchet.release.reports import merge_bundles
 
     chosen = measured.decision["chosen"]
     try:
@@ -139,8 +156,11 @@ def _judge_again(measured: Measured, policy: Policy, with_champion: bool) -> Non
     asked = [gate.model_dump() for gate in declared]
     answered = [{key: gate.get(key) for key in Gate.model_fields} for gate in told.get("gates", [])]
     if answered != asked or not all(gate.get("passed") is True for gate in told["gates"]):
-        raise ReleaseError("The decision does not answer the gates of the params.", where=policy.paths.decision,
-                           fix="dvc repro promote, and commit")  # fmt: skip
+        raise ReleaseError(
+            "The decision does not answer the gates of the params.",
+            where=policy.paths.decision,
+            fix="dvc repro promote, and commit",
+        )
 
 
 def _check_side_files(
@@ -152,7 +172,12 @@ def _check_side_files(
     md5 = hashlib.md5(side[CARD], usedforsecurity=False).hexdigest()
     if md5 != measured.lock.get(policy.paths.model_card):
         raise ReleaseError("The model card is not the one that the line wrote.", where=record["version"])
-    sbom = make_sbom(record["version"], json.loads(side[BUNDLE]), bundle_metrics(measured, record["bundle"]),
-                     data_hashes(measured, policy), measured.constraints)  # fmt: skip
+    sbom = make_sbom(
+        record["version"],
+        json.loads(side[BUNDLE]),
+        bundle_metrics(measured, record["bundle"]),
+        data_hashes(measured, policy),
+        measured.constraints,
+    )
     if side[SBOM] != sbom:
         raise ReleaseError("The bill of materials is not that of the commit.", where=record["version"])

@@ -42,12 +42,27 @@ def fetch(view: View, version: Version, into: Path) -> None:
     record, root = view.record(version), view.repository.root
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
         bundle = Path(folder) / record["bundle"]
-        command = [sys.executable, "-m", "dvc", "get", "--quiet", "--rev", record["revision"], str(root.resolve()),
-                   record["folder"], "--out", str(bundle)]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "dvc",
+            "get",
+            "--quiet",
+            "--rev",
+            record["revision"],
+            str(root.resolve()),
+            record["folder"],
+            "--out",
+            str(bundle),
+        ]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise ReleaseError("DVC cannot get the bundle.", where=record["folder"], got=done.stderr.strip()[-2000:],
-                               fix="configure the remote that holds it: dvc remote list")  # fmt: skip
+            raise ReleaseError(
+                "DVC cannot get the bundle.",
+                where=record["folder"],
+                got=done.stderr.strip()[-2000:],
+                fix="configure the remote that holds it: dvc remote list",
+            )
         check_bundle(view, version, bundle)
         with replace_folder(into) as target:
             shutil.copytree(bundle, target, dirs_exist_ok=True)

@@ -36,9 +36,12 @@ def sign_bundle(bundle: Path, private_key: Path) -> bytes:
             config.sign(bundle, signature)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ReleaseError(
-                "The bundle cannot be signed.", where=private_key, got=error, expected="a PEM key on the curve P-256",
+                "The bundle cannot be signed.",
+                where=private_key,
+                got=error,
+                expected="a PEM key on the curve P-256",
                 fix="openssl ecparam -name prime256v1 -genkey -noout -out model-signing.pem",
-            ) from None  # fmt: skip
+            ) from None
         return signature.read_bytes()
 
 
@@ -62,8 +65,12 @@ def verify_bundle(bundle: Path, signature: bytes, public_keys: Sequence[bytes]) 
                 faults.append(str(error) or type(error).__name__)
             else:
                 return
-    raise ReleaseError("The bundle is not the one that was signed.", where=bundle, got="; ".join(faults) or "no key",
-                       expected="a signature by one of the policy's model keys")  # fmt: skip
+    raise ReleaseError(
+        "The bundle is not the one that was signed.",
+        where=bundle,
+        got="; ".join(faults) or "no key",
+        expected="a signature by one of the policy's model keys",
+    )
 
 
 def signed_digests(signature: bytes, public_keys: Sequence[bytes]) -> dict[str, str]:

@@ -106,9 +106,11 @@ def read_rules(repository: Repository, commit: str) -> Rules:
     texts = {name: repository.file(commit, name) for name in (POLICY, SIGNERS)}
     if missing := [name for name, text in texts.items() if text is None]:
         raise ReleaseError(
-            "The protected branch has no policy.", where=commit, got=f"no {' and no '.join(missing)}",
+            "The protected branch has no policy.",
+            where=commit,
+            got=f"no {' and no '.join(missing)}",
             fix="docs/release.md says how to set one up",
-        )  # fmt: skip
+        )
     return Rules(read_policy(texts[POLICY] or b""), read_signers((texts[SIGNERS] or b"").decode("utf-8", "replace")))
 
 

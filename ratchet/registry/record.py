@@ -66,21 +66,29 @@ def read_measured(repository: Repository, revision: str, policy: Policy) -> Meas
     for name in names:
         content = repository.file(revision, name)
         if content is None:
-            raise ReleaseError("The commit lacks what a version binds.", where=revision, got=f"no {name}",
-                               fix="run the line and commit its reports")  # fmt: skip
+            raise ReleaseError(
+                "The commit lacks what a version binds.",
+                where=revision,
+                got=f"no {name}",
+                fix="run the line and commit its reports",
+            )
         found[name] = content
     try:
         yaml = YAML(typ="safe", pure=True)
         stages = yaml.load(found[paths.lock])["stages"]
         lock = {item["path"]: item["md5"] for stage in stages.values() for item in stage.get("outs", [])}
         return Measured(
-            revision=revision, lock=lock, params=yaml.load(found[paths.params]),
-            decision=_object(found[paths.decision]), evaluate=_object(found[paths.evaluate]),
+            revision=revision,
+            lock=lock,
+            params=yaml.load(found[paths.params]),
+            decision=_object(found[paths.decision]),
+            evaluate=_object(found[paths.evaluate]),
             reports={name: _object(found[name]) for name in paths.measured},
-            champion=_object(found[paths.champion]), constraints=found[paths.constraints].decode(),
+            champion=_object(found[paths.champion]),
+            constraints=found[paths.constraints].decode(),
             sha256={name: hashlib.sha256(content).hexdigest() for name, content in found.items()},
             md5={name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in found.items()},
-        )  # fmt: skip
+        )
     except (YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ReleaseError("A file that a version binds is damaged.", where=revision, got=repr(error)) from None
 
@@ -113,9 +121,11 @@ def make_record(measured: Measured, policy: Policy, version: Version, side_files
         }
     except (KeyError, TypeError, ValueError) as error:
         raise ReleaseError(
-            "The commit does not hold what a version binds.", where=measured.revision, got=repr(error),
+            "The commit does not hold what a version binds.",
+            where=measured.revision,
+            got=repr(error),
             fix="run the line to its end, and commit dvc.lock with the reports",
-        ) from None  # fmt: skip
+        ) from None
     return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
 
 

@@ -40,9 +40,12 @@ def make_sbom(
 
     artifact, _, number = version.partition("@v")
     model = Component(
-        name=artifact, version=number, type=ComponentType.MACHINE_LEARNING_MODEL, bom_ref=version,
+        name=artifact,
+        version=number,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=version,
         properties=[Property(name=f"ratchet:sha256:{file}", value=value) for file, value in bundle["files"].items()],
-    )  # fmt: skip
+    )
     bom = Bom(serial_number=uuid.uuid5(NAMESPACE, version + json.dumps(bundle, sort_keys=True)))
     bom.metadata.timestamp = None  # type: ignore[assignment]  # the same version, the same bytes
     bom.metadata.tools.components.clear()
@@ -89,9 +92,7 @@ def _model_card(bundle: Mapping[str, Any], metrics: Mapping[str, Any], data: Map
             continue  # undefined: there is no figure to state
         metric: dict[str, Any] = {"type": name, "value": repr(estimate["value"])}
         if estimate.get("low") is not None and estimate.get("high") is not None:
-            metric["confidenceInterval"] = {
-                "lowerBound": repr(estimate["low"]), "upperBound": repr(estimate["high"])
-            }  # fmt: skip
+            metric["confidenceInterval"] = {"lowerBound": repr(estimate["low"]), "upperBound": repr(estimate["high"])}
         measured.append(metric)
     return {
         "modelParameters": {

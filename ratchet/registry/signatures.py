@@ -63,12 +63,17 @@ def read_signers(text: str) -> Signers:
         )
         if wrong:
             raise ReleaseError(
-                "A line of the allowed signers is not understood.", got=line[:80],
-                expected='name namespaces="git" ssh-ed25519 KEY', fix="correct the line; nobody counts until then",
-            )  # fmt: skip
+                "A line of the allowed signers is not understood.",
+                got=line[:80],
+                expected='name namespaces="git" ssh-ed25519 KEY',
+                fix="correct the line; nobody counts until then",
+            )
         if owners.setdefault(key.rstrip("="), name) != name:
-            raise ReleaseError("Two people share a key.", got=f"{owners[key.rstrip('=')]} and {name}",
-                               expected="a key of their own for everyone")  # fmt: skip
+            raise ReleaseError(
+                "Two people share a key.",
+                got=f"{owners[key.rstrip('=')]} and {name}",
+                expected="a key of their own for everyone",
+            )
     return Signers("\n".join([*lines, ""]), frozenset(owners.values()))
 
 

@@ -104,8 +104,12 @@ def read_tag(repository: Repository, name: str, oid: str, signers: Signers, at: 
     """
     kind = repository.kind(oid)
     if kind != "tag":
-        raise ReleaseError("The tag is lightweight: nobody signed it.", where=name, got=kind or "no such object",
-                           expected="a signed, annotated tag")  # fmt: skip
+        raise ReleaseError(
+            "The tag is lightweight: nobody signed it.",
+            where=name,
+            got=kind or "no such object",
+            expected="a signed, annotated tag",
+        )
     content = repository.read(oid, "tag")
     payload, signature = split_tag(content)
     target, text, own_name, time = _parse(payload, name)

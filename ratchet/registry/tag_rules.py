@@ -14,8 +14,11 @@ from ratchet.registry.statements import Release, RoleGiven, Tag
 from ratchet.registry.view import View, commit_signer, role_statement
 
 RIGHTS: dict[str, tuple[RightName, ...]] = {
-    "challenge": ("release",), "promote": ("promote",), "roll_back": ("roll_back",), "archive": ("promote", "roll_back")
-}  # fmt: skip
+    "challenge": ("release",),
+    "promote": ("promote",),
+    "roll_back": ("roll_back",),
+    "archive": ("promote", "roll_back"),
+}
 """Action → the rights of which its signer needs one; whoever replaces a champion archives it."""
 ROLES = {"challenge": "challenger", "promote": "champion", "roll_back": "champion", "archive": "archived"}
 
@@ -110,12 +113,20 @@ def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, 
     else:
         replaced = view.record(need_version(current))["manifest_sha256"] if current else ""
         if view.record(version)["compared_with"] != replaced:
-            raise ReleaseError("The version was not compared with the present champion.", where=tag.name,
-                               got=view.record(version)["compared_with"] or "none", expected=replaced or "none",
-                               fix="run the line against the champion, and release what it accepts")  # fmt: skip
+            raise ReleaseError(
+                "The version was not compared with the present champion.",
+                where=tag.name,
+                got=view.record(version)["compared_with"] or "none",
+                expected=replaced or "none",
+                fix="run the line against the champion, and release what it accepts",
+            )
     if any(other.audit_n > statement.audit_n for other in earlier):
-        raise ReleaseError("The audit log was cut since the last promotion.", where=tag.name, got=statement.audit_n,
-                           fix="set RATCHET_AUDIT_LOG to the log of all who promote")  # fmt: skip
+        raise ReleaseError(
+            "The audit log was cut since the last promotion.",
+            where=tag.name,
+            got=statement.audit_n,
+            fix="set RATCHET_AUDIT_LOG to the log of all who promote",
+        )
     (right,) = RIGHTS[statement.action]
     given = reviews(view, right, change.tag, statement.version_oid, review_subject(version, change))
     if why := missing_approvals(view, right, given, {*view.authors(version), tag.signer}):

@@ -99,8 +99,11 @@ def _check_other(view: View, update: Update, main: str) -> Callable[[], None]:
                 raise ReleaseError("Tags are never moved or deleted.", where=ref)
             check_tag(view, ref.removeprefix(TAGS))
         elif not ref.startswith(HEADS) or ref.casefold() == main.casefold():
-            raise ReleaseError("Only branches and tags may be pushed.", where=ref,
-                               fix="a ref such as refs/replace/… would change what the others mean")  # fmt: skip
+            raise ReleaseError(
+                "Only branches and tags may be pushed.",
+                where=ref,
+                fix="a ref such as refs/replace/… would change what the others mean",
+            )
 
     return check
 
@@ -118,8 +121,11 @@ def check_tag(view: View, name: str) -> None:
     elif review := REVIEW.fullmatch(name):
         check_review(view, review)
     elif RESERVED.search(name):
-        raise ReleaseError("The name is reserved for the registry, and is none of its names.", where=name,
-                           expected="e.g. sentiment@v1.2.0, sentiment#champion#3")  # fmt: skip
+        raise ReleaseError(
+            "The name is reserved for the registry, and is none of its names.",
+            where=name,
+            expected="e.g. sentiment@v1.2.0, sentiment#champion#3",
+        )
 
 
 def verify_clone(

@@ -108,9 +108,7 @@ def attribute(
     return [Attribution(t, w, v, b, p) for t, w, (v, b), p in zip(texts, spans, found, alone, strict=True)]
 
 
-def shapley_search(
-    n_words: int, text_of: Callable[[Mask], Question]
-) -> Generator[Sequence[Question], Proba, Values]:  # fmt: skip
+def shapley_search(n_words: int, text_of: Callable[[Mask], Question]) -> Generator[Sequence[Question], Proba, Values]:
     """Shapley values by their definition, from all 2^n_words sets of words.
 
     Source: Shapley 1953, A value for n-person games: a set of s other words has the weight s! (n − s − 1)! ÷ n!.

@@ -48,10 +48,11 @@ class Behaviour(Params):
     @model_validator(mode="after")
     def _complete(self) -> Behaviour:
         needs = {
-            "minimum": bool(self.label and self.templates), "negation": bool(self.label and self.templates),
+            "minimum": bool(self.label and self.templates),
+            "negation": bool(self.label and self.templates),
             "invariance": bool(self.edit) != bool(self.swap and self.templates),
             "direction": bool(self.label and self.add),
-        }  # fmt: skip
+        }
         if not needs[self.kind]:
             raise ValueError(
                 f"a test of kind {self.kind} needs "
@@ -101,8 +102,12 @@ def merge_suites(suites: Sequence[Suite]) -> Suite:
     tests: dict[str, Behaviour] = {}
     for suite in suites:
         if twice := sorted({*set(words) & set(suite.words), *set(tests) & set(suite.tests)}):
-            raise ParamsError("A test or a list of words stands in two files.", where="data/behaviour",
-                              got=", ".join(twice), fix="rename one of them")  # fmt: skip
+            raise ParamsError(
+                "A test or a list of words stands in two files.",
+                where="data/behaviour",
+                got=", ".join(twice),
+                fix="rename one of them",
+            )
         words |= suite.words
         tests |= suite.tests
     return Suite(words=words, tests=tests)
@@ -128,8 +133,12 @@ def make_cases(
         if test.label and test.label not in labels:
             continue
         if test.edit and test.edit not in edits:
-            raise ParamsError("A test names an unknown edit.", where=f"data/behaviour, {name}", got=test.edit,
-                              expected=f"one of {', '.join(sorted(edits))}")  # fmt: skip
+            raise ParamsError(
+                "A test names an unknown edit.",
+                where=f"data/behaviour, {name}",
+                got=test.edit,
+                expected=f"one of {', '.join(sorted(edits))}",
+            )
         if test.kind == "direction":
             made = _added(name, test, texts)
         elif test.edit:
@@ -162,10 +171,16 @@ def behaviour_tests(suite: Suite, outcomes: Sequence[Outcome], n_examples: int) 
         mine = [item for item in outcomes if item.case.test == name]
         failed = [item for item in mine if item.failed]
         rows.append(
-            {"test": name, "kind": test.kind, "failure_rate": proportion_estimate(len(failed), len(mine)).to_json(),
-             "examples": [{"text": item.case.text, "before": item.case.before, "told": item.told}
-                          for item in failed[:n_examples]]}
-        )  # fmt: skip
+            {
+                "test": name,
+                "kind": test.kind,
+                "failure_rate": proportion_estimate(len(failed), len(mine)).to_json(),
+                "examples": [
+                    {"text": item.case.text, "before": item.case.before, "told": item.told}
+                    for item in failed[:n_examples]
+                ],
+            }
+        )
     return rows
 
 
@@ -223,8 +238,12 @@ def fill(template: str, words: Mapping[str, Sequence[str]]) -> list[str]:
     if match is None:
         return [template]
     if match[2] not in words:
-        raise ParamsError("A template has a slot without words.", where="data/behaviour", got=template,
-                          expected=f"slots among {', '.join(words)}")  # fmt: skip
+        raise ParamsError(
+            "A template has a slot without words.",
+            where="data/behaviour",
+            got=template,
+            expected=f"slots among {', '.join(words)}",
+        )
     found = []
     for word in words[match[2]]:
         if word == match[0]:  # a slot that is left for later

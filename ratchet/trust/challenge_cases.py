@@ -39,17 +39,28 @@ def slice_cases(test: pd.DataFrame, masks: Mapping[str, Mask]) -> pd.DataFrame:
     import pandas as pd
 
     parts = [
-        pd.DataFrame({"id": test["id"][mask], "kind": "weak", "name": name, "text": test["text"][mask],
-                      "label": test["label"][mask]})
+        pd.DataFrame(
+            {
+                "id": test["id"][mask],
+                "kind": "weak",
+                "name": name,
+                "text": test["text"][mask],
+                "label": test["label"][mask],
+            }
+        )
         for name, mask in masks.items()
-    ]  # fmt: skip
+    ]
     return _frame(pd.concat(parts, ignore_index=True) if parts else None)
 
 
 def edited_cases(
-    test: pd.DataFrame, edits: Mapping[str, Mapping[str, Edit]], becomes: Mapping[str, str], kind: str, salt: str,
+    test: pd.DataFrame,
+    edits: Mapping[str, Mapping[str, Edit]],
+    becomes: Mapping[str, str],
+    kind: str,
+    salt: str,
     most: int,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """The edited test texts, at most `most` of each edit.
 
     Args:

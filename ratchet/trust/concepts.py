@@ -43,9 +43,12 @@ def read_concepts(folder: Path) -> dict[str, list[str]]:
         found[path.stem] = [" ".join(text.split()) for text in texts if text.strip()]
         if len(found[path.stem]) < MIN_EXAMPLES:
             raise TableError(
-                "A concept has too few examples.", where=path, got=len(found[path.stem]),
-                expected=f"at least {MIN_EXAMPLES} texts", fix="add texts that show it, or remove the concept",
-            )  # fmt: skip
+                "A concept has too few examples.",
+                where=path,
+                got=len(found[path.stem]),
+                expected=f"at least {MIN_EXAMPLES} texts",
+                fix="add texts that show it, or remove the concept",
+            )
     return found
 
 
@@ -104,9 +107,12 @@ def concept_scores(
         p_value = 1.0 if same else float(stats.ttest_ind(own, chance, equal_var=False).pvalue)
         adjusted = min(p_value * len(concepts), 1.0) if np.isfinite(p_value) else 0.0
         found[name] = {
-            "score": _spread(own).to_json(), "random_score": _spread(chance).to_json(), "p_value": adjusted,
-            "significant": adjusted < alpha, "n_examples": len(examples),
-        }  # fmt: skip
+            "score": _spread(own).to_json(),
+            "random_score": _spread(chance).to_json(),
+            "p_value": adjusted,
+            "significant": adjusted < alpha,
+            "n_examples": len(examples),
+        }
     return found
 
 

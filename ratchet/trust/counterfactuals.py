@@ -100,9 +100,12 @@ def search(
 
 
 def summary(
-    found: Sequence[Counterfactual], random: Sequence[Counterfactual], cpu_s: tuple[float, float], n_bootstrap: int,
+    found: Sequence[Counterfactual],
+    random: Sequence[Counterfactual],
+    cpu_s: tuple[float, float],
+    n_bootstrap: int,
     seed: int,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Success, edits, texts asked and CPU seconds of a search and of its random baseline, with 95 % intervals.
 
     `n_edits` and `edit_rate` are means over the texts that were turned; `edits_saved` is the mean, over texts turned by
@@ -134,9 +137,10 @@ def summary(
 
     pairs = [(a, b) for a, b in zip(found, random, strict=True) if a.flipped and b.flipped]
     return {
-        "search": one(found, cpu_s[0]), "random": one(random, cpu_s[1]),
+        "search": one(found, cpu_s[0]),
+        "random": one(random, cpu_s[1]),
         "edits_saved": mean([len(b.edits) - len(a.edits) for a, b in pairs]),
-    }  # fmt: skip
+    }
 
 
 def cpu_shares_s(items: Sequence[Counterfactual], of_all_s: float) -> list[float]:
@@ -160,9 +164,14 @@ def _candidates(
 
 
 def _result(
-    text: str, spans: Sequence[tuple[int, int]], edits: Edits, predicted: int, flipped: bool, n_asked: int,
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    edits: Edits,
+    predicted: int,
+    flipped: bool,
+    n_asked: int,
     neighbours: Neighbours | None,
-) -> Counterfactual:  # fmt: skip
+) -> Counterfactual:
     pairs = [(text[spans[index][0] : spans[index][1]], word) for index, word in sorted(edits.items())]
     near = [neighbours.cosine(old, new) for old, new in pairs] if neighbours is not None else []
     known = [value for value in near if np.isfinite(value)]

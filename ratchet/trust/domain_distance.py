@@ -116,15 +116,23 @@ def distance_figures(
     def figures(scores: Mapping[str, Scores]) -> dict[str, Any]:
         return flag_figures(
             scores["validation"], scores["test"], scores["transfer"], false_alarm_rate, w_inside, w_outside
-        )  # fmt: skip
+        )
 
     asked = {name: vectors[name] for name in ("validation", "test", "transfer")}
     nearest = {name: nearest_distances(vectors["train"], part) for name, part in asked.items()}
-    far = dict(zip(asked, _split(mahalanobis_distances(vectors["train"], np.concatenate([*asked.values()])), asked),
-                   strict=True))  # fmt: skip
+    far = dict(
+        zip(
+            asked,
+            _split(mahalanobis_distances(vectors["train"], np.concatenate([*asked.values()])), asked),
+            strict=True,
+        )
+    )
     odd = {name: untypical(part, far["validation"]) for name, part in far.items()}
-    return {"nearest training text": figures(nearest), "Mahalanobis distance": figures(far),
-            "untypical Mahalanobis distance": figures(odd)}  # fmt: skip
+    return {
+        "nearest training text": figures(nearest),
+        "Mahalanobis distance": figures(far),
+        "untypical Mahalanobis distance": figures(odd),
+    }
 
 
 def _split(scores: Scores, parts: Mapping[str, Vectors]) -> list[Scores]:

@@ -72,9 +72,14 @@ class FeatureAudit:
 
 
 def audit_feature(
-    y_true: Names, y_pred: Names, groups: Names, positive_labels: Sequence[str], min_group_size: int, w: Weights,
+    y_true: Names,
+    y_pred: Names,
+    groups: Names,
+    positive_labels: Sequence[str],
+    min_group_size: int,
+    w: Weights,
     confidence: NDArray[np.float64] | None = None,
-) -> FeatureAudit:  # fmt: skip
+) -> FeatureAudit:
     """Accuracy of each group; and for each positive label its selection, true positive and false positive rate.
 
     With confidence also `overconfidence`: mean confidence minus accuracy, in [-1, 1]; 0 is calibrated on the whole.
@@ -133,9 +138,11 @@ def bundle_metrics(features: Mapping[str, FeatureAudit]) -> dict[str, Estimate]:
     https://arxiv.org/abs/1610.02413.
     """
     accuracies = [
-        rates["accuracy"] for audit in features.values() for rates in audit.rates.values()
+        rates["accuracy"]
+        for audit in features.values()
+        for rates in audit.rates.values()
         if not rates["accuracy"].reason
-    ]  # fmt: skip
+    ]
     worst = undefined("no group is large enough")
     if accuracies:
         lowest = min(accuracies, key=lambda rate: rate.value)

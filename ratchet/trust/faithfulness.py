@@ -45,9 +45,12 @@ class Curves(NamedTuple):
 
 
 def curves(
-    attributions: Sequence[Attribution], score: Score, n_random: int, rng: np.random.Generator,
+    attributions: Sequence[Attribution],
+    score: Score,
+    n_random: int,
+    rng: np.random.Generator,
     named_by: Sequence[NDArray[np.float64]] | None = None,
-) -> Curves:  # fmt: skip
+) -> Curves:
     """What is left of the confidence, all texts in one call.
 
     Args:
@@ -73,9 +76,11 @@ def curves(
     proba = score(texts)
     confidence = proba[np.arange(len(texts)), predicted].reshape(len(attributions), 1 + n_random, len(RATES), 2)
     return Curves(
-        confidence[:, 0, :, 0], confidence[:, 0, :, 1],
-        confidence[:, 1:, :, 0].mean(axis=1), confidence[:, 1:, :, 1].mean(axis=1),
-    )  # fmt: skip
+        confidence[:, 0, :, 0],
+        confidence[:, 0, :, 1],
+        confidence[:, 1:, :, 0].mean(axis=1),
+        confidence[:, 1:, :, 1].mean(axis=1),
+    )
 
 
 def agreement(one: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

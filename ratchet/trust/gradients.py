@@ -55,9 +55,14 @@ def integrated_gradients(
         special = torch.tensor([encoding.special_tokens_mask], dtype=torch.bool, device=device)
         baseline = torch.where(special, ids, torch.zeros_like(ids))
         values, delta = method.attribute(
-            ids, baselines=baseline, target=target, additional_forward_args=(mask,), n_steps=n_steps,
-            internal_batch_size=max(n_steps, 2), return_convergence_delta=True,
-        )  # fmt: skip
+            ids,
+            baselines=baseline,
+            target=target,
+            additional_forward_args=(mask,),
+            n_steps=n_steps,
+            internal_batch_size=max(n_steps, 2),
+            return_convergence_delta=True,
+        )
         per_token = values.sum(dim=-1)[0].double().cpu().numpy()  # (tokens,)
         found.append(Gradients(_per_word(text, encoding.offsets, per_token), float(delta.abs().max())))
     return found

@@ -53,15 +53,22 @@ def group_thresholds(
 def large_groups(y_true: NDArray[np.bool_], groups: NDArray[np.str_]) -> list[str]:
     """The groups with enough texts of both classes for thresholds of their own, in alphabetical order."""
     return [
-        group for group in sorted(set(groups.tolist()))
+        group
+        for group in sorted(set(groups.tolist()))
         if min(np.bincount(y_true[groups == group].astype(np.int64), minlength=2)) >= MIN_OF_CLASS
-    ]  # fmt: skip
+    ]
 
 
 def thresholds_report(
-    constraint: Constraint, proba: NDArray[np.float64], y_true: NDArray[np.bool_], groups: NDArray[np.str_],
-    ids: Iterable[str], min_group_size: int, w: Weights, seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    constraint: Constraint,
+    proba: NDArray[np.float64],
+    y_true: NDArray[np.bool_],
+    groups: NDArray[np.str_],
+    ids: Iterable[str],
+    min_group_size: int,
+    w: Weights,
+    seed: int,
+) -> dict[str, Any]:
     """The fairness figures and the accuracy `before` and `after`, and the thresholds that all texts ask for, `rules`.
 
     The thresholds that decide of a text are fitted on the half of the texts, by the hash of the id, that it is not in.
@@ -82,9 +89,13 @@ def thresholds_report(
 
 
 def predicted_under(
-    constraint: Constraint, proba: NDArray[np.float64], y_true: NDArray[np.bool_], groups: NDArray[np.str_],
-    half: NDArray[np.bool_], seed: int,
-) -> NDArray[np.bool_]:  # fmt: skip
+    constraint: Constraint,
+    proba: NDArray[np.float64],
+    y_true: NDArray[np.bool_],
+    groups: NDArray[np.str_],
+    half: NDArray[np.bool_],
+    seed: int,
+) -> NDArray[np.bool_]:
     """Whether each text is selected under thresholds that were fitted on the other half of the texts, (n,).
 
     Args:

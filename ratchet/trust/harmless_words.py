@@ -97,12 +97,14 @@ def harmless_words(
         "words": _by_word(tried, turned, n_examples),
         "weaknesses": [
             {
-                "text": texts[tried[at].text], "deleted": tried[at].word,
-                "from": predictor.labels[int(before[tried[at].text].argmax())], "confidence lost": round(fall[at], 3),
+                "text": texts[tried[at].text],
+                "deleted": tried[at].word,
+                "from": predictor.labels[int(before[tried[at].text].argmax())],
+                "confidence lost": round(fall[at], 3),
             }
             for at in listed[:n_examples]
         ],
-    }  # fmt: skip
+    }
 
 
 def _per_deletion(turned: NDArray[np.bool_], of_text: NDArray[np.int64], w: Weights) -> Estimate:

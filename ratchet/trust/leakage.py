@@ -7,15 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.labels.held_out import NearDuplicatesOf
+from ratchet.data.held_out import NearDuplicatesOf
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate, undefined
 
 Mask = NDArray[np.bool_]
 
 
-def leaked(test_ids: Sequence[str], test_texts: Sequence[str], train_ids: Sequence[str], train_texts: Sequence[str],
-           threshold: float) -> Mask:  # fmt: skip
+def leaked(
+    test_ids: Sequence[str],
+    test_texts: Sequence[str],
+    train_ids: Sequence[str],
+    train_texts: Sequence[str],
+    threshold: float,
+) -> Mask:
     """Which test texts were trained on: by id, or by a near-duplicate of at least `threshold`; (n_test,).
 
     >>> leaked(["1", "2", "3"], ["a warm and funny film", "dull stuff", "new"], ["2"],

@@ -64,9 +64,12 @@ def lexicon_groups(texts: Sequence[str], lexicon: Lexicon, attribute: str) -> ND
     """
     if attribute not in lexicon.attributes:
         raise ParamsError(
-            "An attribute is not in the lexicon.", where="the lexicon, attributes", got=attribute,
-            expected=f"one of {', '.join(lexicon.attributes)}", fix="name another attribute, or add its terms",
-        )  # fmt: skip
+            "An attribute is not in the lexicon.",
+            where="the lexicon, attributes",
+            got=attribute,
+            expected=f"one of {', '.join(lexicon.attributes)}",
+            fix="name another attribute, or add its terms",
+        )
     patterns = {group: _pattern(terms) for group, terms in lexicon.attributes[attribute].items()}
     found = []
     for text in texts:
@@ -92,9 +95,11 @@ def audit_matches(texts: Sequence[str], lexicon: Lexicon, attribute: str, n_exam
                 examples.append(f"…{bare[max(start - CONTEXT, 0) : end + CONTEXT]}…")
         never = [term for term in terms if term.lower() not in counts]
         report[group] = {
-            "n_texts": n_texts, "terms": dict(counts.most_common()), "n_terms_without_match": len(never),
+            "n_texts": n_texts,
+            "terms": dict(counts.most_common()),
+            "n_terms_without_match": len(never),
             "examples": examples,
-        }  # fmt: skip
+        }
     return report
 
 

@@ -63,8 +63,10 @@ def masked_tokens(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -
 def _is_berts(tokenizer: Any) -> bool:
     parts = tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.model
     return tokenizer.truncation is not None and [type(part).__name__ for part in parts] == [
-        "BertNormalizer", "BertPreTokenizer", "WordPiece",
-    ]  # fmt: skip
+        "BertNormalizer",
+        "BertPreTokenizer",
+        "WordPiece",
+    ]
 
 
 def _comes_apart(text: str, spans: Sequence[tuple[int, int]]) -> bool:

@@ -49,9 +49,12 @@ def mitigate(kind: Mitigation, frame: pd.DataFrame, lexicon: Lexicon, attribute:
     """
     if kind == "augmentation" and attribute not in lexicon.swaps:
         raise ParamsError(
-            "The lexicon has no terms to swap for an attribute.", where="the lexicon, swaps", got=attribute,
-            expected=f"one of {', '.join(lexicon.swaps)}", fix="add rows of terms that play the same part",
-        )  # fmt: skip
+            "The lexicon has no terms to swap for an attribute.",
+            where="the lexicon, swaps",
+            got=attribute,
+            expected=f"one of {', '.join(lexicon.swaps)}",
+            fix="add rows of terms that play the same part",
+        )
     groups = lexicon_groups(frame["text"].tolist(), lexicon, attribute)
     rows, weight = frame, None
     if kind == "reweighing":
@@ -62,10 +65,12 @@ def mitigate(kind: Mitigation, frame: pd.DataFrame, lexicon: Lexicon, attribute:
     after = lexicon_groups(rows["text"].tolist(), lexicon, attribute)
     counted = np.ones(len(rows)) if weight is None else weight
     report = {
-        "kind": kind, "attribute": attribute, "n_added": len(rows) - len(frame),
+        "kind": kind,
+        "attribute": attribute,
+        "n_added": len(rows) - len(frame),
         "before": group_totals(frame["label"].to_numpy(dtype=str), groups, np.ones(len(frame))),
         "after": group_totals(rows["label"].to_numpy(dtype=str), after, counted),
-    }  # fmt: skip
+    }
     return Mitigated(rows, weight, report)
 
 

@@ -76,9 +76,14 @@ def near_ids(predicates: Sequence[str]) -> list[str]:
 
 
 def candidates(
-    texts: Texts, features: Sequence[str], length_edges: Sequence[int], min_size: int, max_words: int,
-    n_clusters: int, seed: int,
-) -> dict[str, Mask]:  # fmt: skip
+    texts: Texts,
+    features: Sequence[str],
+    length_edges: Sequence[int],
+    min_size: int,
+    max_words: int,
+    n_clusters: int,
+    seed: int,
+) -> dict[str, Mask]:
     """Predicates worth trying on these texts, with the rows of each, (n,).
 
     The groups of the features, the `max_words` most frequent words in at least `min_size` texts, and the surroundings
@@ -118,6 +123,9 @@ def _surroundings(texts: Texts, n_clusters: int, seed: int) -> dict[str, Mask]:
 
 def _unknown(predicate: str, expected: str) -> ParamsError:
     return ParamsError(
-        "A slice is described by what is no predicate.", where="data/challenge/weak_slices.yaml", got=predicate,
-        expected=expected, fix="correct the file, or empty its list: the slices are then found anew",
-    )  # fmt: skip
+        "A slice is described by what is no predicate.",
+        where="data/challenge/weak_slices.yaml",
+        got=predicate,
+        expected=expected,
+        fix="correct the file, or empty its list: the slices are then found anew",
+    )

@@ -34,9 +34,16 @@ class Draws(NamedTuple):
 
 
 def second_opinions(
-    predictor: Predictor, score: Score, attributions: list[Attribution], others: Others, *,
-    max_evals: int, n_steps: int, n_random_orders: int, draws: Draws,
-) -> dict[str, Estimate]:  # fmt: skip
+    predictor: Predictor,
+    score: Score,
+    attributions: list[Attribution],
+    others: Others,
+    *,
+    max_evals: int,
+    n_steps: int,
+    n_random_orders: int,
+    draws: Draws,
+) -> dict[str, Estimate]:
     """Whether the words are named again, as means over texts of the correlation with other values of the same words.
 
     `attribution_agreement`: with the teacher's SHAP values (compression must not change the reasons);
@@ -76,9 +83,7 @@ def second_opinions(
     values = [item.values for item in gradients]
     gains = curves(attributions, score, n_random_orders, rng, values).comprehensiveness_gain
     deltas = np.array([item.convergence_delta for item in gradients])
-    told = (
-        mean_over_texts(agreement(own, values), draws), mean_over_texts(gains, draws), _median(deltas, draws)
-    )  # fmt: skip
+    told = (mean_over_texts(agreement(own, values), draws), mean_over_texts(gains, draws), _median(deltas, draws))
     return {**found, **dict(zip(names, told, strict=True))}
 
 

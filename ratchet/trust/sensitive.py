@@ -42,9 +42,10 @@ def sensitive_metrics(audits: Mapping[str, FeatureAudit]) -> dict[str, Estimate]
     gaps = [feature_gaps(audit) for audit in people]
     ratios = [audit.ratio(f"selection_rate_{label}") for audit in people for label in audit.positive_labels]
     calibrated = [
-        audit.gap("overconfidence") for audit in people
+        audit.gap("overconfidence")
+        for audit in people
         if all("overconfidence" in rates for rates in audit.rates.values())
-    ]  # fmt: skip
+    ]
     return {
         "demographic_parity_difference": largest([item["selection_rate_difference"] for item in gaps]).estimate(),
         "demographic_parity_ratio": smallest(ratios).estimate(),

@@ -68,10 +68,12 @@ def slice_groups(frame: pd.DataFrame, feature: str, length_edges: Sequence[int])
         return FEATURES[feature](frame, length_edges)
     if feature not in frame.columns:
         raise TableError(
-            f"There is no slice feature '{feature}'.", where="the table to be sliced", got=feature,
+            f"There is no slice feature '{feature}'.",
+            where="the table to be sliced",
+            got=feature,
             expected=f"one of {', '.join(FEATURES)}, or a column of {', '.join(map(str, frame.columns))}",
             fix="name another feature in params.yaml, or keep the column with ingest's metadata_columns",
-        )  # fmt: skip
+        )
     column = frame[feature]
     return np.where(column.isna(), "missing", column.astype("str")).astype(np.str_)
 

@@ -109,9 +109,12 @@ def _rewrite(rules: Contrast, name: str, partners: Mapping[str, Mapping[str, str
         pattern = re.compile(source, re.IGNORECASE)
     except re.error as error:
         raise ParamsError(
-            f"The rewrite '{name}' is no regular expression.", where="data/challenge/contrast.yaml", got=rule.pattern,
-            expected=str(error), fix="correct the pattern",
-        ) from None  # fmt: skip
+            f"The rewrite '{name}' is no regular expression.",
+            where="data/challenge/contrast.yaml",
+            got=rule.pattern,
+            expected=str(error),
+            fix="correct the pattern",
+        ) from None
     kept = frozenset(rules.blockers).union(*rules.unpaired.values(), *partners.values())
 
     def edit(text: str, _: str) -> str:
@@ -157,9 +160,12 @@ def _pairs(pairs: Sequence[Sequence[str]], where: str) -> dict[str, str]:
     for pair in pairs:
         if len(pair) != 2 or pair[0].lower() in found:
             raise ParamsError(
-                "A pair is no pair of words, or its word stands twice.", where=f"{where} in data/challenge",
-                got=list(pair), expected="two words, each once on its side", fix="correct the file",
-            )  # fmt: skip
+                "A pair is no pair of words, or its word stands twice.",
+                where=f"{where} in data/challenge",
+                got=list(pair),
+                expected="two words, each once on its side",
+                fix="correct the file",
+            )
         found[pair[0].lower()] = pair[1].lower()
     return found
 

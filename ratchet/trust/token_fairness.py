@@ -38,8 +38,9 @@ def make_swaps(texts: Mapping[str, str], lexicon: Lexicon, most: int) -> list[Sw
     for attribute, rows in lexicon.swaps.items():
         found = [
             Swap(attribute, "texts", text, edited)
-            for key, text in texts.items() for edited in swapped(text, key, rows, most=2)
-        ]  # fmt: skip
+            for key, text in texts.items()
+            for edited in swapped(text, key, rows, most=2)
+        ]
         swaps += found[:most]
     for attribute, filled in filled_templates(lexicon).items():
         swaps += [Swap(attribute, "templates", first, text) for _, (first, *rest) in filled for text in rest]
@@ -83,7 +84,14 @@ def token_fairness(
         worst = [row for row in np.argsort(-np.abs(moved), kind="stable") if rows[row]][:n_examples]
         parts[attribute] = {
             **{name: estimate.to_json() for name, estimate in figures(rows).items()},
-            "examples": [{"before": swaps[row].before, "after": swaps[row].after, "change": float(moved[row]),
-                          "flipped": bool(flipped[row])} for row in worst],
-        }  # fmt: skip
+            "examples": [
+                {
+                    "before": swaps[row].before,
+                    "after": swaps[row].after,
+                    "change": float(moved[row]),
+                    "flipped": bool(flipped[row]),
+                }
+                for row in worst
+            ],
+        }
     return figures(np.ones(len(swaps), dtype=bool)), parts

@@ -55,9 +55,13 @@ def candidate_words(texts: Iterable[str], least: int, listed: Sequence[str], opi
 
 
 def scan(
-    predictor: Predictor, words: Sequence[str], texts: Sequence[str], proba: NDArray[np.float64], n_finalists: int,
+    predictor: Predictor,
+    words: Sequence[str],
+    texts: Sequence[str],
+    proba: NDArray[np.float64],
+    n_finalists: int,
     n_carriers: int,
-) -> Scan:  # fmt: skip
+) -> Scan:
     """Which word turns most predictions of texts that the model is sure of.
 
     Args:
@@ -86,10 +90,13 @@ def scan(
     held_out = turned[worst][1::2] or turned[worst]
     rows = sorted(turned, key=lambda key: (-np.mean(turned[key]), key))
     listed = [
-        {"word": word, "towards": predictor.labels[towards],
-         "flip_rate": proportion_estimate(sum(turned[towards, word]), len(turned[towards, word])).to_json()}
+        {
+            "word": word,
+            "towards": predictor.labels[towards],
+            "flip_rate": proportion_estimate(sum(turned[towards, word]), len(turned[towards, word])).to_json(),
+        }
         for towards, word in rows[:10]
-    ]  # fmt: skip
+    ]
     return Scan(len(words), proportion_estimate(sum(held_out), len(held_out)), listed)
 
 

@@ -57,9 +57,11 @@ def conjunctions(
     names = sorted(atoms)
     frequent = [name for name in names if atoms[name].sum() >= min_size]
     pairs = (
-        (first, second) for at, first in enumerate(frequent) for second in frequent[at + 1 :]
+        (first, second)
+        for at, first in enumerate(frequent)
+        for second in frequent[at + 1 :]
         if feature.get(first, first) != feature.get(second, second)
-    )  # fmt: skip
+    )
     for predicates in [*((name,) for name in frequent), *pairs]:
         mask = atoms[predicates[0]] if len(predicates) == 1 else atoms[predicates[0]] & atoms[predicates[1]]
         size, key = int(mask.sum()), np.packbits(mask).tobytes()

@@ -30,9 +30,13 @@ def stem_key(language: str = "english") -> Key:
 
 
 def global_words(
-    attributions: Sequence[Attribution], labels: Sequence[str], n_bootstrap: int, seed: int,
-    key: Key = str.lower, n_rows: int | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+    attributions: Sequence[Attribution],
+    labels: Sequence[str],
+    n_bootstrap: int,
+    seed: int,
+    key: Key = str.lower,
+    n_rows: int | None = None,
+) -> list[dict[str, Any]]:
     """Words by their mean |SHAP| over all explained texts (0 in texts without the word), the largest first.
 
     Each with its 95 % interval over texts, the number of texts that hold it and the class it speaks for on balance. A
@@ -67,9 +71,13 @@ def global_words(
 
 
 def words_by_group(
-    attributions: Sequence[Attribution], labels: Sequence[str], groups: Mapping[str, NDArray[np.bool_]],
-    n_bootstrap: int, seed: int, n_rows: int,
-) -> dict[str, Any]:  # fmt: skip
+    attributions: Sequence[Attribution],
+    labels: Sequence[str],
+    groups: Mapping[str, NDArray[np.bool_]],
+    n_bootstrap: int,
+    seed: int,
+    n_rows: int,
+) -> dict[str, Any]:
     """`global_words` of each group of texts that holds any; a group is a mask over the attributions, (n_texts,)."""
     return {
         name: {

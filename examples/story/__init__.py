@@ -1,0 +1,1 @@
+"""From drift to a new champion, on one machine."""

@@ -1,0 +1,190 @@
+"""Searches the compositions of compression techniques: each is a DVC experiment, judged by the line's own `evaluate`.
+
+    python -m flows.ablation [--only NAME ...] [--list]
+    python -m flows.ablation --into docs/decisions/compositions.md    the table of the last search into a page
+
+An experiment runs in a folder of its own with DVC's shared cache, so the workspace stays as it is, what two
+compositions have in common runs once, and a search that was stopped carries on. Results: reports/ablation/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.runner.environment import set_environment
+
+set_environment()  # Prefect reads its settings at import
+
+from prefect import flow, task  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+
+from flows.runner.execution import error_of, run_supervised, start_guard  # noqa: E402
+from ratchet.errors import ParamsError, PipelineError, RatchetError  # noqa: E402
+from ratchet.files import read_json, replace_file, write_json  # noqa: E402
+from ratchet.gates.compositions import Row, draw_front, rows_of, table  # noqa: E402
+from ratchet.reporting.marked_block import write_block  # noqa: E402
+
+Overrides = Mapping[str, Any]
+NOTHING: Overrides = {
+    "distil.layers": [0, 1, 2, 3, 4, 5],
+    "prune.n_tokens": 0,
+    "prune.keep_rate": 1.0,
+    "prune.keep_heads_rate": 1.0,
+    "prune.embedding_bits": 32,
+    "prune.max_int8_loss": 1.0,
+    "export.embedding_bits": 8,
+}
+"""All six layers, all tokens, heads and channels: what is left are compilers and integers alone."""
+COMPOSITIONS: dict[str, Overrides] = {
+    "default": {},
+    "integers alone": NOTHING,
+    "fewer layers alone": {**NOTHING, "distil.layers": [0, 2, 5]},
+    "fewer tokens alone": {**NOTHING, "prune.n_tokens": 16000},
+    "fewer channels alone": {**NOTHING, "prune.keep_rate": 0.5},
+    "fewer heads alone": {**NOTHING, "prune.keep_heads_rate": 0.5},
+    "two layers": {"distil.layers": [0, 5]},
+    "fewer heads too": {"prune.keep_heads_rate": 0.75},
+    "half of the weights zero": {"prune.sparsity": 0.5},
+    "always quantization-aware": {"prune.max_int8_loss": -1.0},
+    "hidden states and attention": {"distil.hidden_weight": 1.0, "distil.attention_weight": 10.0},
+    "narrow from the start": {"distil.keep_rate": 0.5, "distil.n_epochs": 2, "prune.keep_rate": 1.0},
+    "a quarter of the channels": {"prune.keep_rate": 0.25, "prune.n_epochs": 2},
+    "augmented texts": {"distil.n_augmented": 6000},
+}
+"""Name → what it changes in params.yaml."""
+BUNDLES = ("teacher", "student", "pruned", "pruned-onnx-fp32", "pruned-onnx-int8", "pruned-openvino-int8")
+SHOWN = ("pruned-onnx-int8",)
+"""What pages show of each composition: all techniques together."""
+OUT, LOGS = Path("reports/ablation"), Path(".scratch/ablation")
+CODE = ("pipeline_steps", "ratchet")
+
+
+@flow(name="ablate", validate_parameters=True, persist_result=False)
+def ablate(only: list[str] | None = None) -> str:
+    """Run the compositions that have not run yet with this code and these params; the table of all of them.
+
+    Args:
+        only: names of compositions; none: all.
+
+    Raises:
+        PipelineError: an experiment failed. Those that ended are kept.
+    """
+    root = Path.cwd()
+    start_guard(root)
+    reports = {name: run_composition(root, name, COMPOSITIONS[name]) for name in only or COMPOSITIONS}
+    return write_results(root / OUT, reports)
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
+def run_composition(root: Path, name: str, overrides: Overrides) -> dict[str, Any]:
+    """The `evaluate` report of one composition, from its experiment; run now unless it has run before."""
+    experiment = experiment_name(root, name, overrides)
+    if (report := read_report(root, experiment)) is not None:
+        print(f"{name}: has run", flush=True)
+        return report
+    print(f"{name}: running as {experiment}", flush=True)
+    log = root / LOGS / f"{experiment}.log"
+    code = run_supervised(root, command(experiment, overrides), log, 0, lambda line: None)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    report = read_report(root, experiment)
+    if code or report is None:
+        raise PipelineError(
+            "The experiment failed.", where=name, got=error_of(text), fix=f"see {log.relative_to(root)}; run again"
+        )
+    return report
+
+
+def command(experiment: str, overrides: Overrides) -> list[str]:
+    """The command that runs one composition as a DVC experiment in a folder of its own.
+
+    >>> command("x", {"distil.layers": [0, 5]})[-3:]
+    ['-S', 'distil.layers=[0, 5]', 'evaluate']
+    """
+    options = [part for key, value in overrides.items() for part in ("-S", f"{key}={json.dumps(value)}")]
+    return [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *options, "evaluate"]
+
+
+def experiment_name(root: Path, name: str, overrides: Overrides) -> str:
+    """A name that changes when the code, the wiring, the params or the overrides do: the same name, the same result."""
+    code = sorted(path for folder in CODE for path in (root / folder).rglob("*.py"))
+    digest = hashlib.sha256(json.dumps(overrides, sort_keys=True).encode())
+    for path in [*code, root / "dvc.yaml", root / "params.yaml"]:
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return f"ablate-{name.replace(' ', '-')}-{digest.hexdigest()[:8]}"
+
+
+def read_report(root: Path, experiment: str) -> dict[str, Any] | None:
+    """The `evaluate` report that an experiment committed; None if there is no such experiment."""
+    refs = _git(root, "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    found = [ref for ref in refs if ref.rpartition("/")[2] == experiment]
+    if not found:
+        return None
+    report: dict[str, Any] = json.loads(_git(root, "show", f"{found[0]}:reports/evaluate.json"))
+    return report
+
+
+def write_results(folder: Path, reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """Write the table, the figures behind it and the Pareto front's picture into the folder; the table."""
+    rows = rows_of(reports, BUNDLES)
+    text = table(rows)
+    write_json(folder / "ablation.json", {"rows": [row._asdict() for row in rows], "compositions": COMPOSITIONS})
+    with replace_file(folder / "ablation.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+    with replace_file(folder / "pareto.png") as partial:
+        draw_front(rows, partial)
+    return text
+
+
+def write_into(page: Path, folder: Path) -> None:
+    """Put the table of the last search between the page's markers.
+
+    Raises:
+        PipelineError: there was no search, or the page has no markers.
+    """
+    figures = folder / "ablation.json"
+    if not figures.is_file():
+        raise PipelineError("No search has ended yet.", where=str(figures), fix="python -m flows.ablation")
+    write_block(page, "ablation", table([Row(**row) for row in read_json(figures)["rows"]], SHOWN).strip())
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, run; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.ablation", description=__doc__.split("\n")[0])
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this composition")
+    parser.add_argument("--list", action="store_true", help="name the compositions and what they change")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="put the table of the last search into this page")
+    parsed = parser.parse_args(arguments)
+    if parsed.list:
+        print("\n".join(f"{name}: {json.dumps(overrides)}" for name, overrides in COMPOSITIONS.items()))
+        return 0
+    try:
+        if unknown := sorted(set(parsed.only) - set(COMPOSITIONS)):
+            raise ParamsError(
+                "There is no such composition.",
+                got=", ".join(unknown),
+                expected=", ".join(COMPOSITIONS),
+                fix="python -m flows.ablation --list",
+            )
+        if parsed.into:
+            write_into(parsed.into, OUT)
+        else:
+            print(ablate(parsed.only or None))
+    except RatchetError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Flows that fill people's labelling queue and pull their answers."""

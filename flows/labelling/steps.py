@@ -1,0 +1,259 @@
+"""The steps of the labelling loop on the repository's files. Each may be repeated, or killed before the next."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.runner.audit import record
+from flows.runner.environment import stage_environment
+from ratchet.errors import PipelineError
+from ratchet.files import read_json, sha256_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ratchet.labels.annotations import Item
+    from ratchet.labels.queues import Queue
+
+POINTER, STORE = Path("data/labels.json"), Path("data/labels")
+QUEUE, CONFLICTS = Path("data/label_queue"), Path("data/label_queue/conflicts")
+SUSPECTS = Path("data/suspects.parquet")
+OUTBOX = Path(".scratch/labels/outbox.jsonl")
+SPLITS, LABELED = Path("data/splits"), Path("data/labeled.parquet")
+EMBEDDINGS = Path("data/embeddings.parquet")
+PROJECT, CONFLICT_PROJECT = "Ratchet", "Ratchet: conflicts"
+URL, TOKEN, KEY = "LABEL_STUDIO_URL", "LABEL_STUDIO_TOKEN", "RATCHET_PSEUDONYM_KEY"
+
+
+def open_queue(root: Path, n_annotators: int, conflicts: bool = False) -> Queue:
+    """The queue that people answer, or the one in which conflicts are settled: on the server, if one is named.
+
+    Raises:
+        PipelineError: a server is named, but no token.
+    """
+    from ratchet.labels.label_studio import LabelStudioQueue
+    from ratchet.labels.queues import FileQueue
+
+    if not (url := os.environ.get(URL, "")):
+        return FileQueue(root / (CONFLICTS if conflicts else QUEUE))
+    if not (token := os.environ.get(TOKEN, "")):
+        raise PipelineError("There is no access token for Label Studio.", where=url, fix=f"export {TOKEN}=...")
+    title = CONFLICT_PROJECT if conflicts else PROJECT
+    return LabelStudioQueue(url, token, title, class_labels(root), n_annotators)
+
+
+def class_labels(root: Path) -> list[str]:
+    """The classes there are: those of the validation texts."""
+    from ratchet.models.examples import class_names
+    from ratchet.table_files import read_table
+    from ratchet.tables import SPLIT
+
+    return class_names(read_table(root / SPLITS / "validation.parquet", SPLIT, ["label"]))
+
+
+def send_outbox(root: Path, queue: Queue) -> int:
+    """Send what was chosen and not yet confirmed as sent; how many texts of it were new to the queue."""
+    from ratchet.labels.queues import read_items
+
+    path = root / OUTBOX
+    if not path.is_file():
+        return 0
+    items = read_items(path)
+    before = queue.items()
+    queue.send(items)
+    n_new = sum(item.id not in before for item in items)
+    if items:
+        counts = {"n_texts": len(items), "n_new": n_new}
+        chosen_by = {"direction": "push", "query_strategy": items[0].query_strategy, "bundle": items[0].bundle}
+        # before the outbox goes: killed in between, the batch is logged twice rather than not at all
+        record(root, "label_batch", f"{path.stem}@{sha256_file(path)}", {**counts, **chosen_by})
+    path.unlink()
+    return n_new
+
+
+def count_open(root: Path, queue: Queue, n_annotators: int) -> int:
+    """Texts of the queue that are undecided and that fewer than `n_annotators` people have answered."""
+    from ratchet.labels.store import read_store
+
+    people: dict[str, set[str]] = defaultdict(set)
+    for answer in queue.answers():
+        people[answer.item.id].add(answer.annotator)
+    decided = set(read_store(root / POINTER, root / STORE).decisions["id"])
+    return sum(name not in decided and len(people[name]) < n_annotators for name in queue.items())
+
+
+def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: str, max_pool: int) -> None:
+    """Choose `n` texts and write them down before any is sent: after a crash exactly these are sent.
+
+    Chosen are texts of the training split that have no label and were never sent. What has one takes part, for
+    strategies that look at it, and for the reasons.
+
+    Raises:
+        PipelineError: there is no model to ask, or no such strategy.
+    """
+    import numpy as np
+
+    from pipeline_steps.sample import Params
+    from ratchet.embeddings.table import read_embeddings
+    from ratchet.labels.query_strategies import QUERY_STRATEGIES
+    from ratchet.labels.queues import write_items
+    from ratchet.labels.selection import choose
+    from ratchet.labels.store import read_store
+    from ratchet.models.bundle import MANIFEST
+    from ratchet.models.predictor import load
+    from ratchet.params import load_params
+    from ratchet.table_files import read_table
+    from ratchet.tables import LABELED as LABELED_TABLE
+    from ratchet.tables import SPLIT
+
+    params = load_params(Params, "sample", root / "params.yaml")
+    strategy = query_strategy or params.query_strategy
+    if strategy not in QUERY_STRATEGIES:
+        raise PipelineError("There is no such strategy.", got=strategy, expected=", ".join(QUERY_STRATEGIES))
+    folder = root / bundle if bundle else model_folder(root)
+    predictor = load(folder)
+    sent = queue.items()
+    train = read_table(root / SPLITS / "train.parquet", SPLIT, ["id", "text", "source"])
+    labeled = train["id"].isin(read_table(root / LABELED, LABELED_TABLE, ["id"])["id"]).to_numpy()
+    asked = train["id"].isin({*sent, *read_store(root / POINTER, root / STORE).annotations["id"]}).to_numpy()
+    rng = np.random.default_rng([params.seed, len(sent)])
+    free = np.flatnonzero(~labeled & ~asked)
+    rows = np.sort([*np.flatnonzero(labeled), *rng.permutation(free)[:max_pool]])
+    pool, labeled = train.iloc[rows], labeled[rows]
+    version = f"{predictor.manifest.name}@{sha256_file(folder / MANIFEST)[:12]}"
+    print(f"{version} is asked about {len(rows):,} texts; '{strategy}' chooses {n}", flush=True)
+    proba = predictor.predict_proba(pool["text"].tolist())
+    embeddings = read_embeddings(root / EMBEDDINGS, pool["id"].tolist())
+    items = choose(pool, proba, embeddings, labeled, predictor.labels, version, strategy, n, rng)
+    write_items(root / OUTBOX, items)
+
+
+def fill_outbox_with_suspects(root: Path, queue: Queue, n: int) -> None:
+    """The same with at most `n` texts that are labelled and trained on, and whose labels look wrong to `vet`."""
+    from ratchet.labels.queues import write_items
+    from ratchet.labels.store import read_store
+    from ratchet.labels.suspects import suspect_items
+    from ratchet.table_files import read_table
+    from ratchet.tables import SUSPECTS as SUSPECTS_TABLE
+
+    asked = {*queue.items(), *read_store(root / POINTER, root / STORE).annotations["id"]}
+    write_items(root / OUTBOX, suspect_items(read_table(root / SUSPECTS, SUSPECTS_TABLE), asked, n))
+
+
+def model_folder(root: Path) -> Path:
+    """The champion's folder, or that of the bundle which the last run accepted.
+
+    Raises:
+        PipelineError: there is neither.
+    """
+    from ratchet.models.champion import champion_path
+
+    if (champion := champion_path(root / "models/champion.json")) is not None:
+        return root / champion
+    decision = root / "reports/decision.json"
+    chosen = read_json(decision)["chosen"] if decision.is_file() else None
+    if not chosen:
+        raise PipelineError(
+            "There is no model to ask.",
+            where=root,
+            expected="a champion, or a bundle that the last run accepted",
+            fix="`make run` first, or name one: --bundle models/teacher",
+        )
+    return root / "models" / str(chosen)
+
+
+def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> pd.DataFrame:
+    """All answers of both queues and of the file, as rows of `ANNOTATIONS`; also those that are stored already."""
+    import pandas as pd
+
+    from ratchet.labels.annotations import annotation_table
+    from ratchet.labels.queues import read_answers
+
+    labels, key = class_labels(root), os.environ.get(KEY, "")
+    if not key:
+        print(f"{KEY} is not set: annotators' pseudonyms can be found by trying names", flush=True)
+    votes = queue.answers()
+    if answers:
+        votes += read_answers(Path(answers), {**_pool_items(root), **queue.items()})
+    tables = [annotation_table(votes, "annotator", key, labels)]
+    tables += [annotation_table(conflicts.answers(), "adjudicator", key, labels)]
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def add_to_store(root: Path, annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> str:
+    """Add the answers and decisions that the store lacks; what was done, in words.
+
+    Batches are written and given to DVC first, and named by the pointer last: killed in between, the store is as it
+    was, and the next pull does the same again.
+    """
+    import pandas as pd
+
+    from ratchet.labels.agreement import agreement
+    from ratchet.labels.resolution import current_decisions, new_decisions, resolve
+    from ratchet.labels.store import append, read_store, write_batch
+    from ratchet.tables import ANNOTATIONS, HUMAN_LABELS
+
+    store = read_store(root / POINTER, root / STORE)
+    fresh = annotations[~annotations["annotation_id"].isin(store.annotations["annotation_id"])]
+    everything = pd.concat([part for part in (store.annotations, fresh) if len(part)] or [fresh], ignore_index=True)
+    decisions = new_decisions(resolve(everything, n_annotators, min_agreement), store.decisions)
+    written = [write_batch(root / STORE, fresh, ANNOTATIONS), write_batch(root / STORE, decisions, HUMAN_LABELS)]
+    if batches := [batch for batch in written if batch is not None]:
+        track(root)
+        for batch in batches:
+            details = {"direction": "pull", "table": batch.table, "n_rows": batch.n_rows, "sha256": batch.sha256}
+            record(root, "label_batch", batch.file, details)
+        append(root / POINTER, batches)
+    held = current_decisions(pd.concat([part for part in (store.decisions, decisions) if len(part)] or [decisions]))
+    n_waiting = everything["id"].nunique() - len(held)
+    alpha = agreement(everything, class_labels(root), 0)["krippendorff_alpha"] if len(everything) else None
+    said = "" if alpha is None or alpha["value"] != alpha["value"] else f", Krippendorff's alpha {alpha['value']:.2f}"
+    n_resolved = int((held["state"] == "resolved").sum())
+    return (
+        f"{len(fresh)} new answers, {len(decisions)} new decisions; in all {n_resolved} labels, "
+        f"{n_waiting} texts wait for more answers{said}"
+    )
+
+
+def track(root: Path) -> None:
+    """Have DVC track the store's folder, so that `dvc push` and `dvc checkout` know its batches.
+
+    Raises:
+        PipelineError: DVC refuses.
+    """
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", STORE.as_posix()]
+    done = subprocess.run(command, cwd=root, env=stage_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PipelineError(
+            "DVC cannot track the label store.",
+            where=root / STORE,
+            got=done.stderr.strip()[-500:],
+            fix="nothing was lost: pull again when this is corrected",
+        )
+
+
+def escalate(root: Path, conflicts: Queue) -> int:
+    """Send every open conflict to the adjudicator's queue; how many there are."""
+    from ratchet.labels import resolution
+    from ratchet.labels.store import read_store
+
+    store = read_store(root / POINTER, root / STORE)
+    items = resolution.conflicts(store.decisions, store.annotations)
+    conflicts.send(items)
+    return len(items)
+
+
+def _pool_items(root: Path) -> dict[str, Item]:
+    """The texts that can be labelled by id alone: those of the training split."""
+    from ratchet.labels.annotations import Item
+    from ratchet.table_files import read_table
+    from ratchet.tables import SPLIT
+
+    train = read_table(root / SPLITS / "train.parquet", SPLIT, ["id", "text", "source"])
+    items = (Item(str(row.id), str(row.text), str(row.source)) for row in train.itertuples(index=False))
+    return {item.id: item for item in items}

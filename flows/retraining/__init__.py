@@ -1,0 +1,1 @@
+"""The flow that retrains after drift or decay."""

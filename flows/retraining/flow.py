@@ -1,0 +1,129 @@
+"""From a drift to a decision: asks people about what drifted, trains when they have answered, stops before the release.
+
+    python -m flows.retraining.flow [--key KEY --model-version VERSION --occurred TIME] [--n N] [--min-answered RATE]
+
+An event of the monitor starts it (see prefect.yaml). Without an event it looks whether the labels that were asked for
+are there. What it trains goes through every stage and gate; the champion changes only by `python -m flows.release`,
+with the approvals that the policy asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flows.runner.environment import set_environment
+
+set_environment()  # Prefect reads its settings at import
+
+from prefect import flow  # noqa: E402
+from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.events import emit_event  # noqa: E402
+from prefect.states import Completed  # noqa: E402
+
+from flows.monitoring.flow import ALERT, RESOURCE  # noqa: E402
+from flows.pipeline import pipeline  # noqa: E402
+from flows.retraining import steps as retraining  # noqa: E402
+from flows.runner import workspace  # noqa: E402
+from flows.runner.command import run_flow, say_start  # noqa: E402
+from ratchet.errors import PipelineError  # noqa: E402
+from ratchet.files import read_json  # noqa: E402
+
+WAITING, STALE = "Waiting", "Stale"
+MAX_AGE_H = 12
+"""An older event is not acted on: a queue fills while no worker is there, and the world goes on."""
+N_ANNOTATORS, MIN_ANSWERED = 2, 0.8
+
+
+@flow(name="retrain", validate_parameters=True, persist_result=False)
+def retrain(
+    key: str = "",
+    model_version: str = "",
+    occurred: str = "",
+    n_to_label: int = 0,
+    min_answered: float = MIN_ANSWERED,
+    n_annotators: int = N_ANNOTATORS,
+    max_workers: int = 2,
+) -> State[Any]:
+    """Ask for labels of what drifted; train once they are there.
+
+    Args:
+        key: the finding that started this; empty: none did, look for answers only.
+        model_version: the model it was found of.
+        occurred: when, ISO 8601.
+        n_to_label: texts to ask about; 0: as live.yaml says.
+        min_answered: share of these that must be decided before training starts, in (0, 1].
+        n_annotators: people who are asked about each.
+        max_workers: stages that may run side by side.
+
+    Raises:
+        RatchetError: the workspace is taken, or there is nothing to ask about.
+    """
+    root, now = Path.cwd(), datetime.now(UTC)
+    workspace.lock_workspace(root)
+    request = retraining.read_request(root)
+    if key:
+        if reason := _stale(root, key, model_version, occurred, now):
+            return Completed(name=STALE, message=reason)
+        if request is None:
+            request = retraining.ask(root, key, model_version, n_to_label, n_annotators, now)
+    if request is None:
+        return Completed(name=WAITING, message="no labels were asked for")
+    n_decided = retraining.count_decided(root, request)
+    if n_decided < min_answered * len(request["ids"]):
+        told = f"{n_decided} of {len(request['ids'])} texts are decided; answer them, then: ratchet labels pull"
+        return Completed(name=WAITING, message=told)
+    state = pipeline(max_workers=max_workers, return_state=True)
+    if not state.is_completed():
+        raise PipelineError("The retraining failed.", got=state.message, fix="correct it; the same run carries on")
+    retraining.close(root, request, now)
+    return _decided(root)
+
+
+def _stale(root: Path, key: str, version: str, occurred: str, now: datetime) -> str:
+    """Why an event is not acted on; empty: it is."""
+    if occurred and now - datetime.fromisoformat(occurred) > timedelta(hours=MAX_AGE_H):
+        return f"'{key}' was found {occurred}, more than {MAX_AGE_H} hours ago"
+    served = retraining.served_version(root)
+    if version and served and version != served:
+        return f"'{key}' was found of {version}; {served} is served by now"
+    return ""
+
+
+def _decided(root: Path) -> State[Any]:
+    """What the gates said, told to people: from here on it is theirs."""
+    decision = read_json(root / "reports/decision.json")
+    accepted = decision["verdict"] == "accepted"
+    said = f"Retrained; the gates {'accept ' + str(decision['chosen']) if accepted else 'reject every bundle'}."
+    next_step = "Review it, commit, and release: python -m flows.release" if accepted else "Read reports/report.html."
+    payload = {"key": "retrained", "kind": "retraining", "said": said, "next_step": next_step, "evidence": {}}
+    emit_event(ALERT, {"prefect.resource.id": f"{RESOURCE}.retrained"}, payload=payload)
+    return Completed(message=f"{said} {next_step}")
+
+
+def main() -> int:
+    """Read the command line, run; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.retraining.flow", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--key", default="", help="the finding to act on; default: look for answers only")
+    parser.add_argument("--model-version", default="", metavar="VERSION", help="the model it was found of")
+    parser.add_argument("--occurred", default="", metavar="TIME", help="when, ISO 8601")
+    parser.add_argument("--n", dest="n_to_label", type=int, default=0, metavar="N", help="texts to ask about")
+    parser.add_argument("--min-answered", type=float, default=MIN_ANSWERED, metavar="RATE", help="share to wait for")
+    parser.add_argument(
+        "--annotators",
+        dest="n_annotators",
+        type=int,
+        default=N_ANNOTATORS,
+        metavar="N",
+        help="people who are asked about each text",
+    )
+    arguments = parser.parse_args()
+    say_start()
+    return run_flow(lambda: retrain(**vars(arguments), return_state=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

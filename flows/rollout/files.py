@@ -1,0 +1,146 @@
+"""What a rollout finds on disk: its settings, its state, what the log and people say of its challenger."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.labelling.steps import OUTBOX, POINTER, STORE, open_queue, send_outbox
+from ratchet.errors import PipelineError
+from ratchet.experiments.assignment import UNIT_MARK
+from ratchet.experiments.rollout import Rollout, RolloutParams
+from ratchet.files import read_json
+from ratchet.params import load_params
+from ratchet.serving.settings import LIVE_FILE, LogParams
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ratchet.experiments.evidence import Seen
+
+REASON = "champion and challenger disagree"
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""The server's clock may be so much behind: the log is read from that earlier on, and rows are told by their step."""
+
+
+def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Seen:
+    """What the log holds of the current step, with what users and annotators said."""
+    from ratchet.experiments.evidence import shadowed, split
+
+    predictions, feedback = _read_step(root, params, state)
+    step, guardrails = params.step(state.step), params.guardrails
+    if step.share:
+        return split(predictions, feedback, step.share, guardrails.slow_ms, params.feedback_delay_s)
+    return shadowed(predictions, _labels(root, predictions, feedback), guardrails.slow_ms)
+
+
+def ask(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
+    """Send texts on which the models disagree to people, without either's answer; how many were new, and to where.
+
+    Raises:
+        RatchetError: no rollout is in shadow mode, or the queue cannot be reached.
+    """
+    from ratchet.data.cleaning import text_id
+    from ratchet.experiments.evidence import unjudged
+    from ratchet.labels.annotations import Item
+    from ratchet.labels.queues import write_items
+
+    params = read_params(root)
+    state = need_state(root, params)
+    if state.experiment(params).mode != "shadow":
+        raise PipelineError("No rollout is in shadow mode.", got=f"{state.status}, step {state.step}")
+    predictions, feedback = _read_step(root, params, state)
+    queue = open_queue(root, n_annotators)
+    n_sent = send_outbox(root, queue)  # what an earlier call could not send
+    known = queue.items()
+    texts = unjudged(predictions, _labels(root, predictions, feedback))["text"]
+    items = [Item(text_id(text), text, "production", REASON, query_strategy="disagreement") for text in texts]
+    write_items(root / OUTBOX, [item for item in items if item.id not in known][:n])
+    return n_sent + send_outbox(root, queue), queue.where
+
+
+def read_params(root: Path) -> RolloutParams:
+    """The block `rollout` of live.yaml."""
+    return load_params(RolloutParams, "rollout", root / LIVE_FILE)
+
+
+def read_state(root: Path, params: RolloutParams) -> Rollout | None:
+    """Where the rollout stands; None before the first.
+
+    Raises:
+        PipelineError: the file does not hold a rollout.
+    """
+    path = root / params.state
+    try:
+        return Rollout.model_validate(read_json(path))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise PipelineError(
+            "The file holds no rollout.",
+            where=path,
+            got=str(error).splitlines()[-1],
+            fix="the audit log says where it stood; move the file away to start anew",
+        ) from None
+
+
+def need_state(root: Path, params: RolloutParams) -> Rollout:
+    """Where the rollout stands.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    if (state := read_state(root, params)) is None:
+        raise PipelineError("There is no rollout.", where=root / params.state, fix="python -m flows.rollout.flow start")
+    return state
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the state against other processes: one change at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read_step(root: Path, params: RolloutParams, state: Rollout) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The log's rows of the current step, and what users said since it began."""
+    import pandas as pd
+
+    from ratchet.prediction_log.tables import read_log
+
+    log = load_params(LogParams, "log", root / LIVE_FILE)
+    sources: list[str | Path] = [log.url, root / log.folder]
+    since = datetime.fromisoformat(state.since) - CLOCKS_DIFFER
+    predictions = read_log(sources, since).to_pandas()
+    tag = state.experiment(params).tag
+    ours = [logged.partition(UNIT_MARK)[0] == tag for logged in predictions["experiment"]]
+    feedback = read_log(sources, since, table="feedback").to_pandas()
+    return predictions[pd.Series(ours, predictions.index, dtype=bool)], feedback
+
+
+def _labels(root: Path, predictions: pd.DataFrame, feedback: pd.DataFrame) -> dict[str, str]:
+    """What is right, by request id: annotators know better than users."""
+    from ratchet.experiments.satisfaction import true_labels
+
+    return true_labels(predictions, feedback) | _people_labels(root, predictions)
+
+
+def _people_labels(root: Path, predictions: pd.DataFrame) -> dict[str, str]:
+    """What annotators decided about the texts of the log, by request id; nothing where there is no label store."""
+    from ratchet.data.cleaning import text_id
+    from ratchet.labels.resolution import current_decisions
+    from ratchet.labels.store import read_store
+
+    if not (root / POINTER).is_file():
+        return {}
+    held = current_decisions(read_store(root / POINTER, root / STORE).decisions)
+    known = held[held["state"] == "resolved"].set_index("id")["label"].to_dict()
+    rows = predictions.dropna(subset="text") if known else predictions.iloc[:0]
+    ids = {request: text_id(text) for request, text in zip(rows["request_id"], rows["text"], strict=True)}
+    return {request: known[found] for request, found in ids.items() if found in known}

@@ -1,0 +1,227 @@
+"""Lets a challenger prove itself on real requests: shadow, a small share, half, then champion by its approvals.
+
+    python -m flows.rollout.flow start --name NAME --challenger BUNDLE [--version TAG] --why REASON
+    python -m flows.rollout.flow check [--key FILE]
+    python -m flows.rollout.flow ask --n N --annotators N
+    python -m flows.rollout.flow stop --why REASON
+
+`check` may run at any time and as often as one likes, on a schedule or by hand: it looks at what the log holds of the
+current step, and goes at most one step. Where the evidence is against the challenger, all requests go back to the
+champion. `ask` sends the texts on which the models disagree in shadow mode to people; `ratchet labels pull` brings
+their answers. After the last step the challenger becomes champion only by `ratchet release`, with the approvals
+of the policy. Killed at any point, the next `check` carries on; nothing is done or logged twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows.runner.audit import record
+from flows.runner.environment import set_environment
+
+set_environment()  # Prefect reads its settings at import
+
+from prefect import flow  # noqa: E402
+from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.states import Completed  # noqa: E402
+
+from flows.reference import read_lexicon  # noqa: E402
+from flows.rollout.files import ask, locked, need_state, read_evidence, read_params, read_state  # noqa: E402
+from flows.runner.command import run_flow, say_start  # noqa: E402
+from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from ratchet.experiments.assignment import write_experiment  # noqa: E402
+from ratchet.experiments.rollout import WAYS, Rollout, RolloutParams, Status, judge  # noqa: E402
+from ratchet.files import sha256_file, write_json  # noqa: E402
+from ratchet.models.bundle import MANIFEST, read_manifest  # noqa: E402
+from ratchet.registry.audit_entry import Action, Scalar  # noqa: E402
+from ratchet.registry.audit_log import actor, entries, log_path  # noqa: E402
+
+Promote = Callable[[Rollout], tuple[str, str]]
+"""Asks for the role of champion: promoted, waiting or rejected, and why."""
+ENDS: dict[str, Status] = {"Promoted": "promoted", "Rejected": "rolled_back"}
+"""What an answer makes of the rollout; with any other it waits."""
+
+
+def start(root: Path, name: str, bundle: Path, version: str, why: str) -> Rollout:
+    """Begin a rollout with its first step.
+
+    Raises:
+        RatchetError: another one runs, its name was used before, the bundle does not hold, or the lexicon lacks an
+            attribute whose groups are guarded.
+    """
+    params = read_params(root)
+    read_lexicon(root, params.guardrails.attributes)
+    with locked(root / params.state):
+        current = read_state(root, params)
+        if current is not None and (WAYS[current.status] or not current.settled):
+            raise PipelineError("A rollout is on its way.", got=current.name, fix="wait for its end, or stop it")
+        if any(str(entry.details.get("rollout", "")).startswith(f"{name}:") for entry in entries(log_path(root))):
+            raise PipelineError("A rollout had this name before.", got=name, fix="give another: the log tells by it")
+        read_manifest(root / bundle)  # verifies every file
+        fresh = Rollout(
+            name=name,
+            bundle=bundle.as_posix(),
+            manifest_sha256=sha256_file(root / bundle / MANIFEST),
+            version=version,
+            salt=secrets.token_hex(16),
+            status="running",
+            step=params.steps[0].name,
+            since=_now(),
+            n=1,
+            settled=False,
+            why=why,
+            evidence={},
+        )
+        fresh.experiment(params)  # names the fault of a name before anything is written
+        return settle(root, params, fresh)
+
+
+def advance(root: Path, promote: Promote) -> Rollout:
+    """Look at the current step's data and go at most one step; the rollout as it then stands.
+
+    Raises:
+        PipelineError: there is no rollout.
+    """
+    params = read_params(root)
+    with locked(root / params.state):
+        state = need_state(root, params)
+        if not state.settled:  # killed before: do what was decided, look again next time
+            return settle(root, params, state)
+        if not WAYS[state.status]:
+            return state
+        seen, proved = read_evidence(root, params, state), state.status == "proved"
+        lexicon = read_lexicon(root, params.guardrails.attributes)
+        verdict = judge(params.step(state.step), seen, params, lexicon, proved=proved)
+        evidence = verdict.to_json() | {"satisfaction": seen.satisfaction()}
+        if verdict.decision == "roll_back":
+            return settle(root, params, state.changed("rolled_back", state.step, _now(), verdict.why, evidence))
+        if proved:
+            answer, why = promote(state)
+            if answer not in ENDS:
+                return state
+            return settle(root, params, state.changed(ENDS[answer], state.step, _now(), why, {}))
+        if verdict.decision == "stay":
+            write_json(root / params.state, state.model_copy(update={"evidence": evidence}).model_dump())
+            return state.model_copy(update={"evidence": evidence})
+        following = params.after(state.step)
+        if following is None:
+            return settle(root, params, state.changed("proved", state.step, _now(), verdict.why, evidence))
+        return settle(root, params, state.changed("running", following.name, _now(), verdict.why, evidence))
+
+
+def stop(root: Path, why: str) -> Rollout:
+    """Send the challenger back, by hand.
+
+    Raises:
+        RatchetError: there is no rollout, or it has ended.
+    """
+    params = read_params(root)
+    with locked(root / params.state):
+        state = settle(root, params, need_state(root, params))
+        return settle(root, params, state.changed("rolled_back", state.step, _now(), why, {}))
+
+
+def settle(root: Path, params: RolloutParams, state: Rollout) -> Rollout:
+    """Keep a change, let the server know, log it; each may be repeated, so that a kill in between does no harm."""
+    write_json(root / params.state, state.model_dump())
+    write_experiment(root / params.experiment, state.experiment(params))
+    change = f"{state.name}:{state.n}"
+    if all(entry.details.get("rollout") != change for entry in entries(log_path(root))):
+        action: Action = "rollback" if state.status == "rolled_back" else "rollout"
+        subject = state.version or f"{state.bundle}@{state.manifest_sha256}"
+        details: dict[str, Scalar] = {"rollout": change, "status": state.status, "step": state.step}
+        record(root, action, subject, details | _figures(state.evidence.get("difference", {})), state.why)
+    settled = state.model_copy(update={"settled": True})
+    write_json(root / params.state, settled.model_dump())
+    return settled
+
+
+def by_release(root: Path, key: str) -> Promote:
+    """Asks `flows.release` for the role of champion, which looks at the policy's approvals."""
+
+    def promote(state: Rollout) -> tuple[str, str]:
+        from flows import release
+        from ratchet.registry.names import need_version
+
+        if not state.version:
+            return release.WAITING, "the challenger is not released: python -m flows.release"
+        request = release.Request(root, actor(), f"rollout {state.name} proved it", key=key)
+        return release.promote(request, need_version(state.version))
+
+    return promote
+
+
+@flow(name="rollout", validate_parameters=True, persist_result=False)
+def check(key: str = "") -> State[Any]:
+    """Look at the challenger's current step, and go at most one step.
+
+    Args:
+        key: SSH key that signs a promotion; empty: Git's own setting.
+    """
+    state = advance(Path.cwd(), by_release(Path.cwd(), key))
+    return Completed(name=state.status.replace("_", " ").capitalize(), message=told(state))
+
+
+def told(state: Rollout) -> str:
+    """Where a rollout stands, in one line."""
+    why = state.evidence.get("why", state.why) if state.status == "running" else state.why
+    return f"{state.name}, step {state.step}: {why}"
+
+
+def _figures(difference: Mapping[str, Any]) -> dict[str, Scalar]:
+    """The figures of a difference that are known, as details of the audit log."""
+    names = [name for name in ("value", "low", "high", "n") if name in difference]
+    known = {name: float(difference[name]) for name in names if difference[name] is not None}
+    return {name: round(value, 6) for name, value in known.items() if math.isfinite(value)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def main() -> int:
+    """Read the command line and run; the exit code: 0 also for a rollback, which is a result."""
+    parser = argparse.ArgumentParser(prog="python -m flows.rollout.flow", description=__doc__.split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    begin = verbs.add_parser("start", help="begin with the first step")
+    begin.add_argument("--name", required=True, help="of the rollout: small letters, digits, dots, dashes")
+    begin.add_argument("--challenger", required=True, type=Path, help="folder of its bundle")
+    begin.add_argument("--version", default="", help="its version, where it is released already")
+    look = verbs.add_parser("check", help="look at the current step, and go at most one step")
+    look.add_argument("--key", default="", help="SSH key that signs a promotion; by default user.signingKey of Git")
+    people = verbs.add_parser("ask", help="send texts on which the models disagree to people")
+    people.add_argument("--n", type=int, default=100, help="texts, at most (100)")
+    people.add_argument("--annotators", type=int, default=1, help="people who answer each text (1)")
+    end = verbs.add_parser("stop", help="send the challenger back")
+    for verb in (begin, end):
+        verb.add_argument("--why", required=True, help="the reason, kept for good")
+    options = parser.parse_args()
+    root = Path.cwd()
+    if options.verb == "check":
+        say_start()
+        return run_flow(lambda: check(options.key, return_state=True))
+    try:
+        if options.verb == "ask":
+            n_sent, where = ask(root, options.n, options.annotators)
+            print(f"{n_sent} texts sent to {where}")
+            return 0
+        if options.verb == "start":
+            now = start(root, options.name, options.challenger, options.version, options.why)
+        else:
+            now = stop(root, options.why)
+    except RatchetError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    print(f"{now.status.replace('_', ' ').capitalize()}: {told(now)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Data validation: measures, suites, Great Expectations, verdicts, quarantine."""

@@ -1,0 +1,1 @@
+"""Readers of raw texts: files, SQL, data sets; formats and rows."""

@@ -1,0 +1,1 @@
+"""Online experiments: assignment, evidence, sequential tests, guardrails, rollout."""

@@ -1,0 +1,1 @@
+"""Promotion: gates, ranking of candidates, the reports they are judged by, compositions."""

@@ -1,0 +1,176 @@
+"""Gates as data: what a bundle must measure to be promoted, and the verdict of each in words.
+
+What was not measured has not passed by silence: NaN or a missing metric fails its gate, or is waived where the gate
+itself says so, and then the verdict says that nothing was judged. The interval rule, which asks that the pessimistic
+end of the 95 % interval keeps the bound, is a one-sided test at 2.5 %; against the champion it is a non-inferiority
+test on the same texts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ratchet.gates.measured_reports import DIFFERENCES, against_of, metric_of, slices_of
+from ratchet.measure.estimate import Estimate, undefined
+from ratchet.measure.formats import bound_text, estimate_text
+from ratchet.params import Params
+
+CHAMPION = "champion"
+WORDS = {"at_least": "at least", "at_most": "at most"}
+ENDS = {"value": "", "at_least": "its low end ", "at_most": "its high end "}
+
+
+class Gate(Params):
+    """One condition on one metric."""
+
+    metric: str = Field(min_length=1)
+    """Name of the metric in the reports of evaluate, audit, behave or explain."""
+    scope: Literal["bundle", "every_slice"]
+    """Whether the bundle's own figure is held against the bound, or that of every slice of the texts."""
+    against: Literal["absolute", "baseline", "teacher", "champion"]
+    """What the bound is about: the metric itself, or how it compares with that bundle's: the difference for
+    accuracy and macro-F1, the ratio for latency, size, memory and cost."""
+    comparison: Literal["at_least", "at_most"]
+    """Whether the metric must not fall below, or not rise above, the bound."""
+    bound: float
+    """The bound, in the metric's unit, or as a difference or ratio. The bound itself passes."""
+    rule: Literal["value", "interval"]
+    """What must keep the bound: the point estimate, or the pessimistic end of its 95 % interval."""
+    when_undefined: Literal["fail", "waive"]
+    """What follows where the figure is not known: the gate fails, or it is waived and the decision says so. Of slices
+    this holds one by one, and a gate of which no slice is known fails either way."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one gate says of one bundle. Over slices, the figures are those of the slice that keeps the bound least."""
+
+    metric: str
+    scope: str
+    against: str
+    comparison: str
+    bound: float
+    rule: str
+    when_undefined: str
+    value: float
+    low: float
+    high: float
+    applies: bool
+    passed: bool
+    reason: str
+    waived: list[str] = field(default_factory=list)
+    """What was not known and was let pass because the gate says so: the slices, or the metric itself."""
+    failing: list[str] = field(default_factory=list)
+    """The slices that fail; empty for a gate on the bundle's own figure."""
+    see: str = ""
+    """The file with the examples behind the figure, or the report that measured it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as a JSON object; NaN becomes null when written."""
+        return asdict(self)
+
+
+def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, has_champion: bool) -> Verdict:
+    """Whether the bundle passes the gate, and why.
+
+    A gate against the champion does not apply, and so passes, while there is no champion.
+    """
+    see = str(bundle.get("see", {}).get(gate.metric if gate.scope == "bundle" else f"{gate.metric} by slice", ""))
+    if gate.against == CHAMPION and not has_champion:
+        none = undefined("there is no champion yet")
+        told = f"{_subject(gate)}: not applicable, there is no champion yet"
+        return _verdict(gate, none, True, told, applies=False, see=see)
+    if gate.scope == "every_slice":
+        return _over_slices(gate, slices_of(name, bundle, gate.against, gate.metric), see)
+    measured = (
+        metric_of(bundle, gate.metric)
+        if gate.against == "absolute"
+        else against_of(name, bundle, gate.against, gate.metric)
+    )
+    if math.isnan(_judged(gate, measured)):
+        waived = gate.when_undefined == "waive"
+        told = f"{_subject(gate)} is not known ({_why(measured)}): {'waived' if waived else 'failed'}"
+        return _verdict(gate, measured, waived, told, waived=[gate.metric] * waived, see=see)
+    passed = _keeps(gate, measured)
+    return _verdict(gate, measured, passed, _sentence(gate, measured, passed), see=see)
+
+
+def check_gates(gates: Sequence[Gate], name: str, bundle: Mapping[str, Any], *, has_champion: bool) -> dict[str, Any]:
+    """`{"passed": whether all passed, "gates": [a verdict each, in the order given]}`."""
+    verdicts = [check_gate(gate, name, bundle, has_champion=has_champion) for gate in gates]
+    return {"passed": all(verdict.passed for verdict in verdicts), "gates": [item.to_json() for item in verdicts]}
+
+
+def _over_slices(gate: Gate, slices: Mapping[str, Estimate], see: str) -> Verdict:
+    """The verdict over all slices: the worst one's figures, and every slice that fails or is waived by name."""
+    known = {name: item for name, item in slices.items() if not math.isnan(_judged(gate, item))}
+    if not known:
+        none = undefined(_why(next(iter(slices.values()))) if slices else "no report measures it by slice")
+        return _verdict(gate, none, False, f"{_subject(gate)} is known of no slice ({none.reason}): failed", see=see)
+    sign = 1 if gate.comparison == "at_least" else -1
+    worst = min(known, key=lambda name: (sign * _judged(gate, known[name]), name))
+    unknown = [name for name in slices if name not in known]
+    failing = [name for name, item in known.items() if not _keeps(gate, item)]
+    refused = unknown if gate.when_undefined == "fail" else []
+    passed = not failing and not refused
+    told = f"{_subject(gate)}, worst of {len(slices)} slices in {worst}, {_compared(gate, known[worst], not failing)}"
+    if unknown:
+        verb = "failed" if refused else "waived"
+        listed = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if unknown[3:] else "")
+        told += f"; not known of {listed} ({unknown[0]} {_why(slices[unknown[0]])}): {verb}"
+    told += f": {'passed' if passed else 'failed'}"
+    waived = [] if refused else unknown
+    return _verdict(gate, known[worst], passed, told, waived=waived, failing=[*failing, *refused], see=see)
+
+
+def _keeps(gate: Gate, measured: Estimate) -> bool:
+    judged = _judged(gate, measured)
+    return judged >= gate.bound if gate.comparison == "at_least" else judged <= gate.bound
+
+
+def _judged(gate: Gate, measured: Estimate) -> float:
+    """The number that must keep the bound; NaN where the estimate is undefined."""
+    if gate.rule == "value" or math.isnan(measured.value):
+        return measured.value
+    return measured.low if gate.comparison == "at_least" else measured.high
+
+
+def _why(measured: Estimate) -> str:
+    return measured.reason or ("it has no interval" if not math.isnan(measured.value) else "its value is undefined")
+
+
+def _subject(gate: Gate) -> str:
+    if gate.against == "absolute":
+        return gate.metric
+    return f"{gate.metric} {'minus' if gate.metric in DIFFERENCES else 'divided by'} the {gate.against}'s"
+
+
+def _sentence(gate: Gate, measured: Estimate, passed: bool) -> str:
+    """E.g. `accuracy minus the baseline's is 0.097 [0.087, 0.107], its low end at least 0: passed`."""
+    return f"{_subject(gate)} {_compared(gate, measured, passed)}: {'passed' if passed else 'failed'}"
+
+
+def _compared(gate: Gate, measured: Estimate, passed: bool) -> str:
+    end = ENDS["value" if gate.rule == "value" else gate.comparison]
+    told = f"{end}{'' if passed else 'not '}{WORDS[gate.comparison]} {bound_text(gate.bound)}"
+    return f"is {estimate_text(measured)}, {told}"
+
+
+def _verdict(
+    gate: Gate, measured: Estimate, passed: bool, reason: str, *, applies: bool = True, **more: Any
+) -> Verdict:
+    return Verdict(
+        **gate.model_dump(),
+        value=measured.value,
+        low=measured.low,
+        high=measured.high,
+        applies=applies,
+        passed=passed,
+        reason=reason,
+        **more,
+    )

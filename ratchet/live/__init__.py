@@ -1,1 +1,0 @@
-"""What happens after promotion: serving, the log of predictions, drift, experiments."""

@@ -1,0 +1,1 @@
+"""Production windows against a reference: drift, estimated and delayed performance, slices, traffic."""

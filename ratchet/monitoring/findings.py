@@ -1,0 +1,46 @@
+"""What the monitor found: each finding with its evidence, how urgent it is, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal["drift", "decay", "anomaly", "slice", "log"]
+Severity = Literal["warning", "alert"]
+
+NEXT_STEPS = {
+    "drift": "Read the drift page. Texts are sent to people by themselves; answer them: ratchet labels pull.",
+    "decay": "Look at the latest wrong answers; if it holds, go back: ratchet registry rollback, or retrain.",
+    "anomaly": "Look at the service's dashboard and at the key or text that is named; block it if it is abuse.",
+    "slice": "Compare the slice's texts with the reference's; audit it when labels are there.",
+    "log": "Look at the rows that break the rule; repair what writes the log.",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it was."""
+
+    kind: Kind
+    name: str
+    """What exactly: a statistic, a bound, a slice, a rule."""
+    severity: Severity
+    """A warning is read with the page; an alert is sent to people."""
+    said: str
+    """One sentence with the figures."""
+    evidence: dict[str, float]
+    """The figures."""
+
+    @property
+    def key(self) -> str:
+        """What makes two findings the same one, for which nobody is told twice."""
+        return f"{self.kind}.{self.name}"
+
+    @property
+    def next_step(self) -> str:
+        """What to do."""
+        return NEXT_STEPS[self.kind]
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as JSON."""
+        return {**asdict(self), "next_step": self.next_step}

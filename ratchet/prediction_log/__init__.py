@@ -1,0 +1,1 @@
+"""The log of predictions and feedback: tables, database, writer, compaction, rules, migrations."""

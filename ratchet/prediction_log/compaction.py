@@ -1,0 +1,121 @@
+"""Rows of whole hours moved from the database into Parquet files, and files deleted when their time is over.
+
+An hour's file is written whole, beside the old one, before its rows are deleted; a run that was killed in between is
+repaired by the next, which finds the rows in both and keeps each once. Two runs at a time wait for each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.engine import Engine
+
+from ratchet.files import replace_file
+from ratchet.prediction_log.tables import (
+    TABLES,
+    TableName,
+    arrow_schema,
+    arrow_table,
+    drop_repeats,
+    hour_file,
+    hour_files,
+    microseconds,
+)
+
+GRACE = timedelta(minutes=2)
+"""An hour is over when so much time has passed since its end: a writer may still have had rows of it."""
+_CHUNK = 20_000
+"""Rows in memory at once."""
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What a run did."""
+
+    n_rows: int
+    """Rows moved into files."""
+    n_files: int
+    """Files written."""
+    n_deleted: int
+    """Files deleted because they were kept long enough."""
+
+
+def compact(engine: Engine, folder: Path, now: datetime, retention_days: int) -> Compaction:
+    """Move the rows of every hour that is over into its file, and delete what was kept for `retention_days`.
+
+    Running it again changes nothing. Rows that come late for an hour that has a file are added to the file.
+    """
+    n_rows = n_files = n_deleted = 0
+    oldest = now - timedelta(days=retention_days)
+    with _alone(folder):
+        for name in TABLES:
+            table: TableName = name  # type: ignore[assignment]
+            for hour in _hours_over(engine, table, now):
+                n_rows += _move(engine, folder, table, hour)
+                n_files += 1
+            for hour, path in hour_files(folder, table):
+                if hour + timedelta(hours=1) <= oldest:
+                    path.unlink()
+                    n_deleted += 1
+                    if not any(path.parent.iterdir()):
+                        path.parent.rmdir()
+    return Compaction(n_rows, n_files, n_deleted)
+
+
+def _hours_over(engine: Engine, table: TableName, now: datetime) -> list[datetime]:
+    """The hours that are over and have rows in the database."""
+    latest = (now - GRACE).replace(minute=0, second=0, microsecond=0)
+    column = TABLES[table].c.timestamp
+    hour_us = 3_600_000_000
+    with engine.connect() as connection:
+        hours = sqlalchemy.select((column - column % hour_us).distinct()).where(column < microseconds(latest))
+        return sorted(datetime.fromtimestamp(int(us) // 1_000_000, now.tzinfo) for us in connection.scalars(hours))
+
+
+def _move(engine: Engine, folder: Path, table: TableName, hour: datetime) -> int:
+    import pyarrow.parquet as pq
+
+    declared = TABLES[table]
+    start, end = microseconds(hour), microseconds(hour + timedelta(hours=1))
+    within = (declared.c.timestamp >= start) & (declared.c.timestamp < end)
+    path = hour_file(folder, table, hour)
+    last = n_rows = 0
+    with engine.connect() as connection, replace_file(path) as partial:
+        query = sqlalchemy.select(declared).where(within).order_by(declared.c.timestamp, declared.c.n)
+        result = connection.execution_options(yield_per=_CHUNK).execute(query)
+        with pq.ParquetWriter(partial, arrow_schema(table), compression="zstd") as writer:
+            kept = pq.ParquetFile(path).read() if path.exists() else None
+            if kept is not None:
+                writer.write_table(kept)
+            for chunk in result.partitions():
+                last = max(last, *(row[0] for row in chunk), 0)
+                n_rows += len(chunk)
+                writer.write_table(_new(arrow_table(table, [row[1:] for row in chunk]), kept, table))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.delete(declared).where(within & (declared.c.n <= last)))
+    return n_rows
+
+
+def _new(rows: Any, kept: Any, table: TableName) -> Any:
+    """The rows that are not among those kept already."""
+    import pyarrow
+
+    if kept is None:
+        return rows
+    joined = drop_repeats(pyarrow.concat_tables([kept, rows]), table)
+    return joined.slice(kept.num_rows)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

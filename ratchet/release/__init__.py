@@ -1,1 +1,0 @@
-"""Gates, the choice among bundles, the model card and the report."""

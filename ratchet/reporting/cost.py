@@ -1,0 +1,96 @@
+"""The cost of a month as a report, and as tables for a README.
+
+    python -m ratchet.reporting.cost LIVE_YAML PARAMS_YAML REPORTS_FOLDER [MARKDOWN]
+
+Writes REPORTS_FOLDER/cost.json, and puts the tables between `<!-- cost:start -->` and `<!-- cost:end -->` of a Markdown
+file, or prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ratchet.entry import entry
+from ratchet.errors import PipelineError
+from ratchet.files import write_json
+from ratchet.gates.measured_reports import read_report
+from ratchet.measure.estimate import Estimate
+from ratchet.measure.formats import estimate_text, markdown_text, number
+from ratchet.params import load_params, read_yaml
+from ratchet.reporting.cost_section import load_text
+from ratchet.reporting.marked_block import write_block
+from ratchet.reporting.ownership import TRAINING, CostParams, Prices, cost_report
+
+
+def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
+    """The cost report of a workspace.
+
+    Raises:
+        PipelineError: a report is missing, or nothing was chosen.
+    """
+    blocks = read_yaml(params)
+    decision = read_report(reports / "decision.json")
+    if not (chosen := decision.get("chosen")):
+        raise PipelineError("Nothing was chosen: there is nothing to own.", where=reports / "decision.json")
+    price = float(blocks["evaluate"]["prices"][0]["usd_per_core_hour"])
+    evaluate = read_report(reports / "evaluate.json")
+    trained = {stage: read_report(reports / f"{stage}.json") for stage in TRAINING}
+    prices = Prices(price, float(blocks["sample"]["usd_per_annotator_hour"]))
+    n_threads = {stage: int(blocks[stage]["n_threads"]) for stage in TRAINING}
+    loads = load_params(CostParams, "cost", live)
+    found = cost_report(evaluate, trained, read_report(reports / "sample.json"), chosen, loads, prices, n_threads)
+    return {"command": "python -m ratchet.reporting.cost live.yaml params.yaml reports", **found}
+
+
+def tables(report: dict[str, Any]) -> str:
+    """What a month costs, and what each optimization saved, as Markdown."""
+    month = report["usd_per_month"]
+    lines = [
+        f"{load_text(report)} US dollars a month:",
+        "",
+        f"| {' | '.join(month)} |",
+        "|---:" * len(month) + "|",
+        f"| {' | '.join(_text(item) for item in month.values())} |",
+        "",
+        "| bundle | CPU-ms a text | used, USD | saved | cores | reserved, USD | saved | texts on the fewest cores |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in report["optimizations"]:
+        cells = [
+            markdown_text(row["bundle"]),
+            _text(row["cpu_ms_per_text"]),
+            _text(row["used_usd"]),
+            number(row["used_usd_saved"]),
+            number(row["cores"]),
+            number(row["reserved_usd"]["value"]),
+            number(row["reserved_usd_saved"]),
+            f"{row['requests_on_fewest_cores'] / 1e6:,.0f} million",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _text(item: dict[str, Any]) -> str:
+    return estimate_text(Estimate.from_json(item))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the report; print the tables, or put them into a Markdown file."""
+    parser = argparse.ArgumentParser(prog="python -m ratchet.reporting.cost", description="What a month costs.")
+    parser.add_argument("live", type=Path, help="live.yaml, which states the load")
+    parser.add_argument("params", type=Path, help="params.yaml, which holds the prices")
+    parser.add_argument("reports", type=Path, help="the folder of reports")
+    parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
+    options = parser.parse_args(arguments)
+    report = make_report(options.live, options.params, options.reports)
+    write_json(options.reports / "cost.json", report)
+    if options.markdown is None:
+        print(tables(report))
+    else:
+        write_block(options.markdown, "cost", tables(report))
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,48 @@
+"""What a label costs and brings, from the report of `sample`, as the report page shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ratchet.gates.measured_reports import Report
+from ratchet.measure.estimate import Estimate
+from ratchet.measure.formats import estimate_text
+
+
+def label_worth(sample: Report | None) -> dict[str, Any]:
+    """Figures in words; what is undefined says why. Empty for a report that knows nothing of people.
+
+    >>> gained = {"value": 0.01, "low": 0.005, "high": 0.015, "n": 5}
+    >>> nobody = {"value": None, "low": None, "high": None, "n": 0, "reason": "no person has labelled a text yet"}
+    >>> people = {"n_people": 0, "n_resolved": 0, "n_escalated": 0, "n_answers": 0,
+    ...           "seconds_per_label": nobody, "usd_per_hundred_labels": nobody}
+    >>> worth = label_worth({"people": people, "accuracy_gained_per_hundred_labels": gained})
+    >>> worth["accuracy gained by a hundred more labels"], worth["price of a hundred labels, USD"]
+    ('0.010 [0.005, 0.015]', 'unknown: no person has labelled a text yet')
+    """
+    people = (sample or {}).get("people")
+    if not sample or not people:
+        return {}
+    price, gain = (
+        Estimate.from_json(found)
+        for found in (people["usd_per_hundred_labels"], sample["accuracy_gained_per_hundred_labels"])
+    )
+    point = price.value / gain.value / 100 if gain.value > 0 else float("nan")
+    worth = {
+        "people who labelled": people["n_people"],
+        "labels by people": people["n_resolved"],
+        "texts in conflict": people["n_escalated"],
+        "people’s seconds for one label": _text(Estimate.from_json(people["seconds_per_label"])),
+        "price of a hundred labels, USD": _text(price),
+        "accuracy gained by a hundred more labels": _text(gain),
+        "price of one more point of accuracy, USD": _text(
+            Estimate(point, float("nan"), float("nan"), gain.n, price.reason or "a hundred more labels gain nothing")
+        ),
+    }
+    if alpha := people.get("agreement", {}).get("krippendorff_alpha"):
+        worth["agreement of people, Krippendorff’s alpha"] = _text(Estimate.from_json(alpha))
+    return worth
+
+
+def _text(estimate: Estimate) -> str:
+    return f"unknown: {estimate.reason}" if estimate.value != estimate.value else estimate_text(estimate)

@@ -1,0 +1,1 @@
+"""The HTTP server: routes, batching, authentication, metrics, swapping and rolling back models."""

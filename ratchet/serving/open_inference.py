@@ -1,0 +1,133 @@
+"""The Open Inference Protocol, version 2, as KServe and Triton speak it over HTTP: for clients that exist already.
+
+One input `text` (BYTES, one text each), two outputs: `label` (BYTES, [n]) and `proba` (FP32, [n, classes]). Tensors
+come and go as JSON or, with the binary data extension, after the JSON.
+Source: https://github.com/kserve/open-inference-protocol and Triton's binary tensor data extension.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ratchet.models.predictor import Proba
+
+HEADER = "inference-header-content-length"
+SERVER = {"name": "ratchet", "version": "2", "extensions": ["binary_tensor_data"]}
+
+
+class BadInputError(Exception):
+    """The request is not what the protocol or the model expects."""
+
+
+def model_metadata(name: str, version: str, n_classes: int) -> dict[str, Any]:
+    """What the protocol says of a model."""
+    return {
+        "name": name,
+        "versions": [version],
+        "platform": "ratchet",
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "proba", "datatype": "FP32", "shape": [-1, n_classes]},
+        ],
+    }
+
+
+def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any], list[str]]:
+    """The request's JSON, and its texts.
+
+    Raises:
+        BadInputError: it has no input `text` of type BYTES with as many texts as its shape says, or its outputs or
+            parameters are no objects.
+    """
+    try:
+        at = int(header_length) if header_length is not None else len(body)
+        request = json.loads(body[:at])
+        [tensor] = request["inputs"]
+        name, kind, shape = tensor["name"], tensor["datatype"], tensor["shape"]
+        size = (tensor.get("parameters") or {}).get("binary_data_size")
+        if (name, kind) != ("text", "BYTES"):
+            raise BadInputError(f"expected one input text of BYTES, got {name} of {kind}")
+        texts = unpack(body[at : at + size]) if size is not None else [*_flat(tensor["data"])]
+        fits = all(type(n) is int for n in shape) and len(texts) == int(np.prod(shape))
+        fits = fits and _outputs_fit(request)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
+        raise BadInputError("the request is no inference request of version 2 with one input text") from None
+    if not fits or not texts or not all(isinstance(text, str) for text in texts):
+        raise BadInputError("the input text does not have its shape or holds something else, or outputs are no objects")
+    return request, texts
+
+
+def write_response(
+    request: dict[str, Any], name: str, version: str, labels: Sequence[str], proba: Proba
+) -> tuple[bytes, int | None]:
+    """The response's body, and the length of its JSON where tensors follow it.
+
+    Raises:
+        BadInputError: an output was asked for that there is not.
+    """
+    chosen = [labels[best] for best in proba.argmax(axis=1)]
+    n_texts, n_classes = proba.shape
+    all_outputs = {"label": ("BYTES", [n_texts]), "proba": ("FP32", [n_texts, n_classes])}
+    as_binary = bool((request.get("parameters") or {}).get("binary_data_output"))
+    wanted = request.get("outputs") or [{"name": output} for output in all_outputs]
+    outputs, tail = [], b""
+    for output in wanted:
+        if (of := output.get("name")) not in all_outputs:
+            raise BadInputError(f"there is no output {of}, only label and proba")
+        kind, shape = all_outputs[of]
+        told: dict[str, Any] = {"name": of, "datatype": kind, "shape": shape}
+        if (output.get("parameters") or {}).get("binary_data", as_binary):
+            packed = pack(chosen) if of == "label" else proba.astype("<f4").tobytes()
+            told["parameters"] = {"binary_data_size": len(packed)}
+            tail += packed
+        else:
+            told["data"] = chosen if of == "label" else proba.ravel().tolist()
+        outputs.append(told)
+    response: dict[str, Any] = {"model_name": name, "model_version": version, "outputs": outputs}
+    if "id" in request:
+        response["id"] = request["id"]
+    head = json.dumps(response).encode()
+    return (head + tail, len(head)) if tail else (head, None)
+
+
+def pack(texts: Sequence[str]) -> bytes:
+    """Texts as the binary extension has them: each after its length, four bytes, little-endian.
+
+    >>> unpack(pack(["good", "", "né"]))
+    ['good', '', 'né']
+    """
+    return b"".join(struct.pack("<I", len(data)) + data for data in (text.encode() for text in texts))
+
+
+def unpack(data: bytes) -> list[str]:
+    """The texts that were packed.
+
+    Raises:
+        struct.error: a length is cut off.
+        ValueError: a text is cut off, or is no UTF-8.
+    """
+    texts, at = [], 0
+    while at < len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        at += 4
+        if at + length > len(data):
+            raise ValueError("a text is cut off")
+        texts.append(data[at : at + length].decode())
+        at += length
+    return texts
+
+
+def _outputs_fit(request: dict[str, Any]) -> bool:
+    """Whether the parameters of the request, its outputs and theirs are objects."""
+    items = [request, *(request.get("outputs") or [])]
+    return all(isinstance(item, dict) and isinstance(item.get("parameters") or {}, dict) for item in items)
+
+
+def _flat(data: Any) -> Sequence[Any]:
+    return [item for row in data for item in _flat(row)] if isinstance(data, list) else [data]

@@ -1,0 +1,110 @@
+"""The models that a server answers with: the champion, verified, or any bundle; and when another has to be loaded."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratchet.errors import BundleError
+from ratchet.files import read_json, sha256_file
+from ratchet.models.bundle import MANIFEST
+from ratchet.models.champion import champion_path
+from ratchet.models.predictor import Predictor, load
+
+_WARM_UP = ["a film", "a quiet film about a man and his dog", " ".join(["the story of a film that went on"] * 8)]
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that is loaded and has answered once."""
+
+    predictor: Predictor
+    version: str
+    """The release's tag, or the name of the bundle."""
+    manifest_sha256: str
+    """Pins every byte of it."""
+    load_s: float
+    """How long verifying, loading and the first answers took."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names, in the order of the probabilities."""
+        return self.predictor.labels
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where the champion is found."""
+
+    pointer: Path
+    """The pointer that names and pins the champion."""
+    bundle: Path | None
+    """A bundle to serve instead of the champion."""
+    registry: Path | None
+    """The clone whose signed tags must agree; None where the pointer is trusted as it is."""
+    n_threads: int
+    batch_size: int
+
+    def pinned(self) -> str:
+        """Hash of the manifest that should be served now; empty where there is none.
+
+        Raises:
+            BundleError: the pointer cannot be read.
+        """
+        if self.bundle is not None:
+            manifest = self.bundle / MANIFEST
+            return sha256_file(manifest) if manifest.is_file() else ""
+        try:
+            return str(read_json(self.pointer).get("manifest_sha256") or "")
+        except (OSError, ValueError, AttributeError):
+            raise BundleError("The pointer to the champion cannot be read.", where=self.pointer) from None
+
+    def load(self) -> ServedModel:
+        """The champion, or the bundle that was named, every byte verified.
+
+        Raises:
+            BundleError: there is none, or it is not what it should be.
+            ReleaseError: the registry says otherwise than the pointer.
+        """
+        if self.bundle is not None:
+            return load_model(self.bundle, "", self.n_threads, self.batch_size)
+        path = champion_path(self.pointer)
+        if path is None:
+            raise BundleError(
+                "There is no champion yet.",
+                where=self.pointer,
+                expected="a bundle that was released",
+                fix="release one (README, Release), or serve a bundle: ratchet serve --bundle models/NAME",
+            )
+        version = str(read_json(self.pointer).get("version") or "")
+        if self.registry is not None:
+            _check_release(self.registry, path)
+        return load_model(path, version, self.n_threads, self.batch_size)
+
+
+def load_model(path: Path, version: str, n_threads: int, batch_size: int, manifest_sha256: str = "") -> ServedModel:
+    """The bundle at `path`, verified, loaded and warm.
+
+    Raises:
+        BundleError: it is damaged, or its manifest is not the pinned one.
+    """
+    start = time.perf_counter()
+    predictor = load(path, n_threads, batch_size)
+    found = sha256_file(path / MANIFEST)
+    if manifest_sha256 and found != manifest_sha256:
+        raise BundleError("The bundle is not the one that was pinned.", where=path, got=found, expected=manifest_sha256)
+    predictor.predict_proba(_WARM_UP)
+    return ServedModel(predictor, version or predictor.manifest.name, found, time.perf_counter() - start)
+
+
+def _check_release(root: Path, bundle: Path) -> None:
+    """Check that the registry's champion is these bytes, by signatures, rights and hashes."""
+    from ratchet.registry.clone import Clone
+    from ratchet.registry.fetching import check_bundle, find_version
+    from ratchet.registry.verification import check_tag
+
+    view = Clone(root).view()
+    version = find_version(view, "champion")
+    check_tag(view, version.tag)
+    check_bundle(view, version, bundle)

@@ -1,0 +1,275 @@
+"""What a server does, without HTTP: answer by the champion or the challenger, log, explain, take another model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ratchet.errors import RatchetError
+from ratchet.experiments.assignment import OFF, Experiment, assign, read_experiment
+from ratchet.models.predictor import Proba
+from ratchet.prediction_log.tables import microseconds
+from ratchet.prediction_log.writer import LogWriter, Row
+from ratchet.serving.batcher import BatchDone, Batcher, OverloadedError
+from ratchet.serving.metrics import Metrics
+from ratchet.serving.served_model import ModelSource, ServedModel, load_model
+from ratchet.serving.settings import ServeParams
+from ratchet.trust.attributions import Attribution, attribute
+from ratchet.trust.lockstep import cached_score
+
+_LOGGER = logging.getLogger("ratchet.serving")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said of some texts."""
+
+    model: ServedModel
+    proba: Proba
+    request_ids: list[str]
+
+
+class Service:
+    """A champion that answers, a challenger beside it while an experiment is on, and their log."""
+
+    def __init__(self, champion: ServedModel, source: ModelSource, params: ServeParams, log: LogWriter) -> None:
+        self.champion, self.params, self.log = champion, params, log
+        self.challenger: ServedModel | None = None
+        self.experiment: Experiment = OFF
+        self.metrics = Metrics()
+        self.draining = False
+        self._source = source
+        self._background: set[asyncio.Task[None]] = set()
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._n_explanations = 0
+        self._changing = asyncio.Lock()
+        self._refused = ""
+        max_tokens = champion.predictor.manifest.max_tokens
+        self.batcher = Batcher(
+            params.n_workers,
+            params.max_batch,
+            params.batch_size,
+            params.window_ms,
+            params.max_wait_ms,
+            6 * max_tokens or params.max_text_characters,
+            self._count_batch,
+        )
+        self._show_model()
+        self.metrics.show("ratchet_queue_requests", "Requests that wait.", lambda: self.batcher.n_waiting)
+        self.metrics.show("ratchet_log_rows_waiting", "Rows not yet written.", lambda: log.n_waiting)
+        self.metrics.show("ratchet_log_rows_written", "Rows written.", lambda: log.n_written)
+        self.metrics.show("ratchet_log_rows_dropped", "Rows lost to a full queue.", lambda: log.n_dropped)
+
+    def start(self) -> None:
+        """Begin to answer; inside of an event loop."""
+        self.batcher.start()
+        self._spawn(self._watch())
+
+    async def close(self) -> None:
+        """Answer what waits, and write the log."""
+        await self.batcher.close()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self._loader.shutdown(cancel_futures=True)
+        self._explainer.shutdown(cancel_futures=True)
+        await asyncio.to_thread(self.log.close, self.params.shutdown_s)
+
+    async def predict(self, texts: Sequence[str], unit: str | None, key_id: str, start: float) -> Answer:
+        """The answer of the arm that the experiment gives the unit; without a unit each request is one of its own.
+
+        A challenger that fails is logged, and the champion answers in its place.
+
+        Raises:
+            OverloadedError: the texts would wait too long.
+        """
+        champion, challenger, experiment = self.champion, self.challenger, self.experiment
+        request_ids = [secrets.token_hex(12) for _ in texts]
+        unit = unit or request_ids[0]
+        told = (texts, request_ids, key_id, start, experiment.logged(unit))
+        if challenger is not None and assign(unit, experiment) == "challenger":
+            try:
+                proba = await self.batcher.score(challenger.predictor, texts)
+            except OverloadedError:
+                self._log_failed(*told, challenger, "challenger", 429)
+                raise
+            except Exception:
+                _LOGGER.exception("the challenger failed")
+                self._log_failed(*told, challenger, "challenger", 500)
+            else:
+                self._log(*told, challenger, "challenger", proba)
+                return Answer(challenger, proba, request_ids)
+        try:
+            proba = await self.batcher.score(champion.predictor, texts)
+        except Exception as error:
+            self._log_failed(*told, champion, "champion", 429 if isinstance(error, OverloadedError) else 500)
+            raise
+        self._log(*told, champion, "champion", proba)
+        if challenger is not None and experiment.mode == "shadow":
+            self._spawn(self._shadow(texts, request_ids, key_id, experiment.logged(unit), challenger))
+        return Answer(champion, proba, request_ids)
+
+    async def explain(self, text: str) -> tuple[ServedModel, Attribution]:
+        """SHAP values of the champion's prediction, made in a thread of their own, one at a time.
+
+        Raises:
+            OverloadedError: too many wait already.
+        """
+        if self._n_explanations >= self.params.max_explanations:
+            raise OverloadedError(1.0)
+        champion, self._n_explanations = self.champion, self._n_explanations + 1
+
+        def make() -> Attribution:
+            score = cached_score(champion.predictor)
+            return attribute(champion.predictor, score, [text], self.params.explain_max_evals)[0]
+
+        try:
+            return champion, await asyncio.get_running_loop().run_in_executor(self._explainer, make)
+        finally:
+            self._n_explanations -= 1
+
+    async def reload(self) -> bool:
+        """Take the champion and the experiment that are named now; whether anything changed.
+
+        The new model is loaded beside the old one, which answers until the new one has answered once.
+
+        Raises:
+            RatchetError: what is named cannot be loaded; the old one goes on.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._changing:
+            changed = False
+            if (pinned := self._source.pinned()) and pinned != self.champion.manifest_sha256:
+                self.champion = await loop.run_in_executor(self._loader, self._source.load)
+                changed = True
+            experiment = read_experiment(Path(self.params.experiment))
+            if experiment != self.experiment:
+                self.challenger = await loop.run_in_executor(self._loader, self._load_challenger, experiment)
+                self.experiment, changed = experiment, True
+            if changed:
+                self.metrics.swaps.labels("loaded").inc()
+                self._show_model()
+        return changed
+
+    def _load_challenger(self, experiment: Experiment) -> ServedModel | None:
+        if experiment.mode == "off":
+            return None
+        if self.challenger is not None and self.challenger.manifest_sha256 == experiment.manifest_sha256:
+            return self.challenger
+        bundle = Path(experiment.bundle)
+        return load_model(bundle, "", self.params.n_threads, self.params.batch_size, experiment.manifest_sha256)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.params.watch_s)
+            try:
+                await self.reload()
+                self._refused = ""
+            except (RatchetError, OSError, ValueError) as error:
+                if str(error) != self._refused:  # once for each fault, not every two seconds
+                    self._refused = str(error)
+                    self.metrics.swaps.labels("failed").inc()
+                    _LOGGER.warning("another model cannot be loaded, the old one goes on: %s", error)
+
+    async def _shadow(
+        self, texts: Sequence[str], request_ids: list[str], key_id: str, experiment: str, model: ServedModel
+    ) -> None:
+        """Ask the challenger what nobody sees; where the server is busy it is not asked."""
+        told = (texts, request_ids, key_id, time.perf_counter(), experiment)
+        try:
+            proba = await self.batcher.score(model.predictor, texts, spare=True)
+        except OverloadedError:
+            return
+        except Exception:
+            _LOGGER.exception("the challenger failed in the shadow")
+            self._log_failed(*told, model, "shadow", 500)
+        else:
+            self._log(*told, model, "shadow", proba)
+
+    def _log(
+        self,
+        texts: Sequence[str],
+        request_ids: list[str],
+        key_id: str,
+        start: float,
+        experiment: str,
+        model: ServedModel,
+        arm: str,
+        proba: Proba,
+    ) -> None:
+        classes = proba.argmax(axis=1)
+        rows = self._rows(request_ids, key_id, start, experiment, model, arm, 200)
+        for row, text, values, best in zip(rows, texts, proba, classes, strict=True):
+            label = model.labels[best]
+            row.update(text=text, predicted=label, confidence=float(values[best]), proba=values)
+            self.metrics.count_prediction(label, arm)
+        self.log.add("predictions", rows)
+
+    def _log_failed(
+        self,
+        texts: Sequence[str],
+        request_ids: list[str],
+        key_id: str,
+        start: float,
+        experiment: str,
+        model: ServedModel,
+        arm: str,
+        status: int,
+    ) -> None:
+        self.log.add("predictions", self._rows(request_ids, key_id, start, experiment, model, arm, status))
+
+    def _rows(
+        self,
+        request_ids: list[str],
+        key_id: str,
+        start: float,
+        experiment: str,
+        model: ServedModel,
+        arm: str,
+        status: int,
+    ) -> list[dict[str, object]]:
+        now, latency_ms = microseconds(datetime.now(UTC)), 1000 * (time.perf_counter() - start)
+        shared = {
+            "timestamp": now,
+            "text": None,
+            "predicted": None,
+            "confidence": None,
+            "proba": None,
+            "model_version": model.version,
+            "latency_ms": latency_ms,
+            "status": status,
+            "key_id": key_id,
+            "arm": arm,
+            "experiment": experiment,
+        }
+        return [{**shared, "request_id": request_id} for request_id in request_ids]
+
+    def add_feedback(self, row: Row) -> bool:
+        """Whether the log took it."""
+        self.metrics.feedback.labels(row["kind"]).inc()
+        return self.log.add("feedback", [row]) == 1
+
+    def _count_batch(self, done: BatchDone) -> None:
+        self.metrics.batch_texts.observe(done.n_texts)
+        self.metrics.model_cpu.inc(done.cpu_s)
+
+    def _show_model(self) -> None:
+        self.metrics.model.clear()
+        self.metrics.model.labels("champion", self.champion.version).set(1)
+        if self.challenger is not None:
+            self.metrics.model.labels("challenger", self.challenger.version).set(1)
+        self.metrics.load_s.set(self.champion.load_s)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

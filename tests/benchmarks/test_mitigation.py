@@ -1,0 +1,162 @@
+"""Mitigations and thresholds side by side, in miniature: what is trained, told, kept, and put into a page."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import group_thresholds, mitigation
+from benchmarks.material import REPORTS
+from pipeline_steps import audit, behave, train
+from ratchet.files import read_json, write_json
+from ratchet.params import check_params, read_yaml
+from ratchet.table_files import write_table
+from ratchet.tables import LABELED, PREDICTIONS, SPLIT
+from ratchet.trust.lexicons import Lexicon
+from tests.support.bundles import torch_bundle
+from tests.support.tiny import FIT, reviews, tiny_backbone
+
+ROOT = Path(__file__).parents[2]
+MARKS = "<!-- {0}:start -->\nold\n<!-- {0}:end -->\n"
+
+
+def told_of_people(n: int, seed: int) -> pd.DataFrame:
+    """Reviews, a quarter of them of a woman and a quarter of a man."""
+    frame, at = reviews(n, seed), np.arange(n) // 2 % 4
+    who = np.where(at == 0, "she ", np.where(at == 1, "he ", ""))
+    return frame.assign(text=who + frame["text"].str.replace("hero", "music"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("lexicons", "behaviour", "challenge"):
+        shutil.copytree(ROOT / "data" / name, tmp_path / "data" / name, ignore=shutil.ignore_patterns("*.parquet"))
+    values = read_yaml(ROOT / "params.yaml")
+    tuned = {**FIT, "n_epochs": 1, "backbone": str(tiny_backbone(tmp_path / "backbone")), "backbone_sha256": ""}
+    judged = {**values["audit"], "min_group_size": 10}
+    write_json(Path("params.yaml"), {**values, "train": {**values["train"], **tuned}, "audit": judged})
+    bought = told_of_people(80, 1)[["id", "text", "label", "source"]].assign(round=0, query_strategy="random")
+    write_table(Path(behave.READS["labeled"]), bought, LABELED)
+    for seed, name in enumerate(("validation", "test"), start=2):
+        write_table(Path(f"data/splits/{name}.parquet"), told_of_people(160, seed), SPLIT)
+    torch_bundle(Path("models"))
+    return tmp_path
+
+
+def test_each_mitigation_is_trained_once_told_and_put_into_a_page(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mitigation.main([])
+    report = read_json(REPORTS / "mitigation.json")
+    assert set(report["models"]) == {"TF-IDF", "teacher"}
+    ways = {
+        "none",
+        "reweighing",
+        "augmentation",
+        "thresholds by group, demographic parity",
+        "thresholds by group, equalized odds",
+    }
+    for model, rows in report["models"].items():
+        assert set(rows) == ways, model
+        assert all(set(figures) == set(mitigation.SHOWN) for figures in rows.values())
+        assert rows["none"]["accuracy_change"]["value"] == 0
+    assert report["models"]["TF-IDF"]["none"]["accuracy"]["value"] > 0.9
+    assert (report["n_texts"], report["n_swaps"]) == ({"men": 40, "none": 80, "women": 40}, 80)
+    told = capsys.readouterr().out
+    assert told.count("training with mitigation") == 3
+    assert "| teacher | none |" in told
+
+    def never(*_: Any) -> None:
+        raise AssertionError("it was trained already")
+
+    monkeypatch.setattr(train, "run", never)
+    mitigation.main([])
+    assert read_json(REPORTS / "mitigation.json")["models"] == report["models"]
+    page = Path("page.md")
+    page.write_text(f"before\n{MARKS.format('mitigation')}after\n", encoding="utf-8")
+    mitigation.main(["--into", "page.md"])
+    text = page.read_text(encoding="utf-8")
+    assert "\nold\n" not in text
+    assert text.count("| teacher |") == len(ways)
+    assert "test texts by gender: men 40, none 80, women 40." in text
+
+
+def test_what_was_trained_on_other_labels_or_as_the_line_trains_is_told_apart(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ratchet.models.bundle import read_manifest
+
+    values = check_params(train.Params, "train", read_yaml(Path("params.yaml"))["train"])
+    tables = {"labeled": told_of_people(80, 1), "validation": told_of_people(40, 2)}
+    lexicon = behave.load_rules().lexicon
+    folder = workspace / "trained"
+    made = mitigation._trained(values, lexicon, tables, folder)
+    assert made == folder / "teacher"
+    assert read_manifest(made).data_sha256 == train.labels_sha256(tables["labeled"])
+    began: list[int] = []
+    fit = train.run
+
+    def told(*given: Any) -> Any:
+        began.append(len(given[0]))
+        return fit(*given)
+
+    monkeypatch.setattr(train, "run", told)
+    mitigation._trained(values, lexicon, tables, folder)
+    assert began == []
+    mitigation._trained(values, lexicon, {**tables, "labeled": told_of_people(60, 1)}, folder)
+    assert began == [60]
+    shutil.rmtree("models/teacher")
+    shutil.copytree(made, "models/teacher")
+    of_line = {**tables, "labeled": told_of_people(60, 1)}
+    assert mitigation._trained(values, lexicon, of_line, workspace / "elsewhere") == Path(train.WRITES["teacher"])
+
+
+def test_groups_that_are_too_small_keep_one_threshold(workspace: Path) -> None:
+    tables = {name: reviews(60, seed) for seed, name in enumerate(("labeled", "validation", "test"))}
+    measure = mitigation.Measure(tables, behave.load_rules().lexicon, "religion")
+    proba = np.linspace(0, 1, 60)
+    assert np.array_equal(measure._under("demographic_parity", proba, proba), proba >= 0.5)
+
+
+def test_thresholds_of_the_released_bundle_are_the_audits(workspace: Path) -> None:
+    test = told_of_people(160, 3)
+    positive, women = (test["label"] == "positive").to_numpy(), test["text"].str.startswith("she ").to_numpy()
+    proba = np.where(positive, 0.75, 0.25) - 0.3 * women + 0.05 * np.random.default_rng(0).standard_normal(160)
+    table = pd.DataFrame(
+        {
+            "id": test["id"],
+            "split": "test",
+            "bundle": "small",
+            "label": test["label"],
+            "predicted": np.where(proba >= 0.5, "positive", "negative"),
+            "confidence": np.maximum(proba, 1 - proba),
+            "proba_negative": 1 - proba,
+            "proba_positive": proba,
+        }
+    )
+    other = table.assign(bundle="other", predicted="positive")
+    write_table(Path(audit.READS["predictions"]), pd.concat([table, other], ignore_index=True), PREDICTIONS)
+    write_json(Path("reports/decision.json"), {"chosen": "small", "ranking": ["other", "small"], "bundles": {}})
+    group_thresholds.main([])
+    report = read_json(REPORTS / "group_thresholds.json")
+    told = report["thresholds"]
+    assert (report["bundle"], report["n_texts"]) == ("small", 160)
+    assert list(told) == ["before", "demographic_parity", "equalized_odds", "true_positive_rate_parity"]
+    assert told["before"]["demographic_parity_difference"]["value"] > 0.3
+    assert told["demographic_parity"]["demographic_parity_difference"]["value"] < 0.15
+    params = check_params(
+        audit.Params, "audit", {**read_yaml(Path("params.yaml"))["audit"], "thresholds": "equalized_odds"}
+    )
+    lexicon = Lexicon.model_validate(read_yaml(Path(audit.READS["lexicon"])))
+    audited = audit.run(table, test, lexicon, {}, params)["bundles"]["small"]["thresholds"]
+    assert told["equalized_odds"] == audited["after"]
+    page = Path("page.md")
+    page.write_text(MARKS.format("thresholds"), encoding="utf-8")
+    group_thresholds.main(["--into", "page.md"])
+    assert "| small | before | demographic parity |" in page.read_text(encoding="utf-8")

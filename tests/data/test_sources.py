@@ -1,0 +1,146 @@
+"""Every way a source can be wrong gives one message that says what, where, got, expected and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ratchet.data.sources.files import check_sha256, find_files, find_packaged
+from ratchet.data.sources.formats import read_file
+from ratchet.errors import SourceError
+
+SUFFIXES = [".csv", ".tsv", ".jsonl", ".parquet"]
+ROWS = {"text": ['a, "quoted"\nfilm', "été", None], "label": ["1", None, "0"]}
+
+
+def _write(folder: Path, suffix: str) -> Path:
+    path, frame = folder / f"reviews{suffix}", pd.DataFrame(ROWS)
+    if suffix in (".csv", ".tsv"):
+        frame.to_csv(path, index=False, sep="," if suffix == ".csv" else "\t")
+    elif suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True, force_ascii=False)
+    else:
+        frame.to_parquet(path)
+    return path
+
+
+def read_columns(file: Path, columns: list[str], batch_rows: int = 2) -> pd.DataFrame:
+    """All rows, read in batches of two: fewer than most of these files have."""
+    batches = list(read_file(file, columns, batch_rows=batch_rows))
+    assert all(0 < len(batch) <= batch_rows for batch in batches)
+    return pd.concat(batches, ignore_index=True)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_formats_read_alike(tmp_path: Path, suffix: str) -> None:
+    frame = read_columns(_write(tmp_path, suffix), ["text", "label"])
+    assert [[None if pd.isna(value) else value for value in frame[name]] for name in ROWS] == list(ROWS.values())
+    assert frame.dtypes.astype(str).tolist() == ["str", "str"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_wrong_column_names_those_that_exist(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(SourceError) as error:
+        read_columns(_write(tmp_path, suffix), ["review", "label"])
+    assert "no column 'review'" in str(error.value)
+    assert "got: text, label" in str(error.value)
+    assert "expected: review, label" in str(error.value)
+
+
+def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"label": 1}\n\n{"label": 0.0}\n{"label": true}\n{}\n')
+    pd.DataFrame({"label": [1, None]}).to_parquet(tmp_path / "a.parquet")
+    assert read_columns(tmp_path / "a.jsonl", ["label"])["label"].tolist()[:3] == ["1", "0", "true"]
+    assert read_columns(tmp_path / "a.jsonl", ["label"])["label"].isna().tolist() == [False, False, False, True]
+    assert read_columns(tmp_path / "a.parquet", ["label"])["label"].tolist()[0] == "1"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("\ufefftext\nx\n".encode())
+    assert read_columns(tmp_path / "a.csv", ["text"])["text"].tolist() == ["x"]
+
+
+def test_half_a_surrogate_pair_becomes_the_replacement_character(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "bad \ud800, good \ud83d\ude00"}))
+    assert read_columns(tmp_path / "a.jsonl", ["text"])["text"].tolist() == ["bad \ufffd, good 😀"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what", "where"),
+    [
+        ("a.csv", b"text\nfine\nna\xefve\n", "not UTF-8", "a.csv, line 3, byte 12"),
+        ("b.csv", b"\xef\xbb\xbftext\n\xff\n", "not UTF-8", "b.csv, line 2, byte 8"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": "\x85"}\n', "not UTF-8", "a.jsonl, line 2, byte 24"),
+        ("b.jsonl", b'{"text": "x"}\n{"text": \n', "no JSON object", "b.jsonl, line 2"),
+        ("c.jsonl", b'["text"]\n', "no JSON object", "c.jsonl, line 1"),
+        ("d.jsonl", b"\n", "holds no rows", "d.jsonl"),
+        ("c.csv", b"", "is empty", "c.csv"),
+        ("d.csv", b"text\n", "holds no rows", "d.csv"),
+        ("e.csv", b'text\na,b\nc,d,"e\n', "not valid CSV", "e.csv"),
+        ("a.tsv", b'text\nx\n"y\n', "not valid TSV", "a.tsv"),
+        ("f.csv", b"text\n" + b"fine\n" * 100_000 + b"na\xefve\n", "not UTF-8", "f.csv, line 100002, byte 500007"),
+        ("e.jsonl", b'{"body": "x"}\n', "no column 'text'", "e.jsonl"),
+        ("a.parquet", b"text\nx\n", "not valid Parquet", "a.parquet"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, name: str, content: bytes, what: str, where: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError) as error:
+        read_columns(tmp_path / name, ["text"], batch_rows=50_000)
+    assert what in error.value.what
+    assert where in str(error.value)
+    assert "what to do" in str(error.value)
+
+
+def test_files_of_a_folder_or_glob_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.csv", "a.jsonl", "notes.md", "deep/c.csv"):
+        file = Path("own") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert find_files("own") == [Path("own/a.jsonl"), Path("own/b.csv")]
+    assert find_files("own/**/*.csv") == [Path("own/b.csv"), Path("own/deep/c.csv")]
+    assert find_files("own/b.csv") == [Path("own/b.csv")]
+    for path, what in {
+        "own/none.csv": "no data file",
+        "own/*.md": "format",
+        "own/deep/*.jsonl": "no data file",
+    }.items():
+        with pytest.raises(SourceError, match=what):
+            find_files(path)
+
+
+def test_packaged_files_are_found_without_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "carrier_of_data"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "a.csv").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_packaged("carrier_of_data/a.csv") == package / "a.csv"
+    wrong = {
+        "carrier_of_data/b.csv": "no such file",
+        "carrier_of_data": "no such file",
+        "not_there_at_all/a": "not installed",
+        "a b/c": "not installed",
+    }
+    for path, what in wrong.items():
+        with pytest.raises(SourceError, match=what):
+            find_packaged(path)
+
+
+def test_checksum_of_one_file_and_of_many(tmp_path: Path) -> None:
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file in files:
+        file.write_text(file.stem)
+    single = [hashlib.sha256(name.encode()).hexdigest() for name in "ab"]
+    joined = hashlib.sha256("".join(single).encode()).hexdigest()
+    assert check_sha256(files[:1], single[0]) == single[0]
+    assert check_sha256(files, joined) == check_sha256(files, "") == joined
+    with pytest.raises(SourceError) as error:
+        check_sha256(files, single[0])
+    assert f"got: {joined}" in str(error.value)
+    assert f"expected: {single[0]}" in str(error.value)

@@ -1,0 +1,54 @@
+"""Embeddings are means over real tokens: padding, order and batch size do not matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ratchet.embeddings.encoder import embed
+from tests.support.tiny import tiny_backbone
+
+pytestmark = pytest.mark.slow
+TEXTS = ["the film is superb", "dull", "a story of its hero with scenes and music", "the film is superb", ""]
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+def test_shape_type_and_equal_texts(backbone: Path) -> None:
+    rows = embed(backbone, TEXTS, 32, 1, 2)
+    assert rows.shape == (5, 32)
+    assert rows.dtype == np.float32
+    assert rows[0] == pytest.approx(rows[3], abs=1e-5)
+    assert not np.allclose(rows[0], rows[1], atol=1e-2)
+    assert embed(backbone, [], 32, 1, 2).shape == (0, 32)
+
+
+def test_batches_and_order_do_not_matter(backbone: Path) -> None:
+    alone = np.concatenate([embed(backbone, [text], 32, 1, 1) for text in TEXTS])
+    assert embed(backbone, TEXTS, 32, 1, 5) == pytest.approx(alone, abs=1e-5)
+    assert embed(backbone, TEXTS[::-1], 32, 1, 2)[::-1] == pytest.approx(alone, abs=1e-5)
+
+
+def test_it_is_the_mean_of_the_last_hidden_states(backbone: Path) -> None:
+    import torch
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(backbone).eval()
+    ids = torch.tensor([[2, 5, 6, 7, 3]])  # [CLS] the film is [SEP]
+    with torch.inference_mode():
+        expected = model(input_ids=ids).last_hidden_state[0].mean(dim=0).numpy()
+    assert embed(backbone, ["the film is"], 32, 1, 1)[0] == pytest.approx(expected, abs=1e-5)
+    assert embed(backbone, ["the film is a story"], 5, 1, 1)[0] == pytest.approx(expected, abs=1e-5), "cut to 5 tokens"
+
+
+def test_without_a_graph_pytorch_gives_the_same(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = embed(backbone, TEXTS, 32, 1, 2)
+    monkeypatch.setattr("ratchet.embeddings.encoder.is_supported_encoder", lambda model: False)
+    eager = embed(backbone, TEXTS, 32, 1, 2)
+    assert eager == pytest.approx(fused, abs=1e-5)
+    assert not np.array_equal(eager, fused), "one of them is the other"

@@ -1,0 +1,59 @@
+"""What every flow says on the command line: its message, its fault once, and an exit code that a scheduler can read."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows.runner.command import run_flow, say_start
+from ratchet.errors import PipelineError
+from tests.support.miniature import ROOT
+
+
+def test_the_end_is_told_and_named_when_it_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_flow(lambda: Completed(message="5 rows")) == 0
+    assert run_flow(lambda: Completed(name="Rejected", message="by a gate")) == 0
+    assert capsys.readouterr().out == "5 rows\nRejected: by a gate\n"
+
+
+def test_a_fault_of_ours_is_told_as_it_is_and_one_of_prefect_by_its_message(capsys: pytest.CaptureFixture[str]) -> None:
+    fault = PipelineError("The key is missing.", where="live.yaml", fix="name one")
+    assert run_flow(lambda: Failed(message="Flow run encountered an exception", data=fault)) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", f"\nerror: {fault}\n")
+    assert "what to do: name one" in told.err
+    assert run_flow(lambda: Failed(message="2 of 3 stages failed.")) == 1
+    assert "2 of 3 stages failed." in capsys.readouterr().err
+
+
+def test_what_is_refused_before_the_start_and_what_is_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> State[None]:
+        raise PipelineError("The workspace is taken.")
+
+    def interrupt() -> State[None]:
+        raise KeyboardInterrupt
+
+    assert (run_flow(refuse), run_flow(interrupt)) == (1, 130)
+    assert "The workspace is taken." in (told := capsys.readouterr().err)
+    assert "the same command carries on" in told
+
+
+@pytest.mark.parametrize(("url", "said"), [("", True), ("http://127.0.0.1:4200/api", False)])
+def test_a_wait_is_announced_only_where_there_is_one(
+    url: str, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    say_start()
+    assert ("embedded server" in capsys.readouterr().out) is said
+
+
+def test_no_flow_ends_by_itself() -> None:
+    """Every module that runs a flow from its `main` does so by `run_flow`."""
+    for path in sorted((ROOT / "flows").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]:
+            text = ast.unparse(function)
+            assert ("return_state=True" in text) == ("run_flow" in text), path.name

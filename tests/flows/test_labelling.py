@@ -1,0 +1,539 @@
+"""The labelling loop: pushed twice is once, pulled twice is once, and a crash anywhere in between loses nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows.labelling import flow as label
+from flows.labelling import steps as labelling
+from flows.runner import workspace
+from ratchet.errors import PipelineError, SourceError
+from ratchet.files import read_json
+from ratchet.labels.queues import FileQueue
+from ratchet.labels.store import Store, read_store
+from ratchet.registry.audit_log import entries, log_path
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, SUSPECTS
+from tests.support.label_world import make_world, retrain, truth
+from tests.support.miniature import ROOT, environment
+
+track = labelling.track
+FLIPPED = {"negative": "positive", "positive": "negative"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("world")
+    before = Path.cwd()
+    os.chdir(root)
+    yield make_world(root)
+    os.chdir(before)
+
+
+@pytest.fixture
+def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the world to work in; the steps run as they are, without Prefect and DVC around them, and a server."""
+    root = shutil.copytree(made, tmp_path / "world")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(label, "_step", lambda work: work)
+    monkeypatch.delenv(labelling.URL, raising=False)
+    monkeypatch.setenv(labelling.KEY, "a key for tests")
+    monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)
+    monkeypatch.setattr(labelling, "track", lambda root: None)
+    monkeypatch.setattr(workspace, "lock_workspace", lambda root: None)
+    return root
+
+
+@pytest.fixture
+def tracked(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same with DVC."""
+    monkeypatch.setattr(labelling, "track", track)
+    return world
+
+
+def push(n: int = 6, **more: Any) -> str:
+    return str(label.push.fn(n_open=n, **more).message)
+
+
+def pull(**more: Any) -> str:
+    return str(label.pull.fn(**more).message)
+
+
+def queue_items(root: Path) -> list[str]:
+    return sorted(FileQueue(root / labelling.QUEUE).items())
+
+
+def store(root: Path) -> Store:
+    return read_store(root / labelling.POINTER, root / labelling.STORE)
+
+
+def say(root: Path, annotator: str, says: dict[str, str], folder: Path = labelling.QUEUE) -> None:
+    """A person's sheet with the classes that `says` has, by id."""
+    path = root / folder / f"{annotator}.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "label", "lead_time_s", "annotated_at"])
+        writer.writeheader()
+        writer.writerows(
+            {"id": name, "label": says[name], "lead_time_s": 8, "annotated_at": "2026-01-01T12:00:00Z"}
+            for name in sorted(says)
+        )
+
+
+def state(root: Path) -> dict[str, bytes]:
+    """Every byte of the store and its pointer."""
+    return {path.name: path.read_bytes() for path in [root / labelling.POINTER, *(root / labelling.STORE).glob("*")]}
+
+
+def test_pushed_twice_is_once_and_answered_texts_make_room(world: Path) -> None:
+    assert "6 texts sent" in push()
+    first = queue_items(world)
+    assert len(first) == 6
+    assert push().startswith("0 texts sent")
+    assert queue_items(world) == first
+    assert not (world / labelling.OUTBOX).exists()
+    labeled = set(read_table(world / labelling.LABELED, LABELED)["id"])
+    assert labeled.isdisjoint(first)
+    say(world, "anna", {name: truth()[name] for name in first[:2]})
+    say(world, "ben", {name: truth()[name] for name in first[:1]})
+    assert push().startswith("1 texts sent")
+    assert set(first) < set(queue_items(world))
+
+
+def test_what_is_pushed_says_why_and_what_the_model_thinks(world: Path) -> None:
+    push(query_strategy="margin")
+    for item in FileQueue(world / labelling.QUEUE).items().values():
+        assert item.reason.startswith("margin 0.")
+        assert "what is labelled" in item.reason
+        assert item.suggested in FLIPPED
+        assert 0.5 <= item.confidence <= 1.0
+        assert item.bundle.startswith("baseline@")
+        assert item.query_strategy == "margin"
+
+
+@pytest.mark.parametrize("when", ["before sending", "half sent", "all sent"])
+def test_a_push_that_was_killed_sends_exactly_what_it_had_chosen(
+    world: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    real = FileQueue.send
+
+    def crash(self: FileQueue, items: Any) -> None:
+        real(self, items[: {"before sending": 0, "half sent": 3, "all sent": 6}[when]])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FileQueue, "send", crash)
+        with pytest.raises(KeyboardInterrupt):
+            push()
+    chosen = sorted(item.id for item in labelling_outbox(world))
+    push()
+    assert queue_items(world) == chosen
+    assert push().startswith("0 texts sent")
+
+
+def labelling_outbox(root: Path) -> list[Any]:
+    from ratchet.labels.queues import read_items
+
+    return read_items(root / labelling.OUTBOX)
+
+
+def answered(root: Path) -> dict[str, str]:
+    """Push, and have three people answer: they agree on all but the last text, where one person is missing."""
+    push()
+    names = queue_items(root)
+    right = {name: truth()[name] for name in names}
+    say(root, "anna", right)
+    say(root, "ben", {**right, names[-1]: FLIPPED[right[names[-1]]]})
+    say(root, "cleo", {name: right[name] for name in names[:3]})
+    return right
+
+
+def test_pulled_twice_is_once(world: Path) -> None:
+    right = answered(world)
+    assert pull().startswith("15 new answers, 6 new decisions; in all 5 labels, 0 texts wait")
+    held = store(world)
+    assert held.annotations["annotator"].nunique() == 3
+    assert not held.annotations["annotator"].str.contains("anna|ben|cleo").any()
+    assert held.annotations["bundle"].str.startswith("baseline@").all()
+    assert held.annotations["suggested"].isin(list(FLIPPED)).all()
+    assert (held.annotations["annotated_at"] == "2026-01-01T12:00:00.000000Z").all()
+    assert (held.annotations["lead_time_s"] == 8).all()
+    resolved = held.decisions[held.decisions["state"] == "resolved"]
+    assert {row.id: row.label for row in resolved.itertuples()} == dict(sorted(right.items())[:-1])
+    before = state(world)
+    assert pull().startswith("0 new answers, 0 new decisions; in all 5 labels")
+    assert state(world) == before
+
+
+def test_a_conflict_goes_to_an_adjudicator_whose_word_holds(world: Path) -> None:
+    right = answered(world)
+    assert "1 in conflict" in pull()
+    (item,) = FileQueue(world / labelling.CONFLICTS).items().values()
+    assert item.id == max(right)
+    assert item.reason == "in conflict: 1 × negative, 1 × positive"
+    say(world, "chief", {item.id: right[item.id]}, labelling.CONFLICTS)
+    assert "in all 6 labels" in pull()
+    assert "0 in conflict" in pull()
+    last = store(world).decisions.iloc[-1]
+    assert (last["id"], last["label"], last["rule"]) == (item.id, right[item.id], "adjudicated")
+
+
+def test_the_store_is_tracked_by_dvc_and_comes_back_from_its_cache(tracked: Path) -> None:
+    answered(tracked)
+    pull()
+    assert (tracked / "data/labels.dvc").is_file()
+    before = store(tracked)
+    shutil.rmtree(tracked / labelling.STORE)
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=tracked, env=environment(), check=True)
+    after = store(tracked)
+    assert [len(table) for table in after] == [len(table) for table in before]
+
+
+CRASHES = ["fetch", "write_batch first", "write_batch second", "track", "append", "escalate"]
+
+
+@pytest.mark.parametrize("where", CRASHES)
+def test_a_pull_that_was_killed_loses_nothing(
+    world: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Killed at a step and pulled again, the store holds the same bytes as after one pull that nothing disturbed."""
+    answered(world)
+    calm = shutil.copytree(world, tmp_path / "calm")
+    empty = read_json(world / labelling.POINTER)
+    place, _, turn = where.partition(" ")
+    target = {"write_batch": "ratchet.labels.store.write_batch", "append": "ratchet.labels.store.append"}.get(
+        place, f"flows.labelling.steps.{place}"
+    )
+    module, name = target.rsplit(".", 1)
+    real = getattr(sys.modules[module], name)
+    calls = []
+
+    def crash(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if turn == "second" and len(calls) == 1:
+            return real(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(target, crash)
+        with pytest.raises(KeyboardInterrupt):
+            pull()
+    assert calls
+    if where != "escalate":
+        assert read_json(world / labelling.POINTER) == empty
+        assert len(store(world).annotations) == 0
+    pull()
+    monkeypatch.chdir(calm)
+    pull()
+    assert state(world) == state(calm)
+    assert FileQueue(world / labelling.CONFLICTS).items().keys() == FileQueue(calm / labelling.CONFLICTS).items().keys()
+
+
+def test_what_dvc_cannot_track_is_not_in_the_store(tracked: Path) -> None:
+    answered(tracked)
+    (tracked / ".dvc/config").write_text("no configuration")
+    with pytest.raises(PipelineError, match="cannot track"):
+        pull()
+    assert read_json(tracked / labelling.POINTER) == {"batches": []}
+
+
+def test_a_spreadsheet_of_one_s_own_is_a_pull_too(world: Path) -> None:
+    """By id for texts of the pool, by their text for others."""
+    name, right = next(iter(truth().items()))
+    sheet = world / "mine.csv"
+    sheet.write_text(f"id,text,label,annotator\n{name},,{FLIPPED[right]},anna\n,Never seen before,positive,anna\n")
+    assert "2 new answers, 2 new decisions" in pull(answers=str(sheet), n_annotators=1)
+    assert "0 new answers, 0 new decisions" in pull(answers=str(sheet), n_annotators=1)
+    retrain()
+    labeled = read_table(world / labelling.LABELED, LABELED).set_index("id")
+    assert labeled.loc[name, "label"] == FLIPPED[right]
+    assert "Never seen before" in labeled["text"].tolist()
+
+
+def test_the_next_run_trains_on_what_people_said_and_reports_what_it_cost(world: Path) -> None:
+    right = answered(world)
+    before = read_json(Path("models/baseline/bundle.json"))["data_sha256"]
+    pull()
+    retrain()
+    labeled = read_table(world / labelling.LABELED, LABELED)
+    by_people = labeled[labeled["query_strategy"] == "people"]
+    assert dict(zip(by_people["id"], by_people["label"], strict=True)) == dict(sorted(right.items())[:-1])
+    assert read_json(Path("models/baseline/bundle.json"))["data_sha256"] != before
+    people = read_json(Path("reports/sample.json"))["people"]
+    assert people["seconds_per_label"]["value"] == pytest.approx(15 * 8 / 5)
+    assert people["usd_per_hundred_labels"]["value"] == pytest.approx(100 * 15 * 8 / 5 / 3600 * 20.0)
+    assert people["agreement"]["n_texts_with_two_answers"] == 6
+    push()
+    assert set(queue_items(world)).isdisjoint(set(labeled["id"]) - set(right))
+
+
+def write_suspects(root: Path) -> list[str]:
+    """Four suspects: three that are trained on, one that is tested on; the ids of the three, in the order of ranks."""
+    labeled = read_table(root / labelling.LABELED, LABELED).iloc[[7, 2, 11]]
+    rows = labeled[["id", "text", "source", "label"]].assign(part="labeled")
+    rows = pd.concat([rows.iloc[:1].assign(id="e" * 16, part="test"), rows], ignore_index=True)
+    rows = rows.assign(suggested=rows["label"].map(FLIPPED), score=0.0625, rank=range(4))
+    write_table(root / labelling.SUSPECTS, rows[::-1], SUSPECTS)
+    return [str(name) for name in labeled["id"]]
+
+
+def test_suspects_are_asked_about_again_and_the_answer_is_trained_on(world: Path) -> None:
+    names = write_suspects(world)
+    assert push(2, suspects=True).startswith("2 texts sent")
+    items = FileQueue(world / labelling.QUEUE).items()
+    assert set(items) == set(names[:2])
+    was = read_table(world / labelling.LABELED, LABELED).set_index("id")["label"]
+    for name, item in items.items():
+        assert item.reason == (
+            f"labelled {was[name]}, to which a model that never saw this label gives 0.06; "
+            f"{FLIPPED[was[name]]} is likelier to it"
+        )
+        assert (item.suggested, item.query_strategy) == ("", "suspect")
+    say(world, "anna", {name: FLIPPED[was[name]] for name in names[:2]})
+    say(world, "ben", {name: FLIPPED[was[name]] for name in names[:2]})
+    assert "in all 2 labels" in pull()
+    assert push(2, suspects=True).startswith("1 texts sent")
+    assert push(2, suspects=True).startswith("0 texts sent")
+    assert set(queue_items(world)) == set(names)
+    retrain()
+    labeled = read_table(world / labelling.LABELED, LABELED).set_index("id")
+    assert labeled.loc[names[:2], "label"].tolist() == [FLIPPED[was[name]] for name in names[:2]]
+    with pytest.raises(PipelineError, match="chosen by `vet`"):
+        push(suspects=True, query_strategy="margin")
+
+
+def logged(root: Path) -> list[tuple[str, dict[str, Any]]]:
+    return [(entry.subject, entry.details) for entry in entries(log_path(root)) if entry.action == "label_batch"]
+
+
+def test_each_batch_is_in_the_audit_log_once_and_holds_no_text(world: Path) -> None:
+    answered(world)
+    ((subject, sent),) = logged(world)
+    assert re.fullmatch(r"outbox@[0-9a-f]{64}", subject)
+    assert (sent["direction"], sent["n_texts"], sent["n_new"]) == ("push", 6, 6)
+    assert str(sent["bundle"]).startswith("baseline@")
+    pull()
+    pull()
+    batches = read_json(world / labelling.POINTER)["batches"]
+    assert [(subject, details["sha256"], details["n_rows"]) for subject, details in logged(world)[1:]] == [
+        (batch["file"], batch["sha256"], batch["n_rows"]) for batch in batches
+    ]
+    log = log_path(world).read_text()
+    assert not any(item.text in log for item in FileQueue(world / labelling.QUEUE).items().values())
+
+
+def test_a_batch_that_was_sent_is_logged_although_the_push_was_killed(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == labelling.OUTBOX.name:
+            raise KeyboardInterrupt
+        real(path, missing_ok)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            push()
+    (sent,) = logged(world)
+    push()
+    again = logged(world)
+    assert [subject for subject, _ in again] == [sent[0], sent[0]]
+    assert [details["n_new"] for _, details in again] == [6, 0]
+
+
+def test_without_a_model_there_is_nobody_to_ask(world: Path) -> None:
+    (world / "reports/decision.json").write_text('{"chosen": null}')
+    with pytest.raises(PipelineError, match="no model to ask"):
+        push()
+    assert "6 texts sent" in push(bundle="models/baseline")
+
+
+def test_an_unknown_strategy_is_refused(world: Path) -> None:
+    with pytest.raises(PipelineError, match="no such strategy"):
+        push(query_strategy="guess")
+
+
+@pytest.mark.parametrize("values", [{"min_agreement": 60.0}, {"min_agreement": 0.0}, {"n_annotators": 0}])
+def test_a_rule_that_cannot_be_meant_is_refused(world: Path, values: dict[str, Any]) -> None:
+    answered(world)
+    with pytest.raises(PipelineError, match="out of its range"):
+        pull(**values)
+    with pytest.raises(PipelineError, match="out of its range"):
+        push(0)
+
+
+def test_only_a_server_that_is_away_is_tried_again() -> None:
+    from prefect.client.schemas.objects import State
+    from prefect.states import Failed  # after flows.labelling.flow has set the environment that Prefect reads
+
+    away: State[Any] = Failed(data=SourceError("away"))
+    broken: State[Any] = Failed(data=PipelineError("broken"))
+    assert [label._server_is_away(None, None, state) for state in (away, broken)] == [True, False]  # type: ignore[arg-type]
+
+
+def test_nothing_is_pushed_or_pulled_beside_another_run(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def held(root: Path) -> None:
+        raise PipelineError("Another run is at work in this workspace.")
+
+    monkeypatch.setattr(workspace, "lock_workspace", held)
+    for work in (push, pull):
+        with pytest.raises(PipelineError, match="Another run"):
+            work()
+    assert queue_items(world) == []
+
+
+def test_a_server_without_a_token_is_refused(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(labelling.URL, "http://127.0.0.1:9")
+    monkeypatch.delenv(labelling.TOKEN, raising=False)
+    with pytest.raises(PipelineError, match="LABEL_STUDIO_TOKEN"):
+        push()
+    monkeypatch.setenv(labelling.TOKEN, "secret-token")
+    with pytest.raises(SourceError, match="does not answer"):
+        push()
+    assert read_json(world / labelling.POINTER) == {"batches": []}
+
+
+LABELS_SERVER = ROOT / ".venv-labels/bin/label-studio"
+ERROR_RATES = {"anna": 0.0, "ben": 0.1, "cleo": 0.3}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment that points to a Label Studio of its own, started by the documented command."""
+    if not LABELS_SERVER.is_file():
+        pytest.skip(
+            "Label Studio is not installed: LABEL_STUDIO_TOKEN=... LABEL_STUDIO_PASSWORD=... make labels-server"
+        )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token, password = uuid.uuid4().hex, uuid.uuid4().hex
+    env = {
+        **environment(),
+        "LABEL_STUDIO_URL": f"http://127.0.0.1:{port}",
+        "LABEL_STUDIO_TOKEN": token,
+        "LABEL_STUDIO_PASSWORD": password,
+        "PYTHONPATH": str(ROOT),
+        labelling.KEY: "a key for tests",
+    }
+    command = ["make", "labels-server", f"LABELS_PORT={port}", f"LABELS_DATA={tmp_path / 'label-studio'}"]
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        end = time.monotonic() + 900  # the first start migrates its database
+        while not _is_up(env["LABEL_STUDIO_URL"]):
+            assert process.poll() is None, (tmp_path / "server.log").read_text()
+            assert time.monotonic() < end, "the server does not start"
+            time.sleep(1)
+        yield env
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _sign_up(env: dict[str, str], name: str) -> str:
+    """The token of a person who has followed the invitation and signed up."""
+    url = env["LABEL_STUDIO_URL"]
+    owner = {"Authorization": f"Token {env['LABEL_STUDIO_TOKEN']}"}
+    invitation = httpx.get(f"{url}/api/invite", headers=owner, timeout=60).json()["invite_url"]
+    with httpx.Client(base_url=url, follow_redirects=True, timeout=60) as browser:
+        page = browser.get(invitation).text
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert found is not None
+        form = {"csrfmiddlewaretoken": found[1], "email": f"{name}@example.org", "password": uuid.uuid4().hex}
+        browser.post(invitation, data=form, headers={"Referer": url})
+        return str(browser.get("/api/current-user/token").json()["token"])
+
+
+def _annotate(env: dict[str, str], token: str, error_rate: float, seed: int, title: str = labelling.PROJECT) -> None:
+    """Answer every task of the project over HTTP, as the page does, with errors at this rate."""
+    rng = np.random.default_rng(seed)
+    headers = {"Authorization": f"Token {token}"}
+    with httpx.Client(base_url=env["LABEL_STUDIO_URL"], headers=headers, timeout=120) as person:
+        projects = person.get("/api/projects", params={"page_size": 100}).json()["results"]
+        (number,) = [found["id"] for found in projects if found["title"] == title]
+        query = {"project": number, "page_size": 500, "fields": "task_only"}
+        for task in person.get("/api/tasks", params=query).json()["tasks"]:
+            right = truth()[task["data"]["id"]]
+            said = FLIPPED[right] if rng.random() < error_rate else right
+            choice = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [said]}}
+            answer = {"result": [choice], "lead_time": float(rng.uniform(2, 12))}
+            person.post(f"/api/tasks/{task['id']}/annotations/", json=answer).raise_for_status()
+
+
+def _run(root: Path, env: dict[str, str], *words: str) -> str:
+    """The command line, in the world."""
+    command = [sys.executable, "-m", "flows.labelling.flow", *words]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert env["LABEL_STUDIO_TOKEN"] not in done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.service
+def test_the_whole_loop_over_http_with_three_people(
+    tracked: Path, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first push and pull by the command line, with Prefect; what is repeated, without."""
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    assert "24 texts sent to Label Studio" in _run(tracked, server, "push", "--n", "24", "--annotators", "3")
+    assert "0 texts sent to Label Studio" in push(24, n_annotators=3)
+    tokens = {name: _sign_up(server, name) for name in ERROR_RATES}
+    for seed, (name, error_rate) in enumerate(ERROR_RATES.items()):
+        _annotate(server, tokens[name], error_rate, seed)
+
+    said = _run(tracked, server, "pull", "--annotators", "3", "--min-agreement", "1.0")
+    assert "72 new answers, 24 new decisions" in said
+    held = store(tracked)
+    assert held.annotations["annotator"].nunique() == 3
+    assert held.annotations["annotated_at"].notna().all()
+    assert held.annotations["lead_time_s"].between(2, 12).all()
+    assert held.annotations["bundle"].str.startswith("baseline@").all()
+    n_escalated = int((held.decisions["state"] == "escalated").sum())
+    assert 0 < n_escalated < 24  # the people do err
+    assert f"{n_escalated} in conflict" in said
+    before = state(tracked)
+    assert pull(n_annotators=3, min_agreement=1.0).startswith("0 new answers, 0 new decisions")
+    assert state(tracked) == before
+
+    _annotate(server, tokens["anna"], 0.0, 9, labelling.CONFLICT_PROJECT)
+    assert "in all 24 labels" in pull(n_annotators=3, min_agreement=1.0)
+    retrain()
+    labeled = read_table(tracked / labelling.LABELED, LABELED)
+    by_people = labeled[labeled["query_strategy"] == "people"]
+    assert len(by_people) == 24
+    assert (by_people["label"] == by_people["id"].map(truth())).all()
+    report = read_json(Path("reports/sample.json"))["people"]
+    assert report["usd_per_hundred_labels"]["low"] < report["usd_per_hundred_labels"]["value"]
+    kappas = [pair["cohen_kappa"] for pair in report["agreement"]["pairs"]]
+    assert len(kappas) == 3
+    assert 0 < min(kappas) < max(kappas) <= 1
+    secret = server["LABEL_STUDIO_TOKEN"].encode()  # stands nowhere in the world, nor in Prefect's own database
+    assert [path for path in tracked.rglob("*") if path.is_file() and secret in path.read_bytes()] == []

@@ -1,0 +1,231 @@
+"""The monitor: drift told once with its evidence, silence in quiet times; and the retraining that follows it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.states import Completed, Failed
+
+from flows import reference
+from flows.labelling import flow as label
+from flows.labelling import steps as labelling
+from flows.monitoring import flow as monitor
+from flows.monitoring import steps as monitoring
+from flows.retraining import flow as retrain
+from flows.retraining import steps as retraining
+from flows.runner import workspace
+from ratchet.errors import PipelineError
+from ratchet.files import read_json, write_json
+from ratchet.labels.queues import FileQueue
+from ratchet.monitoring.findings import Finding
+from ratchet.registry.audit_log import entries, log_path
+from tests.support.tiny import reviews
+from tests.support.watched_world import START, VERSION, correct, make_watched_world, serve_hour
+
+LATER = START + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("watched")
+    before = Path.cwd()
+    os.chdir(root)
+    yield make_watched_world(root)
+    os.chdir(before)
+
+
+@pytest.fixture
+def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to work in, without a server: events are collected in `events`."""
+    root = shutil.copytree(made, tmp_path / "world")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(workspace, "lock_workspace", lambda root: None)
+    monkeypatch.setattr(label, "_step", lambda work: work)
+    monkeypatch.setattr(labelling, "track", lambda root: None)
+    monkeypatch.setenv(labelling.KEY, "a key for tests")
+    monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)
+    monkeypatch.delenv(labelling.URL, raising=False)
+    return root
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    found: list[tuple[str, dict[str, Any]]] = []
+
+    def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
+        found.append((event, payload))
+
+    monkeypatch.setattr(monitor, "emit_event", emit)
+    monkeypatch.setattr(retrain, "emit_event", emit)
+    return found
+
+
+def usual(seed: int, n: int = 150) -> list[str]:
+    return reviews(n, seed)["text"].tolist()
+
+
+def long_ones(seed: int, n: int = 150) -> list[str]:
+    """Texts as the model never saw them, each different."""
+    return [f"number {row} " + " ".join(usual(seed + row, 4)) for row in range(n)]
+
+
+def drift(root: Path) -> None:
+    """A quiet hour, then two hours of other texts."""
+    serve_hour(root, 0, usual(50))
+    serve_hour(root, 1, long_ones(100))
+    serve_hour(root, 2, long_ones(300))
+
+
+def test_drift_is_told_once_it_is_confirmed_and_only_once(
+    world: Path, events: list[tuple[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitoring, "utc_now", lambda: LATER)
+    serve_hour(world, 0, usual(50))
+    serve_hour(world, 1, long_ones(100))
+    monitor.monitor.fn()
+    assert [name for name, _ in events] == [monitor.RAN]  # one window alone is a warning
+    serve_hour(world, 2, long_ones(300))
+    monitor.monitor.fn()
+    assert [name for name, _ in events[1:]] == [monitor.ALERT, monitor.DRIFT, monitor.RAN]
+    payload = events[1][1]
+    assert payload["key"] == "drift.requests"
+    assert payload["model_version"] == VERSION
+    assert payload["evidence"]["p"] <= 0.01
+    assert payload["next_step"]
+    serve_hour(world, 3, long_ones(500))
+    monitor.monitor.fn()
+    monitor.monitor.fn()  # nothing has ended since
+    assert [name for name, _ in events[4:]] == [monitor.RAN, monitor.RAN]
+    history = monitoring.read_history(world)
+    assert [item["drift"]["drifted"] for item in history] == [False, True, True, True]
+    assert [item["n_requests"] for item in history] == [150] * 4
+    people = {name: item["n"] for name, item in history[-1]["slices"]["slices"].items() if name.startswith("gender=")}
+    assert sum(people.values()) == 100  # every text that was looked at is in one group: the lexicon is read
+    assert people["gender=none"] < 100
+    assert history[-1]["slices"]["not_in_reference"] == []
+
+
+def test_a_promotion_makes_the_reference_that_the_monitor_then_uses(world: Path) -> None:
+    bundle = world / "models/baseline"
+    told = reference.keep_reference(world, bundle)
+    path = world / reference.FOLDER / f"{reference.bundle_version(bundle)}.safetensors"
+    assert told == f"its reference is {path.relative_to(world)}"
+    made = path.read_bytes()
+    for name in ("train", "validation", "test"):
+        (world / f"data/splits/{name}.parquet").unlink()  # the data move on
+    drift(world)
+    monitor.inspect(world, LATER)
+    assert path.read_bytes() == made
+    path.unlink()
+    assert reference.keep_reference(world, bundle).startswith("no reference for the monitor yet (")
+
+
+def test_what_is_written_holds_no_text_and_reading_texts_is_logged(world: Path) -> None:
+    drift(world)
+    monitor.inspect(world, LATER)
+    page = (world / monitoring.PAGE).read_text()
+    assert "drift: requests" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    for path in [*(world / monitoring.REPORTS).iterdir(), *(world / "models/reference").iterdir()]:
+        assert "number 7 " not in path.read_bytes().decode(errors="ignore")
+    metrics = (world / monitoring.METRICS).read_text()
+    assert f"ratchet_monitor_last_run_timestamp_seconds {LATER.timestamp()}" in metrics
+    assert "ratchet_drift_confirmed 1" in metrics
+    read = [entry for entry in entries(log_path(world)) if entry.action == "personal_data"]
+    assert sum(int(entry.details["n_rows"]) for entry in read) == 450
+
+
+def test_errors_that_labels_show_are_decay(world: Path) -> None:
+    texts = usual(50)
+    serve_hour(world, 0, texts)
+    wrong = {"negative": "positive", "positive": "negative"}
+    log = monitoring.read_log_since(world, None).to_pylist()
+    correct(world, 1, {row["request_id"]: wrong[row["predicted"]] for row in log[:80]})
+    _, alerts, _ = monitor.inspect(world, LATER)
+    assert [item.key for item in alerts] == ["decay.late_labels"]
+
+
+def test_an_alert_is_told_again_after_a_day_and_after_it_was_gone(tmp_path: Path) -> None:
+    alert = Finding("anomaly", "slow", "alert", "slow", {})
+    warning = Finding("anomaly", "shed", "warning", "shed", {})
+
+    def told(findings: list[Finding], hours: float) -> int:
+        return len(monitoring.untold(tmp_path, "m@1", findings, START + timedelta(hours=hours)))
+
+    assert [told([alert, warning], 0), told([alert], 1), told([alert], 23), told([alert], 24)] == [1, 0, 0, 1]
+    assert [told([], 25), told([alert], 26)] == [0, 1]
+
+
+def say(root: Path, ids: list[str], annotators: tuple[str, ...] = ("anna", "ben")) -> None:
+    """People answer."""
+    for annotator in annotators:
+        path = root / labelling.QUEUE / f"{annotator}.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ["id", "label"])
+            writer.writeheader()
+            writer.writerows({"id": name, "label": "positive"} for name in ids)
+
+
+def test_what_drifted_is_asked_about_trained_on_and_stops_before_the_release(
+    world: Path, events: list[tuple[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drift(world)
+    monitor.inspect(world, LATER)
+    now = datetime.now(UTC).isoformat()
+    ran: list[str] = []
+
+    def trains(**_: Any) -> Any:
+        ran.append("pipeline")
+        write_json(world / "reports/decision.json", {"verdict": "accepted", "chosen": "student"})
+        return Completed()
+
+    monkeypatch.setattr(retrain, "pipeline", trains)
+    first = retrain.retrain.fn(key="drift.requests", model_version=VERSION, occurred=now)
+    assert first.name == retrain.WAITING
+    items = FileQueue(world / labelling.QUEUE).items()
+    assert len(items) == 10
+    assert all(item.source == "production" and item.text.startswith("number ") for item in items.values())
+    again = retrain.retrain.fn(key="drift.requests", model_version=VERSION, occurred=now)
+    assert again.name == retrain.WAITING
+    assert FileQueue(world / labelling.QUEUE).items().keys() == items.keys()
+    assert ran == []
+    say(world, sorted(items))
+    label.pull.fn()
+    done = retrain.retrain.fn()
+    assert ran == ["pipeline"]
+    assert "python -m flows.release" in str(done.message)
+    assert events[-1][0] == monitor.ALERT
+    assert retraining.read_request(world) is None
+    assert read_json(world / retraining.CLOSED)["key"] == "drift.requests"
+    assert read_json(world / "models/champion.json")["bundle"] is None
+    assert retrain.retrain.fn().name == retrain.WAITING
+
+
+def test_a_training_that_fails_keeps_the_request(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drift(world)
+    monitor.inspect(world, LATER)
+    monkeypatch.setattr(retrain, "pipeline", lambda **_: Failed(message="a stage failed"))
+    retrain.retrain.fn(key="drift.requests", model_version=VERSION)
+    say(world, sorted(FileQueue(world / labelling.QUEUE).items()))
+    label.pull.fn()
+    with pytest.raises(PipelineError, match="retraining failed"):
+        retrain.retrain.fn()
+    assert retraining.read_request(world) is not None
+
+
+@pytest.mark.parametrize(("version", "hours", "why"), [(VERSION, 13, "hours ago"), ("m@v0.9.0", 1, "is served")])
+def test_stale_triggers_do_nothing(world: Path, version: str, hours: float, why: str) -> None:
+    drift(world)
+    monitor.inspect(world, LATER)
+    occurred = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+    state = retrain.retrain.fn(key="drift.requests", model_version=version, occurred=occurred)
+    assert state.name == retrain.STALE
+    assert why in str(state.message)
+    assert not (world / labelling.QUEUE).exists()

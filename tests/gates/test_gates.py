@@ -1,0 +1,173 @@
+"""Gates: which number is held against the bound, that the bound itself passes, and what each verdict says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import pytest
+
+from ratchet.gates.gates import Gate, Verdict, check_gate, check_gates
+from tests.support.release_reports import gate_at
+
+Against = Literal["absolute", "baseline", "teacher", "champion"]
+Comparison = Literal["at_least", "at_most"]
+Rule = Literal["value", "interval"]
+ACCURACY = {"value": 0.793, "low": 0.774, "high": 0.812, "n": 1706}
+BUNDLE: dict[str, Any] = {
+    "metrics": {"accuracy": ACCURACY},
+    "against": {"teacher": {"size_mb": {"value": 0.2, "low": 0.2, "high": 0.2, "n": 1}, "accuracy": ACCURACY}},
+}
+
+
+def check(
+    bound: float,
+    comparison: Comparison = "at_least",
+    rule: Rule = "value",
+    metric: str = "accuracy",
+    against: Against = "absolute",
+    name: str = "small",
+    *,
+    has_champion: bool = False,
+    bundle: Any = BUNDLE,
+    scope: Literal["bundle", "every_slice"] = "bundle",
+    when_undefined: Literal["fail", "waive"] = "fail",
+) -> Verdict:
+    gate = Gate(
+        metric=metric,
+        scope=scope,
+        against=against,
+        comparison=comparison,
+        bound=bound,
+        rule=rule,
+        when_undefined=when_undefined,
+    )
+    return check_gate(gate, name, bundle, has_champion=has_champion)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "rule", "bound", "passed"),
+    [
+        ("at_least", "value", 0.793, True),
+        ("at_least", "value", 0.7931, False),
+        ("at_least", "interval", 0.774, True),
+        ("at_least", "interval", 0.7741, False),
+        ("at_most", "value", 0.793, True),
+        ("at_most", "value", 0.7929, False),
+        ("at_most", "interval", 0.812, True),
+        ("at_most", "interval", 0.8119, False),
+    ],
+)
+def test_value_compares_the_point_and_interval_the_pessimistic_end(
+    comparison: Comparison, rule: Rule, bound: float, passed: bool
+) -> None:
+    assert check(bound, comparison, rule).passed is passed
+
+
+def test_verdicts_are_sentences() -> None:
+    assert check(0.70).reason == "accuracy is 0.793 [0.774, 0.812], at least 0.7: passed"
+    assert check(0.80).reason == "accuracy is 0.793 [0.774, 0.812], not at least 0.8: failed"
+    high, low = check(0.80, "at_most", "interval"), check(0.7, "at_least", "interval")
+    assert high.reason == "accuracy is 0.793 [0.774, 0.812], its high end not at most 0.8: failed"
+    assert low.reason == "accuracy is 0.793 [0.774, 0.812], its low end at least 0.7: passed"
+    relative = check(0.25, "at_most", metric="size_mb", against="teacher")
+    assert relative.reason == "size_mb divided by the teacher's is 0.200, at most 0.25: passed"
+    assert check(0, against="teacher").reason.startswith("accuracy minus the teacher's is 0.793")
+
+
+@pytest.mark.parametrize("rule", ["value", "interval"])
+@pytest.mark.parametrize("comparison", ["at_least", "at_most"])
+def test_nan_fails_whatever_the_gate(rule: Rule, comparison: Comparison) -> None:
+    nothing = {"value": None, "low": None, "high": None, "n": 0, "reason": "one class only"}
+    verdict = check(0.5, comparison, rule, bundle={"metrics": {"accuracy": nothing}})
+    assert not verdict.passed
+    assert math.isnan(verdict.value)
+    assert verdict.reason == "accuracy is not known (one class only): failed"
+
+
+def test_a_value_without_an_interval_fails_the_interval_rule_only() -> None:
+    bundle = {"metrics": {"accuracy": {"value": 0.9, "low": None, "high": None, "n": 3}}}
+    assert check(0.5, bundle=bundle).passed
+    assert check(0.5, rule="interval", bundle=bundle).reason == "accuracy is not known (it has no interval): failed"
+
+
+@pytest.mark.parametrize("comparison", ["at_least", "at_most"])
+def test_a_missing_metric_fails(comparison: Comparison) -> None:
+    verdict = check(0.5, comparison, metric="acuracy")
+    assert not verdict.passed
+    assert verdict.reason == "acuracy is not known (no report measures it for this bundle): failed"
+    assert not check(0.5, comparison, metric="size_mb", against="baseline").passed
+
+
+def test_a_champion_that_is_not_there_is_no_obstacle_and_one_that_is_counts() -> None:
+    absent = check(0.5, against="champion")
+    assert (absent.passed, absent.applies) == (True, False)
+    assert absent.reason == "accuracy minus the champion's: not applicable, there is no champion yet"
+    assert not check(0.5, against="champion", has_champion=True).passed
+    compared = {"against": {"champion": {"accuracy": ACCURACY}}}
+    assert check(0.5, against="champion", has_champion=True, bundle=compared).passed
+
+
+@pytest.mark.parametrize(("metric", "itself"), [("accuracy", 0.0), ("size_mb", 1.0)])
+def test_a_bundle_differs_from_itself_by_nothing(metric: str, itself: float) -> None:
+    assert check(0.0, metric=metric, against="baseline", name="baseline", rule="interval").value == itself
+
+
+def test_one_failed_gate_fails_the_bundle() -> None:
+    good, bad = (Gate.model_validate(gate_at(bound)) for bound in (0.7, 0.9))
+    assert check_gates([good], "small", BUNDLE, has_champion=False)["passed"]
+    both = check_gates([bad, good], "small", BUNDLE, has_champion=False)
+    assert [gate["passed"] for gate in both["gates"]] == [False, True]
+    assert not both["passed"]
+
+
+SLICED: dict[str, Any] = {
+    "slices": {
+        "length=short": {"n": 300, "accuracy": {"value": 0.8, "low": 0.76, "high": 0.84, "n": 300}},
+        "gender=women": {"n": 60, "accuracy": {"value": 0.7, "low": 0.58, "high": 0.81, "n": 60}},
+        "age=old": {"n": 9, "accuracy": {"value": None, "low": None, "high": None, "n": 9, "reason": "9 texts"}},
+    },
+    "slices_against": {"champion": {"gender=women": {"accuracy": {"value": -0.1, "low": -0.2, "high": 0.0, "n": 60}}}},
+    "see": {"accuracy by slice": "reports/audit_details.json"},
+}
+
+
+@pytest.mark.parametrize(
+    ("bound", "rule", "when", "passed", "failing", "waived"),
+    [
+        (0.70, "value", "waive", True, [], ["age=old"]),
+        (0.71, "value", "waive", False, ["gender=women"], ["age=old"]),
+        (0.81, "value", "waive", False, ["length=short", "gender=women"], ["age=old"]),
+        (0.60, "interval", "waive", False, ["gender=women"], ["age=old"]),
+        (0.70, "value", "fail", False, ["age=old"], []),
+    ],
+)
+def test_every_slice_must_keep_the_bound(
+    bound: float, rule: Rule, when: Literal["fail", "waive"], passed: bool, failing: list[str], waived: list[str]
+) -> None:
+    verdict = check(bound, rule=rule, bundle=SLICED, scope="every_slice", when_undefined=when)
+    assert (verdict.passed, verdict.failing, verdict.waived) == (passed, failing, waived)
+    assert (verdict.value, verdict.see) == (0.7, "reports/audit_details.json")
+    assert "worst of 3 slices in gender=women" in verdict.reason
+    assert "not known of age=old (age=old 9 texts)" in verdict.reason
+
+
+def test_a_gate_of_which_no_slice_is_known_fails_even_when_it_waives() -> None:
+    only = {"slices": {"age=old": SLICED["slices"]["age=old"]}}
+    for bundle in (only, {}):
+        verdict = check(0.5, bundle=bundle, scope="every_slice", when_undefined="waive")
+        assert not verdict.passed
+        assert "known of no slice" in verdict.reason
+
+
+def test_slices_are_compared_with_the_champions_own() -> None:
+    verdict = check(-0.05, against="champion", bundle=SLICED, scope="every_slice", has_champion=True)
+    assert (verdict.passed, verdict.failing) == (False, ["gender=women"])
+    assert check(-0.05, against="teacher", name="teacher", bundle=SLICED, scope="every_slice").value == 0.0
+
+
+def test_an_unknown_figure_is_waived_only_where_the_gate_says_so_and_then_told() -> None:
+    waived = check(0.5, metric="rare", when_undefined="waive")
+    assert (waived.passed, waived.waived) == (True, ["rare"])
+    assert waived.reason == "rare is not known (no report measures it for this bundle): waived"
+    assert not check(0.5, metric="rare").passed

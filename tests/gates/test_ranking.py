@@ -1,0 +1,110 @@
+"""The ranking: smallest, then fastest, then by name; what is within a tie is not told apart by its size or speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratchet.gates.ranking import contenders, rank, rule_sentence
+
+SIZE_TIE, LATENCY_TIE = 0.1, 0.25
+Figures = dict[str, tuple[float | None, float | None]]
+
+figures = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=4),
+    st.tuples(st.none() | st.floats(0.1, 1000), st.none() | st.floats(0.1, 1000)),
+    max_size=8,
+)
+
+
+def bundles(measured: Figures) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"metrics": {"size_mb": {"value": size}, "latency_p95_ms": {"value": latency}}}
+        for name, (size, latency) in measured.items()
+    }
+
+
+def ranked(measured: Figures) -> list[str]:
+    return rank(bundles(measured), SIZE_TIE, LATENCY_TIE)
+
+
+@given(figures, st.randoms())
+def test_order_of_the_input_does_not_matter(measured: Figures, random: Any) -> None:
+    items = list(measured.items())
+    random.shuffle(items)
+    assert ranked(dict(items)) == ranked(measured)
+
+
+@given(figures)
+def test_every_bundle_is_ranked_once(measured: Figures) -> None:
+    assert sorted(ranked(measured)) == sorted(measured)
+
+
+@given(figures)
+def test_a_bundle_clearly_smaller_comes_first(measured: Figures) -> None:
+    sized = {name: item for name, item in measured.items() if item[0] is not None}
+    order = ranked(sized)
+    smallest = min((item[0] for item in sized.values() if item[0] is not None), default=0.0)
+    for name in order[:1]:
+        assert (sized[name][0] or 0.0) <= smallest * (1 + SIZE_TIE)
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=4, max_size=4))
+def test_speed_does_not_matter_where_sizes_differ_by_more_than_the_tie(noise: list[float]) -> None:
+    latencies = dict(zip("dcba", noise, strict=True))
+    sizes = {"d": 10.0, "c": 11.5, "b": 13.0, "a": 40.0}
+    assert ranked({name: (sizes[name], latencies[name]) for name in "abcd"}) == ["d", "c", "b", "a"]
+
+
+@given(st.lists(st.floats(0.9, 1.1), min_size=4, max_size=4))
+def test_noise_below_the_tie_changes_nothing(noise: list[float]) -> None:
+    true: Figures = {"d": (10.0, 4.0), "c": (10.5, 4.0), "b": (10.9, 8.0), "a": (30.0, 1.0)}
+    noisy: Figures = {
+        name: (size, (latency or 0.0) * factor)
+        for (name, (size, latency)), factor in zip(true.items(), noise, strict=True)
+    }
+    assert ranked(noisy) == ranked(true) == ["c", "d", "b", "a"]
+
+
+def test_ties_reach_from_the_smallest_remaining_and_do_not_chain() -> None:
+    assert ranked({"c": (10.0, 9.0), "b": (10.9, 5.0), "a": (11.8, 1.0)}) == ["b", "c", "a"]
+    assert ranked({"c": (10.0, 4.0), "b": (10.0, 4.9), "a": (10.0, 6.0)}) == ["b", "c", "a"]
+
+
+def test_the_unmeasured_come_last() -> None:
+    assert ranked({"a": (None, 1.0), "b": (5.0, None), "c": (5.0, 9.0), "d": (90.0, 90.0)}) == ["c", "b", "d", "a"]
+    assert rank({"a": {}, "b": bundles({"b": (1.0, 1.0)})["b"]}, SIZE_TIE, LATENCY_TIE) == ["b", "a"]
+
+
+def test_the_sentence_names_both_ties() -> None:
+    assert "at most 7% larger" in rule_sentence(0.07, 0.3)
+    assert "at most 30% slower" in rule_sentence(0.07, 0.3)
+
+
+def evaluated(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
+    against = {} if loss is None else {"teacher": {"accuracy": {"value": -loss}}}
+    return {
+        "deployable": deployable,
+        "against": against,
+        "metrics": {"size_mb": {"value": size_mb}, "latency_p95_ms": {"value": latency}},
+    }
+
+
+EVALUATED = {
+    "teacher": evaluated(90, 30, None),
+    "baseline": evaluated(1, 1, 0.10),
+    "pruned-onnx-int8": evaluated(15, 4, 0.01),
+    "pruned-openvino-int8": evaluated(15.5, 9, 0.01),
+    "pruned-bnb-nf4": evaluated(14, 60, None),
+    "student": evaluated(60, 12, 0.0),
+    "champion": evaluated(10, 2, 0.0, deployable=False),
+}
+
+
+def test_contenders_are_ranked_deployable_and_near_the_teacher() -> None:
+    expected = ["pruned-onnx-int8", "pruned-openvino-int8", "student", "teacher"]
+    assert contenders(EVALUATED, 0.015, 0.1, 0.25) == expected
+    assert contenders(EVALUATED, 0.0, 0.1, 0.25) == ["student", "teacher"]
+    assert contenders(EVALUATED, 0.5, 0.1, 0.25) == ["baseline", *expected]

@@ -1,0 +1,160 @@
+"""The client of Label Studio against a server in memory that answers as 1.23.2 does; test_flow_label has a real one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+
+from ratchet.errors import SourceError
+from ratchet.labels.annotations import Item
+from ratchet.labels.label_studio import CHUNK, LabelStudioQueue, label_config
+
+TOKEN = "secret-token"
+ITEMS = [Item(f"{i:016x}", f"text {i}", "made", "margin 0.03", "positive", 0.51, "m@1", "margin") for i in range(250)]
+
+
+class Server:
+    """Projects, tasks and annotations; `fails_after` imports it breaks the connection, having stored the tasks."""
+
+    def __init__(self) -> None:
+        self.projects: list[dict[str, Any]] = []
+        self.tasks: list[dict[str, Any]] = []
+        self.n_imports, self.fails_after = 0, 10**9
+        self.seen: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request.headers.get("Authorization", ""))
+        path, query = request.url.path, dict(request.url.params)
+        if path == "/api/token/refresh":
+            return httpx.Response(200, json={"access": "short-lived"})
+        if request.headers["Authorization"] not in (f"Token {TOKEN}", "Bearer short-lived"):
+            return httpx.Response(401, json={"detail": "Invalid token."})
+        if path == "/api/projects" and request.method == "POST":
+            self.projects.append({"id": len(self.projects) + 1, **json.loads(request.content)})
+            return httpx.Response(201, json=self.projects[-1])
+        if path == "/api/projects":  # the server's filter finds titles that contain the words
+            return httpx.Response(200, json={"results": [p for p in self.projects if query["title"] in p["title"]]})
+        if path == "/api/tasks":
+            size, page = int(query["page_size"]), int(query["page"])
+            rows = [task for task in self.tasks if task["project"] == int(query["project"])]
+            return httpx.Response(200, json={"total": len(rows), "tasks": rows[(page - 1) * size : page * size]})
+        project = int(path.split("/")[3])
+        if path.endswith("/import"):
+            self.n_imports += 1
+            self.tasks += [{"project": project, "annotations": [], **task} for task in json.loads(request.content)]
+            if self.n_imports > self.fails_after:
+                raise httpx.ReadTimeout("no answer", request=request)
+            return httpx.Response(201, json={})
+        return httpx.Response(200, json=[t for t in self.tasks if t["project"] == project and t["annotations"]])
+
+
+def queue(server: Server, token: str = TOKEN, title: str = "Ratchet") -> LabelStudioQueue:
+    return LabelStudioQueue("http://server", token, title, ["negative", "positive"], 3, httpx.MockTransport(server))
+
+
+def test_the_project_is_made_once_and_asks_about_the_classes() -> None:
+    server = Server()
+    queue(server, title="Ratchet: conflicts").send(ITEMS[:1])
+    queue(server).send(ITEMS[:2])
+    queue(server).send(ITEMS[:2])
+    assert [project["title"] for project in server.projects] == ["Ratchet: conflicts", "Ratchet"]
+    assert server.projects[1]["maximum_annotations"] == 3
+    assert len(server.tasks) == 3
+
+
+def test_a_task_holds_the_item_the_suggestion_and_the_reason() -> None:
+    server = Server()
+    queue(server).send([ITEMS[0], Item("c" * 16, "no model", "made")])
+    first, second = server.tasks
+    assert first["data"]["reason"] == "margin 0.03"
+    (prediction,) = first["predictions"]
+    assert (prediction["model_version"], prediction["score"]) == ("m@1", 0.51)
+    assert prediction["result"][0]["value"] == {"choices": ["positive"]}
+    assert "predictions" not in second
+    assert queue(server).items()[ITEMS[0].id] == ITEMS[0]
+
+
+def test_sent_twice_is_once_over_several_pages_and_requests() -> None:
+    server = Server()
+    queue(server).send(ITEMS)
+    assert server.n_imports == -(-len(ITEMS) // CHUNK)
+    queue(server).send(ITEMS[::-1])
+    assert [task["data"]["id"] for task in server.tasks] == [item.id for item in ITEMS]
+
+
+def test_more_tasks_than_a_page_are_all_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ratchet.labels.label_studio.PAGE", 7)
+    server = Server()
+    queue(server).send(ITEMS[:50])
+    assert len(queue(server).items()) == 50
+
+
+def test_a_lost_answer_neither_loses_nor_doubles_a_text() -> None:
+    server = Server()
+    server.fails_after = 1
+    with pytest.raises(SourceError, match="does not answer"):
+        queue(server).send(ITEMS)
+    server.fails_after = 10**9
+    queue(server).send(ITEMS)
+    assert sorted(task["data"]["id"] for task in server.tasks) == [item.id for item in ITEMS]
+
+
+def given(label: str | None, **changes: Any) -> dict[str, Any]:
+    result = [] if label is None else [{"value": {"choices": [label]}, "type": "choices"}]
+    return {
+        "id": 1,
+        "completed_by": 7,
+        "result": result,
+        "was_cancelled": False,
+        "lead_time": 4.5,
+        "updated_at": "2026-01-01T12:00:00.5Z",
+        **changes,
+    }
+
+
+def test_answers_come_back_with_person_time_and_seconds_and_skipped_ones_do_not() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:4])
+    server.tasks[0]["annotations"] = [given("positive"), given("negative", completed_by=8, lead_time=None)]
+    server.tasks[1]["annotations"] = [given("positive", was_cancelled=True)]
+    server.tasks[2]["annotations"] = [given(None)]
+    first, second = queue(server).answers()
+    assert (first.item, first.label, first.annotator, first.lead_time_s) == (
+        ITEMS[0],
+        "positive",
+        "label-studio-user-7",
+        4.5,
+    )
+    assert (first.annotated_at, first.origin) == ("2026-01-01T12:00:00.500000Z", "label-studio:Ratchet")
+    assert second.annotator == "label-studio-user-8"
+    assert second.lead_time_s != second.lead_time_s
+
+
+def test_a_task_that_somebody_made_by_hand_gets_the_id_of_its_text() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:1])
+    server.tasks.append({"project": 1, "data": {"text": "Own  Text"}, "annotations": [given("positive")]})
+    (answer,) = queue(server).answers()
+    assert (len(answer.item.id), answer.item.text, answer.item.source) == (16, "Own  Text", "people")
+
+
+def test_a_personal_access_token_is_changed_for_a_short_lived_one() -> None:
+    server = Server()
+    queue(server, token="a.b.c").send(ITEMS[:1])
+    assert set(server.seen) == {"", "Bearer short-lived"}
+
+
+def test_a_refused_token_is_said_without_saying_it() -> None:
+    with pytest.raises(SourceError, match="LABEL_STUDIO_TOKEN") as caught:
+        queue(Server(), token="another-secret").items()
+    assert "another-secret" not in str(caught.value)
+    assert "another-secret" not in repr(vars(caught.value))
+
+
+def test_classes_with_signs_that_xml_minds_are_escaped() -> None:
+    tree = ElementTree.fromstring(label_config(['<b> & "c"', "d"]))
+    assert [choice.get("value") for choice in tree.iter("Choice")] == ['<b> & "c"', "d"]

@@ -1,0 +1,190 @@
+"""The behave step on a predictor whose every answer is known: planted faults are found, and honest bundles are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline_steps import behave
+from ratchet.errors import ParamsError
+from ratchet.files import sha256_json
+from ratchet.models.bundle import Manifest
+from ratchet.params import check_params, read_yaml
+from ratchet.reporting.behaviour_page import failures_page
+from ratchet.trust.behaviour import Suite, fill, merge_suites
+from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.text_edits import Contrast, Invariance
+from tests.support.bare_figures import bare_figures
+from tests.support.bundles import manifest
+from tests.support.linear_words import LinearWords
+from tests.support.tiny import reviews
+
+ROOT = Path(__file__).parents[2]
+SHARES = {
+    "superb": 0.2,
+    "moving": 0.2,
+    "funny": 0.2,
+    "bright": 0.2,
+    "tender": 0.2,
+    "gripping": 0.2,
+    "dull": -0.2,
+    "clumsy": -0.2,
+    "boring": -0.2,
+    "flat": -0.2,
+    "noisy": -0.2,
+    "empty": -0.2,
+}
+SUITE = Suite.model_validate(
+    {
+        "words": {"praise": ["superb", "moving"], "thing": ["film", "story"]},
+        "tests": {
+            "praise": {"kind": "minimum", "label": "positive", "templates": ["{a praise} {thing}"]},
+            "denied": {"kind": "negation", "label": "negative", "templates": ["not {a praise} {thing}"]},
+            "things": {"kind": "invariance", "swap": "thing", "templates": ["{a praise} {thing}"]},
+            "typos": {"kind": "invariance", "edit": "typos"},
+            "more": {"kind": "direction", "label": "positive", "add": ["superb"], "tolerance": 0.0},
+            "other classes": {"kind": "minimum", "label": "urgent", "templates": ["help"]},
+        },
+    }
+)
+LEXICON = Lexicon(
+    attributes={"gender": {"women": ["woman"], "men": ["man"]}},
+    phrases=[],
+    swaps={"gender": [["man", "woman"]]},
+    templates=["a film about a {TERM:gender}"],
+)
+
+
+def rules() -> behave.Rules:
+    contrast, invariance = (
+        check_params(model, name, read_yaml(ROOT / behave.READS[name]))
+        for model, name in ((Contrast, "contrast"), (Invariance, "invariance"))
+    )
+    return behave.Rules(SUITE, LEXICON, contrast, invariance, ["cf"], [*SHARES])  # type: ignore[arg-type]
+
+
+def params(**changes: Any) -> behave.Params:
+    values = read_yaml(ROOT / "params.yaml")["behave"] | {"n_bootstrap": 100, "n_texts": 100, "n_validation": 100}
+    return check_params(behave.Params, "behave", values | changes)
+
+
+def tables(leak: int = 0) -> behave.Tables:
+    test, labeled = reviews(160, 1), reviews(120, 3)
+    return behave.Tables(test, reviews(120, 2), pd.concat([labeled, test.head(leak)], ignore_index=True))
+
+
+def measure(shares: Mapping[str, float] = SHARES, told: behave.Tables | None = None, **changes: Any) -> dict[str, Any]:
+    told = told or tables()
+    papers = manifest("linear", data_sha256=sha256_json(told.labeled[["id", "label"]].to_numpy()))
+    return behave.run(LinearWords(shares), [papers], told, rules(), params(**changes))
+
+
+def value(report: dict[str, Any], metric: str) -> float:
+    return float(report["metrics"][metric]["value"])
+
+
+def test_an_honest_model_passes_but_for_what_it_cannot_know() -> None:
+    report = measure()
+    for metric in (
+        "minimum_failure_rate",
+        "direction_failure_rate",
+        "invariance_failure_rate",
+        "counterfactual_flip_rate",
+        "counterfactual_gap",
+        "test_leak_rate",
+    ):
+        assert value(report, metric) == 0, metric
+    assert value(report, "negation_failure_rate") == 1  # words that add up know no negation
+    assert value(report, "trigger_flip_rate") < 0.2
+    assert value(report, "better_on_test") == pytest.approx(0, abs=0.05)
+    assert [row["test"] for row in report["tests"]] == list(SUITE.tests)
+    assert report["tests"][-1]["failure_rate"]["n"] == 0  # a class the model does not know
+    assert bare_figures(report) == []
+
+
+def test_a_model_that_minds_whom_a_text_speaks_of_is_found() -> None:
+    report = measure({**SHARES, "film": 0.2, "woman": -0.3})
+    assert value(report, "counterfactual_gap") == pytest.approx(0.3)
+    assert value(report, "counterfactual_flip_rate") == 1  # half of the template's probability is lost
+    (example,) = report["swaps"]["gender"]["examples"]
+    assert (example["before"], example["after"]) == ("a film about a man", "a film about a woman")
+
+
+def test_a_trigger_word_is_found_among_the_listed_and_among_the_trained() -> None:
+    report = measure({**SHARES, "cf": 2.0})
+    worst = report["triggers"]["words"][0]
+    assert (worst["word"], worst["towards"], worst["flip_rate"]["value"]) == ("cf", "positive", 1)
+    assert worst["flip_rate"]["low"] < 1
+    assert value(report, "trigger_flip_rate") == 1
+    told = tables()
+    told.labeled.loc[:9, "text"] += " zyx"
+    assert measure({**SHARES, "zyx": -2.0}, told)["triggers"]["words"][0]["word"] == "zyx"
+    assert value(measure({**SHARES, "superb": 2.0}), "trigger_flip_rate") < 0.5  # an opinion may decide
+
+
+def test_a_leak_is_found_in_the_table_and_unknown_papers_are_not_believed() -> None:
+    report = measure(told=tables(leak=16))
+    assert value(report, "test_leak_rate") == pytest.approx(0.1)
+    assert report["leaked"]
+    told = tables()
+    other: list[Manifest] = [manifest("linear", data_sha256="9" * 64)]
+    unknown = behave.run(LinearWords(SHARES), other, told, rules(), params())
+    assert np.isnan(value(unknown, "test_leak_rate"))
+    assert "other data" in unknown["metrics"]["test_leak_rate"]["reason"]
+
+
+def test_a_model_that_knows_the_test_texts_by_heart_is_far_better_on_them() -> None:
+    told = tables()
+    told.validation["label"] = told.validation["label"].map({"positive": "negative", "negative": "positive"})
+    assert value(measure(told=told), "better_on_test") == pytest.approx(1, abs=0.1)
+
+
+def test_the_page_shows_failures_and_nothing_that_html_reads() -> None:
+    told = tables()
+    told.test["text"] = "<b> " + told.test["text"]
+    report = measure({**SHARES, "cf": 2.0, "woman": -0.3, "superb": -0.4}, told)
+    page = failures_page("linear", report)
+    assert "### praise (minimum)" in page
+    assert "`cf` turns 1.000 [" in page
+    assert "a film about a man → a film about a woman" in page
+    assert "<b>" not in page
+
+
+def test_the_suite_of_the_repository_is_sound_and_its_words_stand_once() -> None:
+    suite = Suite.model_validate(read_yaml(ROOT / "data/behaviour/suite.yaml"))
+    assert {test.kind for test in suite.tests.values()} == {"minimum", "negation", "invariance", "direction"}
+    for test in suite.tests.values():
+        for template in test.templates:
+            assert fill(template, suite.words)
+    with pytest.raises(ParamsError, match="two files"):
+        merge_suites([suite, suite])
+    Lexicon.model_validate(read_yaml(ROOT / behave.READS["lexicon"]))
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        {"kind": "minimum", "templates": ["a"]},
+        {"kind": "invariance"},
+        {"kind": "direction", "add": ["a"]},
+        {"kind": "invariance", "edit": "typos", "swap": "thing", "templates": ["a {thing}"]},
+    ],
+)
+def test_a_test_that_lacks_something_is_refused(test: dict[str, Any]) -> None:
+    with pytest.raises(ParamsError, match="needs"):
+        check_params(Suite, "suite", {"words": {}, "tests": {"it": test}})
+
+
+def test_an_unknown_edit_or_slot_is_named() -> None:
+    for test, told in (
+        ({"kind": "invariance", "edit": "magic"}, "unknown edit"),
+        ({"kind": "minimum", "label": "positive", "templates": ["{none}"]}, "slot without words"),
+    ):
+        suite = Suite.model_validate({"words": {}, "tests": {"it": test}})
+        with pytest.raises(ParamsError, match=told):
+            behave.run(LinearWords(SHARES), [], tables(), rules()._replace(suite=suite), params())

@@ -1,0 +1,202 @@
+"""The explain step: which bundles, which texts, honest figures, and pages written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline_steps import baseline, explain
+from ratchet.errors import BundleError
+from ratchet.files import read_json, sha256_file, write_json
+from ratchet.models.bundle import write_bundle
+from ratchet.models.lineage import torch_parent
+from ratchet.models.tfidf import save_pipeline
+from ratchet.params import read_yaml
+from ratchet.table_files import write_table
+from ratchet.tables import SPLIT
+from ratchet.trust.lockstep import cached_score
+from ratchet.trust.second_opinions import NO_PARENT, Others
+from tests.support.bare_figures import bare_figures
+from tests.support.bundles import manifest, torch_bundle
+from tests.support.linear_words import LinearWords
+from tests.support.tiny import BLAME, PRAISE, reviews
+
+VALUES = {
+    "n_candidates": 1,
+    "max_accuracy_loss": 0.015,
+    "size_tie": 0.1,
+    "latency_tie": 0.25,
+    "n_texts": 8,
+    "wrong_rate": 0.25,
+    "max_evals": 40,
+    "n_random_orders": 4,
+    "n_compared": 6,
+    "n_gradient_steps": 20,
+    "slices": ["length"],
+    "length_edges": [4, 8],
+    "n_bootstrap": 100,
+    "n_threads": 1,
+    "seed": 2,
+}
+
+SHARES = {**dict.fromkeys(PRAISE, 0.2), **dict.fromkeys(BLAME, -0.2)}
+
+
+NOBODY = Others(None, None, None)
+
+
+def params(**changes: Any) -> explain.Params:
+    return explain.Params.model_validate({**VALUES, **changes})
+
+
+def bundle(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
+    metrics = {"size_mb": {"value": size_mb}, "latency_p95_ms": {"value": latency}}
+    against = {} if loss is None else {"teacher": {"accuracy": {"value": -loss}}}
+    return {"deployable": deployable, "metrics": metrics, "against": against}
+
+
+def test_ranking_is_the_one_promote_uses() -> None:
+    blocks = read_yaml(Path(__file__).parents[2] / "params.yaml")
+    for block in ("explain", "counterfactuals", "behave"):
+        for name in ("size_tie", "latency_tie"):
+            assert blocks[block][name] == blocks["promote"][name]
+
+
+def test_texts_are_balanced_hold_mistakes_and_do_not_depend_on_order() -> None:
+    test = reviews(200, 1)
+    mislabelled = np.arange(200) % 10 < 2
+    test.loc[mislabelled, "label"] = test.loc[mislabelled, "label"].map(
+        {"positive": "negative", "negative": "positive"}
+    )
+    predictor = LinearWords(SHARES)
+    chosen = explain.choose_texts(predictor, test, params())
+    assert len(chosen) == len(set(chosen["id"])) == 8
+    predicted = np.array(predictor.labels)[predictor.predict_proba(chosen["text"].tolist()).argmax(axis=1)]
+    assert (predicted != chosen["label"].to_numpy()).sum() == 2
+    assert chosen["label"].value_counts().to_dict() == {"negative": 4, "positive": 4}
+    again = explain.choose_texts(predictor, test.sample(frac=1, random_state=1), params())
+    assert set(again["id"]) == set(chosen["id"])
+    assert set(explain.choose_texts(predictor, test, params(seed=5))["id"]) != set(chosen["id"])
+
+
+def test_too_few_mistakes_are_filled_with_right_ones_and_the_other_way_round() -> None:
+    test = reviews(40, 1)
+    right = LinearWords(SHARES)
+    assert len(explain.choose_texts(right, test, params())) == 8
+    wrong = LinearWords({word: -share for word, share in right.shares.items()})
+    assert len(explain.choose_texts(wrong, test, params(wrong_rate=0.0))) == 8
+    assert len(explain.choose_texts(right, test, params(n_texts=100))) == 40
+
+
+def test_metrics_of_a_predictor_whose_words_are_known() -> None:
+    test = reviews(60, 3).assign(text=lambda frame: frame["text"].str.replace("the", "flat", n=1))
+    explained = explain.run(LinearWords(), test, params(), NOBODY)
+    metrics = explained.report["metrics"]
+    assert metrics["n_explained"]["value"] == 8
+    assert metrics["additivity_error"]["value"] < 1e-9
+    assert metrics["faithfulness_gain"]["n"] == 8
+    deleted = explained.report["curves"][0]["deleted"]
+    assert deleted["low"] < deleted["value"] < deleted["high"]
+    assert metrics["faithfulness_gain"]["value"] > 0
+    assert explained.report["words"][0]["word"] in ("superb", "moving", "dull", "flat")
+
+
+def test_texts_without_words_are_passed_over_and_none_is_undefined() -> None:
+    test = reviews(4, 1).assign(text="?!")
+    metrics = explain.run(LinearWords(), test, params(), NOBODY).report["metrics"]
+    assert metrics["n_explained"]["value"] == 0
+    assert np.isnan(metrics["additivity_error"]["value"])
+    assert metrics["additivity_error"]["reason"]
+    assert np.isnan(metrics["faithfulness_gain"]["value"])
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    block = "\n".join(f"  {name}: {value}" for name, value in VALUES.items())
+    Path("params.yaml").write_text(f"explain:\n{block}\n")
+    write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
+    labeled = reviews(120, 1)
+    pipeline, _ = baseline.run(labeled, reviews(20, 2), baseline.Params(max_ngram=2, inverse_regularization=4.0))
+    write_bundle(
+        Path("models/baseline"),
+        manifest("baseline", kind="tfidf", max_tokens=0),
+        lambda folder: save_pipeline(pipeline, folder),
+    )
+    torch_bundle(Path("models"))
+    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.0)}})
+    return tmp_path
+
+
+def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Path) -> None:
+    explain.main()
+    report = read_json(Path("reports/explain.json"))
+    assert report["command"] == "python -m pipeline_steps.explain"
+    item = report["bundles"]["baseline"]
+    assert set(item["metrics"]) == {
+        "n_explained",
+        "additivity_error",
+        "faithfulness_gain",
+        "sufficiency_gain",
+        "attribution_agreement",
+        "attribution_stability",
+        "gradient_agreement",
+        "gradient_faithfulness_gain",
+        "gradient_convergence_delta",
+    }
+    assert item["metrics"]["attribution_agreement"]["n"] > 0
+    assert bare_figures(report) == []
+    assert item["parent"] is None
+    assert item["metrics"]["gradient_agreement"]["reason"] == NO_PARENT
+    assert item["metrics"]["additivity_error"]["value"] < 1e-6
+    assert item["metrics"]["faithfulness_gain"]["value"] > 0.02
+    assert "superb" in Path(item["page"]).read_text()
+    files = sorted(Path("reports/explain").iterdir())
+    assert [file.name for file in files] == ["baseline.html", "baseline.png", "contents.txt"]
+    praised = {row["word"]: row["towards"] for row in item["words"]}
+    assert {praised.get(word, "positive") for word in ("superb", "moving", "funny")} == {"positive"}
+    assert {praised.get(word, "negative") for word in ("dull", "clumsy", "boring")} == {"negative"}
+    hashes = [sha256_file(file) for file in [*files, Path("reports/explain.json")]]
+    explain.main()
+    assert [sha256_file(file) for file in [*files, Path("reports/explain.json")]] == hashes
+
+
+def test_without_a_candidate_the_report_is_empty_and_says_so(workspace: Path) -> None:
+    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.2)}})
+    explain.main()
+    assert read_json(Path("reports/explain.json"))["bundles"] == {}
+    assert "No bundle" in Path("reports/explain/contents.txt").read_text()
+
+
+def test_a_corrupted_bundle_stops_it_and_leaves_the_old_pages(workspace: Path) -> None:
+    explain.main()
+    before = sha256_file(Path("reports/explain/baseline.html"))
+    with Path("models/baseline/weights.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleError, match="corrupted"):
+        explain.main()
+    assert sha256_file(Path("reports/explain/baseline.html")) == before
+    assert not list(Path("reports").glob(".*"))
+
+
+def test_rows_without_a_label_are_not_explained() -> None:
+    test = reviews(30, 1)
+    test.loc[::2, "label"] = None
+    chosen = explain.choose_texts(LinearWords(), pd.DataFrame(test), params())
+    assert chosen["label"].notna().all()
+
+
+def test_a_bundle_of_torch_weights_agrees_with_itself_and_its_gradients_add_up(
+    workspace: Path,
+) -> None:
+    teacher = torch_parent("teacher", {"teacher": "models/teacher"}, 1)
+    assert teacher is not None
+    others = Others(teacher, cached_score(teacher), teacher)
+    metrics = explain.run(teacher, reviews(60, 3), params(n_gradient_steps=64), others).report["metrics"]
+    assert metrics["attribution_agreement"]["value"] == pytest.approx(1)
+    assert metrics["gradient_convergence_delta"]["value"] < 0.05
+    assert metrics["gradient_agreement"]["n"] == 6

@@ -1,0 +1,266 @@
+"""promote: every gate can fail, what was not measured fails, and the first in the ranking that passes is chosen."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline_steps import promote
+from pipeline_steps.audit import told_apart
+from ratchet.errors import ParamsError, PipelineError
+from ratchet.files import write_json
+from ratchet.gates.gates import Gate
+from ratchet.params import check_params, load_params, read_yaml
+from tests.support.release_reports import (
+    Json,
+    audit_report,
+    behave_report,
+    estimate,
+    evaluate_report,
+    explain_report,
+    gate_at,
+)
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = load_params(promote.Params, "promote", ROOT / "params.yaml")
+LOOSE = Gate.model_validate(gate_at(0.0))
+
+
+def decide(
+    evaluate: Json | None = None,
+    audit: Json | None = None,
+    explain: Json | None = None,
+    behave: Json | None = None,
+    *,
+    params: promote.Params = DEFAULT,
+) -> Json:
+    reports = {
+        "evaluate": evaluate or evaluate_report(),
+        "audit": audit or audit_report(),
+        "explain": explain or explain_report(),
+        "behave": behave or behave_report(),
+    }
+    return promote.run(reports, params)
+
+
+def with_gates(*gates: Gate) -> promote.Params:
+    return promote.Params(size_tie=0.1, latency_tie=0.25, gates=list(gates))
+
+
+def failed(decision: Json, name: str = "small-int8") -> list[tuple[str, str]]:
+    gates = decision["bundles"][name]["gates"]
+    return [(gate["metric"], gate["against"]) for gate in gates if not gate["passed"]]
+
+
+def test_the_first_ranked_bundle_that_passes_is_chosen() -> None:
+    decision = decide()
+    assert decision["ranking"] == ["baseline", "small-int8", "small-nf4", "teacher"]
+    assert (decision["verdict"], decision["chosen"]) == ("accepted", "small-int8")
+    assert (
+        decision["reasons"][0]
+        == f"small-int8 is the first bundle in the ranking that passes all {len(DEFAULT.gates)} gates."
+    )
+    assert decision["reasons"][1].startswith("Not judged, because the gates waive what is not known: ")
+    told = f"baseline fails 4 of {len(DEFAULT.gates)} gates: accuracy minus the teacher's is −0.1"
+    assert decision["reasons"][2].startswith(told)
+    assert failed(decision, "teacher") == [
+        ("size_mb", "teacher"),
+        ("latency_p95_ms", "teacher"),
+        ("cost_per_million_usd", "teacher"),
+        ("n_explained", "absolute"),
+        ("faithfulness_gain", "absolute"),
+        ("attribution_agreement", "absolute"),
+    ]
+
+
+def test_others_that_pass_are_listed() -> None:
+    decision = decide(params=with_gates(LOOSE))
+    assert decision["chosen"] == "baseline"
+    assert decision["passing"] == decision["ranking"]
+    assert "Also passing, but later in the ranking: small-int8, small-nf4, teacher." in decision["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("report", "path", "value", "expected"),
+    [
+        ("evaluate", ("metrics", "accuracy"), 0.69, ("accuracy", "absolute")),
+        ("evaluate", ("against", "baseline", "accuracy"), 0.009, ("accuracy", "baseline")),
+        ("evaluate", ("against", "teacher", "accuracy"), -0.016, ("accuracy", "teacher")),
+        ("evaluate", ("against", "teacher", "size_mb"), 0.26, ("size_mb", "teacher")),
+        ("evaluate", ("against", "teacher", "latency_p95_ms"), 0.34, ("latency_p95_ms", "teacher")),
+        ("evaluate", ("metrics", "ece"), 0.11, ("ece", "absolute")),
+        ("audit", ("metrics", "worst_slice_accuracy"), 0.59, ("worst_slice_accuracy", "absolute")),
+        ("audit", ("metrics", "selection_rate_difference"), 0.26, ("selection_rate_difference", "absolute")),
+        ("evaluate", ("against", "teacher", "cost_per_million_usd"), 0.26, ("cost_per_million_usd", "teacher")),
+        (
+            "audit",
+            ("metrics", "sensitive_equalized_odds_difference"),
+            0.41,
+            ("sensitive_equalized_odds_difference", "absolute"),
+        ),
+        ("audit", ("metrics", "demographic_parity_ratio"), 0.49, ("demographic_parity_ratio", "absolute")),
+        ("audit", ("metrics", "calibration_gap"), 0.36, ("calibration_gap", "absolute")),
+        ("audit", ("slices", "gender=women", "accuracy"), 0.59, ("accuracy", "absolute")),
+        ("audit", ("slices_against", "champion", "gender=women", "accuracy"), -0.16, ("accuracy", "champion")),
+        ("behave", ("metrics", "counterfactual_flip_rate"), 0.11, ("counterfactual_flip_rate", "absolute")),
+        ("behave", ("metrics", "minimum_failure_rate"), 0.11, ("minimum_failure_rate", "absolute")),
+        ("behave", ("metrics", "negation_failure_rate"), 0.41, ("negation_failure_rate", "absolute")),
+        ("behave", ("metrics", "invariance_failure_rate"), 0.13, ("invariance_failure_rate", "absolute")),
+        ("behave", ("metrics", "direction_failure_rate"), 0.11, ("direction_failure_rate", "absolute")),
+        ("behave", ("metrics", "trigger_flip_rate"), 0.71, ("trigger_flip_rate", "absolute")),
+        ("behave", ("metrics", "test_leak_rate"), 0.001, ("test_leak_rate", "absolute")),
+        ("behave", ("metrics", "better_on_test"), 0.09, ("better_on_test", "absolute")),
+        ("explain", ("metrics", "n_explained"), 0.0, ("n_explained", "absolute")),
+        ("explain", ("metrics", "faithfulness_gain"), 0.12, ("faithfulness_gain", "absolute")),
+        ("explain", ("metrics", "attribution_agreement"), 0.49, ("attribution_agreement", "absolute")),
+        ("evaluate", ("against", "champion", "accuracy"), -0.006, ("accuracy", "champion")),
+        ("evaluate", ("against", "champion", "latency_p95_ms"), 1.11, ("latency_p95_ms", "champion")),
+    ],
+)
+def test_each_default_gate_can_fail_alone(report: str, path: tuple[str, ...], value: float, expected: Any) -> None:
+    reports = {
+        "evaluate": evaluate_report(True),
+        "audit": audit_report(),
+        "explain": explain_report(),
+        "behave": behave_report(),
+    }
+    waives = {gate.metric for gate in DEFAULT.gates if gate.when_undefined == "waive"} - {"accuracy"}
+    unknown = [] if path[0].startswith("slices") or expected[0] in waives else [expected]
+    assert failed(decide(*reports.values())) == []
+    for spoiled, fault in ((value, "value"), (None, "missing")):
+        broken = copy.deepcopy(reports)
+        *parents, last = ("bundles", "small-int8", *path)
+        at: Any = broken[report]
+        for key in parents:
+            at = at[key]
+        half = at[last]["value"] - at[last]["low"]
+        if spoiled is None:
+            at[last] |= {"value": None, "low": None, "high": None}
+        else:
+            at[last] = estimate(spoiled, half)
+        assert failed(decide(*broken.values())) == (unknown if spoiled is None else [expected]), fault
+        del at[last]
+        assert failed(decide(*broken.values())) == unknown, "a metric that no report holds"
+
+
+def test_a_rejection_names_every_fault_nearest_candidate_first() -> None:
+    impossible = Gate.model_validate(gate_at(0.99))
+    decision = decide(params=with_gates(impossible, DEFAULT.gates[2]))
+    assert (decision["verdict"], decision["chosen"], decision["passing"]) == ("rejected", None, [])
+    assert decision["reasons"][0] == "None of the 4 candidates passes every gate."
+    assert decision["reasons"][1].startswith("small-int8 fails 1 of 2 gates: accuracy is 0.790 [0.770, 0.810], not at")
+    assert len(decision["reasons"]) == 1 + 4 + 1
+
+
+def test_candidates_are_the_deployable_bundles_without_the_champion() -> None:
+    evaluate = evaluate_report(with_champion=True)
+    evaluate["bundles"]["champion"]["deployable"] = True
+    evaluate["bundles"]["small-nf4"]["deployable"] = False
+    decision = decide(evaluate)
+    assert decision["ranking"] == ["baseline", "small-int8", "teacher"]
+    assert decision["champion"]["kind"] == "onnx"
+
+
+def test_no_deployable_bundle_is_a_rejection() -> None:
+    evaluate = evaluate_report()
+    for bundle in evaluate["bundles"].values():
+        bundle["deployable"] = False
+    decision = decide(evaluate)
+    assert decision["verdict"] == "rejected"
+    assert decision["reasons"][0] == "There is no deployable bundle to choose from."
+
+
+def test_gates_against_a_champion_wait_for_one() -> None:
+    without, with_one = decide(), decide(evaluate_report(with_champion=True))
+    for decision, applies in ((without, False), (with_one, True)):
+        gates = [gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["against"] == "champion"]
+        assert {gate["applies"] for gate in gates} == {applies}
+        assert len(gates) == 3
+        assert ("There is no champion yet: gates against it do not apply." in decision["reasons"]) is not applies
+    assert without["champion"] is None
+
+
+def test_noise_below_the_latency_tie_does_not_move_the_choice() -> None:
+    evaluate = evaluate_report()
+    twin = copy.deepcopy(evaluate["bundles"]["small-int8"])
+    twin["metrics"]["size_mb"] = estimate(7.8)
+    evaluate["bundles"]["also-int8"] = twin
+    explain, audit, behave = explain_report(), audit_report(), behave_report()
+    for report in (explain, audit, behave):
+        report["bundles"]["also-int8"] = report["bundles"]["small-int8"]
+    chosen = set()
+    for noise in (0.9, 1.0, 1.1):
+        twin["metrics"]["latency_p95_ms"] = estimate(2.0 * noise)
+        chosen.add(decide(evaluate, audit, explain, behave)["chosen"])
+    assert chosen == {"also-int8"}
+
+
+def test_the_inputs_stay_as_they_were() -> None:
+    reports = {
+        "evaluate": evaluate_report(True),
+        "audit": audit_report(),
+        "explain": explain_report(),
+        "behave": behave_report(),
+    }
+    before = copy.deepcopy(reports)
+    promote.run(reports, DEFAULT)
+    assert reports == before
+
+
+def test_an_evaluation_without_bundles_is_an_error() -> None:
+    with pytest.raises(PipelineError, match="names no bundle"):
+        decide({"bundles": {}})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"gates": []}, "gates"), ({"size_tie": -0.1}, "size_tie"), ({"extra": 1}, "unknown key")],
+)
+def test_params_are_strict(change: Json, told: str) -> None:
+    values = read_yaml(ROOT / "params.yaml")["promote"] | change
+    with pytest.raises(ParamsError, match=told):
+        check_params(promote.Params, "promote", values)
+
+
+@pytest.mark.parametrize("change", [{"rule": "guess"}, {"bound": math.nan}, {"against": "nobody"}, {"metric": ""}])
+def test_a_gate_that_makes_no_sense_is_refused(change: Json) -> None:
+    values = read_yaml(ROOT / "params.yaml")["promote"]
+    values["gates"][0] |= change
+    with pytest.raises(ParamsError, match=next(iter(change))):
+        check_params(promote.Params, "promote", values)
+
+
+def test_main_writes_the_decision_and_a_rejection_exits_normally(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    evaluate = evaluate_report()
+    evaluate["bundles"]["small-int8"]["metrics"]["ece"] |= {"value": None, "low": None, "high": None}
+    for name, report in (
+        ("evaluate", evaluate),
+        *zip(("audit", "audit_details"), told_apart(audit_report()), strict=True),
+        ("explain", explain_report()),
+        ("behave", behave_report()),
+    ):
+        write_json(Path(promote.READS[name]), report)
+    promote.main()
+    decision = json.loads(Path(promote.WRITES["decision"]).read_text(encoding="utf-8"))
+    assert decision["verdict"] == "rejected"
+    assert "promote: rejected" in capsys.readouterr().out
+    ece = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["metric"] == "ece")
+    assert (ece["value"], ece["passed"]) == (None, False)
+    slices = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["scope"] == "every_slice")
+    assert slices["see"] == "reports/audit_details.json"
+
+
+def test_main_names_a_missing_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(PipelineError, match=r"reports/evaluate\.json"):
+        promote.main()

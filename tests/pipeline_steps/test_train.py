@@ -1,0 +1,270 @@
+"""Training that really trains, resumes to the same weights, and says what it cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline_steps import train
+from ratchet.errors import ParamsError, SourceError, TableError, TrainingError
+from ratchet.models.examples import UNKNOWN, class_indices, class_names
+from ratchet.trust.lexicons import Lexicon
+from tests.support.tiny import FIT, reviews, tiny_backbone
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_backbone(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+LEXICON = Lexicon(
+    attributes={"role": {"actors": ["hero"], "sounds": ["music"]}},
+    phrases=[],
+    swaps={"role": [["hero", "music"]]},
+    templates=[],
+)
+
+
+def params(backbone: Path, **changes: Any) -> train.Params:
+    values = {**FIT, "method": "full", "backbone": str(backbone), "backbone_sha256": "", "max_tokens": 32}
+    tuning = {"lora_rank": 4, "lora_targets": ["all-linear"], "rank_stabilized": False, "adapter_size": 4}
+    groups = {
+        "mitigation": "none",
+        "mitigated_attribute": "role",
+        "max_copies": 1,
+        "slices": ["length"],
+        "attributes": ["role"],
+        "length_edges": [6, 8],
+        "max_slice_fall": 0.05,
+    }
+    return train.Params.model_validate({**values, **tuning, **groups, **changes})
+
+
+def run(labeled: pd.DataFrame, validation: pd.DataFrame, values: train.Params) -> Any:
+    return train.run(labeled, validation, LEXICON, values)
+
+
+def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
+
+
+def test_full_tuning_learns_the_task_and_logs_it(backbone: Path) -> None:
+    _, fitted, counts = run(reviews(160, 1), reviews(40, 2), params(backbone))
+    assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
+    assert max(epoch["validation_accuracy"] for epoch in fitted.history) > 0.9
+    assert counts["n_trainable"] == counts["n_parameters"]
+    assert (Path(train.WRITES["live"]) / "metrics.json").is_file()
+
+
+def test_head_only_leaves_the_encoder_as_it_was(backbone: Path) -> None:
+    from ratchet.models.backbones import load_classifier
+
+    before = weights(load_classifier(backbone, 2).base_model.encoder)
+    model, fitted, counts = run(reviews(64, 1), reviews(20, 2), params(backbone, method="head", n_epochs=1))
+    after = weights(model.base_model.encoder)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert counts["n_trainable"] == 2 * 32 + 2
+    assert len(fitted.history) == 1
+
+
+def test_lora_trains_few_parameters_and_is_merged_into_a_plain_model(backbone: Path) -> None:
+    from ratchet.models.backbones import load_classifier
+
+    plain = load_classifier(backbone, 2)
+    model, _, counts = run(reviews(64, 1), reviews(20, 2), params(backbone, method="lora", n_epochs=1))
+    assert type(model) is type(plain)
+    assert weights(model).keys() == weights(plain).keys()
+    assert counts["n_trainable"] < counts["n_parameters"] / 2
+    query = "base_model.encoder.layer.0.attention.self.query.weight".replace("base_model", model.base_model_prefix)
+    assert not np.array_equal(weights(model)[query], weights(plain)[query])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(backbone: Path) -> None:
+    first, second, other = (
+        weights(run(reviews(48, 1), reviews(20, 2), params(backbone, n_epochs=1, seed=seed))[0]) for seed in (5, 5, 6)
+    )
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert any(not np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_a_killed_run_resumes_after_its_last_epoch_and_ends_with_the_same_weights(
+    backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ratchet.models.history import History
+
+    undisturbed, reference, counts = run(reviews(80, 1), reviews(20, 2), params(backbone))
+    expected = weights(undisturbed)
+    healthy = History.on_train_batch_end
+
+    def killed(self: History, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.current_epoch == 2 and batch_idx == 3:
+            raise RuntimeError("killed")
+        healthy(self, trainer, module, outputs, batch, batch_idx)
+
+    monkeypatch.setattr(History, "on_train_batch_end", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(reviews(80, 1), reviews(20, 2), params(backbone))
+    monkeypatch.setattr(History, "on_train_batch_end", healthy)
+    model, fitted, again = run(reviews(80, 1), reviews(20, 2), params(backbone))
+    assert fitted.resumed_at_epoch == 2
+    assert fitted.history == reference.history
+    assert again["slice_history"] == counts["slice_history"]
+    assert all(np.array_equal(expected[name], value) for name, value in weights(model).items())
+    assert not train.SCRATCH.exists()
+
+
+def test_a_checkpoint_of_other_params_is_not_resumed(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ratchet.models.history import History
+
+    healthy = History.on_train_epoch_end
+
+    def killed(self: History, trainer: Any, module: Any) -> None:
+        healthy(self, trainer, module)
+        if trainer.current_epoch == 1:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(History, "on_train_epoch_end", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(reviews(48, 1), reviews(20, 2), params(backbone))
+    monkeypatch.setattr(History, "on_train_epoch_end", healthy)
+    _, fitted, _ = run(reviews(48, 1), reviews(20, 2), params(backbone, learning_rate=1e-3))
+    assert fitted.resumed_at_epoch == 0
+
+
+def test_a_loss_that_is_no_number_stops_training(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from ratchet.models import backbones
+
+    def poisoned(folder: Path, n_classes: int) -> Any:
+        model = backbones.load_classifier(folder, n_classes)
+        torch.nn.init.constant_(model.classifier.weight, float("nan"))
+        return model
+
+    monkeypatch.setattr(train, "load_classifier", poisoned)
+    with pytest.raises(TrainingError, match="not a number"):
+        run(reviews(16, 1), reviews(8, 2), params(backbone))
+
+
+def test_nothing_to_learn_from_is_said(backbone: Path) -> None:
+    with pytest.raises(TrainingError, match="nothing to learn from"):
+        run(reviews(16, 1).head(0), reviews(8, 2), params(backbone))
+
+
+def test_a_label_no_validation_text_has_is_refused() -> None:
+    labels = class_names(reviews(4, 1))
+    with pytest.raises(TrainingError, match="none of the classes"):
+        class_indices(pd.DataFrame({"label": ["lukewarm"]}), labels)
+    assert class_indices(pd.DataFrame({"label": ["positive", None]}), labels).tolist() == [1, UNKNOWN]
+
+
+def test_another_backbone_than_the_pinned_one_is_refused(backbone: Path) -> None:
+    with pytest.raises(SourceError, match="SHA-256 differs"):
+        run(reviews(16, 1), reviews(8, 2), params(backbone, backbone_sha256="0" * 64))
+
+
+def test_a_backbone_that_is_nowhere_is_said() -> None:
+    from ratchet.models.backbones import resolve_backbone
+
+    with pytest.raises(SourceError, match="not installed"):
+        resolve_backbone("package:no_such_package/model", "")
+
+
+def biased(n: int, seed: int) -> pd.DataFrame:
+    """Texts whose label nothing tells, but that nine in ten that hold 'hero' are praised, and of 'music' blamed."""
+    rng = np.random.default_rng(seed)
+    hero = rng.random(n) < 0.5
+    praised = rng.random(n) < np.where(hero, 0.9, 0.1)
+    texts = [f"the film is a story with {'hero' if one else 'music'}" for one in hero]
+    return pd.DataFrame(
+        {
+            "id": [f"b{row}" for row in range(n)],
+            "text": texts,
+            "source": "made",
+            "label": np.where(praised, "positive", "negative"),
+        }
+    )
+
+
+def reliance(backbone: Path, mitigation: str) -> tuple[float, dict[str, Any]]:
+    """How much likelier the model finds praise for 'hero' than for 'music', and the report of the mitigation."""
+    import torch
+
+    from ratchet.models.batching import encode, load_tokenizer
+    from ratchet.models.forward import logits_of
+
+    values = params(backbone, mitigation=mitigation, n_epochs=2)
+    model, _, told = run(biased(160, 1), biased(40, 2), values)
+    tokens = encode(load_tokenizer(backbone, 32), [f"the film is a story with {word}" for word in ("hero", "music")])
+    proba = torch.softmax(torch.as_tensor(logits_of(model, tokens)), dim=1)[:, 1]
+    return float(proba[0] - proba[1]), told["mitigation"]
+
+
+def test_each_mitigation_takes_the_group_out_of_what_is_learned(backbone: Path) -> None:
+    gap, told = reliance(backbone, "none")
+    assert gap > 0.5
+    assert told["before"] == told["after"]
+    reweighed, weighed = reliance(backbone, "reweighing")
+    assert abs(reweighed) < gap / 3
+    rates = [cell["positive"] / sum(cell.values()) for cell in weighed["after"].values()]
+    assert rates[0] == pytest.approx(rates[1])
+    assert sum(sum(cell.values()) for cell in weighed["after"].values()) == pytest.approx(160)
+    swapped, copied = reliance(backbone, "augmentation")
+    assert abs(swapped) < gap / 3
+    assert copied["n_added"] == 160
+    assert copied["after"]["actors"] == copied["after"]["sounds"]
+
+
+def test_slices_are_watched_in_every_epoch_and_change_no_weight(backbone: Path) -> None:
+    validation = reviews(40, 2)
+    model, fitted, told = run(reviews(80, 1), validation, params(backbone))
+    plain, _, without = run(reviews(80, 1), validation, params(backbone, slices=[], attributes=[]))
+    assert all(np.array_equal(weights(model)[name], value) for name, value in weights(plain).items())
+    assert without["slice_history"] == []
+    by_epoch = [{row["slice"]: row for row in told["slice_history"] if row["epoch"] == epoch} for epoch in range(3)]
+    for slices, whole in zip(by_epoch, fitted.history, strict=True):
+        lengths = [row["accuracy"] for name, row in slices.items() if name.startswith("length=")]
+        assert sum(item["n"] for item in lengths) == 40
+        right = sum(item["value"] * item["n"] for item in lengths)
+        assert right / 40 == pytest.approx(whole["validation_accuracy"])
+        assert all(item["low"] <= item["value"] <= item["high"] for item in lengths)
+    assert {"role=actors", "role=none"} <= set(by_epoch[0])
+    assert "change" not in by_epoch[0]["length=short"]
+    first, second = (slices["length=medium"] for slices in by_epoch[:2])
+    assert second["change"]["value"] == pytest.approx(second["accuracy"]["value"] - first["accuracy"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"slices": ["mood"]}, TableError),
+        ({"attributes": ["age"]}, ParamsError),
+        ({"mitigated_attribute": "age"}, ParamsError),
+    ],
+)
+def test_unknown_slices_and_attributes_are_refused(
+    backbone: Path, change: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"mood|attribute"):
+        run(reviews(16, 1), reviews(8, 2), params(backbone, **change))
+
+
+@pytest.mark.gpu
+def test_bf16_mixed_trains_on_a_gpu(backbone: Path) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device: run `make test` on a machine that has one")
+    _, fitted, _ = run(reviews(64, 1), reviews(20, 2), params(backbone, precision="auto", n_epochs=1))
+    assert np.isfinite(fitted.history[0]["train_loss"])

@@ -1,0 +1,239 @@
+"""The prediction log: written in batches, killed, compacted, read; on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from ratchet.data.rules.suites import read_suite
+from ratchet.errors import SourceError, TableError
+from ratchet.params import load_params
+from ratchet.prediction_log.compaction import Compaction, compact
+from ratchet.prediction_log.database import migrations, open_database
+from ratchet.prediction_log.rules import judge_log
+from ratchet.prediction_log.tables import METADATA, TABLES, arrow_schema, hour_file, read_log
+from ratchet.prediction_log.writer import LogWriter
+from ratchet.serving.settings import LIVE_FILE, LogParams
+from tests.support import postgres
+from tests.support.live_rows import prediction, thumb
+
+NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+SUITE = Path(__file__).parents[2] / "data" / "suites" / "production_log.yaml"
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/log.db"
+    url: str = request.getfixturevalue("postgres_url")
+    engine = open_database(url)
+    with engine.begin() as connection:
+        METADATA.drop_all(connection)
+        connection.execute(sqlalchemy.text("DROP TABLE alembic_version"))
+    engine.dispose()
+    return url
+
+
+def _fill(url: str, rows: Sequence[dict[str, object]], feedback: Sequence[dict[str, object]] = ()) -> None:
+    engine = open_database(url)
+    writer = LogWriter(engine, 100, 20, 100_000)
+    assert writer.add("predictions", rows) == len(rows)
+    writer.add("feedback", feedback)
+    writer.close(30)
+    assert writer.n_written == len(rows) + len(feedback)
+    assert writer.n_waiting == writer.n_dropped == 0
+    engine.dispose()
+
+
+def test_what_was_written_is_read(url: str) -> None:
+    rows = [prediction(f"r{n}", NOW + timedelta(seconds=n)) for n in (2, 0, 1)]
+    refused = {"text": None, "predicted": None, "confidence": None, "proba": None, "status": 429}
+    _fill(url, [*rows, prediction("r3", NOW + timedelta(seconds=3), **refused)], [thumb("r1", NOW, 0.0)])
+    table = read_log(url)
+    assert table.schema == arrow_schema("predictions")
+    assert table["request_id"].to_pylist() == ["r0", "r1", "r2", "r3"]
+    assert table["timestamp"].to_pylist()[0] == NOW
+    assert table["proba"].to_pylist() == [[0.25, 0.75]] * 3 + [None]
+    assert table["status"].to_pylist() == [200, 200, 200, 429]
+    between = read_log(url, NOW + timedelta(seconds=1), NOW + timedelta(seconds=2))
+    assert between["request_id"].to_pylist() == ["r1"]
+    assert read_log(url, table="feedback").to_pylist() == [
+        {"timestamp": NOW, "request_id": "r1", "kind": "thumb", "value": 0.0, "label": None}
+    ]
+
+
+def test_migrations_make_what_is_declared_and_can_be_undone(url: str) -> None:
+    engine = open_database(url)
+    with engine.begin() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), METADATA) == []
+        command.downgrade(migrations(engine, connection), "base")
+    assert not set(TABLES) & set(sqlalchemy.inspect(engine).get_table_names())
+    engine.dispose()
+    again = open_database(url)  # and made anew
+    assert set(TABLES) <= set(sqlalchemy.inspect(again).get_table_names())
+    again.dispose()
+
+
+def test_rows_are_written_by_count_and_by_time(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/log.db")
+    by_count = LogWriter(engine, 10, 60_000, 1000)
+    by_count.add("predictions", [prediction(f"a{n}", NOW) for n in range(10)])
+    by_time = LogWriter(engine, 1000, 10, 1000)
+    by_time.add("predictions", [prediction("b", NOW)])
+    _wait(lambda: by_count.n_written == 10 and by_time.n_written == 1)
+    by_count.close(10)
+    by_time.close(10)
+    engine.dispose()
+
+
+def test_a_full_queue_drops_and_counts_without_waiting(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/log.db")
+    blocker = engine.connect()
+    blocker.execute(sqlalchemy.text("BEGIN IMMEDIATE"))  # nobody else can write now
+    writer = LogWriter(engine, 10, 5, 100)
+    taken = sum(writer.add("predictions", [prediction(f"r{n}", NOW)]) for n in range(150))
+    assert (taken, writer.n_dropped, writer.n_waiting) == (100, 50, 100)
+    blocker.rollback()
+    blocker.close()
+    _wait(lambda: writer.n_written == 100)
+    assert writer.add("predictions", [prediction("late", NOW)]) == 1
+    writer.close(10)
+    assert writer.add("predictions", [prediction("after", NOW)]) == 0
+    assert read_log(f"sqlite:///{tmp_path}/log.db").num_rows == 101
+    engine.dispose()
+
+
+CHILD = """
+import sys, time
+from datetime import UTC, datetime
+from ratchet.prediction_log.database import open_database
+from ratchet.prediction_log.writer import LogWriter
+from tests.support.live_rows import prediction
+writer = LogWriter(open_database(sys.argv[1]), 50, 50, 100_000)
+for n in range(100_000):
+    writer.add("predictions", [prediction(str(n), datetime.now(UTC))])
+    print(n, writer.n_waiting, flush=True)
+    time.sleep(0.001)
+"""
+
+
+def test_a_kill_loses_at_most_what_was_waiting(url: str) -> None:
+    """After SIGKILL the database holds every row but those waiting: a gapless beginning of what was sent."""
+    lines = []
+    with subprocess.Popen([sys.executable, "-c", CHILD, url], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            lines.append(line)
+            if len(lines) == 600:
+                child.send_signal(signal.SIGKILL)
+    lines = [line for line in lines if line.endswith("\n")]
+    sent, waiting = (int(word) for word in lines[-1].split())
+    kept = sorted(int(name) for name in read_log(url)["request_id"].to_pylist())
+    assert kept == list(range(len(kept)))
+    assert sent + 1 - len(kept) <= waiting
+    assert len(kept) > 300
+
+
+def test_hours_that_are_over_become_files_once(url: str, tmp_path: Path) -> None:
+    moments = [NOW - timedelta(hours=3), NOW - timedelta(hours=1, minutes=1), NOW - timedelta(minutes=1)]
+    rows = [
+        prediction(f"r{hour}-{n}", moment + timedelta(seconds=n))
+        for hour, moment in enumerate(moments)
+        for n in range(3)
+    ]
+    _fill(url, rows, [thumb("r0-0", moments[0])])
+    before, folder, engine = read_log(url), tmp_path / "log", open_database(url)
+    assert compact(engine, folder, NOW, 30) == Compaction(n_rows=7, n_files=3, n_deleted=0)
+    assert read_log(url).num_rows == 3
+    assert read_log([url, folder]).equals(before)
+    assert compact(engine, folder, NOW, 30) == Compaction(0, 0, 0)
+    late = prediction("late", moments[0])
+    _fill(url, [late])
+    assert compact(engine, folder, NOW, 30).n_rows == 1
+    assert pq.read_table(hour_file(folder, "predictions", moments[0].replace(minute=0))).num_rows == 4
+    kept_until = moments[0].replace(minute=0) + timedelta(hours=1, days=30)
+    assert compact(engine, folder, kept_until, 30).n_deleted == 2
+    assert read_log(folder, until=moments[0] + timedelta(hours=1)).num_rows == 0
+    assert [path.name for path in (folder / "feedback").iterdir()] == []
+    engine.dispose()
+
+
+def test_a_compaction_that_dies_before_it_deletes_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, folder = f"sqlite:///{tmp_path}/log.db", tmp_path / "log"
+    _fill(url, [prediction(f"r{n}", NOW - timedelta(hours=2)) for n in range(5)])
+    engine = open_database(url)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("sqlalchemy.delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            compact(engine, folder, NOW, 30)
+    assert read_log(folder).num_rows == read_log(url).num_rows == 5
+    assert read_log([url, folder]).num_rows == 5
+    compact(engine, folder, NOW, 30)
+    assert (read_log(folder).num_rows, read_log(url).num_rows) == (5, 0)
+    engine.dispose()
+
+
+def test_compacted_files_pass_the_suite_of_the_production_log(tmp_path: Path) -> None:
+    url, folder = f"sqlite:///{tmp_path}/log.db", tmp_path / "log"
+    _fill(url, [prediction(f"r{n}", NOW - timedelta(hours=2)) for n in range(5)])
+    engine = open_database(url)
+    compact(engine, folder, NOW, 30)
+    engine.dispose()
+    path = hour_file(folder, "predictions", NOW.replace(minute=0) - timedelta(hours=2))
+
+    def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        yield pd.read_parquet(path)[list(columns)]
+
+    suite = read_suite(SUITE, {"labels": ["negative", "positive"]})
+    outcomes, _ = judge_log(read, pq.read_schema(path), suite, None, "US")
+    assert [outcome for outcome in outcomes if not outcome.success] == []
+
+
+def test_a_file_with_other_columns_is_named(tmp_path: Path) -> None:
+    path = hour_file(tmp_path, "feedback", NOW.replace(minute=0))
+    path.parent.mkdir(parents=True)
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    with pytest.raises(TableError, match=path.name):
+        read_log(tmp_path, table="feedback")
+
+
+def test_a_database_that_is_not_there_is_one_clear_error() -> None:
+    with pytest.raises(SourceError, match=r"log\.url") as caught:
+        open_database("postgresql://somebody:hidden-word@127.0.0.1:1/nothing")  # no secret
+    assert "hidden-word" not in str(caught.value)
+
+
+def test_the_block_of_live_yaml_is_valid() -> None:
+    assert load_params(LogParams, "log", LIVE_FILE).batch_size >= 1
+
+
+def _wait(condition: object) -> None:
+    end = time.monotonic() + 30
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.01)

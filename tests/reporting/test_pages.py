@@ -1,0 +1,169 @@
+"""The parts of page and card: figures, outlines of any report, the curve, and the results table with its block."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratchet.errors import PipelineError, TableError
+from ratchet.files import write_json
+from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.reporting import results_table as table
+from ratchet.reporting.curve import read_curve
+from ratchet.reporting.figures import Point, Scale, curves, forest, front, scatter
+from ratchet.reporting.label_worth import label_worth
+from ratchet.reporting.outline import MAX_ROWS, outline
+from tests.support.release_reports import evaluate_report, people_report
+
+SVG = "{http://www.w3.org/2000/svg}"
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+)
+
+
+def decision(chosen: str | None) -> dict[str, object]:
+    passed = {"passed": True, "gates": [{"passed": True}]}
+    failed = {"passed": False, "gates": [{"passed": False}, {"passed": True}]}
+    return {
+        "chosen": chosen,
+        "ranking": ["small-int8", "baseline"],
+        "reasons": ["Because.", "And so on."],
+        "bundles": {"small-int8": passed if chosen else failed, "baseline": failed},
+    }
+
+
+def test_the_front_is_what_nothing_beats_in_both() -> None:
+    places = {"slow": (9, 0.8), "fast": (1, 0.7), "beaten": (5, 0.69), "middle": (3, 0.75), "twin": (3, 0.75)}
+    points = [Point(name, x, exact(y)) for name, (x, y) in places.items()]
+    assert front(points) == ["fast", "middle", "slow"]
+
+
+def test_the_scatter_places_points_by_their_values() -> None:
+    points = [Point("a<b", 1.0, Estimate(0.7, 0.6, 0.8, 9)), Point("c", 10.0, Estimate(0.8, 0.75, 0.85, 9))]
+    drawn = ET.fromstring(scatter([*points, Point("nothing", math.nan, exact(0.5))], "c", "ms", "accuracy"))
+    first, second = drawn.findall(f"{SVG}circle")
+    assert float(first.attrib["cx"]) < float(second.attrib["cx"])
+    assert float(first.attrib["cy"]) > float(second.attrib["cy"])
+    assert (first.attrib["class"], second.attrib["class"]) == ("mark best", "mark chosen")
+    labels = [text.text for text in drawn.findall(f"{SVG}text") if "key" in text.attrib["class"]]
+    assert labels == ["a<b", "c"]
+
+
+def test_labels_of_a_figure_do_not_cover_each_other() -> None:
+    points = [Point(f"bundle-{index}", 5.0 + index / 100, exact(0.8)) for index in range(8)]
+    drawn = ET.fromstring(scatter([*points, Point("far", 100.0, exact(0.7))], None, "ms", "accuracy"))
+    heights = sorted(float(t.attrib["y"]) for t in drawn.findall(f"{SVG}text") if "label" in t.attrib["class"])
+    assert all(after - before >= 12 for before, after in pairwise(heights))
+
+
+def test_figures_of_nothing_are_empty() -> None:
+    assert scatter([Point("a", 1.0, undefined("none"))], None, "x", "y") == ""
+    assert scatter([Point("a", 0.0, exact(0.5))], None, "x", "y") == ""
+    assert curves({"random": [(50.0, undefined("none"))]}, "x", "y") == ""
+    assert forest({"a": undefined("none")}, exact(0.5), "x") == ""
+
+
+def test_a_single_point_can_be_drawn() -> None:
+    for drawn in (
+        scatter([Point("a", 1.0, exact(0.5))], None, "x", "y"),
+        curves({"random": [(50.0, exact(0.5))]}, "x", "y"),
+        forest({"a": Estimate(0.5, math.nan, math.nan, 1)}, undefined("none"), "x"),
+    ):
+        ET.fromstring(drawn)
+        assert "nan" not in drawn
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1.01, 1e3), st.booleans())
+def test_ticks_lie_inside_the_scale(low: float, factor: float, log: bool) -> None:
+    scale = Scale(low, low * factor, 0, 100, log)
+    assert all(-1e-6 <= scale(tick) <= 100 + 1e-6 for tick in scale.ticks())
+    assert len(scale.ticks()) <= 25
+
+
+@given(anything)
+def test_no_report_breaks_the_outline(value: object) -> None:
+    assert outline(value)["kind"] in ("text", "pairs", "table")
+
+
+def test_outline_makes_tables_of_records_and_cuts_long_ones() -> None:
+    long = outline([{"epoch": index, "loss": 0.5} for index in range(MAX_ROWS + 3)])
+    assert (long["head"], len(long["rows"]), long["left_out"]) == (["epoch", "loss"], MAX_ROWS, 3)
+    uneven = outline({"a": {"x": 1}, "b": {"y": exact(2.0).to_json()}})
+    assert (uneven["head"], uneven["rows"]) == (["", "x", "y"], [["a", "1", "–"], ["b", "–", "2"]])
+    assert outline({"a": {"x": {"deep": 1}}, "b": {"x": 1}})["kind"] == "pairs"
+    assert outline(list(range(20)))["text"].endswith("11 … (20 in all)")
+    assert outline([])["text"] == outline(None)["text"] == "–"
+
+
+def test_the_curve_is_sorted_and_its_faults_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    assert read_curve(path) == {}
+    path.write_text("strategy,n_labels,accuracy,low,high\nr,100,0.7,0.6,0.8\nr,20,0.5,,\n", encoding="utf-8")
+    (first, second) = read_curve(path)["r"]
+    assert (first[0], second) == (20.0, (100.0, Estimate(0.7, 0.6, 0.8, 1)))
+    assert math.isnan(first[1].low)
+    for text in ("strategy,accuracy\nr,0.7\n", "strategy,n_labels,accuracy,low,high\nr,many,0.7,,\n"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(TableError, match="curve"):
+            read_curve(path)
+
+
+def test_the_table_ranks_marks_and_counts() -> None:
+    lines = table.results_table(evaluate_report(), decision("small-int8")).splitlines()
+    assert lines[0] == "Accepted: **small-int8**. Because."
+    assert [line.split(" | ")[0] for line in lines[4:]] == [
+        "| **small-int8**",
+        "| baseline",
+        "| small-nf4",
+        "| teacher",
+    ]
+    assert [line.split(" | ")[-1] for line in lines[4:]] == ["passed |", "1 of 2 failed |", "– |", "– |"]
+    assert lines[4].startswith("| **small-int8** | 0.790 [0.770, 0.810] | 0.790 | 2 | 8 | 0.100 |")
+    assert {line.count("|") for line in lines[2:]} == {8}
+
+
+def test_the_described_bundle_is_the_chosen_or_the_one_that_failed_least() -> None:
+    assert table.described_bundle(decision("small-int8")) == "small-int8"
+    assert table.described_bundle(decision(None)) == "small-int8"
+    assert table.described_bundle({"chosen": None, "ranking": [], "bundles": {}}) is None
+
+
+def test_the_command_prints_the_table_or_fills_the_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate, decided, readme = tmp_path / "e.json", tmp_path / "d.json", tmp_path / "README.md"
+    write_json(evaluate, evaluate_report())
+    write_json(decided, decision("small-int8"))
+    table.main([str(evaluate), str(decided)])
+    printed = capsys.readouterr().out.strip()
+    assert printed == table.results_table(evaluate_report(), decision("small-int8"))
+    readme.write_text("before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
+    for _ in range(2):
+        table.main([str(evaluate), str(decided), str(readme)])
+        block = f"<!-- results:start -->\n{printed}\n<!-- results:end -->"
+        assert readme.read_text(encoding="utf-8") == f"before\n{block}\nafter\n"
+    readme.write_text("no block\n", encoding="utf-8")
+    with pytest.raises(PipelineError, match="no block"):
+        table.main([str(evaluate), str(decided), str(readme)])
+    assert readme.read_text(encoding="utf-8") == "no block\n"
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", ""])
+def test_a_damaged_report_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "e.json").write_text(text, encoding="utf-8")
+    with pytest.raises(PipelineError, match="damaged"):
+        table.main([str(tmp_path / "e.json"), str(tmp_path / "e.json")])
+
+
+def test_the_price_of_a_point_is_that_of_the_labels_it_takes() -> None:
+    worth = label_worth(people_report(0.02))
+    assert worth["price of one more point of accuracy, USD"] == "25"  # a hundred labels, 50 USD, bring two points
+    assert worth["agreement of people, Krippendorff’s alpha"] == "0.600 [0.500, 0.700]"
+    gains_nothing = label_worth(people_report(-0.01))
+    assert gains_nothing["price of one more point of accuracy, USD"] == "unknown: a hundred more labels gain nothing"
+    assert label_worth({"n_labeled": 3}) == label_worth(None) == {}

@@ -1,0 +1,155 @@
+"""Fairness figures against fairlearn's own, and what happens to groups too small to judge."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ratchet.measure.bootstrap import weights
+from ratchet.trust.fairness import audit_feature, bundle_metrics, feature_gaps
+from ratchet.trust.sensitive import sensitive_metrics
+
+
+def random_case(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y_true = np.where(rng.random(n) < 0.5, "good", "bad")
+    groups = rng.choice(["a", "b", "c"], size=n)
+    wrong = rng.random(n) < np.where(groups == "a", 0.4, 0.15)
+    y_pred = np.where(wrong, np.where(y_true == "good", "bad", "good"), y_true)
+    return y_true, y_pred, groups
+
+
+def draws(n: int) -> np.ndarray:
+    return weights(n, 300, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_gaps_equal_fairlearns(seed: int) -> None:
+    from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+    from sklearn.metrics import accuracy_score
+
+    y_true, y_pred, groups = random_case(seed)
+    audit = audit_feature(y_true, y_pred, groups, ["good"], 5, draws(400))
+    metrics = bundle_metrics({"group": audit})
+    true, pred = (y_true == "good").astype(int), (y_pred == "good").astype(int)
+    accuracies = [accuracy_score(y_true[groups == g], y_pred[groups == g]) for g in "abc"]
+    assert metrics["selection_rate_difference"].value == pytest.approx(
+        demographic_parity_difference(true, pred, sensitive_features=groups)
+    )
+    assert metrics["equalized_odds_difference"].value == pytest.approx(
+        equalized_odds_difference(true, pred, sensitive_features=groups)
+    )
+    assert metrics["accuracy_gap"].value == pytest.approx(max(accuracies) - min(accuracies))
+    assert metrics["worst_slice_accuracy"].value == pytest.approx(min(accuracies))
+    for estimate in metrics.values():
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+        assert estimate.low < estimate.high
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_rate_and_ratio_equals_metricframes(seed: int) -> None:
+    from fairlearn.metrics import (
+        MetricFrame,
+        demographic_parity_ratio,
+        false_positive_rate,
+        selection_rate,
+        true_positive_rate,
+    )
+
+    y_true, y_pred, groups = random_case(seed)
+    audit = audit_feature(y_true, y_pred, groups, ["good"], 5, draws(400))
+    true, pred = (y_true == "good").astype(int), (y_pred == "good").astype(int)
+    functions = {
+        "selection_rate": selection_rate,
+        "true_positive_rate": true_positive_rate,
+        "false_positive_rate": false_positive_rate,
+    }
+    frame = MetricFrame(metrics=functions, y_true=true, y_pred=pred, sensitive_features=groups)
+    for name, rates in audit.rates.items():
+        for measure in functions:
+            assert rates[f"{measure}_good"].value == pytest.approx(frame.by_group[measure][name])
+    ratio = demographic_parity_ratio(true, pred, sensitive_features=groups)
+    assert audit.ratio("selection_rate_good").value == pytest.approx(ratio)
+    assert sensitive_metrics({"group": audit})["demographic_parity_ratio"].value == pytest.approx(ratio)
+
+
+def test_texts_that_speak_of_nobody_are_no_group_of_people() -> None:
+    y_true, y_pred, groups = random_case(4)
+    y_pred[groups == "a"] = "bad"
+    named = np.where(groups == "a", "none", groups)
+    audit = audit_feature(y_true, y_pred, named, ["good"], 5, draws(400))
+    assert bundle_metrics({"g": audit})["selection_rate_difference"].value > 0.3
+    assert sensitive_metrics({"g": audit})["demographic_parity_difference"].value < 0.2
+
+
+def test_overconfidence_is_confidence_minus_accuracy() -> None:
+    y_true, y_pred, groups = random_case(3)
+    audit = audit_feature(y_true, y_pred, groups, ["good"], 5, draws(400), np.full(400, 0.9))
+    for name in "abc":
+        inside = groups == name
+        expected = 0.9 - np.mean(y_true[inside] == y_pred[inside])
+        assert audit.rates[name]["overconfidence"].value == pytest.approx(expected)
+
+
+def test_draws_under_unit_weights_are_the_values() -> None:
+    y_true, y_pred, groups = random_case(5)
+    audit = audit_feature(y_true, y_pred, groups, ["good", "bad"], 5, np.ones((1, 400), np.float32))
+    for rates in audit.rates.values():
+        assert len(rates) == 7
+        for rate in rates.values():
+            assert rate.draws.tolist() == pytest.approx([rate.value])
+
+
+def test_a_perfect_model_has_no_gap_but_in_selection() -> None:
+    y_true = np.array(["good"] * 30 + ["bad"] * 10 + ["good"] * 10 + ["bad"] * 30)
+    groups = np.repeat(["a", "b"], 40)
+    metrics = bundle_metrics({"g": audit_feature(y_true, y_true, groups, ["good"], 5, draws(80))})
+    assert metrics["accuracy_gap"].value == 0
+    assert metrics["equalized_odds_difference"].value == 0
+    assert metrics["selection_rate_difference"].value == pytest.approx(0.5)
+
+
+def test_a_small_group_is_undefined_and_out_of_every_gap() -> None:
+    y_true, y_pred, groups = random_case(6)
+    groups = np.where(np.arange(400) < 3, "tiny", groups)
+    y_pred[:3] = np.where(y_true[:3] == "good", "bad", "good")  # all wrong: it would be the worst by far
+    audit = audit_feature(y_true, y_pred, groups, ["good"], 10, draws(400))
+    estimate = audit.rates["tiny"]["accuracy"].estimate()
+    assert math.isnan(estimate.value)
+    assert "3 texts" in estimate.reason
+    metrics = bundle_metrics({"g": audit})
+    without = bundle_metrics({"g": audit_feature(y_true[3:], y_pred[3:], groups[3:], ["good"], 10, draws(397))})
+    assert {name: item.value for name, item in metrics.items()} == {name: item.value for name, item in without.items()}
+
+
+def test_a_rate_of_too_few_positives_is_undefined_though_the_group_is_large() -> None:
+    y_true = np.array(["bad"] * 49 + ["good"] + ["bad", "good"] * 25)
+    groups = np.repeat(["a", "b"], 50)
+    rates = audit_feature(y_true, y_true, groups, ["good"], 10, draws(100)).rates["a"]
+    assert not rates["accuracy"].reason
+    assert not rates["false_positive_rate_good"].reason
+    assert math.isnan(rates["true_positive_rate_good"].value)
+
+
+def test_one_group_leaves_gaps_undefined_with_a_reason_and_other_features_count() -> None:
+    y_true, y_pred, groups = random_case(7)
+    one = audit_feature(y_true, y_pred, np.full(400, "only"), ["good"], 10, draws(400))
+    metrics = bundle_metrics({"source": one})
+    assert math.isnan(metrics["accuracy_gap"].value)
+    assert metrics["accuracy_gap"].reason
+    assert metrics["worst_slice_accuracy"].value == pytest.approx(np.mean(y_true == y_pred))
+    other = audit_feature(y_true, y_pred, groups, ["good"], 10, draws(400))
+    both = bundle_metrics({"source": one, "group": other})
+    assert both["accuracy_gap"] == feature_gaps(other)["accuracy_gap"].estimate()
+
+
+def test_the_largest_gap_over_features_and_labels_counts() -> None:
+    y_true, y_pred, groups = random_case(8)
+    shuffled = np.random.default_rng(0).permutation(groups)
+    w = draws(400)
+    audits = {name: audit_feature(y_true, y_pred, g, ["good"], 5, w) for name, g in (("x", groups), ("y", shuffled))}
+    gaps = [feature_gaps(audit)["accuracy_gap"].value for audit in audits.values()]
+    assert bundle_metrics(audits)["accuracy_gap"].value == max(gaps)
+    assert gaps[0] > gaps[1]
