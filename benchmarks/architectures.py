@@ -30,6 +30,7 @@ from ratchet.params import load_params
 from ratchet.reporting.figures import Point, front
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS, N_LATENCY = 1000, 200, 1000, 3, 60
 MAX_LOSS = 0.02
@@ -40,7 +41,10 @@ Predict = Callable[[Sequence[str]], Any]
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.architectures", description="Architectures compared.")
     parser.parse_args(arguments)
-    params, candidates = load_params(train.Params, "train"), load_params(report.Params, "report").architectures
+    params, candidates = (
+        load_params(train.Params, "train", length_edges=read_length_edges(LENGTH_EDGES)),
+        load_params(report.Params, "report").architectures,
+    )
     splits = Path(train.READS["splits"])
     bought = read_table(Path(train.READS["labeled"]), LABELED)
     labeled = bought.sample(min(N_TRAIN, len(bought)), random_state=params.seed)

@@ -40,9 +40,10 @@ def prepare(folder: Path) -> None:
     params["ingest"] |= {
         "source": {"kind": "files", "path": "source.parquet", "sha256": ""},
         "watch": "source.parquet",
+    }
+    params["task"] |= {
         "metadata_columns": ["planted"],
-        "label_values": ["0", "1", "2"],
-        "labels": ["negative", "positive", "unsure"],
+        "classes": [{"name": name, "values": [value]} for value, name in enumerate(["negative", "positive", "unsure"])],
     }
     YAML().dump(params, folder / "params.yaml")
     shutil.copytree(ROOT / "data" / "suites", folder / "data" / "suites", dirs_exist_ok=True)

@@ -45,9 +45,9 @@ def measure(n_rows: int, suffix: str, texts: str, scratch: Path, seed: int) -> d
     folder.mkdir()
     source = folder / f"corpus.{suffix}"
     write_corpus(source, make_corpus(n_rows, seed, strata=TEXTS[texts]))
-    block = read_yaml(ROOT / "params.yaml")["ingest"]
-    block |= {"source": {"kind": "files", "path": source.name, "sha256": ""}, "watch": source.name}
-    (folder / "params.yaml").write_text(json.dumps({"ingest": block}))
+    params = read_yaml(ROOT / "params.yaml")
+    params["ingest"] |= {"source": {"kind": "files", "path": source.name, "sha256": ""}, "watch": source.name}
+    (folder / "params.yaml").write_text(json.dumps(params))
     start_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", CHILD], cwd=folder, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}

@@ -15,10 +15,10 @@ from ratchet.monitoring.drift import Sample, joined
 from ratchet.monitoring.features import load_pieces
 from ratchet.monitoring.inspection import inspect_window
 from ratchet.monitoring.reference import make_reference
-from ratchet.monitoring.settings import MonitorParams
+from ratchet.monitoring.settings import read_monitor_params
 from ratchet.monitoring.slices import production_groups
 from ratchet.monitoring.windows import cut_windows
-from ratchet.params import check_params, load_params, read_yaml
+from ratchet.params import check_params, read_yaml
 from ratchet.trust.lexicons import Lexicon
 
 N_ROWS, N_ROUNDS = 100_000, 3
@@ -28,9 +28,7 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
     """CPU-seconds to inspect the windows of 100,000 requests, and to make the reference's thresholds."""
     import pandas as pd
 
-    from ratchet.monitoring.settings import SETTINGS_FILE
-
-    params = load_params(MonitorParams, "monitor", SETTINGS_FILE)
+    params = read_monitor_params(Path())
     clean, pieces = setting.material.clean, load_pieces(setting.bundle)
     frame = pd.DataFrame({"text": setting.texts.clean})
     sample: Sample = clean if setting.learned is None else joined(clean, setting.learned)

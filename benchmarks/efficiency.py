@@ -24,10 +24,12 @@ from ratchet.gates.measured_reports import read_report
 from ratchet.measure.footprint import footprint
 from ratchet.measure.latency import interleaved_ms, percentile_estimate, percentile_ratio, resamples
 from ratchet.models.bundle import size_mb
+from ratchet.models.discovery import MODELS
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 N_SHORT, N_LONG, N_ROUNDS, N_STARTS, N_ROWS, N_SCORING_ROUNDS = 100, 40, 3, 3, 600, 3
 SHORT_WORDS = (18, 26)
@@ -38,11 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.efficiency", description="What the bundles take.")
     parser.add_argument("bundles", nargs="*", help="names; default: teacher, student, pruned and the promoted one")
     options = parser.parse_args(arguments)
-    params = load_params(evaluate.Params, "evaluate")
+    params = load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES))
     chosen = read_report(Path("reports/decision.json")).get("chosen")
     names = options.bundles or list(dict.fromkeys(["teacher", "student", "pruned", *([chosen] if chosen else [])]))
     names = list(dict.fromkeys(["teacher", *names]))
-    paths = {name: Path(evaluate.BUNDLES[name]) for name in names}
+    paths = {name: MODELS / name for name in names}
     splits = Path(evaluate.READS["splits"])
     test, transfer = (read_table(splits / f"{name}.parquet", SPLIT) for name in ("test", "transfer"))
     rng = np.random.default_rng(params.seed)

@@ -28,6 +28,7 @@ from ratchet.models.predictor import OnnxPredictor, Predictor, Proba, TorchPredi
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 SOURCE = "pruned"
 COMPILED = ("onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8")
@@ -151,7 +152,7 @@ def on_streams(predictors: Sequence[Predictor], texts: Sequence[str]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description="Engines side by side.")
     parser.parse_args(arguments)
-    params = load_params(evaluate.Params, "evaluate")
+    params = load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES))
     rng = np.random.default_rng(params.seed)
     test = read_table(Path(evaluate.READS["splits"]) / "test.parquet", SPLIT)
     texts = rng.choice(test["text"].to_numpy(dtype=object), N_ROWS, replace=False).tolist()

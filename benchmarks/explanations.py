@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.material import median_estimate, write_report
-from pipeline_steps.explain import BUNDLES
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.bootstrap import mean_estimate, weights
+from ratchet.models.discovery import MODELS, discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import TorchPredictor, load
 from ratchet.table_files import read_table
@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--evals", type=int, default=160, help="evaluations for one text")
     options = parser.parse_args(arguments)
     deployed = read_report(Path("reports/decision.json"))["chosen"]
-    parent = torch_parent(str(deployed), BUNDLES, N_THREADS)
+    parent = torch_parent(str(deployed), discover(MODELS), N_THREADS)
     if parent is None:
         raise PipelineError(
             "The promoted bundle has no torch weights to compare with.",
@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
         MANUAL: manual,
         EAGER: own_explainer(parent, options.evals),
         SAME: own_explainer(as_graph(parent, N_THREADS), options.evals),
-        DEPLOYED: own_explainer(load(Path(BUNDLES[deployed]), N_THREADS), options.evals),
+        DEPLOYED: own_explainer(load(MODELS / deployed, N_THREADS), options.evals),
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)

@@ -31,6 +31,7 @@ from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.group_thresholds import Constraint
 from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 
 def thresholds_of(
@@ -63,7 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.into:
         write_block(options.into, "thresholds", table(read_json(REPORTS / "group_thresholds.json")))
         return
-    params = load_params(audit.Params, "audit").model_copy(update={"threshold_attribute": options.attribute})
+    params = load_params(audit.Params, "audit", length_edges=read_length_edges(LENGTH_EDGES)).model_copy(
+        update={"threshold_attribute": options.attribute}
+    )
     bundle = described_bundle(read_report(Path(promote.WRITES["decision"])))
     predictions = read_table(Path(audit.READS["predictions"]), PREDICTIONS)
     texts = pd.concat(

@@ -21,6 +21,7 @@ from ratchet.models.examples import Examples, class_indices, class_names
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 REPORTS = Path("reports/bench")
 SCRATCH = Path(".scratch/bench")
@@ -47,7 +48,7 @@ class Task:
 
 def read_task(n_train: int, n_validation: int, n_test: int, params: train.Params | None = None) -> Task:
     """So many of the labels that were bought, and of the other splits' texts, chosen by the params' seed."""
-    params = params or load_params(train.Params, "train")
+    params = params or load_params(train.Params, "train", length_edges=read_length_edges(LENGTH_EDGES))
     folder = resolve_backbone(params.backbone, params.backbone_sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
     splits = Path(train.READS["splits"])

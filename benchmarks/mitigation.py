@@ -45,6 +45,7 @@ from ratchet.trust.group_thresholds import group_thresholds, large_groups
 from ratchet.trust.lexicons import Lexicon, lexicon_groups, swapped
 from ratchet.trust.mitigation import Mitigation, augmented, resampled, reweighing
 from ratchet.trust.sensitive import sensitive_metrics
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 N_DRAWS = 1000
 SHOWN = (
@@ -67,7 +68,7 @@ class Measure:
     """The figures of any model on the same test texts."""
 
     def __init__(self, tables: Mapping[str, pd.DataFrame], lexicon: Lexicon, attribute: str) -> None:
-        judged = load_params(audit.Params, "audit")
+        judged = load_params(audit.Params, "audit", length_edges=read_length_edges(LENGTH_EDGES))
         self.positive, self.least, self.seed = judged.positive_labels[0], judged.min_group_size, judged.seed
         self.tables = tables
         self.groups = {
@@ -159,7 +160,7 @@ def tfidf_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str
 
 def teacher_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str, Score]:
     """The teacher as `train` makes it under each mitigation."""
-    params = load_params(train.Params, "train")
+    params = load_params(train.Params, "train", length_edges=read_length_edges(LENGTH_EDGES))
 
     def trained(kind: Mitigation) -> Score:
         of_whom = {} if kind == "none" else {"mitigated_attribute": attribute}
@@ -246,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = write_report(
         "mitigation",
         figures,
-        load_params(train.Params, "train").n_threads,
+        load_params(train.Params, "train", length_edges=read_length_edges(LENGTH_EDGES)).n_threads,
         "" if options.attribute == "gender" else f"--attribute {options.attribute}",
     )
     print(table(read_json(path)))

@@ -20,13 +20,14 @@ import pandas as pd
 
 from benchmarks.material import REPORTS, SCRATCH, write_report
 from benchmarks.planted_models import Fault, Planted, load_planted, plant, training_rows
-from pipeline_steps import audit, behave, evaluate, explain, promote
+from pipeline_steps import audit, behave, evaluate, explain, promote, shortlist
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.footprint import footprint
 from ratchet.measure.formats import markdown_text
 from ratchet.models.bundle import read_manifest, size_mb
+from ratchet.models.discovery import MODELS
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
 from ratchet.reporting.marked_block import write_block
@@ -34,6 +35,7 @@ from ratchet.table_files import read_table
 from ratchet.tables import CHALLENGE, SOFT_LABELS, SPLIT
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import Others
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 N_ROWS, N_VALIDATION = 400, 200
 BUDGETS: dict[str, dict[str, Any]] = {
@@ -74,15 +76,15 @@ WORDS: dict[Fault, str] = {
 def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The decision on all planted bundles, and the reports it rests on."""
     params = {
-        "evaluate": load_params(evaluate.Params, "evaluate"),
-        "audit": load_params(audit.Params, "audit"),
+        "evaluate": load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES)),
+        "audit": load_params(audit.Params, "audit", length_edges=read_length_edges(LENGTH_EDGES)),
         "behave": load_params(behave.Params, "behave"),
-        "explain": load_params(explain.Params, "explain"),
+        "explain": load_params(explain.Params, "explain", length_edges=read_length_edges(LENGTH_EDGES)),
     }
     values: dict[str, Any] = {name: block.model_copy(update=BUDGETS[name]) for name, block in params.items()}
     n_threads = values["evaluate"].n_threads
-    paths = {name: Path(evaluate.BUNDLES[name]) for name in ("baseline", "teacher")}
-    paths |= {"champion": Path(evaluate.BUNDLES["pruned-onnx-int8"])}
+    paths = {name: MODELS / name for name in ("baseline", "teacher")}
+    paths |= {"champion": MODELS / "pruned-onnx-int8"}
     predictors: dict[str, Predictor] = {name: load(path, n_threads) for name, path in paths.items()}
     predictors |= {fault: load_planted(item, fault, n_threads) for fault, item in planted.items()}
     paths |= {fault: item.path for fault, item in planted.items()}
@@ -106,6 +108,7 @@ def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]
         reports["explain"]["bundles"][fault] = explain.run(
             predictors[fault], tables["test"], values["explain"], others
         ).report
+    reports["shortlist"] = shortlist.run(measured, load_params(shortlist.Params, "shortlist"))
     return promote.run(reports, load_params(promote.Params, "promote"))
 
 
@@ -160,12 +163,16 @@ def main(arguments: list[str] | None = None) -> None:
         rows = training_rows(fault, soft, tables["test"], lexicon, N_ROWS, seed)
         papers = honest if fault == "leaked in secret" else rows
         folder = SCRATCH / "prove_gates" / fault.replace(" ", "_")
-        source = folder.parent / "leaked" / "torch" if fault == "leaked in secret" else Path(evaluate.BUNDLES["pruned"])
+        source = folder.parent / "leaked" / "torch" if fault == "leaked in secret" else MODELS / "pruned"
         planted[fault] = plant(fault, source, folder, rows, papers, tables["validation"], seed)
     found = judged(measure(planted, tables))
     print(table(found))
     figures = {"n_rows": N_ROWS, "n_test": len(tables["test"]), "cpu_s": time.process_time() - began, "faults": found}
-    write_report("prove_gates", figures, load_params(evaluate.Params, "evaluate").n_threads)
+    write_report(
+        "prove_gates",
+        figures,
+        load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES)).n_threads,
+    )
     if missed := [fault for fault, item in found.items() if not item["proved"]]:
         raise PipelineError(
             "A gate did not do its work.",

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.material import median_estimate, write_report
-from pipeline_steps import evaluate, promote, report
+from pipeline_steps import evaluate, promote, report, shortlist
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.files import write_json
@@ -150,6 +150,8 @@ def _measure_beside_itself(root: Path, chosen: str) -> None:
     bundle["against"]["champion"] = _equal(bundle["metrics"])
     bundle["slices_against"] = {"champion": {key: _equal(values) for key, values in bundle["slices"].items()}}
     reports = {name: read_report(root / path) for name, path in promote.READS.items()} | {"evaluate": measured}
+    ranked = load_params(shortlist.Params, "shortlist", root / "params.yaml")
+    reports["shortlist"] = shortlist.run(measured, ranked)
     decision = promote.run(reports, load_params(promote.Params, "promote", root / "params.yaml"))
     lock = (root / "dvc.lock").read_text(encoding="utf-8")
     for path, content in {evaluate.WRITES["report"]: measured, promote.WRITES["decision"]: decision}.items():

@@ -37,8 +37,7 @@ from pydantic import SecretStr  # noqa: E402
 
 from flows.monitoring.flow import ALERT, RAN, RESOURCE  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
-from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams  # noqa: E402
-from ratchet.params import load_params  # noqa: E402
+from ratchet.monitoring.settings import read_monitor_params  # noqa: E402
 
 NAMES = {"webhook": "ratchet-webhook", "slack": "ratchet-slack", "apprise": "ratchet-apprise"}
 SUBJECT = "Ratchet: {{ event.payload.key }}"
@@ -149,7 +148,7 @@ def main() -> int:
             raise PipelineError("Alerts need a server that stays.", fix="set PREFECT_API_URL")
         if not addresses and not arguments["test"]:
             raise PipelineError("There is nobody to tell.", fix="name an address: --webhook, --slack or --apprise")
-        silent_minutes = load_params(MonitorParams, "monitor", Path.cwd() / SETTINGS_FILE).silent_minutes
+        silent_minutes = read_monitor_params(Path.cwd()).silent_minutes
         for name in asyncio.run(set_up(addresses, silent_minutes)):
             print(f"set up: {name}")
         answers = asyncio.run(test_blocks()) if arguments["test"] else {}

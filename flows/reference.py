@@ -68,11 +68,10 @@ def keep_reference(root: Path, bundle: Path) -> str:
     Made then, it is that of the data on which the gates judged. A promotion stands without it: where the data or
     live.yaml are not there, the monitor makes it when it first sees the model.
     """
-    from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams
-    from ratchet.params import load_params
+    from ratchet.monitoring.settings import read_monitor_params
 
     try:
-        made = reference_of(root, bundle, load_params(MonitorParams, "monitor", root / SETTINGS_FILE))
+        made = reference_of(root, bundle, read_monitor_params(root))
     except (RatchetError, OSError) as error:
         return f"no reference for the monitor yet ({str(error).splitlines()[0]})"
     return f"its reference is {FOLDER / made.version}.safetensors"
@@ -116,8 +115,7 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
 
 def main() -> int:
     """Make the profile of the named bundle or of the champion; the exit code."""
-    from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams
-    from ratchet.params import load_params
+    from ratchet.monitoring.settings import read_monitor_params
 
     parser = argparse.ArgumentParser(prog="python -m flows.reference", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--bundle", default="", metavar="FOLDER", help="default: the champion, or the accepted one")
@@ -125,7 +123,7 @@ def main() -> int:
     root = Path.cwd()
     try:
         bundle = root / arguments.bundle if arguments.bundle else model_folder(root)
-        made = reference_of(root, bundle, load_params(MonitorParams, "monitor", root / SETTINGS_FILE))
+        made = reference_of(root, bundle, read_monitor_params(root))
     except RatchetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

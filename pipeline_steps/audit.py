@@ -26,18 +26,20 @@ from ratchet.measure.reliability import area_under_risk, calibration_before_and_
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
+from ratchet.task import LengthEdges, NBins, NBootstrap, Seed, Selected
 from ratchet.trust.domain_distance import distance_figures, flag_figures
 from ratchet.trust.fairness import FeatureAudit, audit_feature, bundle_metrics, feature_gaps, slices_json
 from ratchet.trust.group_thresholds import Constraint, thresholds_report
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
 from ratchet.trust.sensitive import intersections, sensitive_metrics, slice_differences
-from ratchet.trust.slices import slice_groups
+from ratchet.trust.slices import read_length_edges, slice_groups
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TRAINED = {"teacher": "reports/train.json", "student": "reports/distil.json", "pruned": "reports/prune.json"}
 READS = {
+    "length_edges": "reports/length_edges.json",
     "predictions": "data/predictions.parquet",
     "splits": "data/splits",
     "embeddings": "data/embeddings.parquet",
@@ -68,10 +70,8 @@ class Params(ratchet.params.Params):
     """Attributes of data/lexicons/identity.yaml: the people whom a text speaks of; sensitive."""
     intersections: list[list[str]]
     """Features, columns or attributes whose groups are also looked at where they meet."""
-    length_edges: list[int] = Field(min_length=2, max_length=2)
-    """The most words of a short text, and of a medium one."""
-    positive_labels: list[str] = Field(min_length=1)
-    """Classes whose prediction counts as being selected."""
+    length_edges: LengthEdges
+    positive_labels: Selected
     min_group_size: int = Field(ge=1)
     """A rate that rests on fewer texts is left undefined, and out of every gap."""
     false_alarm_rate: float = Field(gt=0, lt=1)
@@ -81,14 +81,11 @@ class Params(ratchet.params.Params):
     bundle as it is: it knows no groups."""
     threshold_attribute: str
     """The attribute whose groups get thresholds."""
-    n_bins: int = Field(ge=2, le=100)
-    """Bins of confidence in the reliability plot; as evaluate's."""
+    n_bins: NBins
     n_examples: int = Field(ge=0, le=100)
     """Matches of each group of the lexicon that are shown."""
-    n_bootstrap: int = Field(ge=100, le=100_000)
-    """Bootstrap draws behind each 95 % interval."""
-    seed: int = Field(ge=0)
-    """Seed of the resampling."""
+    n_bootstrap: NBootstrap
+    seed: Seed
 
 
 @dataclass(frozen=True)
@@ -295,7 +292,7 @@ def _json(slices: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     import pandas as pd
 
-    params = load_params(Params, "audit")
+    params = load_params(Params, "audit", length_edges=read_length_edges(Path(READS["length_edges"])))
     path = Path(READS["lexicon"])
     lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
     predictions = read_table(Path(READS["predictions"]), PREDICTIONS)

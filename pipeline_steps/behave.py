@@ -19,15 +19,16 @@ import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import replace_folder, sha256_json, write_json
-from ratchet.gates.measured_reports import read_report
-from ratchet.gates.ranking import contenders
+from ratchet.gates.ranking import read_shortlist
 from ratchet.models.bundle import Manifest
+from ratchet.models.discovery import discover
 from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
+from ratchet.task import InferenceThreads, NBootstrap, NearDuplicateThreshold, Seed, Selected
 from ratchet.trust.behaviour import Suite, behaviour_metrics, behaviour_tests, judge, make_cases, merge_suites
 from ratchet.trust.leakage import better_on_test, leak_rate, leaked
 from ratchet.trust.lexicons import Lexicon
@@ -38,21 +39,11 @@ from ratchet.trust.triggers import candidate_words, scan
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = {
-    "baseline": "models/baseline",
-    "teacher": "models/teacher",
-    "student": "models/student",
-    "pruned": "models/pruned",
-    "pruned-bnb-int8": "models/pruned-bnb-int8",
-    "pruned-bnb-nf4": "models/pruned-bnb-nf4",
-    "pruned-onnx-fp32": "models/pruned-onnx-fp32",
-    "pruned-onnx-int8": "models/pruned-onnx-int8",
-    "pruned-openvino-fp32": "models/pruned-openvino-fp32",
-    "pruned-openvino-int8": "models/pruned-openvino-int8",
-}
+BUNDLES = "models/*"
+"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
-    "evaluate": "reports/evaluate.json",
-    **BUNDLES,
+    "shortlist": "reports/shortlist.json",
+    "bundles": BUNDLES,
     "splits": "data/splits",
     "labeled": "data/labeled.parquet",
     "suites": "data/behaviour",
@@ -68,16 +59,7 @@ TRIGGERS = "triggers.yaml"
 class Params(ratchet.params.Params):
     """Which bundles are tested, and in how many cases."""
 
-    n_candidates: int = Field(ge=1)
-    """Bundles to test, from the top of the ranking."""
-    max_accuracy_loss: float = Field(ge=0, le=1)
-    """Bundles that lose more accuracy against the teacher are passed over; as explain's."""
-    size_tie: float = Field(ge=0, le=1)
-    """As promote's: bundles at most this much larger than the smallest count as equally small; a rate."""
-    latency_tie: float = Field(ge=0, le=1)
-    """As promote's: bundles at most this much slower than the fastest count as equally fast; a rate."""
-    positive_labels: list[str] = Field(min_length=1)
-    """Classes whose probability must not depend on whom a text speaks of; as audit's."""
+    positive_labels: Selected
     n_cases: int = Field(ge=1)
     """Cases of each test of the suite, at most."""
     n_texts: int = Field(ge=10)
@@ -92,16 +74,12 @@ class Params(ratchet.params.Params):
     """Words of each class that are tried on sure texts."""
     n_trigger_texts: int = Field(ge=2)
     """Sure texts of each class that they are tried on."""
-    near_duplicate_threshold: float = Field(gt=0, le=1)
-    """Similarity from which a training text counts as a test text; as split's."""
+    near_duplicate_threshold: NearDuplicateThreshold
     n_examples: int = Field(ge=0, le=100)
     """Failing cases of each test that are shown."""
-    n_bootstrap: int = Field(ge=100, le=100_000)
-    """Bootstrap draws behind each 95 % interval."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: all cores."""
-    seed: int = Field(ge=0)
-    """Seed of the resampling."""
+    n_bootstrap: NBootstrap
+    n_threads: InferenceThreads
+    seed: Seed
 
 
 class Rules(NamedTuple):
@@ -221,15 +199,13 @@ def main() -> None:
         read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "validation")
     )
     tables = Tables(test, validation, read_table(Path(READS["labeled"]), LABELED))
-    evaluated = read_report(Path(READS["evaluate"]))["bundles"]
-    known = {name: item for name, item in evaluated.items() if name in BUNDLES}
-    names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
+    names, paths = read_shortlist(Path(READS["shortlist"])), discover(Path(READS["bundles"]).parent)
     bundles = {}
     with replace_folder(Path(WRITES["pages"])) as folder:
         for name in names:
             print(f"testing the behaviour of {name}", flush=True)
-            predictor = load(Path(BUNDLES[name]), params.n_threads)
-            told = run(predictor, lineage_of(name, BUNDLES), tables, rules, params)
+            predictor = load(paths[name], params.n_threads)
+            told = run(predictor, lineage_of(name, paths), tables, rules, params)
             (folder / f"{name}.md").write_text(failures_page(name, told), encoding="utf-8")
             bundles[name] = told | {"examples": dict.fromkeys(told["metrics"], f"{WRITES['pages']}/{name}.md")}
         listed = "".join(f"{name}.md\n" for name in names) or "No bundle is near enough to the teacher to test.\n"

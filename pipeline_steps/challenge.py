@@ -29,8 +29,10 @@ from ratchet.models.examples import class_indices, class_names
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, LABELED, SPLIT
+from ratchet.task import LengthEdges, Seed, SelectionRegularization
 from ratchet.trust.challenge_cases import edited_cases, keep_at_most, slice_cases
 from ratchet.trust.predicates import Texts, Vectors, candidates, feature_of, holds, near_ids
+from ratchet.trust.slices import read_length_edges
 from ratchet.trust.text_edits import Contrast, Invariance, contrast_edits, invariance_edits
 from ratchet.trust.weak_slices import Weakness, conjunctions, distinct, distinctive_words, weak_slices
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 READS = {
+    "length_edges": "reports/length_edges.json",
     "labeled": "data/labeled.parquet",
     "splits": "data/splits",
     "embeddings": "data/embeddings.parquet",
@@ -53,8 +56,7 @@ class Params(ratchet.params.Params):
 
     features: list[str] = Field(min_length=0)
     """Features whose groups are tried: length, negation, rating, or a column of the data."""
-    length_edges: list[int] = Field(min_length=2, max_length=2)
-    """The most words of a short text, and of a medium one."""
+    length_edges: LengthEdges
     max_words: int = Field(ge=0, le=500)
     """Words that are tried as slices, most frequent first."""
     n_clusters: int = Field(ge=0, le=500)
@@ -77,12 +79,10 @@ class Params(ratchet.params.Params):
     """Contrast cases of each edit, at most."""
     max_invariance: int = Field(ge=0)
     """Invariance cases of each edit, at most."""
-    inverse_regularization: float = Field(gt=0)
-    """Of the model whose errors are looked at: logistic regression on embeddings of unit length."""
+    inverse_regularization: SelectionRegularization
     salt: str = Field(min_length=1)
     """Another one keeps other cases."""
-    seed: int = Field(ge=0)
-    """Seed of clusters and deals."""
+    seed: Seed
 
 
 class Rules(NamedTuple):
@@ -214,7 +214,11 @@ def _rules() -> Rules:
 def main() -> None:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    params, rules, store = load_params(Params, "challenge"), _rules(), Path(READS["embeddings"])
+    params, rules, store = (
+        load_params(Params, "challenge", length_edges=read_length_edges(Path(READS["length_edges"]))),
+        _rules(),
+        Path(READS["embeddings"]),
+    )
     splits = Path(READS["splits"])
     held_out = {side: read_table(splits / f"{side}.parquet", SPLIT) for side in ("validation", "test")}
     labeled, pool = read_table(Path(READS["labeled"]), LABELED), read_table(splits / "train.parquet", SPLIT, ["id"])

@@ -18,13 +18,14 @@ import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import write_json
-from ratchet.gates.measured_reports import read_report
-from ratchet.gates.ranking import contenders
+from ratchet.gates.ranking import read_shortlist
+from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, TorchPredictor, load
 from ratchet.params import load_params, read_yaml
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
+from ratchet.task import InferenceThreads, NBootstrap, Seed
 from ratchet.trust.attributions import word_spans
 from ratchet.trust.concepts import activations, concept_scores, gradients, read_concepts
 from ratchet.trust.counterfactuals import Counterfactual, search, summary
@@ -35,21 +36,11 @@ from ratchet.trust.neighbours import Neighbours, of_embeddings
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = {
-    "baseline": "models/baseline",
-    "teacher": "models/teacher",
-    "student": "models/student",
-    "pruned": "models/pruned",
-    "pruned-bnb-int8": "models/pruned-bnb-int8",
-    "pruned-bnb-nf4": "models/pruned-bnb-nf4",
-    "pruned-onnx-fp32": "models/pruned-onnx-fp32",
-    "pruned-onnx-int8": "models/pruned-onnx-int8",
-    "pruned-openvino-fp32": "models/pruned-openvino-fp32",
-    "pruned-openvino-int8": "models/pruned-openvino-int8",
-}
+BUNDLES = "models/*"
+"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
-    "evaluate": "reports/evaluate.json",
-    **BUNDLES,
+    "shortlist": "reports/shortlist.json",
+    "bundles": BUNDLES,
     "splits": "data/splits",
     "lexicon": "data/challenge/contrast.yaml",
     "concepts": "data/concepts",
@@ -60,12 +51,6 @@ WRITES = {"report": "reports/counterfactuals.json"}
 class Params(ratchet.params.Params):
     """How far the searches go, and what concepts are tested against."""
 
-    max_accuracy_loss: float = Field(ge=0, le=1)
-    """As explain's: bundles that lose more accuracy against the teacher are passed over."""
-    size_tie: float = Field(ge=0, le=1)
-    """As promote's; a rate."""
-    latency_tie: float = Field(ge=0, le=1)
-    """As promote's; a rate."""
     n_texts: int = Field(ge=1)
     """Test texts whose predictions are turned."""
     max_edits: int = Field(ge=1)
@@ -86,12 +71,9 @@ class Params(ratchet.params.Params):
     """Random sets that each concept is tested against."""
     alpha: float = Field(gt=0, lt=1)
     """Chance of any concept being found that is none."""
-    n_bootstrap: int = Field(ge=100, le=100_000)
-    """Bootstrap draws behind each 95 % interval."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: all cores."""
-    seed: int = Field(ge=0)
-    """Seed of the choice of texts, of random edits and of random sets."""
+    n_bootstrap: NBootstrap
+    n_threads: InferenceThreads
+    seed: Seed
 
 
 def turned(predictor: Predictor, texts: list[str], neighbours: Neighbours | None, params: Params) -> dict[str, Any]:
@@ -160,12 +142,12 @@ def main() -> None:
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
     test = test[test["text"].map(lambda text: len(word_spans(text)) > 1)]
     test = test.loc[test["id"].map(lambda key: unit_hash(key, str(params.seed))).sort_values(kind="stable").index]
-    known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
     report: dict[str, Any] = {"command": "python -m pipeline_steps.counterfactuals", "bundles": {}}
     concepts = read_concepts(Path(READS["concepts"]))
-    for name in contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[:1]:
+    paths = discover(Path(READS["bundles"]).parent)
+    for name in read_shortlist(Path(READS["shortlist"]))[:1]:
         print(f"probing {name}", flush=True)
-        predictor, parent = load(Path(BUNDLES[name]), params.n_threads), torch_parent(name, BUNDLES, params.n_threads)
+        predictor, parent = load(paths[name], params.n_threads), torch_parent(name, paths, params.n_threads)
         texts = test["text"].astype(str).tolist()[: params.n_texts]
         told: dict[str, Any] = {"deletion": turned(predictor, texts, None, params)}
         told["harmless"] = harmless_words(

@@ -21,6 +21,7 @@ from ratchet.models.backbones import resolve_backbone
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
+from ratchet.task import Backbone, BackboneSha256, TrainThreads
 
 READS = {"splits": "data/splits"}
 WRITES = {"embeddings": "data/embeddings.parquet", "report": "reports/embed.json"}
@@ -31,16 +32,13 @@ CHUNK = 100_000
 class Params(ratchet.params.Params):
     """The backbone, and how texts go through it."""
 
-    backbone: str = Field(min_length=1)
-    """The pretrained model that embeds: package:NAME/FOLDER, a local folder, or a hub id."""
-    backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
-    """Hash of its model.safetensors; empty: not pinned."""
+    backbone: Backbone
+    backbone_sha256: BackboneSha256
     max_tokens: int = Field(ge=8, le=8192)
     """Texts are cut to this many tokens."""
     batch_size: int = Field(ge=1)
     """Texts in one forward pass."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: as the libraries choose. The last bits depend on it."""
+    n_threads: TrainThreads
 
 
 def run(texts: dict[str, str], folder: Path, params: Params) -> Iterator[tuple[list[str], Embeddings]]:

@@ -27,26 +27,24 @@ from ratchet.measure.machine import describe_machine
 from ratchet.measure.scoring import cost_per_million, score
 from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
+from ratchet.models.discovery import discover
 from ratchet.models.examples import class_indices
 from ratchet.models.predictor import Predictor, Proba, load
 from ratchet.params import load_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT
-from ratchet.trust.slices import slice_masks
+from ratchet.task import InferenceThreads, LengthEdges, NBins, NBootstrap, Seed
+from ratchet.trust.slices import read_length_edges, slice_masks
 
-BUNDLES = {
-    "baseline": "models/baseline",
-    "teacher": "models/teacher",
-    "student": "models/student",
-    "pruned": "models/pruned",
-    "pruned-bnb-int8": "models/pruned-bnb-int8",
-    "pruned-bnb-nf4": "models/pruned-bnb-nf4",
-    "pruned-onnx-fp32": "models/pruned-onnx-fp32",
-    "pruned-onnx-int8": "models/pruned-onnx-int8",
-    "pruned-openvino-fp32": "models/pruned-openvino-fp32",
-    "pruned-openvino-int8": "models/pruned-openvino-int8",
+BUNDLES = "models/*"
+"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
+READS = {
+    "bundles": BUNDLES,
+    "length_edges": "reports/length_edges.json",
+    "splits": "data/splits",
+    "challenge": "data/challenge.parquet",
+    "champion": "models/champion.json",
 }
-READS = {**BUNDLES, "splits": "data/splits", "challenge": "data/challenge.parquet", "champion": "models/champion.json"}
 WRITES = {
     "predictions": "data/predictions.parquet",
     "report": "reports/evaluate.json",
@@ -71,14 +69,11 @@ class Params(ratchet.params.Params):
 
     slices: list[str] = Field(min_length=0)
     """Features whose groups are measured separately: length, negation, rating, or a column of the data."""
-    length_edges: list[int] = Field(min_length=2, max_length=2)
-    """The most words of a short text, and of a medium one."""
+    length_edges: LengthEdges
     n_failures: int = Field(ge=0, le=100)
     """Challenge cases on which most bundles fail, of which the report shows so many."""
-    n_bootstrap: int = Field(ge=100, le=100_000)
-    """Bootstrap draws behind each 95 % interval."""
-    n_bins: int = Field(ge=2, le=100)
-    """Bins of the calibration error."""
+    n_bootstrap: NBootstrap
+    n_bins: NBins
     n_latency: int = Field(ge=20)
     """Test texts whose latency is measured at batch 1, chosen at random."""
     n_rounds: int = Field(ge=1)
@@ -93,10 +88,8 @@ class Params(ratchet.params.Params):
     """Machines for which the cost is told; the metric itself is at the first one's price."""
     watts_per_core: float = Field(gt=0)
     """What a busy core is taken to draw, where there are no energy counters."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: all cores."""
-    seed: int = Field(ge=0)
-    """Seed of the resampling, and of the choice and order of texts."""
+    n_threads: InferenceThreads
+    seed: Seed
 
 
 def run(
@@ -185,12 +178,12 @@ def long_texts(test: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: 
 
 
 def main() -> None:
-    params = load_params(Params, "evaluate")
+    params = load_params(Params, "evaluate", length_edges=read_length_edges(Path(READS["length_edges"])))
     splits = Path(READS["splits"])
     test, transfer = (
         read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "transfer")
     )
-    paths = {name: Path(path) for name, path in BUNDLES.items()}
+    paths = discover(Path(READS["bundles"]).parent)
     if (champion := champion_path(Path(READS["champion"]))) is not None:
         paths["champion"] = champion
     predictors = {name: load(path, params.n_threads) for name, path in paths.items()}

@@ -20,38 +20,34 @@ from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
 from ratchet.files import replace_folder, write_json
-from ratchet.gates.measured_reports import read_report
-from ratchet.gates.ranking import contenders
+from ratchet.gates.ranking import read_shortlist
 from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
 from ratchet.reporting.explanation_page import render_figure, render_page
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
+from ratchet.task import InferenceThreads, LengthEdges, NBootstrap, Seed
 from ratchet.trust.attributions import Attribution, attribute, word_spans
 from ratchet.trust.faithfulness import RATES, Curves, curves
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import Draws, Others, mean_over_texts, second_opinions
-from ratchet.trust.slices import slice_masks
+from ratchet.trust.slices import read_length_edges, slice_masks
 from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = {
-    "baseline": "models/baseline",
-    "teacher": "models/teacher",
-    "student": "models/student",
-    "pruned": "models/pruned",
-    "pruned-bnb-int8": "models/pruned-bnb-int8",
-    "pruned-bnb-nf4": "models/pruned-bnb-nf4",
-    "pruned-onnx-fp32": "models/pruned-onnx-fp32",
-    "pruned-onnx-int8": "models/pruned-onnx-int8",
-    "pruned-openvino-fp32": "models/pruned-openvino-fp32",
-    "pruned-openvino-int8": "models/pruned-openvino-int8",
+BUNDLES = "models/*"
+"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
+READS = {
+    "length_edges": "reports/length_edges.json",
+    "shortlist": "reports/shortlist.json",
+    "bundles": BUNDLES,
+    "splits": "data/splits",
 }
-READS = {"evaluate": "reports/evaluate.json", **BUNDLES, "splits": "data/splits"}
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
 SEARCHED = 10
 """Texts are chosen among this many times as many, so that wrong predictions are found among them."""
@@ -62,14 +58,6 @@ N_WORDS, N_GROUP_WORDS = 50, 8
 class Params(ratchet.params.Params):
     """Which bundles and texts are explained, and how closely."""
 
-    n_candidates: int = Field(ge=1)
-    """Bundles to explain, from the top of the ranking."""
-    max_accuracy_loss: float = Field(ge=0, le=1)
-    """Bundles that lose more accuracy against the teacher are passed over."""
-    size_tie: float = Field(ge=0, le=1)
-    """As promote's: bundles at most this much larger than the smallest count as equally small; a rate."""
-    latency_tie: float = Field(ge=0, le=1)
-    """As promote's: bundles at most this much slower than the fastest count as equally fast; a rate."""
     n_texts: int = Field(ge=1)
     """Test texts to explain, balanced over classes."""
     wrong_rate: float = Field(ge=0, le=1)
@@ -84,14 +72,10 @@ class Params(ratchet.params.Params):
     """Steps of integrated gradients."""
     slices: list[str]
     """Features whose slices get a list of words of their own; see `ratchet.trust.slices`."""
-    length_edges: list[int] = Field(min_length=2, max_length=2)
-    """Most words of a short text, and of a medium one."""
-    n_bootstrap: int = Field(ge=100, le=100_000)
-    """Bootstrap draws behind each 95 % interval."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: all cores."""
-    seed: int = Field(ge=0)
-    """Seed of the choice of texts, of the other grouping, of random orders and bootstraps."""
+    length_edges: LengthEdges
+    n_bootstrap: NBootstrap
+    n_threads: InferenceThreads
+    seed: Seed
 
 
 class Explained(NamedTuple):
@@ -167,19 +151,18 @@ def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd
 
 
 def main() -> None:
-    params = load_params(Params, "explain")
+    params = load_params(Params, "explain", length_edges=read_length_edges(Path(READS["length_edges"])))
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
-    known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
-    names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
+    names, paths = read_shortlist(Path(READS["shortlist"])), discover(Path(READS["bundles"]).parent)
     asked = names and names != ["teacher"]
-    teacher = as_graph(load(Path(BUNDLES["teacher"]), params.n_threads), params.n_threads) if asked else None
+    teacher = as_graph(load(paths["teacher"], params.n_threads), params.n_threads) if asked else None
     teacher_score = cached_score(teacher) if teacher else None
     bundles = {}
     with replace_folder(Path(WRITES["pages"])) as folder:
         for name in names:
             print(f"explaining {params.n_texts} texts by {name}", flush=True)
-            predictor = load(Path(BUNDLES[name]), params.n_threads)
-            parent = torch_parent(name, BUNDLES, params.n_threads)
+            predictor = load(paths[name], params.n_threads)
+            parent = torch_parent(name, paths, params.n_threads)
             texts, report = run(predictor, test, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
             figures = {key: _words(Estimate.from_json(value)) for key, value in report["metrics"].items()}

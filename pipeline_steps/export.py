@@ -22,6 +22,7 @@ from ratchet.models.checkpoint import load_model
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
+from ratchet.task import Seed, TrainThreads
 
 READS = {"source": "models/{model}", "splits": "data/splits"}
 WRITES = {"bundle": "models/{model}-{engine}", "report": "reports/export/{model}-{engine}.json"}
@@ -41,10 +42,8 @@ class Params(ratchet.params.Params):
     min_agreement: float = Field(ge=0, le=1)
     """Share of these on which OpenVINO's int8 has to predict as its source does; if it does not, operations are given
     back to full precision, those first that change the most predictions, until it does. 0: never."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: all cores."""
-    seed: int = Field(ge=0)
-    """Seed of the choice of calibration texts."""
+    n_threads: TrainThreads
+    seed: Seed
 
 
 def run(

@@ -24,6 +24,17 @@ from ratchet.params import load_params
 from ratchet.progress import Progress
 from ratchet.table_files import TableWriter
 from ratchet.tables import CORPUS, RAW
+from ratchet.task import (
+    Classes,
+    GroupColumn,
+    IdColumn,
+    LabelColumn,
+    MetadataColumns,
+    SourceColumn,
+    TextColumn,
+    TimeColumn,
+    raw_value,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,35 +55,24 @@ class Params(ratchet.params.Params):
     """The local file or folder whose change makes DVC read the source again. Local source: itself, or a folder that
     holds what it names; packaged: the file that pins the package's version; remote: a small file of yours in git that
     you change when the source is to be read anew, since DVC sees no database and no URL."""
-    text_column: str = Field(min_length=1)
-    """Column of the source that holds the text."""
-    label_column: str = Field(min_length=1)
-    """Column of the source that holds the label; an empty cell is a text nobody has labelled."""
-    source_column: str
-    """Column of the source that says where a text comes from; empty: the file's name without its suffix, `query`, or
-    the name of the split."""
-    timestamp_column: str
-    """Column of the source with ISO 8601 times, UTC where they name no zone; empty: there is none."""
-    metadata_columns: list[str]
-    """Further columns of the source to carry along, as strings."""
-    label_values: list[str] = Field(min_length=2)
-    """What the label column holds, one value for each class."""
-    labels: list[str] = Field(min_length=2)
-    """Class names, in the order of `label_values`."""
+    classes: Classes
+    text_column: TextColumn
+    label_column: LabelColumn
+    id_column: IdColumn
+    source_column: SourceColumn
+    time_column: TimeColumn
+    group_column: GroupColumn
+    metadata_columns: MetadataColumns
     repairs: list[Repair]
     """What is repaired in the texts (`ratchet.data.cleaning`), in the order in which it is done; empty: nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(self.labels) != len(self.label_values):
-            raise ValueError(f"{len(self.label_values)} label_values for {len(self.labels)} labels")
-        if len({*self.labels}) != len(self.labels) or len({*self.label_values}) != len(self.label_values):
-            raise ValueError("labels and label_values must not repeat")
         local = self.source.local_path
         if local and not PurePath(local).is_relative_to(self.watch):
             raise ValueError(f"watch must be the source or a folder above it, or a change of '{local}' goes unnoticed")
-        if taken := sorted(RESERVED & {*self.metadata_columns}):
-            raise ValueError(f"metadata_columns must not be named {', '.join(taken)}: the tables' own columns are")
+        if taken := sorted(RESERVED & {*self.carried}):
+            raise ValueError(f"carried columns must not be named {', '.join(taken)}: the tables' own columns are")
         if self.repairs != (order := [name for name in REPAIRS if name in self.repairs]):
             raise ValueError(f"repairs must stand in the order {', '.join(order)}, each once")
         return self
@@ -80,8 +80,19 @@ class Params(ratchet.params.Params):
     @property
     def columns(self) -> list[str]:
         """The columns of the source that are read, each once."""
-        named = [self.text_column, self.label_column, self.source_column, self.timestamp_column, *self.metadata_columns]
+        named = [self.text_column, self.label_column, self.source_column, self.time_column, *self.carried]
         return list(dict.fromkeys(name for name in named if name))
+
+    @property
+    def carried(self) -> list[str]:
+        """The columns that are carried along under their own names."""
+        named = [self.id_column, self.group_column, *self.metadata_columns]
+        return list(dict.fromkeys(name for name in named if name))
+
+    @property
+    def class_of(self) -> dict[str, str]:
+        """Raw value, as `raw_value` writes it → class."""
+        return {value: item.name for item in self.classes for value in item.raw_values}
 
 
 class Ingested(NamedTuple):
@@ -102,7 +113,7 @@ def run(batches: Iterable[Batch], params: Params) -> Iterator[Ingested]:
         params: the column and label mapping, and the repairs.
 
     Raises:
-        TableError: a label is not among `label_values`, or a timestamp is none.
+        TableError: a label is no value of any class, or a timestamp is none.
     """
     n_rows = 0
     for batch in batches:
@@ -123,7 +134,7 @@ def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
     return {
         "n_rows": by_label.total(),
         "n_unlabelled": by_label["unlabelled"],
-        "labels": {label: by_label[label] for label in params.labels},
+        "labels": {item.name: by_label[item.name] for item in params.classes},
         "sources": sources,
         "n_texts_changed": {name: counts["repair", name] for name in params.repairs},
         "n_raw_kept": counts["raw",],
@@ -178,26 +189,27 @@ def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:
     import pandas as pd
 
     frame = batch.frame.reset_index(drop=True)
-    labels = frame[params.label_column].str.strip().replace("", None)
-    unknown = labels.notna() & ~labels.isin(params.label_values)
+    given = frame[params.label_column].str.strip().replace("", None)
+    labels = given.map(raw_value, na_action="ignore")
+    unknown = labels.notna() & ~labels.isin(list(params.class_of))
     if unknown.any():
         raise TableError(
             "The source has a label that params.yaml does not name.",
             where=_where(batch, params.label_column, unknown),
-            got=", ".join(sorted(set(labels[unknown]))[:10]),
-            expected=", ".join(params.label_values),
-            fix="add the value to ingest.label_values and its class to ingest.labels, or correct the source",
+            got=", ".join(sorted(set(given[unknown]))[:10]),
+            expected=", ".join(params.class_of),
+            fix="add the value to a class of task.classes, or correct the source",
         )
     source = frame[params.source_column].fillna(batch.name) if params.source_column else batch.name
     columns = {
         "text": frame[params.text_column].fillna(""),
-        "label": labels.map(dict(zip(params.label_values, params.labels, strict=True))),
+        "label": labels.map(params.class_of),
         "source": source,
-        **{column: frame[column] for column in params.metadata_columns},
+        **{column: frame[column] for column in params.carried},
     }
     mapped = pd.DataFrame(columns, index=frame.index).astype("str")
-    if params.timestamp_column:
-        mapped.insert(3, "timestamp", _timestamps(batch, frame[params.timestamp_column], params.timestamp_column))
+    if params.time_column:
+        mapped.insert(3, "timestamp", _timestamps(batch, frame[params.time_column], params.time_column))
     return mapped
 
 
@@ -213,7 +225,7 @@ def _timestamps(batch: Batch, values: pd.Series, column: str) -> pd.Series:
             where=_where(batch, column, wrong),
             got=", ".join(values[wrong].head(3)),
             expected="ISO 8601, such as 2026-03-01T08:30:00Z",
-            fix="correct the source, or empty ingest.timestamp_column",
+            fix="correct the source, or empty task.time_column",
         )
     return times.dt.as_unit("us")
 

@@ -18,11 +18,11 @@ from ratchet.entry import entry
 from ratchet.files import write_json
 from ratchet.gates.gates import CHAMPION, Gate, check_gates
 from ratchet.gates.measured_reports import Report, merge_bundles, read_report
-from ratchet.gates.ranking import rank, rule_sentence
 from ratchet.params import Params as StrictParams
 from ratchet.params import load_params
 
 READS = {
+    "shortlist": "reports/shortlist.json",
     "evaluate": "reports/evaluate.json",
     "audit": "reports/audit.json",
     "audit_details": "reports/audit_details.json",
@@ -34,12 +34,8 @@ COMMAND = "python -m pipeline_steps.promote"
 
 
 class Params(StrictParams):
-    """How bundles are ranked, and what the chosen one must measure."""
+    """What the chosen bundle must measure."""
 
-    size_tie: float = Field(ge=0, le=1)
-    """Bundles at most this much larger than the smallest count as equally small; a rate."""
-    latency_tie: float = Field(ge=0, le=1)
-    """Bundles at most this much slower at p95 than the fastest count as equally fast; a rate."""
     gates: list[Gate] = Field(min_length=1)
     """All of these must pass."""
 
@@ -50,10 +46,11 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
     Candidates are all deployable bundles but the champion, the baseline and the teacher among them.
 
     Args:
-        reports: what was measured, by the names of `READS`; that of `evaluate` is needed.
+        reports: what was measured, by the names of `READS`; those of `evaluate` and `shortlist` are needed.
         params: see `Params`.
     """
-    names = sorted(reports, key=lambda name: name != "evaluate")  # it comes first: it names the candidates
+    measured = {name: report for name, report in reports.items() if name != "shortlist"}
+    names = sorted(measured, key=lambda name: name != "evaluate")  # it comes first: it names the candidates
     bundles = merge_bundles(*(reports[name] for name in names), paths=[READS[name] for name in names])
     candidates = {name: item for name, item in bundles.items() if item.get("deployable") and name != CHAMPION}
     evaluated = reports["evaluate"]["bundles"]
@@ -61,18 +58,23 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
         name: check_gates(params.gates, name, item, has_champion=CHAMPION in evaluated)
         for name, item in candidates.items()
     }
-    ranking = rank(candidates, params.size_tie, params.latency_tie)
+    shortlisted = reports["shortlist"]
+    ranking = [name for name in shortlisted["ranking"] if name in candidates]
     passing = [name for name in ranking if verdicts[name]["passed"]]
     return {
         "command": COMMAND,
         "verdict": "accepted" if passing else "rejected",
         "chosen": passing[0] if passing else None,
         "ranking": ranking,
-        "rule": rule_sentence(params.size_tie, params.latency_tie),
+        "rule": shortlisted["rule"],
+        "over_limits": shortlisted["over_limits"],
         "champion": evaluated.get(CHAMPION),
         "passing": passing,
         "bundles": verdicts,
-        "reasons": _reasons(ranking, passing, verdicts, CHAMPION in evaluated),
+        "reasons": [
+            *_reasons(ranking, passing, verdicts, CHAMPION in evaluated),
+            *(f"{name} is beyond a limit: {'; '.join(broken)}." for name, broken in shortlisted["over_limits"].items()),
+        ],
     }
 
 

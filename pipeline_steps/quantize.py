@@ -17,6 +17,7 @@ from ratchet.measure.fidelity import fidelity
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
+from ratchet.task import TrainThreads
 
 READS = {"source": "models/{model}", "splits": "data/splits"}
 WRITES = {"bundle": "models/{model}-{scheme}", "report": "reports/quantize/{model}-{scheme}.json"}
@@ -27,8 +28,7 @@ class Params(ratchet.params.Params):
 
     n_check: int = Field(ge=1)
     """Validation texts on which the reloaded bundle is compared with its source."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: all cores."""
+    n_threads: TrainThreads
 
 
 def run(source: Path, target: Path, scheme: Scheme, texts: pd.Series, params: Params) -> dict[str, object]:

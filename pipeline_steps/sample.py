@@ -35,6 +35,7 @@ from ratchet.models.predictor import Predictor, Proba, load
 from ratchet.params import load_params
 from ratchet.table_files import read_batches, read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table
+from ratchet.task import NearDuplicateThreshold, Seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +88,7 @@ class Params(ratchet.params.Params):
     """Labels up to which the strategies are compared."""
     n_curve_seeds: int = Field(ge=1, le=1000)
     """Repetitions of the comparison."""
-    near_duplicate_threshold: float = Field(ge=0.5, le=1)
-    """Jaccard similarity of three-word shingles from which a person's own text is held out with the text it repeats."""
+    near_duplicate_threshold: NearDuplicateThreshold
     usd_per_annotator_hour: float = Field(ge=0)
     """Price of an hour of a person who labels, in US dollars."""
     inverse_regularization: float = Field(gt=0)
@@ -99,8 +99,7 @@ class Params(ratchet.params.Params):
     typiclust."""
     balanced: bool
     """Whether the selection model weighs each class the same, however rare it is: for pools with a rare class."""
-    seed: int = Field(ge=0)
-    """Seed of all choices."""
+    seed: Seed
 
 
 class Sampled(NamedTuple):

@@ -23,13 +23,14 @@ from ratchet.data.rules.split_measures import measure_splits
 from ratchet.data.rules.suites import Suite, read_suite
 from ratchet.data.rules.verdicts import find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.data.shingles import Shingles
-from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, smallest_hashes
+from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, quantile_edges, smallest_hashes
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
 from ratchet.params import load_params
 from ratchet.table_files import TableWriter, read_table
 from ratchet.tables import CORPUS, QUARANTINE, SPLIT
+from ratchet.task import GroupColumn, LengthQuantiles, NearDuplicateThreshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ READS = {
     "quarantine": "data/quarantine.parquet",
     "suite": "data/suites/splits.yaml",
 }
-WRITES = {"splits": "data/splits", "report": "reports/split.json"}
+WRITES = {"splits": "data/splits", "report": "reports/split.json", "length_edges": "reports/length_edges.json"}
 UNLABELLED = "nobody has labelled it yet"
 UNSAMPLED = "unsampled"
 
@@ -55,8 +56,9 @@ class Params(ratchet.params.Params):
     """Share of the groups of texts for the test, in (0, 1)."""
     n_transfer: int = Field(ge=0)
     """Texts of the other sources to keep at most."""
-    near_duplicate_threshold: float = Field(ge=0.5, le=1)
-    """Jaccard similarity of three-word shingles from which two texts stay together, in [0.5, 1]."""
+    near_duplicate_threshold: NearDuplicateThreshold
+    length_quantiles: LengthQuantiles
+    group_column: GroupColumn
     salt: str = Field(min_length=1)
     """Another salt gives another split."""
 
@@ -101,7 +103,7 @@ def run(validated: Batches, quarantine: Batches, params: Params) -> Splits:
     """
     import pandas as pd
 
-    rows, near = _rows(validated, quarantine, params.near_duplicate_threshold)
+    rows, near = _rows(validated, quarantine, params)
     assigned = assign_sides(
         rows["id"].tolist(),
         _in_domain(rows["source"], params.train_sources),
@@ -110,13 +112,15 @@ def run(validated: Batches, quarantine: Batches, params: Params) -> Splits:
         params.validation_rate,
         params.test_rate,
         near.first.tolist(),
+        rows[params.group_column].tolist() if params.group_column else None,
     )
     placed = rows.assign(
         group=pd.Series(assigned.group, dtype="str"),
         side=pd.Series(assigned.side, dtype="str"),
         reason=pd.Series(assigned.reason, dtype="str"),
     )
-    placed = placed[~placed["ghost"]].drop(columns="ghost").reset_index(drop=True)
+    spent = ["ghost", *([params.group_column] if params.group_column else [])]
+    placed = placed[~placed["ghost"]].drop(columns=spent).reset_index(drop=True)
     waiting = placed["label"].isna() & ~placed["side"].isin(["train", EXCLUDED])
     placed.loc[waiting, "reason"] = [f"belongs to {side}, but {UNLABELLED}" for side in placed["side"][waiting]]
     placed.loc[waiting, "side"] = EXCLUDED
@@ -142,6 +146,13 @@ def main() -> None:
                     writers[name].write(table)
                 start += len(batch)
         rules = check_splits(folder, splits, suite)
+    lengths = [
+        len(text.split())
+        for batch in batches(Path(WRITES["splits"]) / "train.parquet", SPLIT)(["text"])
+        for text in batch["text"]
+    ]
+    edges = {"edges": quantile_edges(lengths, params.length_quantiles), "quantiles": params.length_quantiles}
+    write_json(Path(WRITES["length_edges"]), {"command": "python -m pipeline_steps.split", **edges})
     report = {**splits.report, "rules": rules}
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.split", **report})
 
@@ -170,14 +181,14 @@ def check_splits(folder: Path, splits: Splits, suite: Suite) -> dict[str, Any]:
     return rules_found(outcomes, [suite])
 
 
-def _rows(validated: Batches, quarantine: Batches, threshold: float) -> tuple[pd.DataFrame, NearDuplicates]:
+def _rows(validated: Batches, quarantine: Batches, params: Params) -> tuple[pd.DataFrame, NearDuplicates]:
     """All rows that place others, in corpus order and without texts, and which of them are near-duplicates.
 
     `ghost` marks the first of each contradicted text.
     """
     import pandas as pd
 
-    columns = ["row", "id", "text", "label", "source"]
+    columns = ["row", "id", "text", "label", "source", *([params.group_column] if params.group_column else [])]
 
     def read() -> Iterator[pd.DataFrame]:
         yield from (frame.assign(ghost=False) for frame in validated(columns))
@@ -190,7 +201,7 @@ def _rows(validated: Batches, quarantine: Batches, threshold: float) -> tuple[pd
 
     parts = []
     folder = Path(READS["validated"]).parent
-    with NearDuplicateSearch(threshold, folder if folder.is_dir() else None) as search:
+    with NearDuplicateSearch(params.near_duplicate_threshold, folder if folder.is_dir() else None) as search:
         for frame in read():
             search.add(Shingles(frame["text"].tolist()))
             parts.append(frame.drop(columns="text"))

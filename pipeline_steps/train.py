@@ -28,11 +28,17 @@ from ratchet.models.tuning import Method, count_parameters, merge, prepare
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
+from ratchet.task import Backbone, BackboneSha256, LengthEdges
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
 from ratchet.trust.mitigation import Mitigation, mitigate
-from ratchet.trust.slices import slice_masks
+from ratchet.trust.slices import read_length_edges, slice_masks
 
-READS = {"labeled": "data/labeled.parquet", "splits": "data/splits", "lexicon": "data/lexicons/identity.yaml"}
+READS = {
+    "length_edges": "reports/length_edges.json",
+    "labeled": "data/labeled.parquet",
+    "splits": "data/splits",
+    "lexicon": "data/lexicons/identity.yaml",
+}
 WRITES = {
     "teacher": "models/teacher",
     "report": "reports/train.json",
@@ -48,10 +54,8 @@ class Params(FitParams):
     method: Method
     """Which parameters learn: all (full), the head, the biases (bitfit), or few new ones: ia3, lora, dora (merged
     afterwards), adapter (stays in the model, which can then not be compressed)."""
-    backbone: str = Field(min_length=1)
-    """The pretrained model: package:NAME/FOLDER, a local folder, or a hub id."""
-    backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
-    """Hash of its model.safetensors; empty: not pinned."""
+    backbone: Backbone
+    backbone_sha256: BackboneSha256
     max_tokens: int = Field(ge=8, le=8192)
     """Texts are cut to this many tokens."""
     lora_rank: int = Field(ge=1, le=1024)
@@ -73,8 +77,7 @@ class Params(FitParams):
     """Features whose slices of the validation texts are watched: length, negation, rating, or source."""
     attributes: list[str]
     """Attributes of data/lexicons/identity.yaml whose groups are watched too."""
-    length_edges: list[int] = Field(min_length=2, max_length=2)
-    """The most words of a short text, and of a medium one."""
+    length_edges: LengthEdges
     max_slice_fall: float = Field(ge=0, le=1)
     """Accuracy that a slice may lose from one epoch to the next before a warning."""
 
@@ -145,7 +148,7 @@ def labels_sha256(labeled: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    params = load_params(Params, "train")
+    params = load_params(Params, "train", length_edges=read_length_edges(Path(READS["length_edges"])))
     labeled = read_table(Path(READS["labeled"]), LABELED)
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
     path = Path(READS["lexicon"])

@@ -32,6 +32,7 @@ from ratchet.files import replace_folder, write_json
 from ratchet.params import load_params
 from ratchet.table_files import TableWriter
 from ratchet.tables import CORPUS, FLAGGED, QUARANTINE
+from ratchet.task import Labels, NearDuplicateThreshold
 
 READS = {
     "corpus": "data/corpus.parquet",
@@ -53,10 +54,8 @@ COMMAND = "python -m pipeline_steps.validate"
 class Params(ratchet.params.Params):
     """Block `validate` of params.yaml. The bounds of the rules stand in data/suites."""
 
-    labels: list[str] = Field(min_length=2)
-    """The class names."""
-    near_duplicate_threshold: float = Field(ge=0.5, le=1)
-    """Jaccard similarity of three-word shingles from which two texts count as near-duplicates, in [0.5, 1]."""
+    labels: Labels
+    near_duplicate_threshold: NearDuplicateThreshold
     personal_data: Literal["off", "flag", "mask"]
     """off: not looked for; flag: rows are counted and named; mask: each find is replaced by its kind, such as [EMAIL],
     before anything else is judged."""

@@ -25,6 +25,7 @@ from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import LABELED, SPLIT, SUSPECTS
+from ratchet.task import Seed, SelectionRegularization
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,14 +47,12 @@ class Params(ratchet.params.Params):
     """Of these, how many the report shows."""
     n_folds: int = Field(ge=2, le=100)
     """Folds of the cross-validation; a label is judged by a model that saw neither it nor its near-duplicates."""
-    inverse_regularization: float = Field(gt=0)
-    """Of the logistic regression on embeddings of unit length; larger fits closer."""
+    inverse_regularization: SelectionRegularization
     flip_rates: list[float] = Field(min_length=0)
     """Shares of labels that are flipped on purpose to see how many are found, each in (0, 0.5)."""
     n_seeds: int = Field(ge=1, le=1000)
     """Repetitions of that, each with other flips and folds."""
-    seed: int = Field(ge=0)
-    """Seed of folds and flips."""
+    seed: Seed
 
 
 class Vetted(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,17 +27,94 @@ class Params(pydantic.BaseModel):
 ParamsT = TypeVar("ParamsT", bound=Params)
 
 
-def load_params(model: type[ParamsT], block: str, path: Path = PARAMS_FILE) -> ParamsT:
-    """The named block of a params file, checked against its model.
+@dataclass(frozen=True)
+class At:
+    """Marks the type of a field whose value stands elsewhere in params.yaml, under a dotted key, and only there."""
+
+    key: str
+    """Such as `task.seed`, or `evaluate.n_bins`."""
+    block: type[Params] | None = None
+    """The model of the block in which it stands: the whole of it must hold before any value of it is taken."""
+    view: Callable[[Any], Any] = field(default=lambda value: value)
+    """What the field holds of that value."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Marks the type of a field whose value an earlier stage measured: whoever loads the params passes it."""
+
+    example: Any
+    """A value of that kind, with which the rest of the block can be checked before anything was measured."""
+
+
+Marker = TypeVar("Marker", At, Measured)
+
+
+def load_params(model: type[ParamsT], block: str, path: Path = PARAMS_FILE, **measured: Any) -> ParamsT:
+    """The named block of a params file, checked against its model, with the values that stand elsewhere.
+
+    Args:
+        model: of the block.
+        block: its name.
+        path: the file.
+        measured: the values of the fields that are `Measured`.
 
     Raises:
         ParamsError: the file or block is missing, a key is unknown or absent, a value is out of range.
     """
-    return check_params(model, block, read_yaml(path).get(block), path)
+    return params_of(model, block, read_yaml(path), path, **measured)
+
+
+def params_of(
+    model: type[ParamsT], block: str, tree: Mapping[str, Any], path: Path = PARAMS_FILE, **measured: Any
+) -> ParamsT:
+    """As `load_params`, of a params file that was read."""
+    values = tree.get(block)
+    if isinstance(values, dict):
+        elsewhere = fields_elsewhere(model)
+        if twice := sorted(name for name in elsewhere if name in values):
+            raise ParamsError(
+                "A value stands twice.",
+                where=f"{path}, block '{block}'",
+                got=", ".join(f"{block}.{name} beside {elsewhere[name].key}" for name in twice),
+                fix=f"delete it from the block '{block}'",
+            )
+        values = {**values, **measured}
+        values |= {name: _value_at(tree, at, path) for name, at in elsewhere.items()}
+    return check_params(model, block, values, path)
+
+
+def check_block(model: type[Params], block: str, tree: Mapping[str, Any], path: Path = PARAMS_FILE) -> None:
+    """Check a block before anything was measured: what is `Measured` is filled with examples.
+
+    Raises:
+        ParamsError: as `load_params`.
+    """
+    params_of(model, block, tree, path, **{name: item.example for name, item in _marked(model, Measured).items()})
+
+
+def fields_elsewhere(model: type[Params]) -> dict[str, At]:
+    """Field → where its value stands, of the fields whose values do not stand in the model's own block."""
+    return _marked(model, At)
+
+
+def _marked(model: type[Params], kind: type[Marker]) -> dict[str, Marker]:
+    fields = model.model_fields.items()
+    return {name: item for name, info in fields for item in info.metadata if isinstance(item, kind)}
+
+
+def _value_at(tree: Mapping[str, Any], at: At, path: Path) -> Any:
+    name, key = at.key.split(".")
+    values = tree.get(name)
+    if at.block is not None:
+        return at.view(getattr(check_params(at.block, name, values, path), key))
+    if not isinstance(values, dict) or key not in values:
+        raise ParamsError("A value is missing.", where=path, got="nothing", expected=at.key, fix=f"add {at.key}")
+    return at.view(values[key])
 
 
 def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PARAMS_FILE) -> ParamsT:
-    """The values as the model; every fault in them is named in one message."""
+    """The values as the model; every error in them is named in one message."""
     if not isinstance(values, dict):
         raise ParamsError(
             f"The block '{block}' is missing.",
@@ -49,7 +128,7 @@ def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PAR
     except pydantic.ValidationError as error:
         faults = [_fault(block, fault) for fault in error.errors(include_url=False)]
         raise ParamsError(
-            "params.yaml does not hold what this step needs.",
+            f"{path.name} does not hold what is needed.",
             where=f"{path}, block '{block}'",
             got="; ".join(faults),
             expected=f"the fields of {model.__module__}.{model.__qualname__}",

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ratchet.errors import ParamsError
-from ratchet.params import Params, check_params, read_yaml
+from ratchet.params import Measured, Params, check_block, fields_elsewhere, read_yaml
 from tests.imports import closure, direction_faults
 
 ORDER = [
@@ -35,6 +35,7 @@ ORDER = [
     "quantize",
     "export",
     "evaluate",
+    "shortlist",
     "explain",
     "counterfactuals",
     "audit",
@@ -43,6 +44,10 @@ ORDER = [
     "report",
 ]
 """The stages, in the order in which dvc.yaml names and DVC runs them."""
+
+
+TASK = "task"
+"""The block of params.yaml that is no stage's: every stage takes single values of it."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,18 @@ def step_names(root: Path) -> list[str]:
     return sorted(path.stem for path in (root / "pipeline_steps").glob("*.py") if path.stem != "__init__")
 
 
+def expected_params(root: Path, name: str) -> list[str]:
+    """The step's own block, and each single key of another block that a field of its Params takes its value from."""
+    model = getattr(load_step(root, name), "Params", Params)
+    return [name, *sorted({at.key for at in fields_elsewhere(model).values()})]
+
+
 def expected_deps(root: Path, name: str, keys: list[str]) -> list[str]:
     """READS, the step's own file and every module of ratchet it imports, as dvc.yaml should list them."""
     step = Path("pipeline_steps") / f"{name}.py"
     code = [step.as_posix(), *sorted(path.as_posix() for path in closure(root, step))]
-    return [*code, *(_to_dvc(path, keys) for path in load_step(root, name).READS.values())]
+    reads = [_to_dvc(path, keys) for path in load_step(root, name).READS.values()]
+    return [*code, *itertools.chain.from_iterable(_written_before(root, name, path) for path in reads)]
 
 
 def expected_outs(root: Path, name: str, keys: list[str]) -> dict[str, bool]:
@@ -101,7 +113,11 @@ def expected_lines(root: Path, name: str, matrix: dict[str, list[str]] | None = 
     values = ", ".join(f"{key}: [{', '.join(map(str, choices))}]" for key, choices in matrix.items())
     outs = expected_outs(root, name, list(matrix)).items()
     lines = [f"  {name}:", *([f"    matrix: {{{values}}}"] if matrix else [])]
-    lines += [f"    cmd: {_command(name, list(matrix))}", f"    params: [{name}]", "    deps:"]
+    lines += [
+        f"    cmd: {_command(name, list(matrix))}",
+        f"    params: [{', '.join(expected_params(root, name))}]",
+        "    deps:",
+    ]
     lines += [f"      - {path}" for path in expected_deps(root, name, list(matrix))]
     cached = [f"      - {path}" for path, cache in outs if cache]
     in_git = [f"      - {path}: {{cache: false}}" for path, cache in outs if not cache]
@@ -110,7 +126,7 @@ def expected_lines(root: Path, name: str, matrix: dict[str, list[str]] | None = 
 
 
 def write_deps(root: Path) -> None:
-    """Give every stage of dvc.yaml the deps that its module has; everything else stays as it is."""
+    """Give every stage of dvc.yaml the params and deps that its module has; everything else stays as it is."""
     path = root / "dvc.yaml"
     stages, lines, name = read_stages(root), [], ""
     inside = False
@@ -119,6 +135,8 @@ def write_deps(root: Path) -> None:
             name = line.strip(" :")
         if inside and line.startswith("      - "):
             continue
+        if line.startswith("    params: ["):
+            line = f"    params: [{', '.join(expected_params(root, name))}]"
         inside = line == "    deps:"
         lines.append(line)
         if inside:
@@ -129,7 +147,7 @@ def write_deps(root: Path) -> None:
 def faults(root: Path, order: list[str] | None = None) -> list[str]:
     """Everything on which dvc.yaml, params.yaml and the code disagree; empty when they agree."""
     stages, blocks, steps = read_stages(root), list(read_yaml(root / "params.yaml")), step_names(root)
-    found = name_faults(list(stages), blocks, steps, order)
+    found = name_faults(list(stages), [name for name in blocks if name != TASK], steps, order)
     for name in steps:
         if name in stages:
             found += wiring_faults(root, stages[name])
@@ -158,8 +176,8 @@ def wiring_faults(root: Path, stage: Stage) -> list[str]:
     found = []
     if stage.cmd != _command(stage.name, keys):
         found.append(f"cmd: got '{stage.cmd}', expected '{_command(stage.name, keys)}'")
-    if stage.params != [stage.name]:
-        found.append(f"params: got {stage.params}, expected [{stage.name}]")
+    if stage.params != expected_params(root, stage.name):
+        found.append(f"params: got {stage.params}, expected {expected_params(root, stage.name)}")
     found += _difference("deps", stage.deps, deps) + _difference("outs", list(stage.outs), list(outs))
     found += [
         f"outs: {path} must {'be cached' if cached else 'have {cache: false}: it is kept in git'}"
@@ -184,14 +202,23 @@ def params_faults(root: Path, name: str) -> list[str]:
     if not (isinstance(model, type) and issubclass(model, Params)) or model is Params:
         return [f"{where}: is missing, or is no ratchet.params.Params"]
     found = []
+    source = (root / "pipeline_steps" / f"{name}.py").read_text(encoding="utf-8")
+    code = source + "".join(
+        (root / path).read_text(encoding="utf-8") for path in closure(root, Path("pipeline_steps") / f"{name}.py")
+    )
+    for key, at in fields_elsewhere(model).items():
+        if not re.search(rf"(params|self|options|settings)\.{key}\b", code):
+            found.append(f"{where}.{key}: nothing reads it, so the stage need not depend on {at.key}")
     for key, value in model.model_fields.items():
+        if key in fields_elsewhere(model) or any(isinstance(item, Measured) for item in value.metadata):
+            continue  # explained where the value stands
         if not value.is_required():
             found.append(f"{where}.{key}: has a default; values live in params.yaml only")
         if not (value.description or "").strip():
             found.append(f"{where}.{key}: has no docstring")
     try:
         path = root / "params.yaml"
-        check_params(model, name, read_yaml(path).get(name), path)
+        check_block(model, name, read_yaml(path), path)
     except ParamsError as error:
         found.append(str(error))
     return found
@@ -254,6 +281,19 @@ def _with_params(path: str, values: dict[str, Any]) -> str:
         return str(block.get(match[2], match[0])) if isinstance(block, dict) else match[0]
 
     return re.sub(r"\$\{(\w+)\.(\w+)\}", value, path)
+
+
+def _written_before(root: Path, name: str, path: str) -> list[str]:
+    """`models/*` as everything below `models` that an earlier stage writes, each by its own name."""
+    if not path.endswith("/*"):
+        return [path]
+    found: list[str] = []
+    for stage in read_stages(root).values():
+        if stage.name == name:
+            return found
+        outs = itertools.chain.from_iterable(_expand(out, stage.matrix) for out in stage.outs)
+        found += [out for out in outs if out.startswith(path[:-1])]
+    return found
 
 
 def _overlap(one: str, other: str) -> bool:

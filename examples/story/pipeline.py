@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from flows.labelling.steps import POINTER, STORE
+from pipeline_steps import shortlist
 from pipeline_steps.promote import Params, run
 from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json, write_json
@@ -50,6 +51,7 @@ def main() -> None:
     pointer = read_json(Path("models/champion.json"))["bundle"]
     evaluate = {"bundles": measure(BUNDLE, Path(pointer) if pointer else None)}
     reports: dict[str, Any] = {"evaluate": evaluate, "audit": {"bundles": {}}, "explain": {"bundles": {}}}
+    reports["shortlist"] = shortlist.run(evaluate, load_params(shortlist.Params, "shortlist"))
     decision = run(reports, load_params(Params, "promote"))
     for name, report in {**reports, "decision": decision}.items():
         write_json(Path("reports") / f"{name}.json", report)

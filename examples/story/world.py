@@ -244,7 +244,7 @@ def _write_files(world: World) -> None:
     }
     live["rollout"]["guardrails"] |= {"slow_ms": 2000.0}  # the machine does everything else, too
     params = yaml.load((world.source / "params.yaml").read_text())
-    kept = {"validate": params["validate"], "promote": {"size_tie": 0.1, "latency_tie": 0.25, "gates": GATES}}
+    kept = {name: params[name] for name in ("task", "validate", "shortlist")} | {"promote": {"gates": GATES}}
     for name, value in {"live.yaml": live, "params.yaml": kept}.items():
         with (root / name).open("w") as file:
             yaml.dump(value, file)

@@ -54,11 +54,10 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
     from ratchet.monitoring.features import load_pieces
     from ratchet.monitoring.inspection import estimator_of, inspect_window, judge_late_labels
     from ratchet.monitoring.page import monitor_page
-    from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams
+    from ratchet.monitoring.settings import read_monitor_params
     from ratchet.monitoring.windows import answered
-    from ratchet.params import load_params
 
-    params = load_params(MonitorParams, "monitor", root / SETTINGS_FILE)
+    params = read_monitor_params(root)
     history = monitoring.read_history(root)
     windows = monitoring.new_windows(root, history, params, now)
     if not windows:

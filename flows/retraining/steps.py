@@ -40,10 +40,9 @@ def ask(root: Path, key: str, version: str, n: int, n_annotators: int, now: date
         PipelineError: the log holds no text of such a window.
     """
     from ratchet.labels.queues import write_items
-    from ratchet.monitoring.settings import SETTINGS_FILE, MonitorParams
-    from ratchet.params import load_params
+    from ratchet.monitoring.settings import read_monitor_params
 
-    params = load_params(MonitorParams, "monitor", root / SETTINGS_FILE)
+    params = read_monitor_params(root)
     queue = labelling.open_queue(root, n_annotators)
     if not (root / labelling.OUTBOX).is_file():
         items = _items(root, key, version, n or params.n_to_label, params.seed)

@@ -14,8 +14,9 @@ from ratchet.errors import PipelineError
 from ratchet.experiments.assignment import UNIT_MARK
 from ratchet.experiments.rollout import Rollout, RolloutParams
 from ratchet.files import read_json
-from ratchet.params import load_params
+from ratchet.params import load_params, read_yaml
 from ratchet.serving.settings import LIVE_FILE, LogParams
+from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,9 @@ def ask(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
 
 def read_params(root: Path) -> RolloutParams:
     """The block `rollout` of live.yaml."""
-    return load_params(RolloutParams, "rollout", root / LIVE_FILE)
+    edges = read_length_edges(root / LENGTH_EDGES)
+    guardrails = read_yaml(root / LIVE_FILE).get("rollout", {}).get("guardrails", {})
+    return load_params(RolloutParams, "rollout", root / LIVE_FILE, guardrails={**guardrails, "length_edges": edges})
 
 
 def read_state(root: Path, params: RolloutParams) -> Rollout | None:

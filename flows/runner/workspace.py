@@ -14,7 +14,8 @@ from typing import Any, TextIO
 import psutil
 
 from ratchet.errors import ParamsError, PipelineError
-from ratchet.params import check_params, read_yaml
+from ratchet.params import check_block, check_params, read_yaml
+from ratchet.task import Task
 
 LOCK = Path(".dvc/tmp/flow.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -83,13 +84,15 @@ def check_all_params(root: Path) -> None:
     path, faults = root / "params.yaml", []
     values = read_yaml(path)
     names = list(read_yaml(root / "dvc.yaml").get("stages", {}))
+    if "task" in values:
+        check_params(Task, "task", values["task"], path)  # what is wrong there, every stage would repeat
     for name in names:
         model = importlib.import_module(f"pipeline_steps.{name}").Params
         try:
-            check_params(model, name, values.get(name), path)
+            check_block(model, name, values, path)
         except ParamsError as error:
             faults.append(str(error))
-    unknown = sorted(set(values) - set(names))
+    unknown = sorted(set(values) - {*names, "task"})
     if unknown:
         faults.append(str(ParamsError("params.yaml has blocks of no stage.", where=path, got=", ".join(unknown))))
     if faults:

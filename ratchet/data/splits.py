@@ -49,6 +49,7 @@ def assign_sides(
     validation_rate: float,
     test_rate: float,
     first: Sequence[int] | None = None,
+    groups: Sequence[str | None] | None = None,
 ) -> Assignment:
     """The side of every row, in rows' order.
 
@@ -60,24 +61,28 @@ def assign_sides(
         validation_rate: share of groups for validation, in [0, 1].
         test_rate: share of groups for the test, in [0, 1].
         first: position of the first row with the same words, of each row; by default each row has its own.
+        groups: the group of each row, such as its author, that must not lie on two sides; None: it is of no group.
     """
     first = range(len(ids)) if first is None else first
     near: dict[int, list[int]] = {}
+    kin = groups if groups is not None else [None] * len(ids)
     for one, other in pairs:
         near.setdefault(one, []).append(other)
         near.setdefault(other, []).append(one)
-    placed: dict[int, int] = {}  # words → the first row with them that is not held out; all such rows share its side
+    # words, or the name of a group → the first row with them that is not held out; all such rows share its side
+    placed: dict[int | str, int] = {}
     side: list[str] = []
     group: list[str] = []
     reason: list[str] = []
     for row, key in enumerate(ids):
         own = hashed_side(key, salt, validation_rate, test_rate) if in_domain[row] else "transfer"
-        alike = (first[row], *near.get(first[row], ()))
-        neighbours = sorted(placed[words] for words in alike if words in placed)
+        own_group = kin[row]
+        alike: list[int | str] = [first[row], *near.get(first[row], ()), *([own_group] if own_group else [])]
+        neighbours = sorted({placed[words] for words in alike if words in placed})
         sides = {side[other] for other in neighbours}
         why = ""
         if len(sides) > 1:
-            why = f"its near-duplicates lie in {' and '.join(sorted(sides))}"
+            why = f"its near-duplicates{' or group' if own_group else ''} lie in {' and '.join(sorted(sides))}"
         elif neighbours and (own == "transfer") != (sides == {"transfer"}):
             why = f"a near-duplicate from another domain lies in {' and '.join(sides)}"
         elif neighbours:
@@ -87,6 +92,8 @@ def assign_sides(
         reason.append(why)
         if not why:
             placed.setdefault(first[row], row)
+            if own_group:
+                placed.setdefault(own_group, row)
     return Assignment(side, group, reason)
 
 
@@ -112,3 +119,14 @@ def smallest_hashes(ids: Sequence[str], strata: Sequence[str], salt: str, n: int
         for row in sorted(rows, key=lambda row: (unit_hash(ids[row], salt), ids[row]))[: shares[stratum]]
     ]
     return sorted(chosen)
+
+
+def quantile_edges(n_words: Sequence[int], quantiles: Sequence[float]) -> list[int]:
+    """The most words of a short text, and of a medium one: quantiles of the lengths, at least one word apart.
+
+    >>> quantile_edges([1, 2, 3, 4, 5, 6, 7, 8, 9], [0.33, 0.67]), quantile_edges([4, 4, 4], [0.33, 0.67])
+    ([3, 6], [4, 5])
+    """
+    ordered = sorted(n_words)
+    low, high = (ordered[min(len(ordered) - 1, int(rate * len(ordered)))] if ordered else 0 for rate in quantiles)
+    return [low, max(high, low + 1)]

@@ -19,6 +19,7 @@ from ratchet.experiments.evidence import Seen
 from ratchet.measure.estimate import Estimate
 from ratchet.monitoring.slices import production_groups
 from ratchet.params import Params
+from ratchet.task import LengthEdges
 from ratchet.trust.lexicons import NONE, SEVERAL, Lexicon
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class GuardrailParams(Params):
     """What groups are made of: length, negation, rating, or a column of the log."""
     attributes: list[str]
     """Attributes of data/lexicons/identity.yaml, grouped likewise: the people whom a text speaks of; sensitive."""
-    length_edges: list[int] = Field(min_length=2, max_length=2)
-    """The most words of a short text, and of a medium one."""
+    length_edges: LengthEdges
     max_group_loss: float = Field(ge=0.0, le=1.0)
     """By how much the rate of good answers may fall in any group."""
 

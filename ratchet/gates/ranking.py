@@ -1,74 +1,129 @@
-"""In which order bundles are wanted: the smallest first, then the fastest, with ties for what is only noise."""
+"""The ranking of candidates by the task's aim, with ties for what is only noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from ratchet.files import read_json
+
+QUALITY = "accuracy"
+"""The metric that quality is measured by."""
 
 Bundles = Mapping[str, Mapping[str, Any]]
 """Name → bundle as `evaluate` reports it: `{"metrics": {metric: {"value": ...}, ...}, ...}`."""
 
 
-def rank(bundles: Bundles, size_tie: float, latency_tie: float) -> list[str]:
-    """The names of all bundles, the most wanted first; `rule_sentence` says the rule in words.
+@dataclass(frozen=True)
+class Ties:
+    """Differences that count as none: rates of the smallest for what is small, points for quality."""
 
-    The order of the mapping does not matter. A bundle whose size or p95 latency is undefined comes last among its
-    equals. Ties are rates: 0.1 means that a bundle up to 10 % larger than the smallest counts as equally small.
+    size: float
+    """Of megabytes, on disk and in memory."""
+    latency: float
+    """Of milliseconds and of what they cost."""
+    quality: float
+    """Of the primary metric."""
+
+
+AIMS = {
+    "size": ("size_mb", "latency_p95_ms"),
+    "latency": ("latency_p95_ms", "size_mb"),
+    "memory": ("peak_memory_mb", "latency_p95_ms"),
+    "cost": ("cost_per_million_usd", "size_mb"),
+    "quality": (QUALITY, "latency_p95_ms"),
+}
+"""Aim → the metric that decides, and the one that decides among those that are alike by the first."""
+WORDS = {
+    "size_mb": ("smallest", "larger"),
+    "peak_memory_mb": ("leanest in memory", "larger in memory"),
+    "latency_p95_ms": ("fastest at p95 (batch 1)", "slower"),
+    "cost_per_million_usd": ("cheapest", "more expensive"),
+    QUALITY: ("most accurate by the primary metric", "points behind"),
+}
+"""Metric → what its best bundle is, and what the others are."""
+
+
+def rank(bundles: Bundles, aim: str, ties: Ties) -> list[str]:
+    """The names of all bundles, the best first; `rule_sentence` says the rule in words.
+
+    The order of the mapping does not matter. A bundle whose figure is undefined comes last among its equals.
 
     >>> def bundle(size, latency):
     ...     return {"metrics": {"size_mb": {"value": size}, "latency_p95_ms": {"value": latency}}}
-    >>> rank({"a": bundle(20, 9.0), "b": bundle(21, 5.0), "c": bundle(90, 1.0)}, size_tie=0.1, latency_tie=0.25)
-    ['b', 'a', 'c']
+    >>> found = {"a": bundle(20, 9.0), "b": bundle(21, 5.0), "c": bundle(90, 1.0)}
+    >>> rank(found, "size", Ties(0.1, 0.25, 0.005)), rank(found, "latency", Ties(0.1, 0.25, 0.005))
+    (['b', 'a', 'c'], ['c', 'b', 'a'])
     """
-    order: list[str] = []
-    for same_size in _tie_groups(sorted(bundles), lambda name: _value(bundles[name], "size_mb"), size_tie):
-        for same_speed in _tie_groups(same_size, lambda name: _value(bundles[name], "latency_p95_ms"), latency_tie):
-            order.extend(same_speed)
-    return order
+    groups = [sorted(bundles)]
+    for metric in AIMS[aim]:
+        groups = [alike for group in groups for alike in _tie_groups(group, bundles, metric, ties)]
+    return [name for group in groups for name in group]
 
 
-def contenders(bundles: Bundles, max_accuracy_loss: float, size_tie: float, latency_tie: float) -> list[str]:
-    """The deployable bundles whose accuracy is near enough to the teacher's, in the order of `rank`.
+def contenders(bundles: Bundles, max_loss: float, aim: str, ties: Ties) -> list[str]:
+    """The deployable bundles whose quality is near enough to the teacher's, in the order of `rank`.
 
     A bundle whose loss is not measured is passed over, but for the teacher itself.
     """
 
     def loss(name: str) -> float:
-        value = bundles[name].get("against", {}).get("teacher", {}).get("accuracy", {}).get("value")
+        value = bundles[name].get("against", {}).get("teacher", {}).get(QUALITY, {}).get("value")
         return 0.0 if name == "teacher" else math.inf if value is None else -float(value)
 
     deployable = {name: item for name, item in bundles.items() if item.get("deployable")}
-    return [name for name in rank(deployable, size_tie, latency_tie) if loss(name) <= max_accuracy_loss]
+    return [name for name in rank(deployable, aim, ties) if loss(name) <= max_loss]
 
 
-def rule_sentence(size_tie: float, latency_tie: float) -> str:
+def read_shortlist(path: Path) -> list[str]:
+    """The names of the shortlisted bundles, the best first, from the report of the stage `shortlist`."""
+    names: list[str] = read_json(path)["shortlist"]
+    return names
+
+
+def rule_sentence(aim: str, ties: Ties) -> str:
     """The rule of `rank` in words, for reports.
 
-    >>> rule_sentence(0.1, 0.25).startswith("The smallest bundle comes first;")
+    >>> rule_sentence("size", Ties(0.1, 0.25, 0.005)).startswith("The smallest bundle comes first;")
     True
     """
+    first, second = AIMS[aim]
     return (
-        f"The smallest bundle comes first; bundles at most {size_tie:.0%} larger than the smallest remaining one count "
-        f"as equally small, and among them the fastest at p95 (batch 1) comes first; those at most {latency_tie:.0%} "
-        "slower than the fastest count as equally fast and come in the order of their names. "
-        "The first bundle in this order that passes every gate is chosen."
+        f"The {WORDS[first][0]} bundle comes first; those at most {_tie_words(first, ties)} than it count as its "
+        f"equals, and among them the {WORDS[second][0]} comes first; those at most {_tie_words(second, ties)} come in "
+        "the order of their names. The first bundle in this order that passes every gate is chosen."
     )
 
 
-def _tie_groups(names: list[str], measure: Callable[[str], float], tie: float) -> list[list[str]]:
-    """The names, sorted by name, in groups: each holds what lies within the tie of the smallest remaining."""
+def _tie_words(metric: str, ties: Ties) -> str:
+    tie = ties.quality * 100 if metric == QUALITY else _tie(metric, ties)
+    return f"{tie:g} {WORDS[metric][1]}" if metric == QUALITY else f"{tie:.0%} {WORDS[metric][1]}"
+
+
+def _tie(metric: str, ties: Ties) -> float:
+    return ties.size if metric.endswith("_mb") else ties.latency
+
+
+def _tie_groups(names: list[str], bundles: Bundles, metric: str, ties: Ties) -> list[list[str]]:
+    """The names, sorted by name, in groups: each holds what lies within the tie of the best remaining."""
+    values = {name: _value(bundles[name], metric) for name in names}
     groups: list[list[str]] = []
     remaining = list(names)
     while remaining:
-        smallest = min(measure(name) for name in remaining)
-        group = [name for name in remaining if measure(name) <= smallest * (1 + tie)]
+        best = min(values[name] for name in remaining)
+        limit = best + ties.quality if metric == QUALITY else best * (1 + _tie(metric, ties))
+        group = [name for name in remaining if values[name] <= limit]
         groups.append(group)
         remaining = [name for name in remaining if name not in group]
     return groups
 
 
 def _value(bundle: Mapping[str, Any], metric: str) -> float:
-    """The point estimate; infinite when it is undefined, so that the unmeasured never comes first."""
+    """The point estimate, quality with its sign turned; infinite when undefined: the unmeasured never comes first."""
     value = bundle.get("metrics", {}).get(metric, {}).get("value")
-    return math.inf if value is None or math.isnan(value) else float(value)
+    if value is None or math.isnan(value):
+        return math.inf
+    return -float(value) if metric == QUALITY else float(value)

@@ -7,6 +7,7 @@ from pydantic import Field
 from ratchet.models.precision import Precision
 from ratchet.models.strategy import Strategy
 from ratchet.params import Params
+from ratchet.task import Seed, TrainThreads
 
 
 class FitParams(Params):
@@ -38,7 +39,5 @@ class FitParams(Params):
     """single: one device; ddp: a copy on each; fsdp: sharded over GPUs."""
     n_devices: int = Field(ge=1)
     """Processes of ddp and fsdp, over which each batch is shared out."""
-    n_threads: int = Field(ge=0)
-    """CPU threads; 0: all cores. Another number gives other weights in the last bits."""
-    seed: int = Field(ge=0)
-    """Seed of the batches' order and the new weights."""
+    n_threads: TrainThreads
+    seed: Seed

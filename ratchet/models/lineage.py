@@ -9,20 +9,20 @@ from ratchet.models.bundle import Manifest, read_manifest
 from ratchet.models.predictor import TorchPredictor, load
 
 
-def lineage_of(name: str, paths: Mapping[str, str]) -> list[Manifest]:
+def lineage_of(name: str, paths: Mapping[str, Path]) -> list[Manifest]:
     """The manifest of a bundle, of its parent, and so on, as far as `paths` (name → folder) knows them."""
     found: list[Manifest] = []
-    while name in paths and Path(paths[name]).is_dir() and all(item.name != name for item in found):
-        found.append(read_manifest(Path(paths[name])))
+    while name in paths and paths[name].is_dir() and all(item.name != name for item in found):
+        found.append(read_manifest(paths[name]))
         name = found[-1].parent
     return found
 
 
-def torch_parent(name: str, paths: Mapping[str, str], n_threads: int) -> TorchPredictor | None:
+def torch_parent(name: str, paths: Mapping[str, Path], n_threads: int) -> TorchPredictor | None:
     """The full-precision torch bundle that a bundle is, or was made from by quantizing or exporting; None: none."""
     lineage = lineage_of(name, paths)
     for known_as, manifest in zip([name, *(item.parent for item in lineage)], lineage, strict=False):
         if manifest.kind == "torch":
-            found = load(Path(paths[known_as]), n_threads)
+            found = load(paths[known_as], n_threads)
             return found if isinstance(found, TorchPredictor) else None
     return None

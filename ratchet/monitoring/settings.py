@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ratchet.params import Params
+from ratchet.params import Params, load_params
+from ratchet.task import LengthEdges
 
 SETTINGS_FILE = Path("live.yaml")
 
@@ -56,8 +57,7 @@ class MonitorParams(Params):
     """Features of `ratchet.trust.slices` whose slices are compared with the reference's."""
     attributes: list[str]
     """Attributes of data/lexicons/identity.yaml, compared likewise: the people whom a text speaks of; sensitive."""
-    length_edges: list[int] = Field(min_length=2, max_length=2)
-    """The most words of a short text, and of a medium one."""
+    length_edges: LengthEdges
     slice_alpha: float = Field(gt=0, lt=0.2)
     """Probability that any slice without change is reported in a window."""
     min_slice_size: int = Field(ge=10)
@@ -68,3 +68,15 @@ class MonitorParams(Params):
     """Texts that are sent to people when a drift is confirmed."""
     seed: int = Field(ge=0)
     """Of the random splits and samples."""
+
+
+def read_monitor_params(root: Path) -> MonitorParams:
+    """The block `monitor` of live.yaml, with the length edges that `split` measured.
+
+    Raises:
+        ParamsError: the block does not hold what it should.
+    """
+    from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
+
+    edges = read_length_edges(root / LENGTH_EDGES)
+    return load_params(MonitorParams, "monitor", root / SETTINGS_FILE, length_edges=edges)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ratchet.errors import TableError
+from ratchet.files import read_json
 
 NEGATION = (
     r"(?i)\b(?:not|no|never|none|nothing|nobody|nowhere|neither|nor|cannot|without|hardly|barely|scarcely)\b"
@@ -33,6 +35,16 @@ def length_groups(texts: Sequence[str], edges: Sequence[int]) -> NDArray[np.str_
     """
     n_words = np.array([len(text.split()) for text in texts], dtype=np.int64)
     return np.array(["short", "medium", "long"])[np.searchsorted(np.asarray(edges), n_words, side="left")]
+
+
+LENGTH_EDGES = Path("reports/length_edges.json")
+"""Where `split` leaves them, below the root."""
+
+
+def read_length_edges(path: Path) -> list[int]:
+    """The most words of a short text, and of a medium one, as the stage `split` measured them."""
+    edges: list[int] = read_json(path)["edges"]
+    return edges
 
 
 def pattern_groups(texts: pd.Series[str], pattern: str) -> NDArray[np.str_]:

@@ -14,11 +14,13 @@ from benchmarks import group_thresholds, mitigation
 from benchmarks.material import REPORTS
 from pipeline_steps import audit, behave, train
 from ratchet.files import read_json, write_json
-from ratchet.params import check_params, read_yaml
+from ratchet.params import load_params, read_yaml
 from ratchet.table_files import write_table
 from ratchet.tables import LABELED, PREDICTIONS, SPLIT
 from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.bundles import torch_bundle
+from tests.support.params import params_tree
 from tests.support.tiny import FIT, reviews, tiny_backbone
 
 ROOT = Path(__file__).parents[2]
@@ -39,8 +41,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(ROOT / "data" / name, tmp_path / "data" / name, ignore=shutil.ignore_patterns("*.parquet"))
     values = read_yaml(ROOT / "params.yaml")
     tuned = {**FIT, "n_epochs": 1, "backbone": str(tiny_backbone(tmp_path / "backbone")), "backbone_sha256": ""}
+    trained = params_tree(train.Params, "train", {**values["train"], **tuned})
     judged = {**values["audit"], "min_group_size": 10}
-    write_json(Path("params.yaml"), {**values, "train": {**values["train"], **tuned}, "audit": judged})
+    write_json(Path("params.yaml"), {**values, **trained, "audit": judged})
+    write_json(LENGTH_EDGES, {"edges": [12, 25]})
     bought = told_of_people(80, 1)[["id", "text", "label", "source"]].assign(round=0, query_strategy="random")
     write_table(Path(behave.READS["labeled"]), bought, LABELED)
     for seed, name in enumerate(("validation", "test"), start=2):
@@ -92,7 +96,7 @@ def test_what_was_trained_on_other_labels_or_as_the_line_trains_is_told_apart(
 ) -> None:
     from ratchet.models.bundle import read_manifest
 
-    values = check_params(train.Params, "train", read_yaml(Path("params.yaml"))["train"])
+    values = load_params(train.Params, "train", length_edges=[12, 25])
     tables = {"labeled": told_of_people(80, 1), "validation": told_of_people(40, 2)}
     lexicon = behave.load_rules().lexicon
     folder = workspace / "trained"
@@ -150,8 +154,8 @@ def test_thresholds_of_the_released_bundle_are_the_audits(workspace: Path) -> No
     assert list(told) == ["before", "demographic_parity", "equalized_odds", "true_positive_rate_parity"]
     assert told["before"]["demographic_parity_difference"]["value"] > 0.3
     assert told["demographic_parity"]["demographic_parity_difference"]["value"] < 0.15
-    params = check_params(
-        audit.Params, "audit", {**read_yaml(Path("params.yaml"))["audit"], "thresholds": "equalized_odds"}
+    params = load_params(audit.Params, "audit", length_edges=[12, 25]).model_copy(
+        update={"thresholds": "equalized_odds"}
     )
     lexicon = Lexicon.model_validate(read_yaml(Path(audit.READS["lexicon"])))
     audited = audit.run(table, test, lexicon, {}, params)["bundles"]["small"]["thresholds"]

@@ -21,9 +21,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pipeline_steps import ingest
 from ratchet.files import read_json, sha256_file
 from ratchet.table_files import read_table
 from ratchet.tables import CORPUS
+from tests.support.params import write_params
 from tests.support.registry import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]
@@ -170,19 +172,13 @@ def _ingest(client: Client, folder: Path, path: str, sha256: str = "") -> subpro
     """`ingest` of the files at `path`, in a folder of its own."""
     folder.mkdir()
     (folder / "version.txt").write_text("1\n")
-    params: dict[str, Any] = {
+    values: dict[str, Any] = {
         "source": {"kind": "files", "path": path, "sha256": sha256},
         "watch": "version.txt",
-        "text_column": "text",
-        "label_column": "label",
         "source_column": "",
-        "timestamp_column": "",
-        "metadata_columns": [],
-        "label_values": ["0", "1"],
-        "labels": ["negative", "positive"],
         "repairs": ["line_breaks", "whitespace"],
     }
-    (folder / "params.yaml").write_text(json.dumps({"ingest": params}))
+    write_params(ingest.Params, "ingest", values, folder)
     return client.run(folder, "python", "-m", "pipeline_steps.ingest")
 
 

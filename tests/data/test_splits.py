@@ -124,3 +124,25 @@ def test_copies_go_where_all_their_pairs_would_send_them(n_texts: int, rows: lis
     ]
     ids, domain = [f"id{row}" for row in range(len(rows))], [inside for _, inside in rows]
     assert assign_sides(ids, domain, leaders, "s", 0.3, 0.3, first) == assign_sides(ids, domain, full, "s", 0.3, 0.3)
+
+
+def test_rows_of_one_group_lie_on_one_side() -> None:
+    ids = [f"id-{row}" for row in range(300)]
+    groups = [f"author-{row % 40}" if row % 3 else None for row in range(300)]
+    assigned = assign_sides(ids, [True] * 300, [], "salt", 0.2, 0.2, groups=groups)
+    sides: dict[str, set[str]] = {}
+    for group, side in zip(groups, assigned.side, strict=True):
+        if group:
+            sides.setdefault(group, set()).add(side)
+    assert all(len(found) == 1 for found in sides.values())
+    assert len({next(iter(found)) for found in sides.values()}) == 3
+
+
+def test_a_text_whose_near_duplicate_and_group_lie_apart_is_held_out() -> None:
+    ids = [f"id-{row}" for row in range(60)]
+    alone = assign_sides(ids, [True] * 60, [], "salt", 0.3, 0.3).side
+    other = next(row for row in range(1, 59) if alone[row] != alone[0])
+    groups: list[str | None] = ["author" if row in (0, 59) else None for row in range(60)]
+    assigned = assign_sides(ids, [True] * 60, [(other, 59)], "salt", 0.3, 0.3, groups=groups)
+    assert assigned.side[59] == "excluded"
+    assert "or group lie in" in assigned.reason[59]

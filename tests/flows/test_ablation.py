@@ -15,7 +15,7 @@ from flows import ablation as ablate
 from pipeline_steps import distil, export, prune
 from ratchet.errors import PipelineError
 from ratchet.gates.compositions import AXES, Row, pareto_front, rows_of, table
-from ratchet.params import check_params, read_yaml
+from ratchet.params import check_block, read_yaml
 from tests.support.miniature import environment
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_every_composition_is_a_change_of_valid_params(name: str) -> None:
         assert field in values[block]
         values[block][field] = value
     for block, step in blocks.items():
-        check_params(step.Params, block, values[block])
+        check_block(step.Params, block, values)
 
 
 @pytest.fixture

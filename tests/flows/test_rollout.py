@@ -26,6 +26,7 @@ from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.tables import TABLES
 from ratchet.registry.audit_log import entries, log_path
+from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.miniature import ROOT
 
 Answer = Callable[[Mapping[Any, Any], np.random.Generator], str]
@@ -42,7 +43,7 @@ rollout:
     - {name: small, share: 0.05, margin: 0.2, min_units: 200, max_units: 4000}
     - {name: half, share: 0.5, margin: 0.1, min_units: 200, max_units: 4000}
   guardrails: {alpha: 0.05, slow_ms: 100.0, max_failed_increase: 0.02, max_slow_increase: 0.05, features: [length],
-               attributes: [gender], length_edges: [12, 25], max_group_loss: 0.25}
+               attributes: [gender], max_group_loss: 0.25}
 """
 OTHER = {"positive": "negative", "negative": "positive"}
 USERS = simulation.Habits(thumb_down=0.4, correction=0.5)
@@ -66,6 +67,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)
     (tmp_path / "live.yaml").write_text(LIVE)
+    write_json(tmp_path / LENGTH_EDGES, {"edges": [12, 25]})
     (tmp_path / LEXICON).parent.mkdir(parents=True)
     shutil.copy(ROOT / LEXICON, tmp_path / LEXICON)
     manifest = Manifest(

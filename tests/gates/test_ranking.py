@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.gates.ranking import contenders, rank, rule_sentence
+from ratchet.gates.ranking import Ties, contenders, rank, rule_sentence
 
 SIZE_TIE, LATENCY_TIE = 0.1, 0.25
+TIES = Ties(SIZE_TIE, LATENCY_TIE, 0.005)
 Figures = dict[str, tuple[float | None, float | None]]
 
 figures = st.dictionaries(
@@ -27,7 +28,7 @@ def bundles(measured: Figures) -> dict[str, dict[str, Any]]:
 
 
 def ranked(measured: Figures) -> list[str]:
-    return rank(bundles(measured), SIZE_TIE, LATENCY_TIE)
+    return rank(bundles(measured), "size", TIES)
 
 
 @given(figures, st.randoms())
@@ -75,12 +76,12 @@ def test_ties_reach_from_the_smallest_remaining_and_do_not_chain() -> None:
 
 def test_the_unmeasured_come_last() -> None:
     assert ranked({"a": (None, 1.0), "b": (5.0, None), "c": (5.0, 9.0), "d": (90.0, 90.0)}) == ["c", "b", "d", "a"]
-    assert rank({"a": {}, "b": bundles({"b": (1.0, 1.0)})["b"]}, SIZE_TIE, LATENCY_TIE) == ["b", "a"]
+    assert rank({"a": {}, "b": bundles({"b": (1.0, 1.0)})["b"]}, "size", TIES) == ["b", "a"]
 
 
 def test_the_sentence_names_both_ties() -> None:
-    assert "at most 7% larger" in rule_sentence(0.07, 0.3)
-    assert "at most 30% slower" in rule_sentence(0.07, 0.3)
+    assert "at most 7% larger" in rule_sentence("size", Ties(0.07, 0.3, 0.0))
+    assert "at most 30% slower" in rule_sentence("size", Ties(0.07, 0.3, 0.0))
 
 
 def evaluated(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
@@ -105,6 +106,6 @@ EVALUATED = {
 
 def test_contenders_are_ranked_deployable_and_near_the_teacher() -> None:
     expected = ["pruned-onnx-int8", "pruned-openvino-int8", "student", "teacher"]
-    assert contenders(EVALUATED, 0.015, 0.1, 0.25) == expected
-    assert contenders(EVALUATED, 0.0, 0.1, 0.25) == ["student", "teacher"]
-    assert contenders(EVALUATED, 0.5, 0.1, 0.25) == ["baseline", *expected]
+    assert contenders(EVALUATED, 0.015, "size", TIES) == expected
+    assert contenders(EVALUATED, 0.0, "size", TIES) == ["student", "teacher"]
+    assert contenders(EVALUATED, 0.5, "size", TIES) == ["baseline", *expected]

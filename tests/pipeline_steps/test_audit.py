@@ -19,6 +19,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.lexicons import Lexicon
 from tests.support.bare_figures import bare_figures
+from tests.support.params import write_params
 from tests.support.tiny import reviews
 
 VALUES: dict[str, Any] = {
@@ -209,8 +210,7 @@ def test_missing_predictions_are_refused() -> None:
 def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     test, transfer = texts(), reviews(80, 7).assign(source="elsewhere", region="south")
-    block = "\n".join(f"  {name}: {value}" for name, value in VALUES.items())
-    Path("params.yaml").write_text(f"audit:\n{block}\n")
+    write_params(audit.Params, "audit", VALUES)
     write_table(Path("data/splits/test.parquet"), test, SPLIT)
     write_table(Path("data/splits/transfer.parquet"), transfer, SPLIT)
     rng, parts = np.random.default_rng(1), {"test": test, "transfer": transfer}
@@ -239,7 +239,7 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     assert far["detection_rate"]["value"] == far["auroc"]["value"] == 1
     assert far["false_alarm_rate"]["value"] < 0.15
     assert bare_figures([read_json(Path(path)) for path in audit.WRITES.values()]) == []
-    Path("params.yaml").write_text(f"audit:\n{block}\n".replace("['test']", "['test', 'transfer']"))
+    write_params(audit.Params, "audit", {**VALUES, "splits": ["test", "transfer"]})
     audit.main()
     report, details = (read_json(Path(path)) for path in audit.WRITES.values())
     assert details["bundles"]["a"]["slices"]["source=elsewhere"]["accuracy"]["value"] == 0

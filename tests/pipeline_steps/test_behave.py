@@ -14,7 +14,7 @@ from pipeline_steps import behave
 from ratchet.errors import ParamsError
 from ratchet.files import sha256_json
 from ratchet.models.bundle import Manifest
-from ratchet.params import check_params, read_yaml
+from ratchet.params import check_params, load_params, read_yaml
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.trust.behaviour import Suite, fill, merge_suites
 from ratchet.trust.lexicons import Lexicon
@@ -69,8 +69,9 @@ def rules() -> behave.Rules:
 
 
 def params(**changes: Any) -> behave.Params:
-    values = read_yaml(ROOT / "params.yaml")["behave"] | {"n_bootstrap": 100, "n_texts": 100, "n_validation": 100}
-    return check_params(behave.Params, "behave", values | changes)
+    root = load_params(behave.Params, "behave", ROOT / "params.yaml").model_dump()
+    small = {"n_bootstrap": 100, "n_texts": 100, "n_validation": 100}
+    return check_params(behave.Params, "behave", root | small | changes)
 
 
 def tables(leak: int = 0) -> behave.Tables:

@@ -24,6 +24,7 @@ from ratchet.trust.challenge_cases import keep_at_most
 from ratchet.trust.predicates import Texts, candidates, holds
 from ratchet.trust.text_edits import Contrast, Invariance
 from tests.support.bare_figures import bare_figures
+from tests.support.params import write_params
 from tests.support.tiny import BLAME, PRAISE, reviews
 
 ROOT = Path(__file__).parents[2]
@@ -183,7 +184,7 @@ def test_what_is_no_predicate_is_named(predicate: str) -> None:
 
 def test_main_reads_the_files_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(f"challenge: {VALUES}")
+    write_params(challenge.Params, "challenge", VALUES)
     shutil.copytree(FILES, tmp_path / "data/challenge")
     sides = {"train": part(100, 1), "validation": part(80, 2), "test": part(60, 3)}
     for side, texts in sides.items():

@@ -15,12 +15,10 @@ from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import manifest, torch_bundle
+from tests.support.params import write_params
 from tests.support.tiny import reviews
 
 VALUES: dict[str, Any] = {
-    "max_accuracy_loss": 0.015,
-    "size_tie": 0.1,
-    "latency_tie": 0.25,
     "n_texts": 6,
     "max_edits": 3,
     "n_neighbours": 2,
@@ -40,8 +38,7 @@ VALUES: dict[str, Any] = {
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    block = "\n".join(f"  {name}: {value}" for name, value in VALUES.items())
-    Path("params.yaml").write_text(f"counterfactuals:\n{block}\n")
+    write_params(counterfactuals.Params, "counterfactuals", VALUES)
     write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
     Path("data/challenge").mkdir()
     Path("data/challenge/contrast.yaml").write_text("swaps:\n  - [dull, superb]\n")
@@ -50,18 +47,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluated(name: str) -> None:
-    item = {
-        "deployable": True,
-        "metrics": {"size_mb": {"value": 1}, "latency_p95_ms": {"value": 1}},
-        "against": {"teacher": {"accuracy": {"value": 0.0}}},
-    }
-    write_json(Path("reports/evaluate.json"), {"bundles": {name: item}})
+def shortlisted(*names: str) -> None:
+    write_json(Path("reports/shortlist.json"), {"shortlist": list(names)})
 
 
 def test_a_torch_bundle_gets_exchanges_and_concepts(workspace: Path) -> None:
     torch_bundle(Path("models"))
-    evaluated("teacher")
+    shortlisted("teacher")
     counterfactuals.main()
     told = read_json(Path("reports/counterfactuals.json"))["bundles"]["teacher"]
     for way in ("deletion", "exchange"):
@@ -80,7 +72,7 @@ def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) ->
     )
     described = manifest("baseline", kind="tfidf", max_tokens=0)
     write_bundle(Path("models/baseline"), described, lambda folder: save_pipeline(pipeline, folder))
-    evaluated("baseline")
+    shortlisted("baseline")
     counterfactuals.main()
     told = read_json(Path("reports/counterfactuals.json"))["bundles"]["baseline"]
     assert set(told) == {"deletion", "harmless"}
@@ -88,6 +80,6 @@ def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) ->
 
 
 def test_without_a_candidate_the_report_is_empty(workspace: Path) -> None:
-    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": {"deployable": False, "metrics": {}}}})
+    shortlisted()
     counterfactuals.main()
     assert read_json(Path("reports/counterfactuals.json"))["bundles"] == {}

@@ -14,6 +14,7 @@ from ratchet.embeddings.table import read_embeddings
 from ratchet.files import read_json, sha256_file
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
+from tests.support.params import write_params
 from tests.support.tiny import reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def test_main_embeds_every_side_and_writes_the_same_bytes_twice(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     tiny_backbone(tmp_path / "backbone")
-    Path("params.yaml").write_text(f"embed: {VALUES}".replace("''", '""'))
+    write_params(embed.Params, "embed", VALUES)
     for number, side in enumerate(SIDES):
         frame = reviews(6 + number, number)
         write_table(Path(f"data/splits/{side}.parquet"), frame.assign(label=None) if side == "test" else frame, SPLIT)

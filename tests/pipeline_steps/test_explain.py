@@ -15,7 +15,6 @@ from ratchet.files import read_json, sha256_file, write_json
 from ratchet.models.bundle import write_bundle
 from ratchet.models.lineage import torch_parent
 from ratchet.models.tfidf import save_pipeline
-from ratchet.params import read_yaml
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from ratchet.trust.lockstep import cached_score
@@ -23,13 +22,10 @@ from ratchet.trust.second_opinions import NO_PARENT, Others
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import manifest, torch_bundle
 from tests.support.linear_words import LinearWords
+from tests.support.params import write_params
 from tests.support.tiny import BLAME, PRAISE, reviews
 
 VALUES = {
-    "n_candidates": 1,
-    "max_accuracy_loss": 0.015,
-    "size_tie": 0.1,
-    "latency_tie": 0.25,
     "n_texts": 8,
     "wrong_rate": 0.25,
     "max_evals": 40,
@@ -51,19 +47,6 @@ NOBODY = Others(None, None, None)
 
 def params(**changes: Any) -> explain.Params:
     return explain.Params.model_validate({**VALUES, **changes})
-
-
-def bundle(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
-    metrics = {"size_mb": {"value": size_mb}, "latency_p95_ms": {"value": latency}}
-    against = {} if loss is None else {"teacher": {"accuracy": {"value": -loss}}}
-    return {"deployable": deployable, "metrics": metrics, "against": against}
-
-
-def test_ranking_is_the_one_promote_uses() -> None:
-    blocks = read_yaml(Path(__file__).parents[2] / "params.yaml")
-    for block in ("explain", "counterfactuals", "behave"):
-        for name in ("size_tie", "latency_tie"):
-            assert blocks[block][name] == blocks["promote"][name]
 
 
 def test_texts_are_balanced_hold_mistakes_and_do_not_depend_on_order() -> None:
@@ -117,8 +100,7 @@ def test_texts_without_words_are_passed_over_and_none_is_undefined() -> None:
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    block = "\n".join(f"  {name}: {value}" for name, value in VALUES.items())
-    Path("params.yaml").write_text(f"explain:\n{block}\n")
+    write_params(explain.Params, "explain", VALUES)
     write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
     labeled = reviews(120, 1)
     pipeline, _ = baseline.run(labeled, reviews(20, 2), baseline.Params(max_ngram=2, inverse_regularization=4.0))
@@ -128,7 +110,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lambda folder: save_pipeline(pipeline, folder),
     )
     torch_bundle(Path("models"))
-    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.0)}})
+    write_json(Path("reports/shortlist.json"), {"shortlist": ["baseline"]})
     return tmp_path
 
 
@@ -166,7 +148,7 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
 
 
 def test_without_a_candidate_the_report_is_empty_and_says_so(workspace: Path) -> None:
-    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.2)}})
+    write_json(Path("reports/shortlist.json"), {"shortlist": []})
     explain.main()
     assert read_json(Path("reports/explain.json"))["bundles"] == {}
     assert "No bundle" in Path("reports/explain/contents.txt").read_text()
@@ -193,7 +175,7 @@ def test_rows_without_a_label_are_not_explained() -> None:
 def test_a_bundle_of_torch_weights_agrees_with_itself_and_its_gradients_add_up(
     workspace: Path,
 ) -> None:
-    teacher = torch_parent("teacher", {"teacher": "models/teacher"}, 1)
+    teacher = torch_parent("teacher", {"teacher": Path("models/teacher")}, 1)
     assert teacher is not None
     others = Others(teacher, cached_score(teacher), teacher)
     metrics = explain.run(teacher, reviews(60, 3), params(n_gradient_steps=64), others).report["metrics"]

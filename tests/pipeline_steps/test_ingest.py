@@ -23,6 +23,7 @@ from ratchet.params import check_params
 from ratchet.registry.audit_log import entries, log_path
 from ratchet.table_files import read_table
 from ratchet.tables import CORPUS, RAW, check_table
+from tests.support.params import write_params
 
 FILES: dict[str, Any] = {"kind": "files", "path": "own", "sha256": ""}
 PACKAGED: dict[str, Any] = {"kind": "packaged", "path": "own", "sha256": ""}
@@ -39,10 +40,11 @@ VALUES: dict[str, Any] = {
     "text_column": "review",
     "label_column": "stars",
     "source_column": "",
-    "timestamp_column": "",
+    "id_column": "",
+    "time_column": "",
+    "group_column": "",
     "metadata_columns": ["when"],
-    "label_values": ["1", "5"],
-    "labels": ["bad", "good"],
+    "classes": [{"name": "bad", "values": [1]}, {"name": "good", "values": ["5"]}],
     "repairs": list(REPAIRS),
 }
 
@@ -114,12 +116,12 @@ def test_the_repairs_that_params_take_are_those_that_there_are() -> None:
 
 def test_timestamps_are_utc_and_may_be_missing() -> None:
     times: list[str | None] = ["2026-03-01", None, "2026-03-01T08:30:00+02:00"]
-    corpus, *_ = _run({"shop": _frame(made=times)}, _params(timestamp_column="made"))
+    corpus, *_ = _run({"shop": _frame(made=times)}, _params(time_column="made"))
     check_table(corpus, CORPUS, "test")
     assert corpus["timestamp"].astype("str").tolist()[2] == "2026-03-01 06:30:00+00:00"
     assert corpus["timestamp"].isna().tolist() == [False, True, False]
     with pytest.raises(TableError, match=r"column 'made', row 1 .*\n.*got: yesterday"):
-        _run({"shop": _frame(made=["2026-03-01", "yesterday", None])}, _params(timestamp_column="made"))
+        _run({"shop": _frame(made=["2026-03-01", "yesterday", None])}, _params(time_column="made"))
 
 
 def test_files_follow_each_other_in_order() -> None:
@@ -140,10 +142,20 @@ def test_run_leaves_its_input_alone() -> None:
     pd.testing.assert_frame_equal(frame, _frame())
 
 
+def test_several_raw_values_mean_one_class_whatever_their_type() -> None:
+    classes = [{"name": "ham", "values": [0, "no"]}, {"name": "spam", "values": [1, "yes", "Spam"]}]
+    stars = ["1.0", "true", "yes", "Spam", "0", "False", " no ", ""]
+    texts: list[str | None] = [f"text {row}" for row in range(len(stars))]
+    frame = pd.DataFrame({"review": texts, "stars": stars, "when": texts}, dtype="str")
+    labels = _run({"shop": frame}, _params(classes=classes))[0]["label"].tolist()
+    assert labels[:7] == ["spam"] * 4 + ["ham"] * 3
+    assert pd.isna(labels[7])
+
+
 def test_unknown_label_is_named() -> None:
     with pytest.raises(TableError) as error:
         _run({"shop": _frame(stars=["1", "3", "4"])}, _params())
-    for part in ("shop, column 'stars', row 1", "2 of the 3 rows", "got: 3, 4", "expected: 1, 5", "label_values"):
+    for part in ("shop, column 'stars', row 1", "2 of the 3 rows", "got: 3, 4", "expected: 1, 5", "task.classes"):
         assert part in str(error.value)
 
 
@@ -158,10 +170,6 @@ def test_unknown_label_is_named() -> None:
         ({"repairs": ["tags", "entities"]}, "in the order entities, tags"),
         ({"repairs": ["tags", "tags"]}, "each once"),
         ({"repairs": ["spelling"]}, "ingest.repairs"),
-        ({"labels": ["bad"]}, "at least 2"),
-        ({"labels": ["a", "b", "c"]}, "2 label_values for 3 labels"),
-        ({"labels": ["a", "a"]}, "must not repeat"),
-        ({"label_values": ["1", "1"]}, "must not repeat"),
         ({"metadata_columns": ["id"]}, "must not be named id"),
         ({"source": {**FILES, "sha256": "abc"}}, "ingest.source.files.sha256"),
         ({"source": {**FILES, "kind": "url"}}, "ingest.source"),
@@ -178,7 +186,7 @@ def test_bad_params(changes: dict[str, Any], message: str) -> None:
 def _workspace(folder: Path, **changes: Any) -> None:
     (folder / "own").mkdir()
     _frame().to_csv(folder / "own" / "shop.csv", index=False)
-    (folder / "params.yaml").write_text(json.dumps({"ingest": {**VALUES, **changes}}))
+    write_params(Params, "ingest", {**VALUES, **changes}, folder)
 
 
 def test_main_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +253,7 @@ def test_files_of_one_name_stay_apart(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"source": {**FILES, "path": "nowhere.csv"}, "watch": "nowhere.csv"}, SourceError),
         ({"source": {**FILES, "sha256": "0" * 64}}, SourceError),
         ({"text_column": "body"}, SourceError),
-        ({"label_values": ["1", "4"]}, TableError),
+        ({"classes": [{"name": "bad", "values": [1]}, {"name": "good", "values": [4]}]}, TableError),
     ],
 )
 def test_nothing_is_written_from_a_bad_source(

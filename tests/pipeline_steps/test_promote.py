@@ -24,6 +24,7 @@ from tests.support.release_reports import (
     evaluate_report,
     explain_report,
     gate_at,
+    shortlist_report,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ def decide(
     params: promote.Params = DEFAULT,
 ) -> Json:
     reports = {
+        "shortlist": shortlist_report(evaluate or evaluate_report()),
         "evaluate": evaluate or evaluate_report(),
         "audit": audit or audit_report(),
         "explain": explain or explain_report(),
@@ -49,7 +51,7 @@ def decide(
 
 
 def with_gates(*gates: Gate) -> promote.Params:
-    return promote.Params(size_tie=0.1, latency_tie=0.25, gates=list(gates))
+    return promote.Params(gates=list(gates))
 
 
 def failed(decision: Json, name: str = "small-int8") -> list[tuple[str, str]]:
@@ -207,6 +209,7 @@ def test_the_inputs_stay_as_they_were() -> None:
         "explain": explain_report(),
         "behave": behave_report(),
     }
+    reports["shortlist"] = shortlist_report(reports["evaluate"])
     before = copy.deepcopy(reports)
     promote.run(reports, DEFAULT)
     assert reports == before
@@ -219,7 +222,7 @@ def test_an_evaluation_without_bundles_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("change", "told"),
-    [({"gates": []}, "gates"), ({"size_tie": -0.1}, "size_tie"), ({"extra": 1}, "unknown key")],
+    [({"gates": []}, "gates"), ({"extra": 1}, "unknown key")],
 )
 def test_params_are_strict(change: Json, told: str) -> None:
     values = read_yaml(ROOT / "params.yaml")["promote"] | change
@@ -244,6 +247,7 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     evaluate["bundles"]["small-int8"]["metrics"]["ece"] |= {"value": None, "low": None, "high": None}
     for name, report in (
         ("evaluate", evaluate),
+        ("shortlist", shortlist_report(evaluate)),
         *zip(("audit", "audit_details"), told_apart(audit_report()), strict=True),
         ("explain", explain_report()),
         ("behave", behave_report()),
@@ -262,5 +266,5 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
 def test_main_names_a_missing_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    with pytest.raises(PipelineError, match=r"reports/evaluate\.json"):
+    with pytest.raises(PipelineError, match=r"reports/shortlist\.json"):
         promote.main()

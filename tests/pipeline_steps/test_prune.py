@@ -28,6 +28,7 @@ from ratchet.models.predictor import load
 from ratchet.table_files import write_table
 from ratchet.tables import SOFT_LABELS, SPLIT
 from tests.support.bundles import LABELS, manifest, torch_bundle
+from tests.support.params import write_params
 from tests.support.tiny import FIT, reviews, word_pieces
 
 pytestmark = pytest.mark.slow
@@ -218,7 +219,7 @@ def test_the_step_writes_a_bundle_whose_tokenizer_fits_its_embeddings(tmp_path: 
     write_table(tmp_path / "data/soft_labels.parquet", texts, SOFT_LABELS)
     write_table(tmp_path / "data/splits/validation.parquet", reviews(16, 6), SPLIT)
     block = {**BLOCK, "n_tokens": 81, "embedding_bits": 4}
-    (tmp_path / "params.yaml").write_text(json.dumps({"prune": block}))
+    write_params(prune.Params, "prune", block, tmp_path)
     prune.main()
     report = json.loads((tmp_path / "reports/prune.json").read_text())
     assert report["n_tokens_kept"] == 81

@@ -25,6 +25,7 @@ from tests.support.release_reports import (
     explain_report,
     gate_at,
     people_report,
+    shortlist_report,
     step_reports,
 )
 
@@ -45,7 +46,8 @@ def measured(params: promote.Params = GATES) -> dict[str, Json]:
         "behave": behave_report(),
         "explain": explain_report(),
     }
-    return {**step_reports(), **reports, "decision": promote.run(reports, params)}
+    ranked = {**reports, "shortlist": shortlist_report(reports["evaluate"])}
+    return {**step_reports(), **reports, "decision": promote.run(ranked, params)}
 
 
 def material() -> Material:

@@ -22,6 +22,7 @@ from ratchet.models.tfidf import fit_pipeline, save_pipeline
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, check_table
 from tests.support.bundles import LABELS, manifest
+from tests.support.params import write_params
 from tests.support.tiny import reviews
 
 VALUES = {
@@ -128,8 +129,7 @@ def test_a_class_that_validation_lacks_is_refused() -> None:
 
 def test_main_buys_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    block = "\n".join(f"  {name}: {value}" for name, value in VALUES.items())
-    Path("params.yaml").write_text(f"sample:\n{block}\n")
+    write_params(sample.Params, "sample", VALUES)
     for name, n in (("train", 80), ("validation", 40)):
         write_table(Path(f"data/splits/{name}.parquet"), reviews(n, n), SPLIT)
     texts = pd.concat([reviews(80, 80), reviews(40, 40)])

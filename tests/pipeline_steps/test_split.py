@@ -22,8 +22,11 @@ from ratchet.errors import ParamsError, ValidationError
 from ratchet.params import check_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CORPUS, QUARANTINE, SPLIT, check_table
+from tests.support.params import write_params
 
 VALUES: dict[str, Any] = {
+    "length_quantiles": [0.33, 0.67],
+    "group_column": "",
     "train_sources": ["shop"],
     "validation_rate": 0.15,
     "test_rate": 0.25,
@@ -201,7 +204,7 @@ def _workspace(folder: Path, **changes: Any) -> None:
     write_table(folder / READS["quarantine"], _quarantine(), QUARANTINE)
     (folder / READS["suite"]).parent.mkdir()
     shutil.copy(ROOT / READS["suite"], folder / READS["suite"])
-    (folder / "params.yaml").write_text(json.dumps({"split": {**VALUES, **changes}}))
+    write_params(Params, "split", {**VALUES, **changes}, folder)
 
 
 def test_main_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

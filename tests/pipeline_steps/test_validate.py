@@ -23,6 +23,7 @@ from ratchet.errors import ParamsError, ValidationError
 from ratchet.params import check_params, read_yaml
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CORPUS, FLAGGED, QUARANTINE, check_table
+from tests.support.params import write_params
 
 VALUES: dict[str, Any] = {
     "labels": ["bad", "good"],
@@ -266,7 +267,7 @@ def _workspace(folder: Path, personal_data: str = "flag", **bounds: dict[str, fl
     write_table(folder / READS["corpus"], _corpus(("", "bad"), ("secretword a@b.org here", "good")), CORPUS)
     _suites(folder / "data" / "suites", **bounds)
     (folder / READS["accepted"]).write_text('{"profile": null}')
-    (folder / "params.yaml").write_text(json.dumps({"validate": {**VALUES, "personal_data": personal_data}}))
+    write_params(Params, "validate", {**VALUES, "personal_data": personal_data}, folder)
 
 
 def test_main_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from ratchet.labels.label_noise import DETECTION, Suspicion, detection, flip_lab
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import LABELED, SPLIT, SUSPECTS, check_table
 from tests.support.bare_figures import bare_figures
+from tests.support.params import write_params
 from tests.support.tiny import reviews
 
 VALUES: dict[str, Any] = {
@@ -138,7 +139,7 @@ def test_main_reads_the_bought_labels_only_and_writes_the_same_bytes_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(f"vet: {VALUES}")
+    write_params(vet.Params, "vet", VALUES)
     train, validation = reviews(80, 1), reviews(40, 2)
     bought = train.head(50)[["id", "text", "label", "source"]].assign(round=0, query_strategy="random")
     write_table(Path(vet.READS["labeled"]), bought, LABELED)

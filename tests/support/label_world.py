@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from tests.pipeline_steps.test_sample import VALUES, embedded
 from tests.support.miniature import environment
+from tests.support.params import params_tree
 from tests.support.tiny import reviews
 
 N_TRAIN, N_VALIDATION = 120, 60
@@ -22,12 +24,9 @@ N_TRAIN, N_VALIDATION = 120, 60
 
 def make_world(root: Path) -> Path:
     """The world in `root`, which must be the working directory: `sample` and `baseline` have run."""
-    values: dict[str, dict[str, object]] = {
-        "sample": {**VALUES, "budget": 30},
-        "baseline": {"max_ngram": 1, "inverse_regularization": 4.0},
-    }
-    lines = [f"{block}: {{{', '.join(f'{k}: {v}' for k, v in params.items())}}}" for block, params in values.items()]
-    Path("params.yaml").write_text("\n".join(lines) + "\n")
+    tree = params_tree(sample.Params, "sample", {**VALUES, "budget": 30})
+    tree["baseline"] = {"max_ngram": 1, "inverse_regularization": 4.0}
+    Path("params.yaml").write_text(json.dumps(tree))
     for name, n in (("train", N_TRAIN), ("validation", N_VALIDATION)):
         write_table(Path(f"data/splits/{name}.parquet"), reviews(n, n), SPLIT)
     texts = pd.concat([reviews(n, n) for n in (N_TRAIN, N_VALIDATION)])

@@ -21,7 +21,7 @@ from ratchet.registry.bundle_check import folder_md5
 from ratchet.registry.clone import Clone
 from ratchet.registry.hook import judge_lines
 from ratchet.registry.names import Version
-from tests.support.release_reports import audit_report, evaluate_report, explain_report, gate_at
+from tests.support.release_reports import audit_report, evaluate_report, explain_report, gate_at, shortlist_report
 
 ROOT = Path(__file__).parents[2]
 TEAM = ("ann", "bob", "cay", "dan", "eve")
@@ -169,8 +169,9 @@ def write_line(root: Path, accuracy: float = 0.79, weights: str = "weights", *, 
         if "champion" in evaluate["bundles"]:
             figures["against"]["champion"]["accuracy"]["value"] = accuracy - 0.79
     gates = json.loads((root / "params.yaml").read_text())["promote"]["gates"]
-    params = Params.model_validate({"size_tie": 0.1, "latency_tie": 0.25, "gates": gates})
-    decision = run({"evaluate": evaluate, "audit": audit_report(), "explain": explain_report()}, params)
+    params = Params.model_validate({"gates": gates})
+    measured = {"evaluate": evaluate, "audit": audit_report(), "explain": explain_report()}
+    decision = run({**measured, "shortlist": shortlist_report(evaluate)}, params)
     if forced:
         decision |= {"verdict": "accepted", "chosen": "small-int8"}
         for gate in decision["bundles"]["small-int8"]["gates"]:

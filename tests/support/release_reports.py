@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline_steps import shortlist
+
 Json = dict[str, Any]
 
 
@@ -224,3 +226,21 @@ def people_report(gain: float) -> Json:
         "agreement": {"krippendorff_alpha": estimate(0.6, 0.1)},
     }
     return {"people": people, "accuracy_gained_per_hundred_labels": estimate(gain, 0.002)}
+
+
+SHORTLIST = shortlist.Params(
+    n_candidates=2,
+    max_loss=0.015,
+    size_tie=0.1,
+    latency_tie=0.25,
+    quality_tie=0.005,
+    aim="size",
+    max_size_mb=0.0,
+    max_p95_ms=0.0,
+    max_memory_mb=0.0,
+)
+
+
+def shortlist_report(evaluate: Json) -> Json:
+    """What the stage `shortlist` makes of an evaluation."""
+    return shortlist.run(evaluate, SHORTLIST)

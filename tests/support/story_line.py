@@ -18,7 +18,7 @@ from ratchet.models.bundle import write_bundle
 from ratchet.models.predictor import load
 from ratchet.models.tfidf import fit_pipeline, save_pipeline
 from tests.support.bundles import LABELS, manifest
-from tests.support.release_reports import Json, estimate
+from tests.support.release_reports import Json, estimate, shortlist_report
 
 DVC_YAML = """
 stages:
@@ -94,7 +94,7 @@ def line() -> None:
         champion = bundles["champion"]["metrics"]["accuracy"]["value"]
     bundles["words"] = bundle_report(bundle, test, champion)
     gates = json.loads(Path("params.yaml").read_text())["promote"]["gates"]
-    params = Params.model_validate({"size_tie": 0.1, "latency_tie": 0.25, "gates": gates})
+    params = Params.model_validate({"gates": gates})
     evaluate: Json = {"bundles": bundles}
     none: Json = {"bundles": {}}
     headline = {name: {"accuracy": item["metrics"]["accuracy"]["value"]} for name, item in bundles.items()}
@@ -103,7 +103,9 @@ def line() -> None:
         "audit": none,
         "explain": none,
         "metrics": headline,
-        "decision": run({"evaluate": evaluate, "audit": none, "explain": none}, params),
+        "decision": run(
+            {"evaluate": evaluate, "audit": none, "explain": none, "shortlist": shortlist_report(evaluate)}, params
+        ),
     }
     for name, report in reports.items():
         write_json(Path("reports") / f"{name}.json", report)

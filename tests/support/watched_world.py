@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,13 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as pq
 
+from ratchet.files import write_json
 from ratchet.models.predictor import load
 from ratchet.params import read_yaml
 from ratchet.prediction_log.tables import TableName, arrow_schema, hour_file
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
+from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.label_world import make_world
 from tests.support.miniature import ROOT
 from tests.support.tiny import reviews
@@ -33,8 +36,9 @@ def make_watched_world(root: Path) -> Path:
     for name in ("suites", "lexicons"):
         shutil.copytree(ROOT / "data" / name, f"data/{name}")
     whole = read_yaml(ROOT / "params.yaml")
-    with Path("params.yaml").open("a", encoding="utf-8") as file:
-        file.write(f"validate: {{{', '.join(f'{k}: {v}' for k, v in whole['validate'].items())}}}\n")
+    tree = read_yaml(Path("params.yaml")) | {"validate": whole["validate"]}
+    Path("params.yaml").write_text(json.dumps(tree), encoding="utf-8")
+    write_json(LENGTH_EDGES, {"edges": [12, 25]})
     settings = read_yaml(ROOT / "live.yaml")
     settings["log"] |= {"url": "sqlite:///log.db", "folder": FOLDER.as_posix()}
     settings["monitor"] |= {"window_sizes": [100], "n_splits": 400, "n_to_label": 10, "alpha": 0.01, "max_fall": 0.5}

@@ -1,0 +1,25 @@
+"""Which bundles there are: every folder with a manifest is one, under the name that the manifest gives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ratchet.models.bundle import MANIFEST
+
+MODELS = Path("models")
+"""The folder of the bundles, below the root."""
+CHAMPION = "champion"
+"""The folder that holds a released bundle beside those of the run."""
+
+
+def discover(folder: Path) -> dict[str, Path]:
+    """Name → folder of every bundle below `folder`, in the order of the names; the champion is none of the run's.
+
+    A new engine or model family is found by its manifest: no table of bundles has to name it.
+
+    >>> discover(Path("nowhere"))
+    {}
+    """
+    return {
+        path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MANIFEST}")) if path.parent.name != CHAMPION
+    }

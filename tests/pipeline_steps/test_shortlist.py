@@ -1,0 +1,68 @@
+"""The stage `shortlist`: the ranking by the aim, hard limits with their figures, and who is looked at closely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline_steps import shortlist
+from ratchet.files import read_json, write_json
+from tests.support.params import write_params
+from tests.support.release_reports import SHORTLIST
+
+
+def bundle(size: float, latency: float, memory: float, loss: float, *, deployable: bool = True) -> dict[str, Any]:
+    values = {"size_mb": size, "latency_p95_ms": latency, "peak_memory_mb": memory, "accuracy": 0.8 - loss}
+    metrics: dict[str, Any] = {name: {"value": value} for name, value in values.items()}
+    metrics["cost_per_million_usd"] = {"value": latency / 10}
+    return {"deployable": deployable, "metrics": metrics, "against": {"teacher": {"accuracy": {"value": -loss}}}}
+
+
+EVALUATED = {
+    "bundles": {
+        "teacher": bundle(90, 20, 500, 0.0),
+        "small": bundle(7, 3, 200, 0.01),
+        "fast": bundle(20, 1, 150, 0.012),
+        "poor": bundle(1, 0.5, 100, 0.1),
+        "champion": bundle(7, 3, 200, 0.0, deployable=False),
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("aim", "first"),
+    [("size", "small"), ("latency", "fast"), ("memory", "fast"), ("cost", "fast"), ("quality", "teacher")],
+)
+def test_the_aim_orders_those_that_lose_little(aim: str, first: str) -> None:
+    report = shortlist.run(EVALUATED, SHORTLIST.model_copy(update={"aim": aim}))
+    assert report["shortlist"][0] == first
+    assert len(report["shortlist"]) == 2
+    assert sorted(report["ranking"]) == ["fast", "poor", "small", "teacher"]
+    assert "poor" not in report["near_the_teacher"]
+
+
+def test_a_bundle_beyond_a_limit_is_left_out_with_its_figure() -> None:
+    params = SHORTLIST.model_copy(update={"max_memory_mb": 180.0, "max_p95_ms": 15.0})
+    report = shortlist.run(EVALUATED, params)
+    assert report["over_limits"] == {
+        "small": ["peak_memory_mb 200, limit 180"],
+        "teacher": ["latency_p95_ms 20, limit 15", "peak_memory_mb 500, limit 180"],
+    }
+    assert report["shortlist"] == ["fast"]
+
+
+def test_a_figure_that_was_not_measured_keeps_no_limit() -> None:
+    unmeasured = {"bundles": {"a": {"deployable": True, "metrics": {}}}}
+    report = shortlist.run(unmeasured, SHORTLIST.model_copy(update={"max_size_mb": 5.0}))
+    assert report["over_limits"] == {"a": ["size_mb is not measured, limit 5"]}
+    assert report["ranking"] == report["shortlist"] == []
+
+
+def test_main_writes_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(shortlist.Params, "shortlist", SHORTLIST.model_dump())
+    write_json(Path("reports/evaluate.json"), EVALUATED)
+    shortlist.main()
+    assert read_json(Path("reports/shortlist.json"))["shortlist"] == ["small", "fast"]
