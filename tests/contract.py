@@ -177,7 +177,8 @@ def wiring_faults(root: Path, stage: Stage) -> list[str]:
     if stage.cmd != _command(stage.name, keys):
         found.append(f"cmd: got '{stage.cmd}', expected '{_command(stage.name, keys)}'")
     if stage.params != expected_params(root, stage.name):
-        found.append(f"params: got {stage.params}, expected {expected_params(root, stage.name)}")
+        expected = ", ".join(expected_params(root, stage.name))
+        found.append(f"params: got {stage.params}, expected [{expected}]")
     found += _difference("deps", stage.deps, deps) + _difference("outs", list(stage.outs), list(outs))
     found += [
         f"outs: {path} must {'be cached' if cached else 'have {cache: false}: it is kept in git'}"

@@ -38,7 +38,7 @@ def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
     evaluate = read_report(reports / "evaluate.json")
     trained = {stage: read_report(reports / f"{stage}.json") for stage in TRAINING}
     prices = Prices(price, float(blocks["sample"]["usd_per_annotator_hour"]))
-    n_threads = {stage: int(blocks[stage]["n_threads"]) for stage in TRAINING}
+    n_threads = dict.fromkeys(TRAINING, int(blocks["task"]["train_threads"]))
     loads = load_params(CostParams, "cost", live)
     found = cost_report(evaluate, trained, read_report(reports / "sample.json"), chosen, loads, prices, n_threads)
     return {"command": "python -m ratchet.reporting.cost live.yaml params.yaml reports", **found}

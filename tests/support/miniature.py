@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LIBRARY = ("__init__", "entry", "errors", "files", "params")
+LIBRARY = ("__init__", "entry", "errors", "files", "params", "task")
 REGISTRY = ("__init__", "audit_entry", "audit_log")
 
 STEP = '''"""Adds its number to the sum of what it reads."""
