@@ -185,9 +185,7 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> pd.DataFr
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def add_to_store(
-    root: Path, queue: Queue, annotations: pd.DataFrame, n_annotators: int, min_agreement: float
-) -> str:
+def add_to_store(root: Path, queue: Queue, annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> str:
     """Add the answers and decisions that the store lacks; what was done and what the queue waits for, in words.
 
     Batches are written and given to DVC first, and named by the pointer last: killed in between, the store is as it
