@@ -31,6 +31,7 @@ from ratchet.trust.domain_distance import distance_figures, flag_figures
 from ratchet.trust.fairness import FeatureAudit, audit_feature, bundle_metrics, feature_gaps, slices_json
 from ratchet.trust.group_thresholds import Constraint, thresholds_report
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
+from ratchet.trust.selected_classes import need_classes
 from ratchet.trust.sensitive import intersections, sensitive_metrics, slice_differences
 from ratchet.trust.slices import read_length_edges, slice_groups
 
@@ -116,15 +117,8 @@ def run(
         TableError: a feature is unknown, a positive label is no class, or a bundle predicted not every text.
     """
     texts = texts.drop_duplicates("id").sort_values("id", ignore_index=True)
-    classes = sorted(set(predictions["label"]) | set(predictions["predicted"]))
-    if unknown := sorted(set(params.positive_labels) - set(classes)):
-        raise TableError(
-            "A positive label is no class.",
-            where="params.yaml, audit.positive_labels",
-            got=", ".join(unknown),
-            expected=f"some of {', '.join(classes)}",
-            fix="name classes of the data",
-        )
+    classes = set(predictions["label"]) | set(predictions["predicted"])
+    need_classes(params.positive_labels, classes, "params.yaml, audit.positive_labels")
     groups = _groups(texts, lexicon, params)
     w = weights(len(texts), params.n_bootstrap, np.random.default_rng(params.seed))
     aligned = {str(name): _aligned(str(name), rows, texts) for name, rows in predictions.groupby("bundle", sort=True)}

@@ -32,6 +32,7 @@ from ratchet.task import InferenceThreads, NBootstrap, NearDuplicateThreshold, S
 from ratchet.trust.behaviour import Suite, behaviour_metrics, behaviour_tests, judge, make_cases, merge_suites
 from ratchet.trust.leakage import better_on_test, leak_rate, leaked
 from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.selected_classes import need_classes
 from ratchet.trust.text_edits import Contrast, Invariance, invariance_edits
 from ratchet.trust.token_fairness import make_swaps, token_fairness
 from ratchet.trust.triggers import candidate_words, scan
@@ -54,6 +55,7 @@ READS = {
 WRITES = {"pages": "reports/behave", "report": "reports/behave.json"}
 TRIGGERS = "triggers.yaml"
 """The file of the suites' folder that holds words instead of tests."""
+POSITIVE = "params.yaml, behave.positive_labels"
 
 
 class Params(ratchet.params.Params):
@@ -119,7 +121,11 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
         tables: labelled texts.
         rules: the data files.
         params: see `Params`.
+
+    Raises:
+        TableError: a positive label is no class of the bundle.
     """
+    need_classes(params.positive_labels, predictor.labels, POSITIVE)
     test = _sample(tables.test, params.n_texts, "behave")
     texts = dict(zip(test["id"], test["text"], strict=True))
     edits = invariance_edits(rules.invariance, rules.contrast)
@@ -199,6 +205,7 @@ def main() -> None:
         read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "validation")
     )
     tables = Tables(test, validation, read_table(Path(READS["labeled"]), LABELED))
+    need_classes(params.positive_labels, {*test["label"], *validation["label"]}, POSITIVE)
     names, paths = read_shortlist(Path(READS["shortlist"])), discover(Path(READS["bundles"]).parent)
     bundles = {}
     with replace_folder(Path(WRITES["pages"])) as folder:

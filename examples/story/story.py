@@ -171,7 +171,7 @@ def _label(world: World, finding: Any, timeline: Any) -> None:
             writer.writerows([key, truth[item.text], who, 20] for key, item in queue.items().items())
     conflicts = labelling.open_queue(world.root, 1, conflicts=True)
     answers = labelling.fetch(world.root, queue, conflicts, "")
-    told = labelling.add_to_store(world.root, answers, 2, 1.0)
+    told = labelling.add_to_store(world.root, queue, answers, 2, 1.0)
     timeline.add("labels", f"{len(request['ids'])} texts went to two annotators: {told}.")
     retraining.close(world.root, request, monitoring.utc_now())
 

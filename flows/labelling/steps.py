@@ -185,8 +185,8 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> pd.DataFr
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def add_to_store(root: Path, annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> str:
-    """Add the answers and decisions that the store lacks; what was done, in words.
+def add_to_store(root: Path, queue: Queue, annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> str:
+    """Add the answers and decisions that the store lacks; what was done and what the queue waits for, in words.
 
     Batches are written and given to DVC first, and named by the pointer last: killed in between, the store is as it
     was, and the next pull does the same again.
@@ -194,7 +194,7 @@ def add_to_store(root: Path, annotations: pd.DataFrame, n_annotators: int, min_a
     import pandas as pd
 
     from ratchet.labels.agreement import agreement
-    from ratchet.labels.resolution import current_decisions, new_decisions, resolve
+    from ratchet.labels.resolution import current_decisions, missing_answers, new_decisions, resolve
     from ratchet.labels.store import append, read_store, write_batch
     from ratchet.tables import ANNOTATIONS, HUMAN_LABELS
 
@@ -210,13 +210,12 @@ def add_to_store(root: Path, annotations: pd.DataFrame, n_annotators: int, min_a
             record(root, "label_batch", batch.file, details)
         append(root / POINTER, batches)
     held = current_decisions(pd.concat([part for part in (store.decisions, decisions) if len(part)] or [decisions]))
-    n_waiting = everything["id"].nunique() - len(held)
     alpha = agreement(everything, class_labels(root), 0)["krippendorff_alpha"] if len(everything) else None
     said = "" if alpha is None or alpha["value"] != alpha["value"] else f", Krippendorff's alpha {alpha['value']:.2f}"
     n_resolved = int((held["state"] == "resolved").sum())
     return (
         f"{len(fresh)} new answers, {len(decisions)} new decisions; in all {n_resolved} labels, "
-        f"{n_waiting} texts wait for more answers{said}"
+        f"{missing_answers(queue.items(), everything, held)}{said}"
     )
 
 

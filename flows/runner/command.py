@@ -12,6 +12,8 @@ from ratchet.errors import PipelineError, RatchetError
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+ANSWER_S = 10.0
+"""A server that is named must answer within."""
 STOPPED = "stopped; the same command carries on from here"
 
 
@@ -37,6 +39,32 @@ def run_flow(begin: Callable[[], State[Any]]) -> int:
 
 
 def say_start() -> None:
-    """Say why nothing happens for a while, where Prefect has to start a server of its own."""
+    """Say why nothing happens for a while, where Prefect has to start a server of its own.
+
+    Raises:
+        PipelineError: a server is named and does not answer; Prefect itself would end in a traceback.
+    """
     if not os.environ.get("PREFECT_API_URL"):
         print("starting Prefect's embedded server, a quarter of a minute ...", flush=True)
+    _need_server()
+
+
+def _need_server() -> None:
+    from httpx import HTTPStatusError
+    from prefect.client.base import ServerType
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if not (url := PREFECT_API_URL.value()):
+        return
+    client = get_client({"timeout": ANSWER_S}, sync_client=True)
+    error = client.api_healthcheck()
+    if error is None or (client.server_type is ServerType.CLOUD and isinstance(error, HTTPStatusError)):
+        return  # Prefect Cloud answers, but not to this question
+    raise PipelineError(
+        "The Prefect server does not answer.",
+        where=f"PREFECT_API_URL={url}",
+        got=str(error).split("\n")[0] or type(error).__name__,
+        expected="a Prefect server",
+        fix="start it (prefect server start), or unset PREFECT_API_URL: then one is started for this run alone",
+    )

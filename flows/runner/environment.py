@@ -1,13 +1,16 @@
-"""What Prefect and DVC find in the environment: no telemetry, a home inside the workspace, patience at the start."""
+"""What Prefect and DVC find in the environment: no telemetry, a home inside the workspace, no proxy for loopback."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
 from ratchet.entry import QUIET
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def set_environment(environ: MutableMapping[str, str] = os.environ, root: Path | None = None) -> None:
@@ -23,6 +26,39 @@ def set_environment(environ: MutableMapping[str, str] = os.environ, root: Path |
     }
     for name, value in defaults.items():
         environ.setdefault(name, value)
+    spare_loopback(environ)
+    name_user(environ, root)
+
+
+def spare_loopback(environ: MutableMapping[str, str]) -> None:
+    """Have no proxy asked for what this machine answers itself: Prefect's server, embedded or beside it, Label Studio.
+
+    What is excepted already stays so. Libraries disagree on the spelling, and most let the lower case win.
+
+    >>> environ = {"NO_PROXY": "example.org, 127.0.0.1"}
+    >>> spare_loopback(environ)
+    >>> environ["NO_PROXY"], environ["NO_PROXY"] == environ["no_proxy"]
+    ('example.org,127.0.0.1,localhost,::1', True)
+    """
+    told = environ.get("no_proxy", environ.get("NO_PROXY", ""))
+    hosts = [host for part in told.split(",") if (host := part.strip())]
+    hosts += [host for host in LOOPBACK if host not in hosts and "*" not in hosts]
+    environ["NO_PROXY"] = environ["no_proxy"] = ",".join(hosts)
+
+
+def name_user(environ: MutableMapping[str, str], root: Path) -> None:
+    """Give a user without a name or a home both, as containers run under a bare number; what is there stays.
+
+    DVC asks for the name, and libraries make their caches at home.
+    """
+    try:
+        user = pwd.getpwuid(os.getuid())
+        name, home = user.pw_name, user.pw_dir
+    except KeyError:
+        name, home = f"uid-{os.getuid()}", ""
+    environ.setdefault("LOGNAME", name)  # what `getpass` looks at first
+    if not Path(environ.get("HOME", home) or "none").is_dir():
+        environ["HOME"] = str(root / ".scratch" / "home")
 
 
 def stage_environment() -> dict[str, str]:

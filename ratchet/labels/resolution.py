@@ -6,6 +6,8 @@ from the answers themselves, and with two or three people and some dozen shared 
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ratchet.labels.annotations import Item, latest_answers
@@ -49,7 +51,25 @@ def new_decisions(decisions: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame
     columns = ["id", "label", "state", "rule", "n_annotators"]
     known = {tuple(map(str, row)) for row in current_decisions(stored)[columns].itertuples(index=False)}
     fresh = [tuple(map(str, row)) not in known for row in decisions[columns].itertuples(index=False)]
-    return decisions[fresh].reset_index(drop=True)
+    rows = [at for at, is_new in enumerate(fresh) if is_new]  # pandas takes an empty list of booleans for columns
+    return decisions.iloc[rows].reset_index(drop=True)
+
+
+def missing_answers(asked: Collection[str], annotations: pd.DataFrame, decisions: pd.DataFrame) -> str:
+    """How many texts wait for which answer, in words: "3 texts wait for a first answer, 7 for a second".
+
+    Args:
+        asked: ids of the texts that were sent to people; answered texts count beside them.
+        annotations: rows of `ANNOTATIONS`, all that there are.
+        decisions: rows of `HUMAN_LABELS`; what they hold waits for nobody.
+    """
+    people = annotations.groupby("id")["annotator"].nunique().to_dict()
+    waiting = Counter(people.get(name, 0) for name in {*asked, *people} - {*decisions["id"]})
+    if not waiting:
+        return "0 texts wait for answers"
+    (first, n_texts), *others = sorted(waiting.items())
+    told = [f"{n_texts} {'text waits' if n_texts == 1 else 'texts wait'} for a {_ordinal(first + 1)} answer"]
+    return ", ".join([*told, *(f"{n} for a {_ordinal(n_people + 1)}" for n_people, n in others)])
 
 
 def conflicts(decisions: pd.DataFrame, annotations: pd.DataFrame) -> list[Item]:
@@ -83,3 +103,13 @@ def _decision(answers: pd.DataFrame, n_annotators: int, min_agreement: float) ->
         rule = "unanimous" if len(counts) == 1 else "majority"
         return {**row, "label": counts.index[0], "state": "resolved", "rule": rule}
     return {**row, "label": None, "state": "escalated", "rule": "conflict"}
+
+
+def _ordinal(n: int) -> str:
+    """The number as a place in a row; people who answer a text are few.
+
+    >>> _ordinal(1), _ordinal(3), _ordinal(7)
+    ('first', 'third', '7th')
+    """
+    names = ("first", "second", "third", "fourth", "fifth")
+    return names[n - 1] if n <= len(names) else f"{n}th"

@@ -3,12 +3,14 @@
 Rows wait in a queue of bounded length and are written in batches, by count or by time, whichever comes first. What a
 `kill -9` loses is what was not committed: the rows of the last `interval_ms`, and those that came while a batch was
 being written. Where the database is away or too slow the batch is tried again, the queue fills, and further rows are
-dropped and counted: an answer without its row in the log is worth more than no answer.
+dropped and counted: an answer without its row in the log is worth more than no answer. A row that no database would
+take never holds up the others: what can be repaired is repaired, the rest is refused, and both are counted.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -22,6 +24,8 @@ from sqlalchemy.engine import Engine
 from ratchet.prediction_log.tables import TABLES, TableName
 
 Row = Mapping[str, Any]
+_Named = tuple[TableName, Row]
+_DAMAGE = re.compile("[\0\ud800-\udfff]")
 _LOGGER = logging.getLogger("ratchet.prediction_log")
 _RETRY_S = (0.1, 0.5, 2.0)
 """How long to wait before a batch is tried again; the last one from then on."""
@@ -34,6 +38,22 @@ def proba_bytes(proba: Sequence[float]) -> bytes:
     [0.25, 0.75]
     """
     return np.asarray(proba, dtype="<f4").tobytes()
+
+
+def repaired(row: Row) -> Row:
+    """The row with U+FFFD in place of what PostgreSQL cannot hold (NUL) or nobody can (half of a surrogate pair).
+
+    The row itself where nothing is to be repaired.
+
+    >>> repaired({"text": "a\\0b", "status": 200})["text"], repaired({"text": "half \\ud83d"})["text"]
+    ('a\ufffdb', 'half \ufffd')
+    """
+    if not any(isinstance(value, str) and _DAMAGE.search(value) for value in row.values()):
+        return row
+    return {
+        name: _DAMAGE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def as_kept(personal_data: str, phone_region: str) -> Callable[[Row], Row]:
@@ -52,6 +72,13 @@ def as_kept(personal_data: str, phone_region: str) -> Callable[[Row], Row]:
     return prepare
 
 
+def _is_away(error: Exception) -> bool:
+    """Whether the database is away, locked or full, and may be back; else what was to be written is wrong."""
+    if isinstance(error, sqlalchemy.exc.DataError | sqlalchemy.exc.IntegrityError):
+        return False
+    return isinstance(error, sqlalchemy.exc.DBAPIError | sqlalchemy.exc.TimeoutError)
+
+
 class LogWriter:
     """Takes rows without waiting, and writes them in batches."""
 
@@ -67,10 +94,14 @@ class LogWriter:
         """Rows that were committed."""
         self.n_dropped = 0
         """Rows that found the queue full, or were left when the writer was closed."""
+        self.n_repaired = 0
+        """Rows of which a character was replaced, see `repaired`."""
+        self.n_refused = 0
+        """Rows that could not be made ready or that the database refused."""
         self._engine, self._batch_size, self._queue_size = engine, batch_size, queue_size
         self._interval_s = interval_ms / 1000
         self._prepare = prepare
-        self._queue: deque[tuple[TableName, Row]] = deque()
+        self._queue: deque[_Named] = deque()
         self._in_flight = 0
         self._wake = threading.Condition()
         self._closing = False
@@ -93,11 +124,17 @@ class LogWriter:
         return taken
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits, for so long at most; what is left then is dropped and counted."""
+        """Write what waits, for so long at most; what is left then is dropped, counted, and said."""
         with self._wake:
             self._closing = True
             self._wake.notify()
         self._thread.join(timeout_s)
+        with self._wake:
+            self._drop_what_waits()
+        lost = {"dropped": self.n_dropped, "refused": self.n_refused}
+        if any(lost.values()):
+            told = ", ".join(f"{n} {name}" for name, n in lost.items())
+            _LOGGER.error("rows of the prediction log were lost: %s; %d were written", told, self.n_written)
 
     def _run(self) -> None:
         while True:
@@ -111,34 +148,61 @@ class LogWriter:
             if batch and not self._write(self._prepared(batch)):
                 return
 
-    def _prepared(self, batch: list[tuple[TableName, Row]]) -> list[tuple[TableName, Row]]:
+    def _prepared(self, batch: Sequence[_Named]) -> list[_Named]:
         """The batch as it is kept: a prediction goes through `prepare`, in this thread and not in the response's."""
-        if self._prepare is None:
-            return batch
-        return [(name, self._prepare(row) if name == "predictions" else row) for name, row in batch]
+        ready: list[_Named] = []
+        for name, row in batch:
+            try:
+                whole = repaired(row)
+                kept = self._prepare(whole) if self._prepare is not None and name == "predictions" else whole
+            except Exception as error:  # whatever a text does to what masks it, the log goes on
+                self._refuse(row, error)
+                continue
+            self.n_repaired += whole is not row
+            ready.append((name, kept))
+        return ready
 
-    def _write(self, batch: Sequence[tuple[TableName, Row]]) -> bool:
-        """Commit a batch, however long it takes; False when the writer was closed before it could."""
+    def _write(self, batch: Sequence[_Named]) -> bool:
+        """Commit a batch, however long it takes; False when the writer was closed before it could.
+
+        What the database refuses is tried row by row, so that one row never costs the others of its batch.
+        """
         n_tries = 0
         while True:
             try:
-                with self._engine.begin() as connection:
-                    for name, table in TABLES.items():
-                        if rows := [row for of, row in batch if of == name]:
-                            connection.execute(sqlalchemy.insert(table), rows)
-            except sqlalchemy.exc.SQLAlchemyError as error:
+                self._commit(batch)
+            except Exception as error:
+                if not _is_away(error):
+                    if len(batch) > 1:
+                        return all(self._write([row]) for row in batch)
+                    self._refuse(batch[0][1], error)
+                    return True
                 if n_tries == 0:
                     _LOGGER.warning("the prediction log cannot be written, trying again: %s", type(error).__name__)
                 if self._closing and n_tries:
-                    with self._wake:
-                        self.n_dropped += len(batch) + len(self._queue)
-                        self._queue.clear()
-                        self._in_flight = 0
                     return False
                 time.sleep(_RETRY_S[min(n_tries, len(_RETRY_S) - 1)])
                 n_tries += 1
             else:
                 with self._wake:
                     self.n_written += len(batch)
-                    self._in_flight = 0
+                    self._in_flight -= len(batch)
                 return True
+
+    def _commit(self, batch: Sequence[_Named]) -> None:
+        with self._engine.begin() as connection:
+            for name, table in TABLES.items():
+                if rows := [row for of, row in batch if of == name]:
+                    connection.execute(sqlalchemy.insert(table), rows)
+
+    def _refuse(self, row: Row, error: Exception) -> None:
+        """Count a row that cannot be kept; its request's id is said, and what kind of error it was, never its text."""
+        with self._wake:
+            self.n_refused += 1
+            self._in_flight -= 1
+        _LOGGER.warning("a row of the prediction log is refused: %s, %s", row.get("request_id"), type(error).__name__)
+
+    def _drop_what_waits(self) -> None:
+        self.n_dropped += self.n_waiting
+        self._queue.clear()
+        self._in_flight = 0

@@ -43,7 +43,12 @@ def log_path(root: Path) -> Path:
 
 def actor() -> str:
     """`$RATCHET_WHO`, as a service sets it, or the user of this machine. What must hold is signed, not claimed."""
-    return os.environ.get("RATCHET_WHO") or getpass.getuser()
+    if who := os.environ.get("RATCHET_WHO"):
+        return who
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return f"uid-{os.getuid()}"
 
 
 def append(

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ratchet.errors import ReleaseError
@@ -37,13 +38,28 @@ class Repository:
         Raises:
             ReleaseError: it ended with another exit code.
         """
-        command = ["git", "--no-replace-objects", "-c", "core.commitGraph=false", *arguments]
-        done = subprocess.run(command, cwd=self.root, input=stdin, capture_output=True, env=environment(), check=False)
+        done = self._git(*arguments, stdin=stdin)
         if done.returncode not in ok:
             raise ReleaseError(
                 f"`git {arguments[0]}` failed.", where=self.root, got=done.stderr.decode(errors="replace").strip()
             )
         return done.stdout
+
+    def need_whole_history(self) -> None:
+        """Refuse a shallow clone: who made what was cut off cannot be told, and an author's approval would count.
+
+        Grafts and replacements, the other ways to cut a history, are never read (see `environment`).
+
+        Raises:
+            ReleaseError: the history ends where the clone was cut.
+        """
+        if self.run("rev-parse", "--is-shallow-repository").strip() != b"false":
+            raise ReleaseError(
+                "The clone is shallow: its history was cut, so who made what cannot be told.",
+                where=self.root,
+                expected="the whole history",
+                fix="fetch the history: git fetch --unshallow --tags (in CI: fetch-depth 0, GIT_DEPTH 0)",
+            )
 
     def resolve(self, name: str) -> str | None:
         """The object a full ref name or an object id stands for; None where there is none.
@@ -87,22 +103,52 @@ class Repository:
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Whether `of` is the commit or comes after it."""
-        command = ["git", "--no-replace-objects", "merge-base", "--is-ancestor", _checked(commit), _checked(of)]
-        return not subprocess.run(
-            command, cwd=self.root, capture_output=True, env=environment(), check=False
-        ).returncode
+        return not self._git("merge-base", "--is-ancestor", _checked(commit), _checked(of)).returncode
 
     def commits(self, after: str | None, to: str) -> list[str]:
         """The commits that `to` has and `after` has not, newest first."""
         excluded = [f"^{_checked(after)}"] if after else []
         return self.run("rev-list", _checked(to), *excluded).decode().split()
 
+    def _git(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        told = [f"safe.directory={folder}" for folder in _safe_directories(*_configuration())]
+        options = [word for value in ("core.commitGraph=false", *told) for word in ("-c", value)]
+        command = ["git", "--no-replace-objects", *options, *arguments]
+        return subprocess.run(command, cwd=self.root, input=stdin, capture_output=True, env=environment(), check=False)
+
 
 def environment() -> dict[str, str]:
-    """The environment of Git: no configuration but the repository's own, no object store but the real ones."""
+    """The environment of Git: no configuration but the repository's own, no object store but the real ones.
+
+    Of the user's configuration only `safe.directory` counts, which `Repository` hands on.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in QUARANTINE}
     fixed = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
     return {**kept, **fixed, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+
+
+def _configuration() -> tuple[tuple[str, str], ...]:
+    """The variables that say which configuration Git reads."""
+    names = [name for name in os.environ if name.startswith("GIT_CONFIG") or name in ("HOME", "XDG_CONFIG_HOME")]
+    return tuple((name, os.environ[name]) for name in sorted(names))
+
+
+@cache
+def _safe_directories(*configuration: tuple[str, str]) -> list[str]:
+    """Folders of others in which the user lets Git work, as the user's and the machine's configuration have them.
+
+    Of all that is configured only this is taken: it says whom the user trusts, and nothing of what Git then finds. It
+    is asked for at the root folder, so that no repository has a say.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", "config", "--null", "--get-all", "safe.directory"],
+        cwd="/",
+        capture_output=True,
+        env={**kept, **dict(configuration)},
+        check=False,
+    )
+    return os.fsdecode(done.stdout).split("\0")[:-1]
 
 
 def _checked(oid: str) -> str:

@@ -56,6 +56,9 @@ def judge_push(
             judgement.refused[ref] = f"It could not be judged: {error!r}"
 
     moved = {update.ref: update for update in updates}
+    attempt("push", repository.need_whole_history)
+    if judgement.refused:
+        return judgement
     old = trusted or repository.resolve(main)
     new = moved[main].new if main in moved else old
     if old is None:

@@ -34,6 +34,14 @@ class View:
     _read: dict[str, Tag] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Whoever verifies walks through history.
+
+        Raises:
+            ReleaseError: the clone is shallow.
+        """
+        self.repository.need_whole_history()
+
     def tag(self, name: str) -> Tag:
         """The tag, read and its signature verified once.
 

@@ -185,9 +185,12 @@ class Batcher:
                     loop.call_soon_threadsafe(self._fail, request, error)
                 if chosen:
                     start = time.perf_counter()
-                    found = self._score(chosen)
-                    done = BatchDone(len(chosen), time.thread_time() - cpu)
-                    loop.call_soon_threadsafe(self._settle, chosen, found, done, time.perf_counter() - start)
+                    outcomes = self._score(chosen)
+                    wall_s, cpu_s = time.perf_counter() - start, time.thread_time() - cpu
+                    for texts, found in outcomes:
+                        share = len(texts) / len(chosen)
+                        done = BatchDone(len(texts), share * cpu_s)
+                        loop.call_soon_threadsafe(self._settle, texts, found, done, share * wall_s)
             except RuntimeError:  # the loop was closed by force: nobody waits any more
                 return
 
@@ -201,19 +204,19 @@ class Batcher:
         return taken
 
     def _read(self, requests: Sequence[_Request]) -> tuple[list[_Text], list[tuple[_Request, Exception]]]:
-        """The texts of the requests, tokenised, and the requests whose texts cannot be."""
+        """The texts of the requests, tokenised, and the requests whose texts cannot be: no other fails with them."""
         read: list[_Text] = []
         failed: list[tuple[_Request, Exception]] = []
         for predictor, group in itertools.groupby(requests, key=lambda request: request.predictor):
             together = list(group)
-            texts = [text for request in together for text in request.texts]
             try:
-                tokens = predictor.encode(texts) if isinstance(predictor, TokenPredictor) else [[]] * len(texts)
-            except Exception as error:  # these requests fail, the worker goes on
-                failed += [(request, error) for request in together]
-                continue
-            each = iter(tokens)
-            read += [_Text(request, index, next(each)) for request in together for index in range(len(request.texts))]
+                read += _tokenised(predictor, together)
+            except Exception:
+                for request in together:
+                    try:
+                        read += _tokenised(predictor, [request])
+                    except Exception as error:  # this request fails, the worker goes on
+                        failed.append((request, error))
         return read, failed
 
     def _choose(self) -> list[_Text]:
@@ -233,15 +236,17 @@ class Batcher:
         self._ready = [text for text in self._ready if id(text) not in taken]
         return chosen
 
-    def _score(self, chosen: Sequence[_Text]) -> Proba | Exception:
-        """Probabilities of texts of one model, or what failed."""
+    def _score(self, chosen: Sequence[_Text]) -> list[tuple[Sequence[_Text], Proba | Exception]]:
+        """Probabilities of texts of one model; where their pass fails, those of each text alone, or what failed."""
         model = chosen[0].request.predictor
         try:
             if isinstance(model, TokenPredictor):
-                return model.predict_proba_tokens([text.tokens for text in chosen])
-            return model.predict_proba([text.request.texts[text.index] for text in chosen])
-        except Exception as error:  # the requests of this pass fail, the worker goes on
-            return error
+                return [(chosen, model.predict_proba_tokens([text.tokens for text in chosen]))]
+            return [(chosen, model.predict_proba([text.request.texts[text.index] for text in chosen]))]
+        except Exception as error:  # one text must not fail the requests of others, and the worker goes on
+            if len(chosen) == 1:
+                return [(chosen, error)]
+            return [outcome for text in chosen for outcome in self._score([text])]
 
     def _fail(self, request: _Request, error: Exception) -> None:
         self._cost -= request.cost
@@ -270,3 +275,10 @@ class Batcher:
                 request.proba[text.index] = found[row]
                 if not request.n_left:
                     request.answer.set_result(request.proba)
+
+
+def _tokenised(predictor: Predictor, requests: Sequence[_Request]) -> list[_Text]:
+    """The texts of the requests, in their order."""
+    texts = [text for request in requests for text in request.texts]
+    each = iter(predictor.encode(texts) if isinstance(predictor, TokenPredictor) else [[]] * len(texts))
+    return [_Text(request, index, next(each)) for request in requests for index in range(len(request.texts))]

@@ -43,6 +43,7 @@ def _listed(faults: list[tuple[tuple[str, ...], str]]) -> str:
 
 
 def _told(request_id: str, status: int, code: str, message: str, retry_after_s: float | None = None) -> Response:
+    message = message.encode(errors="backslashreplace").decode()  # names that were sent may be no Unicode
     headers = {"retry-after": str(max(1, math.ceil(retry_after_s)))} if retry_after_s is not None else {}
     if status == 401:
         headers["www-authenticate"] = "Bearer"

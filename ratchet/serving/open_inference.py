@@ -60,6 +60,10 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
         raise BadInputError("the request is no inference request of version 2 with one input text") from None
     if not fits or not texts or not all(isinstance(text, str) for text in texts):
         raise BadInputError("the input text does not have its shape or holds something else, or outputs are no objects")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:  # Python's JSON reads "\ud83d", half of a pair; no tokenizer and no database takes it
+        raise BadInputError("the input text is no Unicode: it holds half of a surrogate pair") from None
     return request, texts
 
 

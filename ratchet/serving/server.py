@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +17,7 @@ from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.writer import LogWriter, as_kept
 from ratchet.serving.app import make_app
 from ratchet.serving.auth import Access
+from ratchet.serving.line_writer import LineHandler, LineWriter
 from ratchet.serving.served_model import ModelSource
 from ratchet.serving.service import Service
 from ratchet.serving.settings import LogParams, ServeParams
@@ -44,13 +45,24 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
     )
     service = Service(champion, source, params, writer)
     access = Access(Path(params.key_file), params.keys == "required")
+    messages = LineWriter(sys.stderr.fileno())
+    logging.basicConfig(
+        format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[LineHandler(messages)], force=True
+    )
+    service.metrics.show("ratchet_messages_dropped", "Messages lost on standard error.", lambda: messages.n_dropped)
+    log_line = None
+    if params.access_log:
+        lines = LineWriter(_open_access_log(params.access_log))
+        service.metrics.show("ratchet_access_log_lines_dropped", "Requests left out of it.", lambda: lines.n_dropped)
+        log_line = lines.write
     config = uvicorn.Config(
-        make_app(service, access, _log_line(params.access_log)),
+        make_app(service, access, log_line),
         host=params.host,
         port=params.port,
         loop="uvloop",
         http="httptools",
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         proxy_headers=False,
@@ -98,17 +110,9 @@ class Server(uvicorn.Server):
         self._service.draining = True
 
 
-def _log_line(target: str) -> Callable[[bytes], None] | None:
-    """Where lines of the access log go; each is written whole, so that a file may be followed and rotated."""
-    if not target:
-        return None
+def _open_access_log(target: str) -> int:
+    """Where lines of the access log go; a file is appended to, so that it may be followed and rotated."""
     if target == "-":
-        file = sys.stdout.fileno()
-    else:
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-    return lambda line: _write_line(file, line)
-
-
-def _write_line(file: int, line: bytes) -> None:
-    os.write(file, line + b"\n")
+        return sys.stdout.fileno()
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)

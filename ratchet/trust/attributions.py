@@ -89,7 +89,7 @@ def attribute(
     Args:
         predictor: asked once more for the texts on their own.
         score: probabilities of texts, (n_texts, n_classes); see `cached_score`.
-        texts: each with at least one word.
+        texts: one without words ("?!") gets no values, and itself as its base.
         max_evals: masked texts to score at most for each.
         tree_seed: None: words are grouped by phrases (`phrase_tree`); else by a random tree with this seed, to see
             how much the grouping matters.
@@ -100,7 +100,7 @@ def attribute(
     """
     spans = [word_spans(text) for text in texts]
     searches = [
-        _search(len(words), _question(predictor, text, words), max_evals, _tree(text, words, tree_seed))
+        _search(text, words, _question(predictor, text, words), max_evals, tree_seed)
         for text, words in zip(texts, spans, strict=True)
     ]
     found = run_together(searches, score)
@@ -135,8 +135,12 @@ def _question(predictor: Predictor, text: str, spans: Sequence[tuple[int, int]])
 
 
 def _search(
-    n_words: int, text_of: Callable[[Mask], Question], max_evals: int, tree: Node
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    text_of: Callable[[Mask], Question],
+    max_evals: int,
+    tree_seed: int | None,
 ) -> Generator[Sequence[Question], Proba, Values]:
-    if 2**n_words <= max_evals:
-        return shapley_search(n_words, text_of)
-    return owen_search(tree, text_of, max_evals)
+    if 2 ** len(spans) <= max_evals:
+        return shapley_search(len(spans), text_of)
+    return owen_search(_tree(text, spans, tree_seed), text_of, max_evals)

@@ -62,7 +62,7 @@ def token_fairness(
         return {"counterfactual_flip_rate": none, "counterfactual_gap": none}, {}
     texts = list(dict.fromkeys(text for swap in swaps for text in (swap.before, swap.after)))
     known = dict(zip(texts, predictor.predict_proba(texts), strict=True))
-    columns = [predictor.labels.index(label) for label in positive if label in predictor.labels]
+    columns = [predictor.labels.index(label) for label in positive]
     before, after = (np.stack([known[getattr(swap, side)] for swap in swaps]) for side in ("before", "after"))
     flipped = before.argmax(axis=1) != after.argmax(axis=1)
     moved = (after - before)[:, columns].sum(axis=1)  # (n_swaps,)

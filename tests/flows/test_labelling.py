@@ -181,6 +181,22 @@ def test_pulled_twice_is_once(world: Path) -> None:
     assert state(world) == before
 
 
+def test_a_pull_that_can_decide_nothing_says_for_which_answers_the_texts_wait(world: Path) -> None:
+    """The first pulls of most projects: nobody has answered yet, then only one person of two."""
+    push(10)
+    assert "0 new answers, 0 new decisions" in (nobody := pull())
+    assert "10 texts wait for a first answer" in nobody
+    names = queue_items(world)
+    say(world, "anna", {name: truth()[name] for name in names[:7]})
+    assert "3 texts wait for a first answer, 7 for a second" in pull()
+    say(world, "anna", {name: truth()[name] for name in names})
+    told = pull()
+    assert "3 new answers, 0 new decisions; in all 0 labels, 10 texts wait for a second answer" in told
+    assert "10 texts wait for a second answer" in pull()
+    assert len(store(world).annotations) == 10
+    assert store(world).decisions.empty
+
+
 def test_a_conflict_goes_to_an_adjudicator_whose_word_holds(world: Path) -> None:
     right = answered(world)
     assert "1 in conflict" in pull()

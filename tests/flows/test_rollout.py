@@ -352,7 +352,7 @@ def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkey
     rows = [f"{item.text},{item.text.split()[0]},ann" for item in queue.items().values()]
     answers.write_text("\n".join(["text,label,annotator", *rows]) + "\n")
     found = labelling.fetch(world, queue, FileQueue(world / labelling.CONFLICTS), str(answers))
-    labelling.add_to_store(world, found, 1, 0.5)
+    labelling.add_to_store(world, queue, found, 1, 0.5)
     state = advance(world, nobody)
     assert (state.step, state.status) == ("small", "running")
     with pytest.raises(PipelineError, match="shadow mode"):

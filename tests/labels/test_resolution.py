@@ -66,6 +66,7 @@ def test_only_what_changed_is_a_new_decision_and_the_last_one_holds() -> None:
     assert len(new_decisions(first, empty_table(HUMAN_LABELS))) == 2
     assert new_decisions(first, first).empty
     settled = first.assign(label=["yes", "no"], state="resolved", rule=["adjudicated", "unanimous"])
+    assert new_decisions(first.iloc[:0], empty_table(HUMAN_LABELS)).columns.tolist() == list(HUMAN_LABELS.columns)
     later = new_decisions(settled, first)
     assert later["id"].tolist() == ["t"]
     held = current_decisions(pd.concat([first, later], ignore_index=True))

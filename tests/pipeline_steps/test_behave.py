@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from pipeline_steps import behave
-from ratchet.errors import ParamsError
+from ratchet.errors import ParamsError, TableError
 from ratchet.files import sha256_json
 from ratchet.models.bundle import Manifest
+from ratchet.models.predictor import Proba
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.trust.behaviour import Suite, fill, merge_suites
@@ -114,6 +115,22 @@ def test_a_model_that_minds_whom_a_text_speaks_of_is_found() -> None:
     assert value(report, "counterfactual_flip_rate") == 1  # half of the template's probability is lost
     (example,) = report["swaps"]["gender"]["examples"]
     assert (example["before"], example["after"]) == ("a film about a man", "a film about a woman")
+
+
+class Unasked(LinearWords):
+    """Must not be asked anything."""
+
+    def predict_proba(self, texts: Sequence[str]) -> Proba:
+        raise AssertionError("scored")
+
+
+def test_a_positive_label_that_is_no_class_is_refused_before_anything_is_scored() -> None:
+    """Its probability never moves, and the gap would be a perfect 0."""
+    with pytest.raises(TableError, match="no class") as caught:
+        behave.run(Unasked(), [], tables(), rules(), params(positive_labels=["positive", "urgent"]))
+    assert "got: urgent" in str(caught.value)
+    assert "behave.positive_labels" in str(caught.value)
+    assert "some of negative, positive" in str(caught.value)
 
 
 def test_a_trigger_word_is_found_among_the_listed_and_among_the_trained() -> None:

@@ -25,7 +25,7 @@ from ratchet.prediction_log.compaction import Compaction, compact
 from ratchet.prediction_log.database import migrations, open_database
 from ratchet.prediction_log.rules import judge_log
 from ratchet.prediction_log.tables import METADATA, TABLES, arrow_schema, hour_file, read_log
-from ratchet.prediction_log.writer import LogWriter
+from ratchet.prediction_log.writer import LogWriter, Row, as_kept
 from ratchet.serving.settings import LIVE_FILE, LogParams
 from tests.support import postgres
 from tests.support.live_rows import prediction, thumb
@@ -122,6 +122,65 @@ def test_a_full_queue_drops_and_counts_without_waiting(tmp_path: Path) -> None:
     assert writer.add("predictions", [prediction("after", NOW)]) == 0
     assert read_log(f"sqlite:///{tmp_path}/log.db").num_rows == 101
     engine.dispose()
+
+
+ODD = {"NUL": "a\0b", "half a pair": "half \ud83d"}
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=list(ODD))
+def test_a_text_that_a_database_cannot_hold_is_repaired_and_counted(url: str, text: str) -> None:
+    engine = open_database(url)
+    writer = LogWriter(engine, 100, 20, 1000, as_kept("mask", "US"))
+    served = {"proba": [0.25, 0.75], "text": "fine"}
+    writer.add("predictions", [prediction(f"r{n}", NOW, **{**served, "text": text}) for n in (0, 1)])
+    writer.add("predictions", [prediction(f"r{n}", NOW, **served) for n in range(2, 20)])
+    _wait(lambda: writer.n_written == 20)
+    writer.add("predictions", [prediction("later", NOW, **served)])
+    writer.close(10)
+    engine.dispose()
+    assert (writer.n_written, writer.n_repaired, writer.n_refused, writer.n_dropped) == (21, 2, 0, 0)
+    kept = {row["request_id"]: row["text"] for row in read_log(url).to_pylist()}
+    assert len(kept) == 21
+    assert kept["r0"] == kept["r1"] == {"a\0b": "a\ufffdb", "half \ud83d": "half \ufffd"}[text]
+
+
+def test_what_is_refused_costs_no_other_row_and_is_said_without_its_text(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A number that no column holds is refused by the database; a text may fail what masks it."""
+
+    def prepare(row: Row) -> Row:
+        if row["text"] == "secret":
+            raise ValueError(row["text"])
+        return row
+
+    engine = open_database(url)
+    writer = LogWriter(engine, 100, 20, 1000, prepare)
+    rows = [prediction(f"r{n}", NOW) for n in range(20)]
+    rows[3] |= {"status": 2**70}
+    rows[5] |= {"text": "secret"}
+    writer.add("predictions", rows)
+    writer.add("feedback", [thumb("r1", NOW)])
+    writer.close(30)
+    engine.dispose()
+    assert (writer.n_written, writer.n_refused, writer.n_dropped, writer.n_waiting) == (19, 2, 0, 0)
+    assert set(read_log(url)["request_id"].to_pylist()) == {f"r{n}" for n in range(20)} - {"r3", "r5"}
+    assert "refused: r3" in caplog.text
+    assert "refused: r5" in caplog.text
+    assert "2 refused; 19 were written" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_what_is_left_at_the_end_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/log.db")
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("ALTER TABLE predictions RENAME TO elsewhere"))
+    writer = LogWriter(engine, 10, 5, 100)
+    writer.add("predictions", [prediction(f"r{n}", NOW) for n in range(30)])
+    writer.close(30)
+    engine.dispose()
+    assert (writer.n_written, writer.n_dropped, writer.n_waiting) == (0, 30, 0)
+    assert "30 dropped" in caplog.text
 
 
 CHILD = """

@@ -117,7 +117,29 @@ def test_spare_work_is_refused_earlier() -> None:
     _run(work())
 
 
-def test_a_fault_fails_its_batch_and_no_other_and_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("bad", ["fail", "unreadable"])
+def test_the_fault_of_one_request_is_not_that_of_those_it_was_batched_with(bad: str) -> None:
+    """A text that the model cannot score, and one that the tokenizer cannot read, among fifty others."""
+
+    async def work() -> None:
+        batcher, model = _batcher([]), Slow() if bad == "fail" else Recorded()
+        if isinstance(model, Recorded):
+            model.gate.set()
+        batcher.start()
+        asked = [["a b"] if n % 5 else ["a", bad, "b"] for n in range(50)]
+        found = await asyncio.gather(*(batcher.score(model, texts) for texts in asked), return_exceptions=True)
+        for texts, answer in zip(asked, found, strict=True):
+            if bad in texts:
+                assert isinstance(answer, ValueError)
+            else:
+                np.testing.assert_array_equal(answer, await batcher.score(model, texts))
+        await batcher.close()
+        assert batcher.expected_wait_s == pytest.approx(0, abs=1e-9)
+
+    _run(work())
+
+
+def test_a_fault_fails_its_request_and_no_other_and_leaves_nothing_behind() -> None:
     async def work() -> None:
         batcher, model = _batcher([]), Slow()
         batcher.start()

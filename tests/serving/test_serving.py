@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -105,6 +106,47 @@ def test_an_explanation_accounts_for_the_prediction(server: Running) -> None:
     assert [word["word"] for word in told["words"]] == text.split()
     assert all(text[word["start"] : word["end"]] == word["word"] for word in told["words"])
     assert told["base"] + sum(word["value"] for word in told["words"]) == pytest.approx(told["confidence"], abs=1e-6)
+
+
+@pytest.mark.parametrize("text", ["🔥🔥", "?!", "   ", "\0"])
+def test_a_text_without_words_has_a_prediction_and_no_words_to_explain_it(server: Running, text: str) -> None:
+    told = server.client.post("/v1/explain", json={"text": text}).raise_for_status().json()
+    said = server.client.post("/v1/predict", json={"text": text}).json()["predictions"][0]
+    assert told["words"] == []
+    assert told["base"] == told["confidence"] == said["confidence"]
+    assert told["label"] == said["label"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/predict", b'{"text": "half \\ud83d"}', 422),
+        ("/v1/predict", b'{"texts": ["superb", "half \\ud83d"]}', 422),
+        ("/v1/predict", b'{"text": "superb", "unit": "\\ud83d"}', 422),
+        ("/v1/explain", b'{"text": "half \\ud83d"}', 422),
+        ("/v1/explain", b'{"text": "superb", "\\ud83d": 1}', 422),
+        ("/v1/feedback", b'{"request_id": "r", "kind": "correction", "label": "\\ud83d"}', 422),
+        ("/v1/feedback", b'{"request_id": "r", "kind": "\\ud83d"}', 422),
+        (
+            "/v2/models/words/infer",
+            b'{"inputs":[{"name":"text","datatype":"BYTES","shape":[1],"data":["\\ud83d"]}]}',
+            400,
+        ),
+        ("/v2/models/words/infer", b'{"inputs":[{"name":"\\ud83d","datatype":"BYTES","shape":[1],"data":["a"]}]}', 400),
+        (
+            "/v2/models/words/infer",
+            b'{"inputs":[{"name":"text","datatype":"BYTES","shape":[1],"data":["a"]}],"outputs":[{"name":"\\ud83d"}]}',
+            400,
+        ),
+        ("/v2/models/%ED%A0%BD/infer", b'{"inputs": []}', 404),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands(
+    server: Running, path: str, body: bytes, status: int
+) -> None:
+    """Python's own JSON reads it, nothing else takes it: no tokenizer, no database, no answer in UTF-8."""
+    answer = server.client.post(path, content=body, headers=JSON)
+    assert (answer.status_code, {*answer.json()}) == (status, {"error", "code", "request_id"})
 
 
 @pytest.mark.parametrize(
@@ -305,6 +347,31 @@ def test_a_compiled_bundle_is_served_without_pytorch_in_the_process(tmp_path: Pa
     assert "'onnxruntime'" in modules
     assert "torch" not in modules
     assert "transformers" not in modules
+
+
+def test_a_server_whose_output_nobody_reads_answers_on(tmp_path: Path) -> None:
+    """Its access log goes to a pipe that is full after some hundred lines, its messages to another one."""
+    bundle = word_bundle(tmp_path / "words")
+    with serving(tmp_path, "--bundle", str(bundle), stdout=subprocess.PIPE, access_log="-") as server:
+        address = httpx.URL(server.url)
+        for _ in range(800):
+            assert server.client.get("/health", timeout=5).status_code == 200
+        for _ in range(2000):  # each is a warning
+            with socket.create_connection((address.host, address.port or 0), timeout=5) as connection:
+                connection.sendall(b"no HTTP\r\n\r\n")
+                connection.recv(100)
+        told = server.client.get("/metrics", timeout=5).text
+        assert _value(told, "ratchet_access_log_lines_dropped") > 100
+        assert _value(told, "ratchet_messages_dropped") > 100
+        server.process.send_signal(signal.SIGTERM)
+        out, _ = server.process.communicate(timeout=60)
+        assert server.process.returncode == 0
+    assert {json.loads(line)["status"] for line in out.splitlines()} == {200}
+
+
+def _value(metrics: str, name: str) -> float:
+    [family] = [family for family in text_string_to_metric_families(metrics) if family.name == name]
+    return float(family.samples[0].value)
 
 
 def test_sigterm_says_not_ready_first(tmp_path: Path) -> None:

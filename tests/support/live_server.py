@@ -55,8 +55,11 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **changes: Any) -> Iterator[Running]:
-    """A server with the settings of the repository, its files in `folder`, and these changes of the block serve."""
+def serving(folder: Path, *arguments: str, stdout: int | None = None, **changes: Any) -> Iterator[Running]:
+    """A server with the settings of the repository, its files in `folder`, and these changes of the block serve.
+
+    Its standard error is read up to its first line, and then by nobody until it ends.
+    """
     yaml = YAML(typ="safe", pure=True)
     settings = yaml.load(LIVE_FILE.read_text())
     settings["log"] |= {"url": f"sqlite:///{folder}/log.db", "folder": f"{folder}/log", "interval_ms": 20}
@@ -74,7 +77,7 @@ def serving(folder: Path, *arguments: str, **changes: Any) -> Iterator[Running]:
         yaml.dump(settings, file)
     secret = add_key(folder / "keys.json", "all", SCOPES, 1, 1_000_000, datetime.now(UTC))[1]
     command = [sys.executable, "-m", "ratchet", "serve", "--settings", str(folder / "live.yaml"), *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines = []
         for line in process.stderr:

@@ -83,6 +83,16 @@ def test_one_word_and_repeated_words() -> None:
     assert twice.values[:, 1] == pytest.approx([-0.1, -0.1, 0.0], abs=1e-6)
 
 
+def test_a_text_without_words_is_its_own_base() -> None:
+    predictor = LinearWords()
+    for seed in (None, 1):
+        none, some = attribute(predictor, cached_score(predictor), ["?!", "superb"], 16, seed)
+        assert none.values.shape == (0, 2)
+        assert none.base.tolist() == none.proba.tolist()
+        assert none.additivity_error == 0.0
+        assert some.words == ["superb"]
+
+
 class Order(Predictor):
     """Scores a text by which words stand before which: every word depends on every other."""
 

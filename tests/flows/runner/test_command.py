@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
 
 from flows.runner.command import run_flow, say_start
@@ -48,6 +52,33 @@ def test_a_wait_is_announced_only_where_there_is_one(
     monkeypatch.setenv("PREFECT_API_URL", url)
     say_start()
     assert ("embedded server" in capsys.readouterr().out) is said
+
+
+def _other_server() -> Iterator[str]:
+    """The address of a server that is not Prefect's."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("who", ["nobody", "somebody else"])
+def test_a_server_that_is_named_must_answer_before_anything_runs(who: str, capsys: pytest.CaptureFixture[str]) -> None:
+    servers = _other_server()
+    url = next(servers) if who == "somebody else" else "http://127.0.0.1:1/api"
+
+    def begin() -> State[None]:
+        say_start()
+        raise AssertionError("it ran")
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        assert run_flow(begin) == 1
+    told = capsys.readouterr().err.partition("\nerror: ")[2]  # the other server logs what it was asked, before
+    assert told.startswith("The Prefect server does not answer.\n")
+    assert f"PREFECT_API_URL={url}" in told
+    assert "unset PREFECT_API_URL" in told
+    assert len(told.strip().splitlines()) == 5
+    servers.close()
 
 
 def test_no_flow_ends_by_itself() -> None:
