@@ -28,18 +28,19 @@ def rank(bundles: Bundles, size_tie: float, latency_tie: float) -> list[str]:
     return order
 
 
-def contenders(bundles: Bundles, max_accuracy_loss: float, size_tie: float, latency_tie: float) -> list[str]:
-    """The deployable bundles whose accuracy is near enough to the teacher's, in the order of `rank`.
+def contenders(bundles: Bundles, max_loss: float, size_tie: float, latency_tie: float) -> list[str]:
+    """The deployable bundles whose primary metric is near enough to the teacher's, in the order of `rank`.
 
-    A bundle whose loss is not measured is passed over, but for the teacher itself.
+    They are worse by at most `max_loss`, in the metric's own scale (rates, or the cost matrix's unit). A bundle whose
+    loss is not measured is passed over, but for the teacher itself.
     """
 
     def loss(name: str) -> float:
-        value = bundles[name].get("against", {}).get("teacher", {}).get("accuracy", {}).get("value")
+        value = bundles[name].get("against", {}).get("teacher", {}).get("primary", {}).get("value")
         return 0.0 if name == "teacher" else math.inf if value is None else -float(value)
 
     deployable = {name: item for name, item in bundles.items() if item.get("deployable")}
-    return [name for name in rank(deployable, size_tie, latency_tie) if loss(name) <= max_accuracy_loss]
+    return [name for name in rank(deployable, size_tie, latency_tie) if loss(name) <= max_loss]
 
 
 def rule_sentence(size_tie: float, latency_tie: float) -> str:

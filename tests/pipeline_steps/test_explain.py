@@ -55,7 +55,7 @@ def params(**changes: Any) -> explain.Params:
 
 def bundle(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
     metrics = {"size_mb": {"value": size_mb}, "latency_p95_ms": {"value": latency}}
-    against = {} if loss is None else {"teacher": {"accuracy": {"value": -loss}}}
+    against = {} if loss is None else {"teacher": {"primary": {"value": -loss}}}
     return {"deployable": deployable, "metrics": metrics, "against": against}
 
 
