@@ -192,7 +192,7 @@ def transformer(task: Task, n_layers: int) -> tuple[Predict, float]:
             )
         model.base_model.encoder.layer = torch.nn.ModuleList(layers[:n_layers])
         model.config.num_hidden_layers = n_layers
-    fit(model, task.train, task.validation, params, SCRATCH / "architectures")
+    fit(model, task.train, task.validation, params, SCRATCH / "architectures", metric=task.metric)
     tokenizer = load_tokenizer(task.backbone, params.max_tokens)
     return lambda texts: logits_of(model, encode(tokenizer, texts)).argmax(1), _megabytes(model)
 

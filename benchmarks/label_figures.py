@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from ratchet.labels.label_efficiency import Curves, labels_to_reach
 from ratchet.measure.estimate import Estimate
+from ratchet.measure.primary import primary_metric
 
 METRIC = {"balanced": "accuracy", "10 % positives": "average_precision"}
 """What counts on each data set: with a rare class accuracy says little, and ranking it first is the task."""
+CLASSES = ("common", "rare")
 
 Runs = dict[str, dict[str, list[dict[str, Any]]]]
 
@@ -64,7 +66,8 @@ def _data_set(by_strategy: dict[str, list[dict[str, Any]]], metric: str, n_label
     found: dict[str, Any] = {}
     for name, values in curves.items():
         same_seeds = random[: len(values)]
-        reached = labels_to_reach(Curves(n_labels, {"random": same_seeds, name: values}), 0)[name]
+        compared = Curves(n_labels, {"random": same_seeds, name: values}, primary_metric(metric, CLASSES, CLASSES[1]))
+        reached = labels_to_reach(compared, 0)[name]
         found[name] = {
             f"{metric}_at_{n_labels[-1]}": float(values[:, -1].mean()),
             "gain_at_the_end": paired(values[:, -1], same_seeds[:, -1])[0].to_json(),

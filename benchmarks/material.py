@@ -15,6 +15,7 @@ from pipeline_steps import train
 from ratchet.files import write_json
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.machine import describe_machine
+from ratchet.measure.primary import PrimaryMetric
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import Examples, class_indices, class_names
@@ -37,6 +38,11 @@ class Task:
     train: Examples
     validation: Examples
     test: Examples
+
+    @property
+    def metric(self) -> PrimaryMetric:
+        """The task's primary metric."""
+        return self.params.metric_of(self.labels)
 
     def new_model(self) -> Any:
         """The backbone with a fresh head, the same one each time."""

@@ -133,6 +133,7 @@ def plant(
             held_out,
             params,
             folder / "scratch",
+            metric=params.metric_of(manifest.labels),
             temperature=params.temperature,
             soft_weight=params.soft_weight,
         )

@@ -92,7 +92,7 @@ def ours(task: Task, seed: int, compile_model: bool = False) -> Any:
         }
     )
     model = task.new_model()
-    fit(model, task.train, task.validation, params, SCRATCH / "training")
+    fit(model, task.train, task.validation, params, SCRATCH / "training", metric=task.metric)
     return model
 
 

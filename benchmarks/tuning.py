@@ -66,7 +66,7 @@ def measure(name: str) -> dict[str, Any]:
     n_trainable = count_parameters(model, params.train_embeddings)["n_trainable"]
     used, idle_mb = time.process_time(), peak_memory_mb()
     fitting = fit_head if params.method == "head" else fit
-    fitted = fitting(model, task.train, task.validation, params, SCRATCH / "tuning")
+    fitted = fitting(model, task.train, task.validation, params, SCRATCH / "tuning", metric=task.metric)
     cpu_s, memory_mb = time.process_time() - used, peak_memory_mb()
     right = logits_of(merge(model), task.test.tokens).argmax(1) == task.test.hard
     accuracy = mean_estimate(right, weights(len(right), 1000, np.random.default_rng(params.seed)))

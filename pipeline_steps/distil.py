@@ -20,6 +20,7 @@ from ratchet.compress.pruning import importance_on, prune_channels, prune_heads
 from ratchet.compress.teaching import augmented, taught
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
+from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
@@ -45,7 +46,7 @@ WRITES = {
 SCRATCH = Path(".scratch/distil")
 
 
-class Params(FitParams):
+class Params(FitParams, PrimaryMetricParams):
     """How the student is made and taught."""
 
     layers: list[int] = Field(min_length=1)
@@ -94,6 +95,7 @@ def run(
         held_out,
         params,
         SCRATCH,
+        metric=params.metric_of(labels),
         temperature=params.temperature,
         soft_weight=params.soft_weight,
     )

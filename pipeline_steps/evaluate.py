@@ -19,11 +19,12 @@ from ratchet.entry import entry
 from ratchet.errors import BundleError
 from ratchet.files import write_json
 from ratchet.measure.challenge import challenge_metrics, challenge_parts, failures, match_cases, predict_cases
-from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_accuracies
+from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_metrics
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import interleaved_ms
 from ratchet.measure.machine import describe_machine
+from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.scoring import cost_per_million, score
 from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
@@ -64,7 +65,7 @@ class Price(ratchet.params.Params):
     """Price of one processor core for an hour, in US dollars."""
 
 
-class Params(ratchet.params.Params):
+class Params(PrimaryMetricParams):
     """On how much the figures rest."""
 
     slices: list[str] = Field(min_length=0)
@@ -111,6 +112,7 @@ def run(
         params: see `Params`.
     """
     labels = next(iter(predictors.values())).labels
+    primary = params.metric_of(labels)
     rng = np.random.default_rng(params.seed)
     cases = match_cases(challenge, class_indices(challenge, labels), test["id"].tolist())
     y_true, y_transfer = class_indices(test, labels), class_indices(transfer, labels)
@@ -143,7 +145,7 @@ def run(
     bundles = {}
     for name, item in measured.items():
         others = [other for other in REFERENCES if other in measured and other != name]
-        metrics = metrics_of(item, y_true, params.n_bins, rates, draws)
+        metrics = metrics_of(item, y_true, primary, params.n_bins, rates, draws)
         parts = challenge_parts(cases, y_true, *challenged[name], draws.texts)
         bundles[name] = {
             "metrics": _json(metrics | challenge_metrics(cases, y_true, *challenged[name], draws.texts)),
@@ -154,11 +156,12 @@ def run(
                     for price in params.prices
                 }
             ),
-            "slices": {n: _json(m) for n, m in slice_accuracies(item, y_true, masks, draws).items()},
-            "against": {other: _json(against(item, measured[other], y_true, draws)) for other in others},
+            "slices": {n: _json(m) for n, m in slice_metrics(item, y_true, primary, masks, draws).items()},
+            "against": {other: _json(against(item, measured[other], y_true, primary, draws)) for other in others},
         }
     report = {
         "labels": labels,
+        "primary_metric": primary.name,
         "n_test": len(test),
         "n_transfer": len(transfer),
         "n_challenge": len(challenge),

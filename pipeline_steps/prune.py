@@ -21,6 +21,7 @@ from ratchet.compress.pruning import MagnitudePruner, importance_on, prune_chann
 from ratchet.compress.vocabulary import TOKENIZER, choose_tokens, prune_embeddings, write_tokenizer
 from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json, write_json
+from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import copy_tokenizer, load_model, save_model
@@ -37,7 +38,7 @@ WRITES = {"pruned": "models/pruned", "report": "reports/prune.json"}
 SCRATCH = Path(".scratch/prune")
 
 
-class Params(FitParams):
+class Params(FitParams, PrimaryMetricParams):
     """What is cut out, and how the rest recovers."""
 
     n_tokens: int = Field(ge=0)
@@ -103,13 +104,14 @@ def run(
         round_embeddings(student, params.embedding_bits)
     n_steps = -(-len(train) // params.batch_size) * params.n_epochs
     pruner = MagnitudePruner(student, params.sparsity, n_steps) if params.sparsity else None
-    fitted = recover(student, train, held_out, params)
+    metric = params.metric_of(labels)
+    fitted = recover(student, train, held_out, params, metric)
     loss = int8_loss(student, held_out, params.n_threads)
     aware = loss > params.max_int8_loss
     if aware:
         print(f"int8 costs {loss:.2%} of accuracy: training goes on with rounded weights")
         with quantization_aware(student):
-            fitted = recover(student, train, held_out, params)
+            fitted = recover(student, train, held_out, params, metric)
     report = {
         "n_heads_kept": n_heads,
         "n_channels_kept": n_channels,
@@ -122,10 +124,17 @@ def run(
     return Pruned(student, fitted, report)
 
 
-def recover(student: Any, train: Examples, held_out: Examples, params: Params) -> Fit:
+def recover(student: Any, train: Examples, held_out: Examples, params: Params, metric: PrimaryMetric) -> Fit:
     """Fit the student to the teacher's soft labels."""
     return fit(
-        student, train, held_out, params, SCRATCH, temperature=params.temperature, soft_weight=params.soft_weight
+        student,
+        train,
+        held_out,
+        params,
+        SCRATCH,
+        metric=metric,
+        temperature=params.temperature,
+        soft_weight=params.soft_weight,
     )
 
 

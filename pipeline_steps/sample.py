@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-import ratchet.params
 from ratchet.embeddings.table import Embeddings, read_embeddings
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
@@ -29,6 +28,7 @@ from ratchet.labels.resolution import current_decisions
 from ratchet.labels.selection_model import unit_length
 from ratchet.labels.stopping import Stopping, StoppingCriterion
 from ratchet.labels.store import read_store
+from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
 from ratchet.models.champion import champion_path, champion_proba
 from ratchet.models.examples import class_indices, class_names
 from ratchet.models.predictor import Predictor, Proba, load
@@ -63,7 +63,7 @@ Strategy = Literal[
 ]
 
 
-class Params(ratchet.params.Params):
+class Params(PrimaryMetricParams):
     """How many labels are bought, and how they are chosen."""
 
     query_strategy: Strategy
@@ -134,10 +134,12 @@ def run(
             label-efficiency curve is measured without it: the champion has seen labels that the curve has not bought.
 
     Raises:
+        ParamsError: the primary metric does not fit the classes.
         TrainingError: the pool holds no label, or one that validation lacks.
         BundleError: the champion knows other classes.
     """
     labels = class_names(validation)
+    metric = params.metric_of(labels)
     people = join_human_labels(train, empty_table(HUMAN_LABELS) if human_labels is None else human_labels)
     train = people.train
     hidden = class_indices(train, labels)
@@ -157,14 +159,14 @@ def run(
         print(f"the champion '{champion.manifest.name}' looks at {len(known)} texts", flush=True)
         says = champion_proba(champion, train["text"].iloc[known].tolist(), labels)
     given = np.flatnonzero(people.by_people[known])
-    rounds, asked, accuracy = _buy(pool, held_out, len(labels), params, given, says)
+    rounds, asked, scores = _buy(pool, held_out, metric, params, given, says)
     labeled = _labeled(people, known[asked], rounds, params)
     bought = np.zeros(len(train), dtype=bool)
     bought[known[asked]] = True
     curves = label_efficiency(
         pool,
         held_out,
-        len(labels),
+        metric,
         (params.n_initial, params.n_curve_labels, params.n_rounds),
         [params.query_strategy, *params.curve_strategies],
         (params.inverse_regularization, params.balanced),
@@ -173,6 +175,7 @@ def run(
     )
     report = {
         "query_strategy": params.query_strategy,
+        "primary_metric": metric.name,
         "champion": None if champion is None else champion.manifest.name,
         "n_pool": len(train),
         "n_labeled": len(labeled),
@@ -180,7 +183,7 @@ def run(
         "n_without_label": len(train) - len(known),
         "n_labeled_by_people": int(people.by_people.sum()) + len(people.elsewhere),
         "labels": labeled["label"].value_counts().sort_index().to_dict(),
-        "rounds": accuracy,
+        "rounds": scores,
         **_told(curves, params),
     }
     return Sampled(
@@ -206,14 +209,15 @@ def _labeled(people: Joined, bought: NDArray[np.int64], rounds: list[int], param
 
 def _told(curves: Curves, params: Params) -> dict[str, Any]:
     """What a label brings, and how many of each strategy's labels do what random ones do."""
+    reached = labels_to_reach(curves, params.seed)
     return {
-        "accuracy_gained_per_hundred_labels": gain_per_hundred_labels(curves, params.query_strategy).to_json(),
+        "gained_per_hundred_labels": gain_per_hundred_labels(curves, params.query_strategy).to_json(),
         "label_efficiency": {
             name: {
-                f"accuracy_at_{curves.n_labels[-1]}": seed_estimate(curves.accuracy[name][:, -1]).to_json(),
-                "labels_to_reach_random": estimate.to_json(),
+                f"score_at_{curves.n_labels[-1]}": seed_estimate(scores[:, -1], curves.metric.bounds).to_json(),
+                "labels_to_reach_random": reached[name].to_json(),
             }
-            for name, estimate in labels_to_reach(curves, params.seed).items()
+            for name, scores in curves.scores.items()
         },
     }
 
@@ -221,7 +225,7 @@ def _told(curves: Curves, params: Params) -> dict[str, Any]:
 def _buy(
     pool: tuple[Embeddings, NDArray[np.int64]],
     held_out: tuple[Embeddings, NDArray[np.int64]],
-    n_classes: int,
+    metric: PrimaryMetric,
     params: Params,
     given: NDArray[np.int64],
     champion: Proba | None,
@@ -241,14 +245,14 @@ def _buy(
     )
     rounds: list[int] = []
     asked: list[NDArray[np.int64]] = []
-    accuracy = []
-    learning = learn(*pool, n_classes, plan, np.random.default_rng(params.seed), given)
+    scores = []
+    learning = learn(*pool, len(metric.classes), plan, np.random.default_rng(params.seed), given)
     for number, (new, model) in enumerate(learning):
         rounds += [number] * len(new)
         asked.append(new)
-        hits = float(np.mean(model(held_out[0]).argmax(axis=1) == held_out[1]))
-        accuracy.append({"n_labels": len(rounds), "validation_accuracy": hits})
-    return rounds, np.concatenate(asked), accuracy
+        score = metric.value(held_out[1], model(held_out[0]))
+        scores.append({"n_labels": len(rounds), f"validation_{metric.name}": score})
+    return rounds, np.concatenate(asked), scores
 
 
 def main() -> None:

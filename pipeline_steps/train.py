@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ratchet.entry import entry
 from ratchet.files import sha256_json, write_json
+from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest
@@ -48,7 +49,7 @@ WRITES = {
 SCRATCH = Path(".scratch/train")
 
 
-class Params(FitParams):
+class Params(FitParams, PrimaryMetricParams):
     """How the teacher is trained."""
 
     method: Method
@@ -78,8 +79,8 @@ class Params(FitParams):
     attributes: list[str]
     """Attributes of data/lexicons/identity.yaml whose groups are watched too."""
     length_edges: LengthEdges
-    max_slice_fall: float = Field(ge=0, le=1)
-    """Accuracy that a slice may lose from one epoch to the next before a warning."""
+    max_slice_fall: float = Field(ge=0)
+    """By how much a slice's primary metric may get worse from one epoch to the next before a warning."""
 
 
 def run(
@@ -89,7 +90,7 @@ def run(
     temperature.
 
     Raises:
-        ParamsError: an attribute is not in the lexicon.
+        ParamsError: an attribute is not in the lexicon, or the primary metric does not fit the classes.
         TableError: a slice feature is unknown.
     """
     import torch
@@ -97,7 +98,9 @@ def run(
     from ratchet.measure.slice_history import SliceHistory
 
     labels = class_names(validation)
-    watch = SliceHistory(_slices(validation, lexicon, params), params.max_slice_fall)
+    metric, y_true = params.metric_of(labels), class_indices(validation, labels)
+    slices = _slices(validation, lexicon, params)
+    watch = SliceHistory(slices, params.max_slice_fall, metric, y_true, params.seed)
     learned = mitigate(params.mitigation, labeled, lexicon, params.mitigated_attribute, params.max_copies)
     weight = None if learned.weight is None else learned.weight.astype("float32")
     folder = resolve_backbone(params.backbone, params.backbone_sha256)
@@ -118,7 +121,7 @@ def run(
     counts = count_parameters(model, params.train_embeddings)
     print(f"{params.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn")
     fitting = fit_head if params.method == "head" else fit
-    fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]), callbacks=[watch])
+    fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]), metric=metric, callbacks=[watch])
     model = merge(model)
     return (
         model,

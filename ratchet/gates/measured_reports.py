@@ -12,7 +12,7 @@ from ratchet.measure.estimate import Estimate, exact, undefined
 
 Report = Mapping[str, Any]
 
-DIFFERENCES = ("accuracy", "macro_f1")
+DIFFERENCES = ("primary", "accuracy", "macro_f1")
 """Metrics that are compared with another bundle's by subtraction; all others by division."""
 
 

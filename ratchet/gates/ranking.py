@@ -10,8 +10,8 @@ from typing import Any
 
 from ratchet.files import read_json
 
-QUALITY = "accuracy"
-"""The metric that quality is measured by."""
+QUALITY = "primary"
+"""The primary metric, as a loss against the teacher: smaller is better whatever the metric."""
 
 Bundles = Mapping[str, Mapping[str, Any]]
 """Name → bundle as `evaluate` reports it: `{"metrics": {metric: {"value": ...}, ...}, ...}`."""
@@ -65,17 +65,13 @@ def rank(bundles: Bundles, aim: str, ties: Ties) -> list[str]:
 
 
 def contenders(bundles: Bundles, max_loss: float, aim: str, ties: Ties) -> list[str]:
-    """The deployable bundles whose quality is near enough to the teacher's, in the order of `rank`.
+    """The deployable bundles whose primary metric is near enough to the teacher's, in the order of `rank`.
 
-    A bundle whose loss is not measured is passed over, but for the teacher itself.
+    They are worse by at most `max_loss`, in the metric's own scale (rates, or the cost matrix's unit). A bundle whose
+    loss is not measured is passed over, but for the teacher itself.
     """
-
-    def loss(name: str) -> float:
-        value = bundles[name].get("against", {}).get("teacher", {}).get(QUALITY, {}).get("value")
-        return 0.0 if name == "teacher" else math.inf if value is None else -float(value)
-
     deployable = {name: item for name, item in bundles.items() if item.get("deployable")}
-    return [name for name in rank(deployable, aim, ties) if loss(name) <= max_loss]
+    return [name for name in rank(deployable, aim, ties) if _loss(name, bundles[name]) <= max_loss]
 
 
 def read_shortlist(path: Path) -> list[str]:
@@ -109,7 +105,7 @@ def _tie(metric: str, ties: Ties) -> float:
 
 def _tie_groups(names: list[str], bundles: Bundles, metric: str, ties: Ties) -> list[list[str]]:
     """The names, sorted by name, in groups: each holds what lies within the tie of the best remaining."""
-    values = {name: _value(bundles[name], metric) for name in names}
+    values = {name: _value(name, bundles[name], metric) for name in names}
     groups: list[list[str]] = []
     remaining = list(names)
     while remaining:
@@ -121,9 +117,17 @@ def _tie_groups(names: list[str], bundles: Bundles, metric: str, ties: Ties) -> 
     return groups
 
 
-def _value(bundle: Mapping[str, Any], metric: str) -> float:
-    """The point estimate, quality with its sign turned; infinite when undefined: the unmeasured never comes first."""
+def _value(name: str, bundle: Mapping[str, Any], metric: str) -> float:
+    """The point estimate; infinite when it is undefined, so that the unmeasured never comes first."""
+    if metric == QUALITY:
+        return _loss(name, bundle)
     value = bundle.get("metrics", {}).get(metric, {}).get("value")
-    if value is None or math.isnan(value):
-        return math.inf
-    return -float(value) if metric == QUALITY else float(value)
+    return math.inf if value is None or math.isnan(value) else float(value)
+
+
+def _loss(name: str, bundle: Mapping[str, Any]) -> float:
+    """By how much the primary metric is worse than the teacher's; infinite when that was not measured."""
+    if name == "teacher":
+        return 0.0
+    value = bundle.get("against", {}).get("teacher", {}).get(QUALITY, {}).get("value")
+    return math.inf if value is None or math.isnan(value) else -float(value)

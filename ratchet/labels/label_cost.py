@@ -8,7 +8,7 @@ import numpy as np
 
 from ratchet.labels.agreement import agreement
 from ratchet.labels.annotations import latest_answers
-from ratchet.labels.label_efficiency import Accuracies, Curves
+from ratchet.labels.label_efficiency import Curves, Scores
 from ratchet.labels.resolution import current_decisions
 from ratchet.labels.store import Store
 from ratchet.measure.estimate import Estimate, undefined
@@ -67,18 +67,20 @@ def seconds_per_label(annotations: pd.DataFrame, decisions: pd.DataFrame, seed: 
 
 
 def gain_per_hundred_labels(curves: Curves, strategy: str) -> Estimate:
-    """Accuracy gained by a hundred more labels at the end of a strategy's curve, mean over seeds with Student's t.
+    """What a hundred more labels add to the metric at the end of a strategy's curve, mean over seeds with Student's t.
 
     The slope between the last point and the latest one that lies at least a hundred labels before it, or the first one;
-    it may be negative. Undefined (NaN) for a curve of one point; one seed has no interval.
+    below 0 where the model got worse, also for a cost. Undefined (NaN) for a curve of one point; one seed has no
+    interval.
     """
     from scipy.stats import t
 
-    n_labels, accuracy = curves.n_labels, curves.accuracy[strategy]
+    n_labels, scores = curves.n_labels, curves.scores[strategy]
     if len(n_labels) < 2:
-        return undefined("the curve has one point", len(accuracy))
+        return undefined("the curve has one point", len(scores))
     start = max((i for i, n in enumerate(n_labels) if n_labels[-1] - n >= 100), default=0)
-    slopes: Accuracies = (accuracy[:, -1] - accuracy[:, start]) / (n_labels[-1] - n_labels[start]) * 100
+    sign = 1 if curves.metric.greater_is_better else -1
+    slopes: Scores = sign * (scores[:, -1] - scores[:, start]) / (n_labels[-1] - n_labels[start]) * 100
     n, mean = len(slopes), float(slopes.mean())
     if n < 2:
         return Estimate(mean, float("nan"), float("nan"), n, "one seed has no spread")

@@ -27,6 +27,11 @@ def weights(n: int, n_draws: int, rng: np.random.Generator) -> Weights:
     return rng.poisson(1.0, size=(n_draws, n)).astype(np.float32)
 
 
+def unit_weights(n: int) -> Weights:
+    """The weights of the sample as it is, (1, n): a figure's draws under them hold its value alone."""
+    return np.ones((1, n), dtype=np.float32)
+
+
 def interval_estimate(value: float, draws: Draws, n: int) -> Estimate:
     """The value with the 2.5th and 97.5th percentile of its draws, (n_draws,), widened where needed to hold the value.
 
@@ -52,7 +57,7 @@ def rate_draws(values: NDArray[Any], mask: NDArray[np.bool_], w: Weights) -> Dra
     """Weighted means of the values (n,) of the masked rows under each draw: (n_draws,); NaN where a draw has none."""
     total = (w[:, mask] @ np.asarray(values, dtype=np.float32)[mask]).astype(np.float64)  # (n_draws,)
     size = w[:, mask].sum(axis=1).astype(np.float64)
-    return _ratio(total, size)
+    return quotients(total, size)
 
 
 def group_draws(values: NDArray[Any], masks: NDArray[np.bool_], w: Weights) -> Draws:
@@ -68,6 +73,18 @@ def group_draws(values: NDArray[Any], masks: NDArray[np.bool_], w: Weights) -> D
     size = (w @ inside).astype(np.float64)
     draws: Draws = np.divide(total, size, out=np.full(total.shape, np.nan), where=size > 0)
     return draws
+
+
+def macro_f1_draws(y_true: NDArray[Any], y_pred: NDArray[Any], n_classes: int, w: Weights) -> Draws:
+    """Macro F1 of `macro_f1_estimate` under each draw: (n_draws,); NaN where a draw holds no row."""
+    classes = np.arange(n_classes)
+    true, pred = np.asarray(y_true)[:, None] == classes, np.asarray(y_pred)[:, None] == classes  # (n, n_classes)
+    hits = (w @ (true & pred).astype(np.float32)).astype(np.float64)  # (n_draws, n_classes)
+    either = (w @ (true.astype(np.float32) + pred.astype(np.float32))).astype(np.float64)
+    present = either > 0
+    f1 = np.divide(2 * hits, either, out=np.zeros_like(hits), where=present)
+    n_present = present.sum(axis=1)
+    return quotients(f1.sum(axis=1), n_present.astype(np.float64))
 
 
 def mean_estimate(values: NDArray[Any], w: Weights) -> Estimate:
@@ -94,8 +111,8 @@ def macro_f1_estimate(y_true: NDArray[Any], y_pred: NDArray[Any], n_classes: int
     """
     if len(y_true) == 0:
         return undefined(NO_ROWS)
-    value = _macro_f1(y_true, y_pred, n_classes, _unit(len(y_true)))[0]
-    return interval_estimate(value, _macro_f1(y_true, y_pred, n_classes, w), len(y_true))
+    value = macro_f1_draws(y_true, y_pred, n_classes, unit_weights(len(y_true)))[0]
+    return interval_estimate(value, macro_f1_draws(y_true, y_pred, n_classes, w), len(y_true))
 
 
 def macro_f1_difference(
@@ -104,9 +121,9 @@ def macro_f1_difference(
     """Macro F1 of predictions a minus that of b on the same rows, all (n,); in [-1, 1], 0: no difference."""
     if len(y_true) == 0:
         return undefined(NO_ROWS)
-    unit = _unit(len(y_true))
-    value = _macro_f1(y_true, pred_a, n_classes, unit)[0] - _macro_f1(y_true, pred_b, n_classes, unit)[0]
-    draws = _macro_f1(y_true, pred_a, n_classes, w) - _macro_f1(y_true, pred_b, n_classes, w)
+    unit = unit_weights(len(y_true))
+    value = macro_f1_draws(y_true, pred_a, n_classes, unit)[0] - macro_f1_draws(y_true, pred_b, n_classes, unit)[0]
+    draws = macro_f1_draws(y_true, pred_a, n_classes, w) - macro_f1_draws(y_true, pred_b, n_classes, w)
     return interval_estimate(value, draws, len(y_true))
 
 
@@ -131,7 +148,7 @@ def ece_estimate(y_true_correct: NDArray[Any], confidence: NDArray[Any], n_bins:
     value = float(np.abs(per_bin.sum(axis=0)).sum() / len(gap))
     size = w.sum(axis=1).astype(np.float64)
     error = np.abs(w @ per_bin.astype(np.float32)).sum(axis=1).astype(np.float64)  # (n_draws,)
-    return interval_estimate(value, _ratio(error, size), len(confidence))
+    return interval_estimate(value, quotients(error, size), len(confidence))
 
 
 def proportion_estimate(n_hits: int, n: int) -> Estimate:
@@ -147,23 +164,7 @@ def proportion_estimate(n_hits: int, n: int) -> Estimate:
     return Estimate(n_hits / n, float(interval.low), float(interval.high), n)
 
 
-def _unit(n: int) -> Weights:
-    return np.ones((1, n), dtype=np.float32)
-
-
-def _ratio(above: Draws, below: Draws) -> Draws:
-    """Quotients; NaN where the divisor is 0."""
-    quotients: Draws = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-    return quotients
-
-
-def _macro_f1(y_true: NDArray[Any], y_pred: NDArray[Any], n_classes: int, w: Weights) -> Draws:
-    """Macro F1 under each draw: (n_draws,)."""
-    classes = np.arange(n_classes)
-    true, pred = np.asarray(y_true)[:, None] == classes, np.asarray(y_pred)[:, None] == classes  # (n, n_classes)
-    hits = (w @ (true & pred).astype(np.float32)).astype(np.float64)  # (n_draws, n_classes)
-    either = (w @ (true.astype(np.float32) + pred.astype(np.float32))).astype(np.float64)
-    present = either > 0
-    f1 = np.divide(2 * hits, either, out=np.zeros_like(hits), where=present)
-    n_present = present.sum(axis=1)
-    return _ratio(f1.sum(axis=1), n_present.astype(np.float64))
+def quotients(above: Draws, below: Draws) -> Draws:
+    """One draw's sum divided by another's, (n_draws,); NaN where the divisor is 0."""
+    divided: Draws = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    return divided

@@ -12,6 +12,7 @@ from ratchet.measure import bootstrap
 from ratchet.measure.estimate import Estimate, exact
 from ratchet.measure.footprint import Footprint
 from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
+from ratchet.measure.primary import PrimaryMetric
 from ratchet.measure.scoring import (
     Scored,
     cost_per_million,
@@ -72,14 +73,15 @@ def draw(n_texts: int, n_transfer: int, n_latency: int, n_long: int, n_chunks: i
 
 
 def metrics_of(
-    item: Measured, y_true: NDArray[np.int64], n_bins: int, rates: Rates, draws: Draws
+    item: Measured, y_true: NDArray[np.int64], primary: PrimaryMetric, n_bins: int, rates: Rates, draws: Draws
 ) -> dict[str, Estimate]:
-    """Every metric of a bundle by name; `y_true`: class indices, (n_texts,)."""
+    """Every metric of a bundle by name, the primary one also as `primary`; `y_true`: class indices, (n_texts,)."""
     y_pred = item.scored.proba.argmax(axis=1)
     correct = (y_pred == y_true).astype(np.float64)
     confidence = item.scored.proba.max(axis=1)
     n_classes = item.scored.proba.shape[1]
     return {
+        "primary": primary.estimate(y_true, item.scored.proba, draws.texts),
         "accuracy": bootstrap.mean_estimate(correct, draws.texts),
         "macro_f1": bootstrap.macro_f1_estimate(y_true, y_pred, n_classes, draws.texts),
         "ece": bootstrap.ece_estimate(correct, confidence, n_bins, draws.texts),
@@ -101,26 +103,39 @@ def metrics_of(
     }
 
 
-def slice_accuracies(
-    item: Measured, y_true: NDArray[np.int64], masks: dict[str, NDArray[np.bool_]], draws: Draws
+def slice_metrics(
+    item: Measured,
+    y_true: NDArray[np.int64],
+    primary: PrimaryMetric,
+    masks: dict[str, NDArray[np.bool_]],
+    draws: Draws,
 ) -> dict[str, dict[str, Estimate]]:
-    """Accuracy in each slice."""
-    correct = item.scored.proba.argmax(axis=1) == y_true
-    return {
-        name: {"accuracy": bootstrap.mean_estimate(correct[mask], draws.texts[:, mask])} for name, mask in masks.items()
-    }
+    """The primary metric and the accuracy in each slice; undefined where the slice has no text that defines it."""
+    proba = item.scored.proba
+    correct, figures = proba.argmax(axis=1) == y_true, {}
+    for name, mask in masks.items():
+        w = draws.texts[:, mask]
+        figures[name] = {
+            "primary": primary.estimate(y_true[mask], proba[mask], w),
+            "accuracy": bootstrap.mean_estimate(correct[mask], w),
+        }
+    return figures
 
 
-def against(item: Measured, reference: Measured, y_true: NDArray[np.int64], draws: Draws) -> dict[str, Estimate]:
+def against(
+    item: Measured, reference: Measured, y_true: NDArray[np.int64], primary: PrimaryMetric, draws: Draws
+) -> dict[str, Estimate]:
     """A bundle against a reference on the same texts.
 
     Quality as a difference (this minus the reference; 0: equal), what it takes as a ratio (this divided by the
-    reference; 1: equal, 0.25: a quarter). The low end of the accuracy's difference is a non-inferiority bound, see
-    `paired_difference`; `mcnemar_p` is that test's p-value.
+    reference; 1: equal, 0.25: a quarter). `primary` is above 0 where this bundle is better, also for a cost. The low
+    end of the accuracy's difference is a non-inferiority bound, see `paired_difference`; `mcnemar_p` is that test's
+    p-value.
     """
     y_pred, other = item.scored.proba.argmax(axis=1), reference.scored.proba.argmax(axis=1)
     counts = discordant(y_pred == y_true, other == y_true)
     return {
+        "primary": primary.difference(y_true, item.scored.proba, reference.scored.proba, draws.texts),
         "accuracy": paired_difference(counts),
         "mcnemar_p": exact(mcnemar_p(counts), counts.n_gained + counts.n_lost),
         "macro_f1": bootstrap.macro_f1_difference(y_true, y_pred, other, item.scored.proba.shape[1], draws.texts),

@@ -11,6 +11,7 @@ from ratchet.measure.estimate import Estimate
 MISSING = "–"
 
 METRIC_NAMES = {
+    "primary": "primary metric",
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
     "ece": "ECE",

@@ -1,4 +1,4 @@
-"""Slices watched while a model learns: their accuracy after each epoch, and a warning of those that fell."""
+"""Slices watched while a model learns: the primary metric of each after each epoch, and a warning of drops."""
 
 from __future__ import annotations
 
@@ -7,61 +7,56 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 
-from ratchet.measure.bootstrap import proportion_estimate
-from ratchet.measure.significance import discordant, paired_difference
+from ratchet.measure.bootstrap import Weights, proportion_estimate, weights
+from ratchet.measure.primary import Indices, PrimaryMetric, Proba
+from ratchet.models.validation_scores import ValidationLogits
 
 Mask = NDArray[np.bool_]
+N_DRAWS = 200
+"""Resamples behind the interval of a slice; they are drawn in every epoch."""
 
 
-class SliceHistory(Callback):
-    """The accuracy of slices of the validation texts after each epoch, from the predictions that are made anyway.
+class SliceHistory(ValidationLogits):
+    """The primary metric of slices of the validation texts after each epoch.
 
-    A slice that falls by more than its bound is warned of at once, long before a gate would see it. It changes no
+    A slice that gets worse by more than its bound is warned of at once, long before a gate would see it. It changes no
     weight; its state travels in the checkpoint.
     """
 
-    def __init__(self, masks: Mapping[str, Mask], max_fall: float) -> None:
+    def __init__(
+        self, masks: Mapping[str, Mask], max_fall: float, metric: PrimaryMetric, y_true: Indices, seed: int
+    ) -> None:
         """
         Args:
             masks: slice → its rows, (n_texts,).
-            max_fall: accuracy that a slice may lose from one epoch to the next before it is warned of, in [0, 1].
+            max_fall: by how much of the metric a slice may get worse from one epoch to the next without a warning.
+            metric: the primary metric.
+            y_true: class indices of the validation texts, (n_texts,).
+            seed: of the resampling.
         """
+        super().__init__(len(y_true))
         self.rows: list[dict[str, Any]] = []
-        """A row an epoch and slice: `epoch`, `slice`, and what `slice_figures` says of it."""
+        """A row an epoch and slice: `epoch`, `slice`, and its `slice_figures`."""
         self._masks, self._max_fall = masks, max_fall
-        self._right = torch.zeros(len(next(iter(masks.values()), ())), dtype=torch.float64)
+        self._metric, self._y_true, self._seed = metric, y_true, seed
         self._before: torch.Tensor | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.current_epoch:  # a fit that began again in another precision
             self.rows, self._before = [], None
 
-    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._right = torch.zeros_like(
-            self._right
-        )  # a new one: processes that were spawned share the memory of the first
-
-    def on_validation_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        if len(self._right):
-            # another process's stand-in adds 0 to its row
-            self._right.index_add_(0, outputs["row"].cpu(), outputs["right"].detach().cpu())
-
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        right = self._right
-        if trainer.world_size > 1:  # each process knows its own share
-            right = trainer.strategy.reduce(right.to(pl_module.device), reduce_op="sum").cpu()
-        now = right > 0.5
+        now = self.proba(trainer, pl_module)
         before = None if self._before is None else self._before.numpy()
-        figures = slice_figures(self._masks, now.numpy(), before)
+        w = weights(len(now), N_DRAWS, np.random.default_rng(self._seed))
+        figures = slice_figures(self._masks, self._metric, self._y_true, now, before, w)
         self.rows += [{"epoch": trainer.current_epoch, "slice": name, **item} for name, item in figures.items()]
-        self._before = now
+        self._before = torch.from_numpy(now)
         if trainer.is_global_zero and figures:
-            print("\n".join([told(figures), *falls(figures, self._max_fall)]), flush=True)
+            lines = [slice_line(figures), *drop_warnings(figures, self._metric.name, self._max_fall)]
+            print("\n".join(lines), flush=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "before": self._before}
@@ -70,46 +65,58 @@ class SliceHistory(Callback):
         self.rows, self._before = list(state_dict["rows"]), state_dict["before"]
 
 
-def slice_figures(masks: Mapping[str, Mask], right: Mask, before: Mask | None) -> dict[str, dict[str, Any]]:
-    """Slice → its `accuracy` (Wilson's interval), and the paired `change` since the epoch before (Tango's).
+def slice_figures(
+    masks: Mapping[str, Mask], metric: PrimaryMetric, y_true: Indices, now: Proba, before: Proba | None, w: Weights
+) -> dict[str, dict[str, Any]]:
+    """Slice → the metric there, `primary`, and its paired `change` since the epoch before: above 0 where it is better.
 
     Args:
         masks: slice → its rows, (n_texts,).
-        right: which texts are predicted rightly now, (n_texts,).
-        before: which were after the epoch before; None: there was none, and no change is told.
+        metric: the primary metric.
+        y_true: class indices, (n_texts,).
+        now: probabilities now, (n_texts, n_classes).
+        before: those of the epoch before; None: there was none, and there is no change.
+        w: resampling weights, (n_draws, n_texts).
     """
     figures = {}
     for name, mask in masks.items():
-        figures[name] = {"accuracy": proportion_estimate(int(right[mask].sum()), int(mask.sum())).to_json()}
+        true, proba = y_true[mask], now[mask]
+        if metric.name == "accuracy":  # Wilson's interval has a width where all of a few texts are right
+            level = proportion_estimate(int((proba.argmax(axis=1) == true).sum()), len(true))
+        else:
+            level = metric.estimate(true, proba, w[:, mask])
+        figures[name] = {"primary": level.to_json()}
         if before is not None:
-            figures[name]["change"] = paired_difference(discordant(right[mask], before[mask])).to_json()
+            figures[name]["change"] = metric.difference(true, proba, before[mask], w[:, mask]).to_json()
     return figures
 
 
-def told(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """One line with the accuracy and the number of texts of every slice.
+def slice_line(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line with the primary metric and the number of texts of every slice.
 
-    >>> told({"length=short": {"accuracy": {"value": 0.75, "n": 40}}})
+    >>> slice_line({"length=short": {"primary": {"value": 0.75, "n": 40}}})
     'slices  length=short 0.750 (40)'
     """
-    parts = [f"{name} {item['accuracy']['value']:.3f} ({item['accuracy']['n']})" for name, item in figures.items()]
+    parts = [f"{name} {item['primary']['value']:.3f} ({item['primary']['n']})" for name, item in figures.items()]
     return "  ".join(["slices", *parts])
 
 
-def falls(figures: Mapping[str, Mapping[str, Any]], max_fall: float) -> list[str]:
-    """A warning for each slice that fell by more than the bound; it says where chance alone would explain that.
+def drop_warnings(figures: Mapping[str, Mapping[str, Any]], metric: str, max_fall: float) -> list[str]:
+    """A warning for each slice that got worse by more than the bound; it says where chance alone would explain that.
 
     >>> change = {"value": -0.2, "low": -0.3, "high": -0.1, "n": 100}
-    >>> falls({"a": {"change": change}, "b": {"change": change | {"value": -0.01}}}, 0.05)
-    ['warning: slice a fell by 0.200 in one epoch, more than 0.05 (95 % interval 0.100 to 0.300, 100 texts)']
+    >>> (line,) = drop_warnings({"a": {"change": change}, "b": {"change": change | {"value": -0.01}}}, "macro_f1", 0.05)
+    >>> line
+    'warning: macro_f1 of slice a is worse by 0.200 than an epoch ago (0.100 to 0.300, 100 texts); the bound is 0.05'
     """
     lines = []
     for name, item in figures.items():
         change = item.get("change")
         if change and change["value"] < -max_fall:
+            interval = f"{-change['high']:.3f} to {-change['low']:.3f}, {change['n']} texts"
             chance = "; it may be chance" if change["high"] >= 0 else ""
             lines.append(
-                f"warning: slice {name} fell by {-change['value']:.3f} in one epoch, more than {max_fall:g} (95 % "
-                f"interval {-change['high']:.3f} to {-change['low']:.3f}, {change['n']} texts{chance})"
+                f"warning: {metric} of slice {name} is worse by {-change['value']:.3f} than an epoch ago ({interval}); "
+                f"the bound is {max_fall:g}{chance}"
             )
     return lines

@@ -95,14 +95,15 @@ class Classifier(lightning.LightningModule):
             self._refuse(norm, "gradient")
 
     def validation_step(self, batch: Batch, _index: int) -> dict[str, Tensor]:
-        """The rows of the batch, and 1 where the prediction counts as right, (batch,) each, for who watches slices."""
+        """The rows of the batch (batch,) and their logits (batch, n_classes), but for another process's stand-in."""
         n_mean = batch["n_step"] / self.trainer.world_size
         logits = self.logits(batch)
         right = (logits.argmax(-1) == batch["hard"]).double()
         counted = right * batch["weight"] if "weight" in batch else right
         loss = self.losses(logits, batch).sum() / n_mean
         self._log_mean(batch, validation_loss=loss, validation_accuracy=counted.sum() / n_mean)
-        return {"row": batch["row"], "right": counted}
+        own = batch["weight"] > 0 if "weight" in batch else slice(None)
+        return {"row": batch["row"][own], "logits": logits[own]}
 
     def configure_optimizers(self) -> Any:
         trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]

@@ -24,7 +24,7 @@ class FitParams(Params):
     warmup_rate: float = Field(ge=0, le=1)
     """Share of the steps over which the learning rate rises."""
     patience: int = Field(ge=1)
-    """Epochs without a better validation accuracy before training stops."""
+    """Epochs in which the validation texts' primary metric gets no better before training stops."""
     train_embeddings: bool
     """Whether the token embeddings learn too. Frozen, a step costs a little less and
     rare words keep what pretraining taught."""

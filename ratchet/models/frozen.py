@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ratchet.models.batching import Tokens, pad, sorted_batches
 from ratchet.models.examples import Examples
 from ratchet.models.fit_params import FitParams
 from ratchet.models.training import Fit, fit
+
+if TYPE_CHECKING:
+    from ratchet.models.validation_scores import EpochMetric
 
 MAX_LOGIT_DIFFERENCE = 1e-3
 
@@ -26,6 +29,7 @@ def fit_head(
     scratch: Path,
     live: Path | None = None,
     *,
+    metric: EpochMetric,
     callbacks: Sequence[Any] = (),
 ) -> Fit:
     """As `fit`, for a model whose encoder is frozen, with the encoder's work done once instead of in every epoch.
@@ -41,7 +45,7 @@ def fit_head(
     try:
         if not _same_logits(model, logits):
             setattr(model, name, encoder)
-            return fit(model, train, validation, params, scratch, live, callbacks=callbacks)
+            return fit(model, train, validation, params, scratch, live, metric=metric, callbacks=callbacks)
         rows = [[row] for row in range(len(tokens))]  # the "token" of a text is its row in what was kept
         # what was kept has no embeddings to freeze
         head_params = params.model_copy(update={"train_embeddings": True, "compile_model": False})
@@ -52,6 +56,7 @@ def fit_head(
             head_params,
             scratch,
             live,
+            metric=metric,
             callbacks=callbacks,
         )
     finally:

@@ -7,15 +7,21 @@ from typing import Any
 from lightning.pytorch.callbacks import Callback
 
 MEASURES = ("train_loss", "validation_loss", "validation_accuracy")
+"""What every fit measures."""
 
 
 class History(Callback):
     """Collects the measures of every epoch; its state travels in the checkpoint."""
 
-    def __init__(self, n_batches: int) -> None:
+    def __init__(self, n_batches: int, judged_by: str) -> None:
+        """
+        Args:
+            n_batches: steps of an epoch.
+            judged_by: the measure by which epochs are judged, kept beside `MEASURES`.
+        """
         self.epochs: list[dict[str, float]] = []
         self.resumed_at = 0
-        self._n_batches = n_batches
+        self._n_batches, self._measures = n_batches, tuple(dict.fromkeys((*MEASURES, judged_by)))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self.resumed_at = trainer.current_epoch
@@ -28,7 +34,7 @@ class History(Callback):
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  step {step}/{self._n_batches}", flush=True)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        measured = {name: float(trainer.callback_metrics[name]) for name in MEASURES}
+        measured = {name: float(trainer.callback_metrics[name]) for name in self._measures}
         self.epochs.append({"epoch": trainer.current_epoch, **measured})
         figures = "  ".join(f"{name} {value:.4f}" for name, value in measured.items())
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {figures}", flush=True)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ratchet.errors import TrainingError
 from ratchet.files import read_json, sha256_file, sha256_json, write_json
@@ -21,6 +21,9 @@ from ratchet.models.fit_params import FitParams
 from ratchet.models.loading import loader
 from ratchet.models.precision import Choice, choose_precision
 from ratchet.models.strategy import trainer_options
+
+if TYPE_CHECKING:
+    from ratchet.models.validation_scores import EpochMetric
 
 PRECISION = "precision.json"
 
@@ -54,14 +57,15 @@ def fit(
     scratch: Path,
     live: Path | None = None,
     *,
+    metric: EpochMetric,
     temperature: float = 1.0,
     soft_weight: float = 0.0,
     callbacks: Sequence[Any] = (),
 ) -> Fit:
     """Fit `model` in place, keeping the weights of the best epoch on the validation texts (the first of equals).
 
-    Best is the highest accuracy; with a teacher's soft labels for the validation texts it is the lowest loss, which
-    tells epochs apart that differ by less than the noise of an accuracy.
+    Best is by the metric. Where that is accuracy and a teacher's soft labels for the validation texts are there, it is
+    the lowest loss: a mean over texts too, which tells epochs apart that differ by less than the noise of an accuracy.
 
     A checkpoint is kept in `scratch` after every epoch and removed at the end. A run that was killed resumes from it,
     if it began with the same params, data, weights and code, and ends with the same weights to the last bit. A mixed
@@ -74,12 +78,14 @@ def fit(
         params: how to fit.
         scratch: a folder for checkpoints, on a disk with four times the model's size free.
         live: folder for DVCLive's plots and metrics; None: none are written.
+        metric: by what epochs are judged, and when training stops early.
         temperature: what a teacher's and the model's logits are divided by in the soft loss, above 0.
         soft_weight: weight of the soft loss on texts that have a hard label too, in [0, 1].
         callbacks: Lightning callbacks that look on; what they keep has to be in their `state_dict`.
 
     Raises:
-        TrainingError: nothing to learn from, or the loss is not a number in 32-bit.
+        TrainingError: nothing to learn from, the metric is undefined on the validation texts, or the loss is not a
+            number in 32-bit.
     """
     if not len(train) or not len(validation):
         raise TrainingError(
@@ -88,6 +94,12 @@ def fit(
             expected="at least one of each",
             fix="label more texts, or raise sample.budget",
         )
+    if reason := metric.undefined_on(validation.hard):
+        raise TrainingError(
+            f"The {metric.name} of the validation texts is undefined.",
+            got=reason,
+            fix="label validation texts of that class, or choose another primary metric",
+        )
     import torch
 
     from ratchet.models.classifier import Classifier, is_not_finite
@@ -95,7 +107,8 @@ def fit(
     _quiet()
     torch.set_num_threads(params.n_threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)
-    folder = scratch / _fingerprint(model, train, validation, [params.model_dump(), temperature, soft_weight])
+    how = [params.model_dump(), repr(metric), temperature, soft_weight]
+    folder = scratch / _fingerprint(model, train, validation, how)
     _drop_other_runs(scratch, keep=folder)
     frozen = [] if params.train_embeddings else _freeze(model.get_input_embeddings())
     module = Classifier(
@@ -112,7 +125,7 @@ def fit(
     choice = _precision(module, train, params, folder)
     before = {name: value.clone() for name, value in model.state_dict().items()} if choice.mixed else {}
     try:
-        fitted = _fit(module, train, validation, params, choice, folder, live, callbacks)
+        fitted = _fit(module, train, validation, params, metric, choice, folder, live, callbacks)
     except Exception as error:  # another process's error arrives wrapped
         if not (choice.mixed and is_not_finite(error)):
             raise
@@ -120,7 +133,7 @@ def fit(
         model.load_state_dict(before)
         choice = Choice("32-true", f"fell back: in {choice.precision} a loss or gradient was no number", choice.trials)
         write_json(folder / PRECISION, asdict(choice))
-        fitted = _fit(module, train, validation, params, choice, folder, live, callbacks)
+        fitted = _fit(module, train, validation, params, metric, choice, folder, live, callbacks)
     model.eval()
     for parameter in frozen:
         parameter.requires_grad_(True)
@@ -133,6 +146,7 @@ def _fit(
     train: Examples,
     validation: Examples,
     params: FitParams,
+    metric: EpochMetric,
     choice: Choice,
     folder: Path,
     live: Path | None,
@@ -143,10 +157,11 @@ def _fit(
     import torch
 
     resume, n_batches = folder / "last.ckpt", _n_batches(train, params)
-    history, best, others = _callbacks(folder, params, n_batches, by_loss=validation.soft is not None)
+    judged_by, mode = _judgement(metric, validation)
+    history, best, others = _callbacks(folder, params, n_batches, judged_by, mode)
     trainer = lightning.Trainer(
         max_epochs=params.n_epochs,
-        callbacks=[history, *callbacks, best, *others],
+        callbacks=[history, *_measuring(judged_by, metric, validation), *callbacks, best, *others],
         default_root_dir=folder.parent,
         logger=_live_logger(live, resume=resume.exists()),
         deterministic="warn",
@@ -230,7 +245,24 @@ def _freeze(module: Any) -> list[Any]:
     return trainable
 
 
-def _callbacks(folder: Path, params: FitParams, n_batches: int, by_loss: bool) -> tuple[Any, Any, list[Any]]:
+def _judgement(metric: EpochMetric, validation: Examples) -> tuple[str, str]:
+    """The measure by which epochs are judged, and whether its min or its max is best."""
+    if metric.name == "accuracy" and validation.soft is not None:
+        return "validation_loss", "min"
+    return f"validation_{metric.name}", "max" if metric.greater_is_better else "min"
+
+
+def _measuring(judged_by: str, metric: EpochMetric, validation: Examples) -> list[Any]:
+    """The callback that measures what epochs are judged by, where the classifier does not log that itself."""
+    from ratchet.models.history import MEASURES
+    from ratchet.models.validation_scores import ValidationMetric
+
+    return [] if judged_by in MEASURES else [ValidationMetric(metric, validation.hard)]
+
+
+def _callbacks(
+    folder: Path, params: FitParams, n_batches: int, judged_by: str, mode: str
+) -> tuple[Any, Any, list[Any]]:
     """In the order they run: a history that survives a resume, the best weights, early stopping, the state to resume.
 
     The best weights are saved apart, without the optimizer's state, which is twice their size.
@@ -239,13 +271,12 @@ def _callbacks(folder: Path, params: FitParams, n_batches: int, by_loss: bool) -
 
     from ratchet.models.history import History
 
-    better = ("validation_loss", "min") if by_loss else ("validation_accuracy", "max")
-    measure: dict[str, Any] = dict(zip(("monitor", "mode"), better, strict=True))
+    measure: dict[str, Any] = {"monitor": judged_by, "mode": mode}
     always: dict[str, Any] = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     best = ModelCheckpoint(filename="best", save_top_k=1, save_weights_only=True, **measure, **always)
     last = ModelCheckpoint(filename="last", save_top_k=1, **always)
     stopping = EarlyStopping(patience=params.patience, check_on_train_epoch_end=True, **measure)
-    return History(n_batches), best, [stopping, last]
+    return History(n_batches, judged_by), best, [stopping, last]
 
 
 def _live_logger(live: Path | None, resume: bool) -> Any:

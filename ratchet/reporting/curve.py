@@ -11,7 +11,7 @@ from ratchet.errors import TableError
 from ratchet.measure.estimate import Estimate
 
 Curve = dict[str, list[tuple[float, Estimate]]]
-COLUMNS = ("strategy", "n_labels", "accuracy", "low", "high")
+COLUMNS = ("strategy", "n_labels", "score", "low", "high")
 
 
 def read_curve(path: Path) -> Curve:
@@ -37,13 +37,13 @@ def read_curve(path: Path) -> Curve:
 
 
 def label_series(rows: Sequence[Mapping[str, str]]) -> Curve:
-    """Rows of the CSV as strategy → [(number of labels, accuracy)], by number of labels; an empty figure is NaN.
+    """Rows of the CSV as strategy → [(number of labels, primary metric)], by number of labels; an empty figure is NaN.
 
-    >>> label_series([{"strategy": "random", "n_labels": "50", "accuracy": "0.6", "low": "", "high": ""}])["random"]
+    >>> label_series([{"strategy": "random", "n_labels": "50", "score": "0.6", "low": "", "high": ""}])["random"]
     [(50.0, Estimate(value=0.6, low=nan, high=nan, n=1, reason=''))]
     """
     series: Curve = {}
     for row in sorted(rows, key=lambda row: float(row["n_labels"])):
-        value, low, high = (float(row[key]) if row[key] else math.nan for key in ("accuracy", "low", "high"))
+        value, low, high = (float(row[key]) if row[key] else math.nan for key in ("score", "low", "high"))
         series.setdefault(row["strategy"], []).append((float(row["n_labels"]), Estimate(value, low, high, 1)))
     return series

@@ -66,7 +66,7 @@ class Material:
     reports: Mapping[str, Report]
     """Reports by the name of their step; `decision` is promote's."""
     curve: Mapping[str, Sequence[tuple[float, Estimate]]] = field(default_factory=dict)
-    """Query strategy → (number of labels, accuracy), see `label_series`."""
+    """Query strategy → (number of labels, primary metric), see `label_series`."""
     images: Mapping[str, bytes] = field(default_factory=dict)
     """File name → PNG bytes, in the order they are shown."""
     links: Sequence[str] = ()
@@ -85,6 +85,7 @@ def _context(material: Material) -> dict[str, Any]:
     reports, evaluate, decision = material.reports, material.reports["evaluate"], material.reports["decision"]
     described, chosen = described_bundle(decision), decision["chosen"]
     bundles, names = evaluate["bundles"], ordered_names(evaluate, decision)
+    primary = metric_name(reports.get("sample", {}).get("primary_metric", "primary"))
     commands = {name: str(report.get("command", "")) for name, report in reports.items()}
     points = [
         Point(name, metric_of(bundles[name], "latency_p95_ms").value, metric_of(bundles[name], "accuracy"))
@@ -120,9 +121,9 @@ def _context(material: Material) -> dict[str, Any]:
             {"title": _title(name), "data": base64.b64encode(data).decode()} for name, data in material.images.items()
         ],
         "links": [{"href": link, "title": _title(link)} for link in material.links],
-        "curve": curves(material.curve, "labels bought", "accuracy"),
+        "curve": curves(material.curve, "labels bought", primary),
         "label_worth": outline(label_worth(reports.get("sample"))),
-        "curve_caption": "Accuracy against the number of labels bought, by query strategy; bands are over the seeds.",
+        "curve_caption": f"The {primary} by number of labels bought and query strategy; bands are over the seeds.",
         "parts": {
             section: [_part(title, reports.get(name)) for name, title in parts.items()]
             for section, parts in SECTIONS.items()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ratchet.gates.ranking import Ties, contenders, rank, rule_sentence
+from ratchet.measure.bootstrap import weights
+from ratchet.measure.primary import primary_metric
 
 SIZE_TIE, LATENCY_TIE = 0.1, 0.25
 TIES = Ties(SIZE_TIE, LATENCY_TIE, 0.005)
@@ -85,7 +89,7 @@ def test_the_sentence_names_both_ties() -> None:
 
 
 def evaluated(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
-    against = {} if loss is None else {"teacher": {"accuracy": {"value": -loss}}}
+    against = {} if loss is None else {"teacher": {"primary": {"value": -loss}}}
     return {
         "deployable": deployable,
         "against": against,
@@ -109,3 +113,28 @@ def test_contenders_are_ranked_deployable_and_near_the_teacher() -> None:
     assert contenders(EVALUATED, 0.015, "size", TIES) == expected
     assert contenders(EVALUATED, 0.0, "size", TIES) == ["student", "teacher"]
     assert contenders(EVALUATED, 0.5, "size", TIES) == ["baseline", *expected]
+
+
+def test_by_expected_cost_another_bundle_is_near_the_teacher_than_by_accuracy() -> None:
+    y_true = np.arange(100) // 90  # ten urgent texts
+    missing, alarming = y_true.copy(), y_true.copy()
+    missing[95:] = 0  # five urgent texts are missed,
+    alarming[:8] = 1  # or eight others are called urgent
+    proba = {"teacher": np.eye(2)[y_true], "missing": np.eye(2)[missing], "alarming": np.eye(2)[alarming]}
+    w = weights(100, 50, np.random.default_rng(0))
+
+    def near(name: str, max_loss: float) -> list[str]:
+        metric = primary_metric(name, ["calm", "urgent"], cost_matrix=[[0, 1], [20, 0]])
+        found = {item: evaluated(10, 5, None) for item in proba}
+        for item in ("missing", "alarming"):
+            difference = metric.difference(y_true, proba[item], proba["teacher"], w)
+            found[item]["against"] = {"teacher": {"primary": difference.to_json()}}
+        return contenders(found, max_loss, "size", TIES)
+
+    assert near("accuracy", 0.06) == ["missing", "teacher"]
+    assert near("expected_cost", 0.5) == ["alarming", "teacher"]
+
+
+def test_a_bundle_whose_loss_is_undefined_is_no_contender() -> None:
+    found = {"teacher": EVALUATED["teacher"], "student": evaluated(60, 12, math.nan)}
+    assert contenders(found, 1.0, "size", TIES) == ["teacher"]

@@ -12,6 +12,7 @@ from ratchet.labels.label_efficiency import Curves, curve_table, label_efficienc
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.labels.stopping import Stopping, kappa
+from ratchet.measure.primary import primary_metric
 
 
 def two_clouds(n: int, seed: int, distance: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -65,26 +66,28 @@ def test_unit_length_keeps_direction_and_survives_a_zero_row() -> None:
     assert rows[1].tolist() == [0, 0]
 
 
+ACCURACY = primary_metric("accuracy", ["no", "yes"])
 CLOUDS = two_clouds(300, 3), two_clouds(200, 4)
 
 
 def test_all_strategies_start_from_the_same_labels_and_end_with_good_models() -> None:
-    curves = label_efficiency(*CLOUDS, 2, (6, 60, 3), sorted(QUERY_STRATEGIES), (1.0, False), 3, 7)
+    curves = label_efficiency(*CLOUDS, ACCURACY, (6, 60, 3), sorted(QUERY_STRATEGIES), (1.0, False), 3, 7)
     assert curves.n_labels == [6, 24, 42, 60]
-    starts = {name: accuracy[:, 0].tolist() for name, accuracy in curves.accuracy.items()}
+    starts = {name: scores[:, 0].tolist() for name, scores in curves.scores.items()}
     assert all(start == starts["random"] for start in starts.values())
-    assert all(accuracy[:, -1].mean() > 0.85 for accuracy in curves.accuracy.values())
-    again = label_efficiency(*CLOUDS, 2, (6, 60, 3), sorted(QUERY_STRATEGIES), (1.0, False), 3, 7)
-    assert all(np.array_equal(again.accuracy[name], curves.accuracy[name]) for name in curves.accuracy)
+    assert all(scores[:, -1].mean() > 0.85 for scores in curves.scores.values())
+    again = label_efficiency(*CLOUDS, ACCURACY, (6, 60, 3), sorted(QUERY_STRATEGIES), (1.0, False), 3, 7)
+    assert all(np.array_equal(again.scores[name], curves.scores[name]) for name in curves.scores)
 
 
 def test_curve_table_has_a_row_for_each_strategy_and_number_of_labels() -> None:
-    curves = Curves([10, 20], {"random": np.array([[0.5, 0.6], [0.7, 0.8]]), "margin": np.array([[0.5, 0.9]] * 2)})
+    scores = {"random": np.array([[0.5, 0.6], [0.7, 0.8]]), "margin": np.array([[0.5, 0.9]] * 2)}
+    curves = Curves([10, 20], scores, ACCURACY)
     table = curve_table(curves)
-    assert list(table.columns) == ["strategy", "n_labels", "accuracy", "low", "high"]
-    assert table["accuracy"].tolist() == pytest.approx([0.6, 0.7, 0.5, 0.9])
-    assert (table["low"] <= table["accuracy"]).all()
-    assert (table["accuracy"] <= table["high"]).all()
+    assert list(table.columns) == ["strategy", "n_labels", "score", "low", "high"]
+    assert table["score"].tolist() == pytest.approx([0.6, 0.7, 0.5, 0.9])
+    assert (table["low"] <= table["score"]).all()
+    assert (table["score"] <= table["high"]).all()
 
 
 def test_interval_over_seeds_is_students() -> None:
@@ -104,7 +107,8 @@ def test_labels_to_reach_reads_the_crossing_off_the_curve() -> None:
     random = np.array([[0.50, 0.55, 0.60, 0.65, 0.70]] * 3)
     fast = np.array([[0.50, 0.65, 0.75, 0.80, 0.80]] * 3)
     slow = np.array([[0.50, 0.51, 0.52, 0.53, 0.54]] * 3)
-    estimates = labels_to_reach(Curves([100, 200, 300, 400, 500], {"random": random, "fast": fast, "slow": slow}), 0)
+    curves = Curves([100, 200, 300, 400, 500], {"random": random, "fast": fast, "slow": slow}, ACCURACY)
+    estimates = labels_to_reach(curves, 0)
     assert estimates["random"].value == pytest.approx(500)
     assert estimates["fast"].value == pytest.approx(250)
     assert [estimates["fast"].low, estimates["fast"].high] == pytest.approx([250, 250])
@@ -115,8 +119,36 @@ def test_labels_to_reach_reads_the_crossing_off_the_curve() -> None:
 def test_labels_to_reach_ignores_a_lucky_bump() -> None:
     random = np.array([[0.50, 0.60, 0.65, 0.70]])
     bumpy = np.array([[0.50, 0.70, 0.60, 0.80]])  # isotonic: 0.50, 0.65, 0.65, 0.80
-    estimate = labels_to_reach(Curves([100, 200, 300, 400], {"random": random, "bumpy": bumpy}), 0)["bumpy"]
+    curves = Curves([100, 200, 300, 400], {"random": random, "bumpy": bumpy}, ACCURACY)
+    estimate = labels_to_reach(curves, 0)["bumpy"]
     assert estimate.value == pytest.approx(300 + 100 * 0.05 / 0.15)
+
+
+def test_a_curve_of_costs_is_read_off_downwards_and_may_leave_the_unit_interval() -> None:
+    costs = primary_metric("expected_cost", ["no", "yes"], cost_matrix=[[0, 2], [9, 0]])
+    random, fast = np.array([[5.0, 4.5, 4.0, 3.5, 3.0]] * 3), np.array([[5.0, 3.5, 2.5, 2.0, 2.0]] * 3)
+    curves = Curves([100, 200, 300, 400, 500], {"random": random, "fast": fast}, costs)
+    assert labels_to_reach(curves, 0)["fast"].value == pytest.approx(250)
+    assert curve_table(curves)["high"].tolist() == pytest.approx([*random[0], *fast[0]])
+
+
+def test_by_macro_f1_the_curve_sees_the_rare_class_that_accuracy_overlooks() -> None:
+    from sklearn.metrics import f1_score
+
+    embeddings, targets = two_clouds(300, 5, distance=0.4)
+    rare = np.flatnonzero((targets == 0) | (np.arange(300) % 16 == 1))
+    pool, held_out = (embeddings[rare[::2]], targets[rare[::2]]), (embeddings[rare[1::2]], targets[rare[1::2]])
+    by = {
+        name: label_efficiency(
+            pool, held_out, primary_metric(name, ["no", "yes"]), (20, 60, 2), ["margin"], (1.0, False), 1, 3
+        ).scores["random"][0]
+        for name in ("accuracy", "macro_f1")
+    }
+    rounds = learn(*pool, 2, Plan(QUERY_STRATEGIES["random"], [20, 20, 20], 1.0), np.random.default_rng([3, 0]))
+    predicted = [model(held_out[0]).argmax(axis=1) for _, model in rounds]
+    assert by["macro_f1"].tolist() == pytest.approx([f1_score(held_out[1], y, average="macro") for y in predicted])
+    assert by["accuracy"].min() > 0.85
+    assert by["macro_f1"].max() < 0.75
 
 
 def test_kappa_is_sklearns() -> None:

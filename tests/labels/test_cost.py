@@ -13,9 +13,12 @@ from ratchet.labels.label_cost import gain_per_hundred_labels, people_report, se
 from ratchet.labels.label_efficiency import Curves
 from ratchet.labels.resolution import resolve
 from ratchet.labels.store import Store
+from ratchet.measure.primary import primary_metric
 from ratchet.tables import ANNOTATIONS, HUMAN_LABELS, empty_table
 from tests.support.answers import stored_answers
 from tests.support.tiny import reviews
+
+ACCURACY = primary_metric("accuracy", ["no", "yes"])
 
 ROWS = [
     ("t", "anna", "yes"),
@@ -70,7 +73,8 @@ def test_nobody_s_labels_cost_nothing_that_is_known() -> None:
 
 
 def test_the_gain_is_the_slope_of_the_last_hundred_labels() -> None:
-    curves = Curves([50, 100, 150, 250], {"margin": np.array([[0.5, 0.6, 0.7, 0.8], [0.5, 0.6, 0.72, 0.84]])})
+    scores = {"margin": np.array([[0.5, 0.6, 0.7, 0.8], [0.5, 0.6, 0.72, 0.84]])}
+    curves = Curves([50, 100, 150, 250], scores, ACCURACY)
     gain = gain_per_hundred_labels(curves, "margin")
     assert gain.value == pytest.approx((0.10 + 0.12) / 2)
     half = 12.706204736432095 * 0.02 / 2  # t(0.975, 1) × standard deviation / √2, https://doi.org/10.1093/biomet/6.1.1
@@ -78,9 +82,12 @@ def test_the_gain_is_the_slope_of_the_last_hundred_labels() -> None:
 
 
 def test_the_gain_may_be_a_loss_and_is_undefined_for_a_point() -> None:
-    falling = Curves([50, 100], {"margin": np.array([[0.7, 0.6]])})
+    falling = Curves([50, 100], {"margin": np.array([[0.7, 0.6]])}, ACCURACY)
     assert gain_per_hundred_labels(falling, "margin").value == pytest.approx(-0.2)
-    assert math.isnan(gain_per_hundred_labels(Curves([50], {"margin": np.array([[0.7]])}), "margin").value)
+    costs = primary_metric("expected_cost", ["no", "yes"], cost_matrix=[[0, 1], [9, 0]])
+    cheaper = Curves([50, 100], {"margin": np.array([[0.7, 0.6]])}, costs)
+    assert gain_per_hundred_labels(cheaper, "margin").value == pytest.approx(0.2)
+    assert math.isnan(gain_per_hundred_labels(Curves([50], {"margin": np.array([[0.7]])}, ACCURACY), "margin").value)
 
 
 def test_no_human_labels_leave_the_pool_as_it_was() -> None:

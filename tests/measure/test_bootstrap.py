@@ -69,7 +69,7 @@ def test_macro_f1_equals_scikit_learn_under_any_weights(n_classes: int) -> None:
         f1_score(y_true, y_pred, average="macro"), abs=1e-9
     )
     expected = [f1_score(y_true, y_pred, average="macro", sample_weight=row) for row in w]
-    assert bootstrap._macro_f1(y_true, y_pred, n_classes, w) == pytest.approx(expected, abs=1e-6)
+    assert bootstrap.macro_f1_draws(y_true, y_pred, n_classes, w) == pytest.approx(expected, abs=1e-6)
 
 
 def test_macro_f1_leaves_out_a_class_that_never_occurs() -> None:

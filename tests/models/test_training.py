@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ratchet.errors import TrainingError
+from ratchet.measure.primary import primary_metric
 from ratchet.models import precision
 from ratchet.models.backbones import load_classifier
 from ratchet.models.batching import encode, load_tokenizer, pad
@@ -26,6 +27,9 @@ from tests.support.tiny import FIT, reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
 
+CLASSES = ["negative", "positive"]
+ACCURACY, MACRO_F1 = primary_metric("accuracy", CLASSES), primary_metric("macro_f1", CLASSES)
+
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,7 +39,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def examples(backbone: Path, n: int, seed: int) -> Examples:
     frame = reviews(n, seed)
     tokens = encode(load_tokenizer(backbone, 32), frame["text"].tolist())
-    return Examples(tokens, class_indices(frame, ["negative", "positive"]))
+    return Examples(tokens, class_indices(frame, CLASSES))
 
 
 def classifier(backbone: Path) -> Any:
@@ -46,20 +50,21 @@ def classifier(backbone: Path) -> Any:
 
 
 def fitted(
-    backbone: Path, scratch: Path, n: int = 45, callbacks: Sequence[Any] = (), **changes: Any
+    backbone: Path, scratch: Path, n: int = 45, callbacks: Sequence[Any] = (), metric: Any = ACCURACY, **changes: Any
 ) -> tuple[Any, Fit]:
     """A model after two epochs on `n` texts, and what fitting did."""
     model = classifier(backbone)
     params = FitParams.model_validate({**FIT, "n_epochs": 2, **changes})
     train, validation = examples(backbone, n, 1), examples(backbone, 20, 2)
-    return model, fit(model, train, validation, params, scratch, callbacks=callbacks)
+    return model, fit(model, train, validation, params, scratch, metric=metric, callbacks=callbacks)
 
 
-def watch() -> Any:
+def watch(backbone: Path, metric: Any = ACCURACY) -> Any:
     """Two slices of the 20 validation texts."""
     from ratchet.measure.slice_history import SliceHistory
 
-    return SliceHistory({"first": np.arange(20) < 7, "rest": np.arange(20) >= 7}, 0.05)
+    masks = {"first": np.arange(20) < 7, "rest": np.arange(20) >= 7}
+    return SliceHistory(masks, 0.05, metric, examples(backbone, 20, 2).hard, seed=0)
 
 
 def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -157,7 +162,13 @@ def test_a_loss_that_overflows_in_16_bits_falls_back_to_32(
     kept = {}
     for name in ("16-mixed", "32-true"):
         model = overflowing(backbone)
-        fit_ = fit(model, *data, FitParams.model_validate({**FIT, "precision": name, "n_epochs": 1}), tmp_path / name)
+        fit_ = fit(
+            model,
+            *data,
+            FitParams.model_validate({**FIT, "precision": name, "n_epochs": 1}),
+            tmp_path / name,
+            metric=ACCURACY,
+        )
         kept[name] = model, fit_
     assert kept["16-mixed"][1].precision == "32-true"
     assert "fell back: in 16-mixed" in kept["16-mixed"][1].precision_reason
@@ -246,9 +257,9 @@ def test_a_head_on_kept_outputs_is_the_head_on_the_encoder(
     encoder = quick.base_model
     calls: list[int] = []
     encoder.register_forward_hook(lambda *_: calls.append(1))
-    fit_ = fit_head(quick, *data, params, tmp_path / "a")
+    fit_ = fit_head(quick, *data, params, tmp_path / "a", metric=ACCURACY)
     n_calls = len(calls)
-    reference = fit(slow, *data, params, tmp_path / "b")
+    reference = fit(slow, *data, params, tmp_path / "b", metric=ACCURACY)
     assert n_calls == 1  # both sets in one batch; not once an epoch
     assert quick.base_model is encoder
     np.testing.assert_allclose(losses(fit_), losses(reference), atol=1e-5)
@@ -256,7 +267,7 @@ def test_a_head_on_kept_outputs_is_the_head_on_the_encoder(
     assert fit_.history[-1]["train_loss"] < fit_.history[0]["train_loss"]
     monkeypatch.setattr(frozen, "_same_logits", lambda *_: False)  # a head that wants more than was kept
     long = head_model()
-    assert losses(fit_head(long, *data, params, tmp_path / "c")) == losses(reference)
+    assert losses(fit_head(long, *data, params, tmp_path / "c", metric=ACCURACY)) == losses(reference)
     assert same(long, slow)
 
 
@@ -289,6 +300,69 @@ def test_compiling_is_for_the_fit_alone(backbone: Path, tmp_path: Path, monkeypa
     np.testing.assert_allclose(losses(fit_), losses(reference), atol=1e-4)
 
 
+# What the best epoch is
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, hits: Sequence[tuple[int, int]]) -> None:
+    """Let the model find, in each epoch, so many of the 4 positive validation texts and be wrong on so many others."""
+    import torch
+
+    from ratchet.models.classifier import Classifier
+
+    def logits(self: Any, batch: dict[str, Any]) -> Any:
+        n_found, n_false = hits[self.current_epoch]
+        row = batch["row"]
+        positive = torch.where(row < 4, row < n_found, row < 4 + n_false)
+        return torch.stack([~positive, positive], dim=1).float() * 3
+
+    monkeypatch.setattr(Classifier, "logits", logits)
+
+
+COSTS = primary_metric("expected_cost", CLASSES, cost_matrix=[[0, 1], [30, 0]])
+RARE = primary_metric("average_precision", CLASSES, "positive")
+
+
+@pytest.mark.parametrize(
+    ("metric", "best", "n_epochs"), [(ACCURACY, 0, 2), (MACRO_F1, 1, 3), (RARE, 1, 3), (COSTS, 2, 4)]
+)
+def test_epochs_are_judged_and_stopped_by_the_primary_metric(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: Any, best: int, n_epochs: int
+) -> None:
+    scripted(monkeypatch, [(0, 0), (3, 4), (4, 12), (2, 20), (0, 30)])
+    validation = replace(examples(backbone, 40, 2), hard=(np.arange(40) < 4).astype(np.int64))
+    params = FitParams.model_validate({**FIT, "n_epochs": 5, "patience": 1})
+    model = classifier(backbone)
+    fit_ = fit(model, examples(backbone, 16, 1), validation, params, tmp_path / "scratch", metric=metric)
+    assert (fit_.best_epoch, len(fit_.history)) == (best, n_epochs)
+    assert fit_.history[0]["validation_accuracy"] == pytest.approx(0.9)
+    measured = [epoch[f"validation_{metric.name}"] for epoch in fit_.history]
+    assert measured[best] == (max(measured) if metric.greater_is_better else min(measured))
+
+
+def test_a_metric_in_the_history_is_that_of_the_model_s_own_predictions(backbone: Path, tmp_path: Path) -> None:
+    from sklearn.metrics import f1_score
+
+    model, fit_ = fitted(backbone, tmp_path, metric=MACRO_F1)
+    validation = examples(backbone, 20, 2)
+    expected = f1_score(validation.hard, logits_of(model, validation.tokens).argmax(axis=1), average="macro")
+    assert fit_.history[fit_.best_epoch]["validation_macro_f1"] == pytest.approx(expected)
+
+
+def test_a_metric_that_validation_texts_cannot_define_is_refused_before_training(
+    backbone: Path, tmp_path: Path
+) -> None:
+    validation = replace(examples(backbone, 8, 2), hard=np.zeros(8, dtype=np.int64))
+    with pytest.raises(TrainingError, match=r"average_precision.*undefined"):
+        fit(
+            classifier(backbone),
+            examples(backbone, 8, 1),
+            validation,
+            FitParams.model_validate(FIT),
+            tmp_path,
+            metric=RARE,
+        )
+
+
 # Several processes
 
 
@@ -313,14 +387,15 @@ def meeting_port(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("meeting_port")
 def test_two_processes_learn_what_one_does(backbone: Path, tmp_path: Path) -> None:
-    alone, shared = watch(), watch()
-    one, reference = fitted(backbone, tmp_path / "a", n=41, callbacks=[alone])
-    two, fit_ = fitted(backbone, tmp_path / "b", n=41, callbacks=[shared], strategy="ddp", n_devices=2)
+    alone, shared = watch(backbone, MACRO_F1), watch(backbone, MACRO_F1)
+    one, reference = fitted(backbone, tmp_path / "a", n=41, callbacks=[alone], metric=MACRO_F1)
+    two, fit_ = fitted(backbone, tmp_path / "b", n=41, callbacks=[shared], metric=MACRO_F1, strategy="ddp", n_devices=2)
     assert shared.rows == alone.rows
-    assert sum(row["accuracy"]["n"] for row in shared.rows if row["epoch"] == 1) == 20
+    assert sum(row["primary"]["n"] for row in shared.rows if row["epoch"] == 1) == 20
     assert [epoch["epoch"] for epoch in fit_.history] == [0, 1]
     np.testing.assert_allclose(losses(fit_), losses(reference), atol=1e-4)
-    np.testing.assert_allclose(fit_.history[-1]["validation_accuracy"], reference.history[-1]["validation_accuracy"])
+    for name in ("validation_accuracy", "validation_macro_f1"):
+        np.testing.assert_allclose(fit_.history[-1][name], reference.history[-1][name])
     assert_near(one, two, backbone, 2e-3)
 
 

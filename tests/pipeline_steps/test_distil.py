@@ -17,7 +17,7 @@ from ratchet.models.checkpoint import load_model
 from ratchet.models.forward import logits_of
 from ratchet.models.predictor import softmax
 from tests.support.bundles import LABELS, torch_bundle
-from tests.support.tiny import FIT, reviews
+from tests.support.tiny import ACCURACY, FIT, reviews
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +35,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def params(**changes: Any) -> distil.Params:
     values = {
         **FIT,
+        **ACCURACY,
         "layers": [0, 2],
         "keep_rate": 1.0,
         "keep_heads_rate": 1.0,

@@ -27,6 +27,9 @@ from tests.support.bundles import LABELS, manifest
 from tests.support.tiny import BLAME, PRAISE, reviews
 
 PARAMS = evaluate.Params(
+    primary_metric="accuracy",
+    rare_class="",
+    cost_matrix=[],
     slices=["length"],
     length_edges=[5, 8],
     n_bootstrap=200,
@@ -116,6 +119,37 @@ def test_differences_are_paired_and_ratios_are_quotients(evaluated: tuple[pd.Dat
     assert lost["low"] <= lost["value"] <= lost["high"] < 0
     assert bundles["student"]["against"]["teacher"]["size_mb"]["value"] == pytest.approx(0.25)
     assert set(bundles["teacher"]["against"]) == {"baseline"}
+
+
+def test_accuracy_as_the_primary_metric_is_the_accuracy(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
+    assert evaluated[1]["primary_metric"] == "accuracy"
+    for bundle in evaluated[1]["bundles"].values():
+        for figures in (bundle["metrics"], *bundle["against"].values(), *bundle["slices"].values()):
+            assert figures["primary"] == figures["accuracy"]
+
+
+def test_the_primary_metric_stands_beside_accuracy_and_counts_upwards_in_differences() -> None:
+    predictors = {"teacher": WordCounter("teacher", 0), "student": WordCounter("student", 5)}
+    costs = {"primary_metric": "expected_cost", "cost_matrix": [[0.0, 1.0], [10.0, 0.0]]}
+    predictions, report = evaluate.run(
+        predictors,
+        dict.fromkeys(predictors, TAKEN),
+        reviews(120, 1),
+        reviews(30, 2),
+        NO_CASES,
+        PARAMS.model_copy(update=costs),
+    )
+    rows = predictions[(predictions["bundle"] == "student") & (predictions["split"] == "test")]
+    false_alarms = (rows["label"] == "negative") & (rows["predicted"] == "positive")
+    missed = (rows["label"] == "positive") & (rows["predicted"] == "negative")
+    expected = float((false_alarms + 10 * missed.astype(int)).mean())
+    student = report["bundles"]["student"]
+    assert report["primary_metric"] == "expected_cost"
+    assert student["metrics"]["primary"]["value"] == pytest.approx(expected)
+    assert student["against"]["teacher"]["primary"]["value"] == pytest.approx(-expected)
+    assert student["metrics"]["accuracy"]["value"] == pytest.approx(1 - float((false_alarms | missed).mean()))
+    by_slice = [figures["primary"] for figures in student["slices"].values()]
+    assert sum(item["value"] * item["n"] for item in by_slice) / 120 == pytest.approx(expected)
 
 
 def test_what_is_lost_is_bounded_by_the_discordant_texts(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:

@@ -29,7 +29,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import SOFT_LABELS, SPLIT
 from tests.support.bundles import LABELS, manifest, torch_bundle
 from tests.support.params import write_params
-from tests.support.tiny import FIT, reviews, word_pieces
+from tests.support.tiny import ACCURACY, FIT, reviews, word_pieces
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +91,7 @@ def test_importance_ranks_channels_as_removing_them_one_by_one_does(bundle: Path
 
 BLOCK = {
     **FIT,
+    **ACCURACY,
     "n_epochs": 1,
     "n_tokens": 0,
     "keep_rate": 0.5,

@@ -237,7 +237,7 @@ def test_main_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
         report.main()
     for name, item in measured().items():
         write_json(Path(report.READS[name]), item)
-    curve = "strategy,n_labels,accuracy,low,high\nrandom,50,0.6,0.5,0.7\nrandom,500,0.7,,\n"
+    curve = "strategy,n_labels,score,low,high\nrandom,50,0.6,0.5,0.7\nrandom,500,0.7,,\n"
     Path(report.READS["curve"]).write_text(curve, encoding="utf-8")
     folder = Path(report.READS["explanations"]) / "small-int8"
     folder.mkdir(parents=True)
@@ -297,7 +297,7 @@ def test_main_tells_what_a_month_costs_and_each_optimization_saves(
     reports |= {stage: {**reports.get(stage, {}), "seconds": 900.0} for stage in ("train", "distil", "prune")}
     for name, item in reports.items():
         write_json(Path(report.READS[name]), item)
-    Path(report.READS["curve"]).write_text("strategy,n_labels,accuracy,low,high\n", encoding="utf-8")
+    Path(report.READS["curve"]).write_text("strategy,n_labels,score,low,high\n", encoding="utf-8")
     report.main()
     page = Path(report.WRITES["page"]).read_text(encoding="utf-8")
     section = page[page.index('<h2 id="cost">') : page.index('<h2 id="machine">')]

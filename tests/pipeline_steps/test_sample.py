@@ -23,9 +23,10 @@ from ratchet.table_files import read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, check_table
 from tests.support.bundles import LABELS, manifest
 from tests.support.params import write_params
-from tests.support.tiny import reviews
+from tests.support.tiny import ACCURACY, reviews
 
 VALUES = {
+    **ACCURACY,
     "query_strategy": "hybrid",
     "initial_strategy": "random",
     "budget": 40,
@@ -111,8 +112,21 @@ def test_the_curve_compares_every_strategy_up_to_the_same_number_of_labels() -> 
     assert set(sampled.curve["strategy"]) == {"random", "margin", "hybrid"}
     assert sampled.curve.groupby("strategy")["n_labels"].max().unique().tolist() == [30]
     efficiency = sampled.report["label_efficiency"]
-    assert efficiency["hybrid"]["accuracy_at_30"]["n"] == 2
+    assert efficiency["hybrid"]["score_at_30"]["n"] == 2
     assert efficiency["random"]["labels_to_reach_random"]["value"] <= 30
+
+
+def test_the_curve_and_the_rounds_are_by_the_primary_metric() -> None:
+    by_accuracy = run(reviews(150, 1))
+    by_cost = run(reviews(150, 1), primary_metric="expected_cost", cost_matrix=[[0.0, 4.0], [4.0, 0.0]])
+    pd.testing.assert_frame_equal(by_accuracy.labeled, by_cost.labeled)  # what is bought does not hang on it
+    assert by_cost.report["primary_metric"] == "expected_cost"
+    assert by_cost.curve["score"].to_numpy() == pytest.approx(4 * (1 - by_accuracy.curve["score"].to_numpy()))
+    pairs = zip(by_accuracy.report["rounds"], by_cost.report["rounds"], strict=True)
+    for one, other in pairs:
+        assert other["validation_expected_cost"] == pytest.approx(4 * (1 - one["validation_accuracy"]))
+    gains = [item.report["gained_per_hundred_labels"]["value"] for item in (by_accuracy, by_cost)]
+    assert gains[1] == pytest.approx(4 * gains[0])
 
 
 def test_a_pool_without_labels_is_refused() -> None:

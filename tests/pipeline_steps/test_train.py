@@ -13,7 +13,7 @@ from pipeline_steps import train
 from ratchet.errors import ParamsError, SourceError, TableError, TrainingError
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
 from ratchet.trust.lexicons import Lexicon
-from tests.support.tiny import FIT, reviews, tiny_backbone
+from tests.support.tiny import ACCURACY, FIT, reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ LEXICON = Lexicon(
 
 
 def params(backbone: Path, **changes: Any) -> train.Params:
-    values = {**FIT, "method": "full", "backbone": str(backbone), "backbone_sha256": "", "max_tokens": 32}
+    values = {**FIT, **ACCURACY, "method": "full", "backbone": str(backbone), "backbone_sha256": "", "max_tokens": 32}
     tuning = {"lora_rank": 4, "lora_targets": ["all-linear"], "rank_stabilized": False, "adapter_size": 4}
     groups = {
         "mitigation": "none",
@@ -234,7 +234,7 @@ def test_slices_are_watched_in_every_epoch_and_change_no_weight(backbone: Path) 
     assert without["slice_history"] == []
     by_epoch = [{row["slice"]: row for row in told["slice_history"] if row["epoch"] == epoch} for epoch in range(3)]
     for slices, whole in zip(by_epoch, fitted.history, strict=True):
-        lengths = [row["accuracy"] for name, row in slices.items() if name.startswith("length=")]
+        lengths = [row["primary"] for name, row in slices.items() if name.startswith("length=")]
         assert sum(item["n"] for item in lengths) == 40
         right = sum(item["value"] * item["n"] for item in lengths)
         assert right / 40 == pytest.approx(whole["validation_accuracy"])
@@ -242,7 +242,7 @@ def test_slices_are_watched_in_every_epoch_and_change_no_weight(backbone: Path) 
     assert {"role=actors", "role=none"} <= set(by_epoch[0])
     assert "change" not in by_epoch[0]["length=short"]
     first, second = (slices["length=medium"] for slices in by_epoch[:2])
-    assert second["change"]["value"] == pytest.approx(second["accuracy"]["value"] - first["accuracy"]["value"])
+    assert second["change"]["value"] == pytest.approx(second["primary"]["value"] - first["primary"]["value"])
 
 
 @pytest.mark.parametrize(

@@ -105,11 +105,11 @@ def test_outline_makes_tables_of_records_and_cuts_long_ones() -> None:
 def test_the_curve_is_sorted_and_its_faults_are_named(tmp_path: Path) -> None:
     path = tmp_path / "curve.csv"
     assert read_curve(path) == {}
-    path.write_text("strategy,n_labels,accuracy,low,high\nr,100,0.7,0.6,0.8\nr,20,0.5,,\n", encoding="utf-8")
+    path.write_text("strategy,n_labels,score,low,high\nr,100,0.7,0.6,0.8\nr,20,0.5,,\n", encoding="utf-8")
     (first, second) = read_curve(path)["r"]
     assert (first[0], second) == (20.0, (100.0, Estimate(0.7, 0.6, 0.8, 1)))
     assert math.isnan(first[1].low)
-    for text in ("strategy,accuracy\nr,0.7\n", "strategy,n_labels,accuracy,low,high\nr,many,0.7,,\n"):
+    for text in ("strategy,score\nr,0.7\n", "strategy,n_labels,score,low,high\nr,many,0.7,,\n"):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(TableError, match="curve"):
             read_curve(path)
@@ -162,8 +162,8 @@ def test_a_damaged_report_is_named(tmp_path: Path, text: str) -> None:
 
 def test_the_price_of_a_point_is_that_of_the_labels_it_takes() -> None:
     worth = label_worth(people_report(0.02))
-    assert worth["price of one more point of accuracy, USD"] == "25"  # a hundred labels, 50 USD, bring two points
+    assert worth["price of improving accuracy by 0.01, USD"] == "25"  # a hundred labels, 50 USD, bring two points
     assert worth["agreement of people, Krippendorff’s alpha"] == "0.600 [0.500, 0.700]"
     gains_nothing = label_worth(people_report(-0.01))
-    assert gains_nothing["price of one more point of accuracy, USD"] == "unknown: a hundred more labels gain nothing"
+    assert gains_nothing["price of improving accuracy by 0.01, USD"] == "unknown: a hundred more labels gain nothing"
     assert label_worth({"n_labeled": 3}) == label_worth(None) == {}

@@ -225,7 +225,11 @@ def people_report(gain: float) -> Json:
         "usd_per_hundred_labels": price,
         "agreement": {"krippendorff_alpha": estimate(0.6, 0.1)},
     }
-    return {"people": people, "accuracy_gained_per_hundred_labels": estimate(gain, 0.002)}
+    return {
+        "people": people,
+        "primary_metric": "accuracy",
+        "gained_per_hundred_labels": estimate(gain, 0.002),
+    }
 
 
 SHORTLIST = shortlist.Params(

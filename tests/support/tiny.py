@@ -100,3 +100,6 @@ FIT = {
     "n_devices": 1,
 }
 """Values for the fields of `FitParams` that train the miniature in a second."""
+
+ACCURACY = {"labels": ["negative", "positive"], "primary_metric": "accuracy", "rare_class": "", "cost_matrix": []}
+"""Values for the fields of `PrimaryMetricParams`."""
