@@ -1,22 +1,55 @@
-"""Small figures as inline SVG: no script, no font and no colour of their own, so they follow the page's mode.
+"""Charts as inline SVG, drawn by matplotlib.
 
-Colours are classes (`mark`, `grid`, `series-0`, ...) that the page's style sheet fills in for light and dark. Every
-figure has a title that says in words what it shows, for readers who do not see it.
+Text stays text and colours are the page's CSS variables, so that a chart follows the page's font and its light or dark
+mode, is searched and copied, and needs no script. Each has a title that says in words what it shows. The same data give
+the same bytes.
 """
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import number
+from ratchet.reporting.templates import show_controls
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 720, 380
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 46
-LABEL_WIDTH, LABEL_HEIGHT, KEY_WIDTH = 160, 14, 190
+"""Of a chart in points, which are the units of its view box."""
+LEFT, TOP, BOTTOM = 56, 14, 46
+LABEL_WIDTH, LABEL_HEIGHT, KEY_WIDTH = 160, 14, 200
+VARIABLES = {
+    "#1b2024": "--ink",
+    "#5a646e": "--soft",
+    "#dfe2e0": "--line",
+    "#ffffff": "--card",
+    "#19703f": "--good",
+    "#0c6b66": "--s0",
+    "#b4552d": "--s1",
+    "#4a5fb0": "--s2",
+    "#8a6d12": "--s3",
+    "#8b3f86": "--s4",
+    "#557a2a": "--s5",
+}
+"""Colour as matplotlib draws it → the variable of templates/_base.css that the page shows instead."""
+INK, SOFT, LINE, CARD, GOOD, *SERIES = VARIABLES
+MARKS = {"chosen": (GOOD, GOOD), "best": (SERIES[0], SERIES[0]), "other": (SOFT, CARD)}
+"""Kind of point → its edge and its face."""
+SVG = "{http://www.w3.org/2000/svg}"
+XLINK = "{http://www.w3.org/1999/xlink}"
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -28,31 +61,24 @@ class Point:
     y: Estimate
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Data → pixels, linear or logarithmic."""
+class Chart:
+    """One pair of axes, and after the `with` block of `_chart` the SVG they became."""
 
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
+    def __init__(self, axes: Axes) -> None:
+        self.axes = axes
+        self.svg = Markup("")
 
-    def __call__(self, value: float) -> float:
-        low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
-        return self.start + (at - low) / ((high - low) or 1.0) * (self.end - self.start)
+    def height_of(self, y: float) -> float:
+        """Where a value stands, in points from the lower edge."""
+        return float(self.axes.transData.transform((self.axes.get_xlim()[0], y))[1])
 
-    def ticks(self) -> list[float]:
-        """Round numbers inside the range."""
-        if self.log:
-            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            found = [factor * 10.0**power for power in decades for factor in (1, 2, 5)]
-            return [tick for tick in found if self.low <= tick <= self.high]
-        rough = (self.high - self.low) / 5 or 1.0
-        magnitude = 10.0 ** math.floor(math.log10(rough))
-        step = next(magnitude * factor for factor in (1, 2, 2.5, 5, 10) if magnitude * factor >= rough)
-        first = math.ceil(self.low / step - 1e-9)
-        return [round(step * index, 10) for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
+    def place_of(self, x: float) -> float:
+        """Where a value stands, in points from the left edge."""
+        return float(self.axes.transData.transform((x, self.axes.get_ylim()[0]))[0])
+
+    def write(self, text: str, at: tuple[float, float], colour: str, kind: str, **options: str) -> None:
+        """Text at a place in points, as a group of the class `kind`."""
+        self.axes.text(*at, _clean(text), color=colour, gid=kind, transform=None, **options)
 
 
 def front(points: Sequence[Point]) -> list[str]:
@@ -69,7 +95,7 @@ def front(points: Sequence[Point]) -> list[str]:
     return names
 
 
-def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: str) -> str:
+def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: str) -> Markup:
     """Quality against cost on a logarithmic axis: intervals as whiskers, the front as steps.
 
     Points are numbered in the order given, with a key beside them. Points with an undefined or non-positive coordinate
@@ -77,131 +103,190 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
     """
     shown = [p for p in points if p.x > 0 and not math.isnan(p.y.value)]
     if not shown:
-        return ""
-    ends = [end for p in shown for end in (p.y.low, p.y.high, p.y.value) if not math.isnan(end)]
-    pad = max((max(ends) - min(ends)) * 0.08, 0.01)
-    x = Scale(min(p.x for p in shown) / 1.4, max(p.x for p in shown) * 1.4, LEFT, WIDTH - RIGHT - KEY_WIDTH, log=True)
-    y = Scale(min(ends) - pad, max(ends) + pad, HEIGHT - BOTTOM, TOP)
+        return Markup("")
     best = front(shown)
-    by_name = {p.name: p for p in shown}
-    path = "".join(
-        f"M{x(by_name[name].x):.1f},{y(by_name[name].y.value):.1f}"
-        if index == 0
-        else f"H{x(by_name[name].x):.1f}V{y(by_name[name].y.value):.1f}"
-        for index, name in enumerate(best)
-    )
-    parts = [*_axes(x, y, x_label, y_label), f'<path class="front" d="{path}"/>']
-    labels: list[tuple[float, float]] = []
-    for index, p in enumerate(shown, start=1):
-        at_x, at_y = x(p.x), y(p.y.value)
-        kind = "chosen" if p.name == chosen else "best" if p.name in best else "other"
-        if not math.isnan(p.y.low):
-            parts.append(f'<path class="whisker" d="M{at_x:.1f},{y(p.y.low):.1f}V{y(p.y.high):.1f}"/>')
-        text_y = _free(at_x, at_y - 4, labels, 18)
-        labels.append((at_x, text_y))
-        key_y = TOP + 12 + (index - 1) * 19
-        parts.append(f'<circle class="mark {kind}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/>')
-        parts.append(f'<text class="label {kind}" x="{at_x + 8:.1f}" y="{text_y:.1f}">{index}</text>')
-        parts.append(f'<text class="tick" text-anchor="end" x="{WIDTH - KEY_WIDTH + 16}" y="{key_y}">{index}</text>')
-        parts.append(f'<text class="key {kind}" x="{WIDTH - KEY_WIDTH + 24}" y="{key_y}">{escape(p.name)}</text>')
+    on_front = sorted((p for p in shown if p.name in best), key=lambda p: p.x)
     words = ", ".join(f"{p.name} {number(p.y.value)} at {number(p.x)}" for p in shown)
-    return _svg(f"{y_label} against {x_label}: {words}", parts)
+    with _chart(f"{y_label} against {x_label}: {words}", x_label, y_label, right=KEY_WIDTH) as chart:
+        axes = chart.axes
+        axes.set_xscale("log")
+        axes.set_xlim(min(p.x for p in shown) / 1.4, max(p.x for p in shown) * 1.4)
+        axes.set_ylim(*_range([p.y for p in shown], 0.08))
+        axes.step([p.x for p in on_front], [p.y.value for p in on_front], SERIES[0], where="post", ls="--", lw=1.5)
+        labels: list[tuple[float, float]] = []
+        for index, p in enumerate(shown, start=1):
+            kind = "chosen" if p.name == chosen else "best" if p.name in best else "other"
+            edge, face = MARKS[kind]
+            if _ends(p.y):
+                axes.vlines(p.x, p.y.low, p.y.high, SOFT, lw=1.5, alpha=0.65)
+            axes.plot([p.x], [p.y.value], "o", ms=8, mec=edge, mew=2, mfc=face, gid=f"mark {kind}")
+            at = (chart.place_of(p.x) + 8, chart.height_of(p.y.value) + 4)
+            labels.append(_free(at, labels, 18))
+            key_y = HEIGHT - TOP - 12 - (index - 1) * 19
+            weight = "bold" if kind == "chosen" else "normal"
+            chart.write(str(index), labels[-1], edge, f"label {kind}", weight=weight)
+            chart.write(str(index), (WIDTH - KEY_WIDTH + 24, key_y), SOFT, "tick", ha="right")
+            chart.write(p.name, (WIDTH - KEY_WIDTH + 32, key_y), edge, f"key {kind}", weight=weight)
+    return chart.svg
 
 
-def curves(series: Mapping[str, Sequence[tuple[float, Estimate]]], x_label: str, y_label: str) -> str:
-    """One line a series with its interval as a band, each named at its right end; empty text without points."""
+def curves(
+    series: Mapping[str, Sequence[tuple[float, Estimate]]],
+    x_label: str,
+    y_label: str,
+    threshold: float | None = None,
+    height: float = HEIGHT,
+) -> Markup:
+    """One line a series with its interval as a band, each named at its right end; empty text without points.
+
+    An undefined value is a gap in its line. A threshold is a dashed line across.
+    """
     drawn = {
-        name: sorted((point for point in points if not math.isnan(point[1].value)), key=lambda point: point[0])
+        name: sorted(points, key=lambda point: point[0])
         for name, points in series.items()
+        if any(not math.isnan(estimate.value) for _, estimate in points)
     }
-    drawn = {name: points for name, points in drawn.items() if points}
     if not drawn:
-        return ""
-    xs = [at for points in drawn.values() for at, _ in points]
-    ends = [end for points in drawn.values() for _, e in points for end in (e.value, *_finite(e))]
-    x = Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT - 120)
-    y = Scale(min(ends), max(ends), HEIGHT - BOTTOM, TOP + 6)
-    parts = _axes(x, y, x_label, y_label)
-    labels: list[tuple[float, float]] = []
-    by_end = sorted(drawn, key=lambda name: drawn[name][-1][1].value)
-    for name in by_end:
-        points, colour = drawn[name], f"series-{list(drawn).index(name) % 6}"
-        upper = [f"{x(at):.1f},{y(e.high):.1f}" for at, e in points if _finite(e)]
-        lower = [f"{x(at):.1f},{y(e.low):.1f}" for at, e in reversed(points) if _finite(e)]
-        if upper:
-            parts.append(f'<polygon class="band {colour}" points="{" ".join(upper + lower)}"/>')
-        line = " ".join(f"{x(at):.1f},{y(e.value):.1f}" for at, e in points)
-        parts.append(f'<polyline class="line {colour}" points="{line}"/>')
-        at_x = x(points[-1][0]) + 6
-        text_y = _free(at_x, y(points[-1][1].value), labels)
-        labels.append((at_x, text_y))
-        parts.append(f'<text class="label {colour}" x="{at_x:.1f}" y="{text_y + 4:.1f}">{escape(name)}</text>')
-    words = ", ".join(f"{name} ends at {number(drawn[name][-1][1].value)}" for name in by_end)
-    return _svg(f"{y_label} by {x_label}: {words}", parts)
+        return Markup("")
+    last = {name: next(p for p in reversed(points) if not math.isnan(p[1].value)) for name, points in drawn.items()}
+    by_end = sorted(drawn, key=lambda name: last[name][1].value)
+    words = ", ".join(f"{name} ends at {number(last[name][1].value)}" for name in by_end)
+    with _chart(f"{y_label} by {x_label}: {words}", x_label, y_label, height, right=132) as chart:
+        axes = chart.axes
+        marks = [] if threshold is None else [Estimate(threshold, threshold, threshold, 0)]
+        axes.set_ylim(*_range([*(e for points in drawn.values() for _, e in points), *marks], 0.04))
+        xs = [at for points in drawn.values() for at, _ in points]
+        axes.set_xlim(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
+        if threshold is not None:
+            axes.axhline(threshold, color=SOFT, ls="--", lw=1.5, gid="threshold")
+        labels: list[tuple[float, float]] = []
+        for name in by_end:
+            points, colour = drawn[name], SERIES[list(drawn).index(name) % len(SERIES)]
+            at, values = [at for at, _ in points], [e.value for _, e in points]
+            axes.fill_between(
+                at, [e.low for _, e in points], [e.high for _, e in points], color=colour, alpha=0.13, lw=0
+            )
+            axes.plot(at, values, color=colour, lw=2.2, marker="o", ms=3, gid="line")
+            place = (chart.place_of(last[name][0]) + 8, chart.height_of(last[name][1].value) - 4)
+            labels.append(_free(place, labels, LABEL_WIDTH))
+            chart.write(name, labels[-1], colour, "label")
+    return chart.svg
 
 
-def forest(rows: Mapping[str, Estimate], reference: Estimate, x_label: str) -> str:
+def forest(rows: Mapping[str, Estimate], reference: Estimate, x_label: str) -> Markup:
     """A value with its interval a row, and the overall value as a line; empty text when all are undefined."""
     shown = {name: e for name, e in rows.items() if not math.isnan(e.value)}
     if not shown:
-        return ""
-    row_height, left = 26, 220
-    height = TOP + row_height * len(shown) + BOTTOM
-    ends = [end for e in (*shown.values(), reference) for end in (e.value, *_finite(e)) if not math.isnan(end)]
-    x = Scale(min(ends) - 0.01, max(ends) + 0.01, left, WIDTH - RIGHT - 70)
-    floor = height - BOTTOM
-    parts = [_x_tick(x, tick, floor) for tick in x.ticks()]
-    if not math.isnan(reference.value):
-        at = x(reference.value)
-        parts.append(f'<path class="front" d="M{at:.1f},{TOP}V{floor}"/>')
-    for index, (name, e) in enumerate(shown.items()):
-        at_y = TOP + row_height * (index + 0.5)
-        if _finite(e):
-            parts.append(f'<path class="whisker" d="M{x(e.low):.1f},{at_y:.1f}H{x(e.high):.1f}"/>')
-        parts.append(f'<circle class="mark best" cx="{x(e.value):.1f}" cy="{at_y:.1f}" r="4.5"/>')
-        parts.append(f'<text class="label" text-anchor="end" x="{left - 14}" y="{at_y + 4:.1f}">{escape(name)}</text>')
-        parts.append(f'<text class="tick" x="{WIDTH - RIGHT - 58}" y="{at_y + 4:.1f}">n = {e.n}</text>')
-    middle = (left + WIDTH - RIGHT - 70) / 2
-    parts.append(f'<text class="axis" text-anchor="middle" x="{middle:.0f}" y="{height - 8}">{escape(x_label)}</text>')
+        return Markup("")
+    height, left, right = TOP + 26 * len(shown) + BOTTOM, 220, 86
     words = ", ".join(f"{name} {number(e.value)}" for name, e in shown.items())
-    return _svg(f"{x_label}: {words}", parts, height)
+    with _chart(f"{x_label}: {words}", x_label, "", height, left, right) as chart:
+        axes = chart.axes
+        axes.set_xlim(*_range([*shown.values(), reference], 0.04))
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_yticks([])
+        if not math.isnan(reference.value):
+            axes.axvline(reference.value, color=SERIES[0], ls="--", lw=1.5)
+        for index, (name, e) in enumerate(shown.items()):
+            if _ends(e):
+                axes.hlines(index, e.low, e.high, SOFT, lw=1.5, alpha=0.65)
+            axes.plot([e.value], [index], "o", ms=7, color=SERIES[0], gid="mark best")
+            at = chart.height_of(index) - 4
+            chart.write(name, (left - 14, at), INK, "label", ha="right")
+            chart.write(f"n = {e.n:,}", (WIDTH - right + 12, at), SOFT, "tick")
+    return chart.svg
 
 
-def _finite(estimate: Estimate) -> tuple[float, ...]:
+@contextmanager
+def _chart(
+    words: str, x_label: str, y_label: str, height: float = HEIGHT, left: float = LEFT, right: float = 16
+) -> Iterator[Chart]:
+    """Axes with a grid and no frame, at a place that no text moves; after the block, the chart has its SVG."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": _clean(words),
+        "text.parse_math": False,
+        "font.size": 12,
+        "text.color": INK,
+        "axes.labelcolor": SOFT,
+        "xtick.color": SOFT,
+        "ytick.color": SOFT,
+        "grid.color": LINE,
+    }
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing")  # the reader's browser has the font
+        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, frameon=False)
+        box = (left / WIDTH, BOTTOM / height, (WIDTH - left - right) / WIDTH, (height - TOP - BOTTOM) / height)
+        axes = figure.add_axes(box, xlabel=_clean(x_label), ylabel=_clean(y_label), frame_on=False, axisbelow=True)
+        chart = Chart(axes)
+        yield chart
+        if axes.get_xscale() == "log":
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.tick_params(bottom=False, left=False)
+        axes.grid()
+        for artist in figure.findobj():
+            artist.set_clip_on(False)  # the limits leave room for everything, and a clip path is a `url(...)`
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    chart.svg = _inline(buffer.getvalue(), words)
+
+
+def _inline(drawn: str, words: str) -> Markup:
+    """matplotlib's SVG as a part of a page: titled, in the page's colours, without ids that another chart has too."""
+    ET.register_namespace("", SVG[1:-1])
+    root = ET.fromstring(drawn)
+    for element in list(root.iter()):
+        element.tail = ""
+        for child in list(element):
+            if child.tag in (f"{SVG}metadata", f"{SVG}defs") and not child.findall(f"{SVG}path"):
+                element.remove(child)
+        if element.tag == f"{SVG}g":
+            element.text = ""
+            if not re.search(r"_\d+$", name := element.attrib.pop("id", "_0")):  # a name of ours, not a number of its
+                element.set("class", name)
+        if element.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
+        if target := element.attrib.pop(f"{XLINK}href", None):
+            element.set("href", target)
+        for name in {"d", "x", "y", "transform"} & set(element.attrib):
+            element.set(name, re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.2f}", element.attrib[name]))
+        if style := element.get("style"):
+            style = re.sub("#[0-9a-f]{6}", lambda match: f"var({VARIABLES[match[0]]})", style)
+            element.set("style", re.sub(r"font-(family|size): [^;]*; ?", "", style))  # they are the page's
+    title = ET.Element(f"{SVG}title")
+    title.text = _clean(words)
+    root.text = ""
+    root.insert(0, title)
+    root.attrib = {"class": "figure", "role": "img", "viewBox": root.attrib["viewBox"]}
+    return Markup(ET.tostring(root, encoding="unicode"))  # ElementTree has escaped every text
+
+
+def _clean(text: str) -> str:
+    """Text on one line that XML can hold and that cannot reorder what stands beside it."""
+    return str(show_controls(NOT_XML.sub("\ufffd", " ".join(text.split()))))
+
+
+def _ends(estimate: Estimate) -> tuple[float, ...]:
     return () if math.isnan(estimate.low) or math.isnan(estimate.high) else (estimate.low, estimate.high)
 
 
-def _free(x: float, y: float, taken: Sequence[tuple[float, float]], width: float = LABEL_WIDTH) -> float:
-    """The height at or above `y` (upwards is smaller) at which a label at `x` covers none of the taken places."""
-    while any(abs(x - at_x) < width and abs(y - at_y) < LABEL_HEIGHT for at_x, at_y in taken):
-        y -= 2
-    return y
+def _range(estimates: Sequence[Estimate], share: float) -> tuple[float, float]:
+    """From the lowest to the highest end, and a share of the way (at least 0.01) beyond both."""
+    ends = [end for e in estimates for end in (e.value, *_ends(e)) if not math.isnan(end)]
+    pad = max((max(ends) - min(ends)) * share, 0.01)
+    return min(ends) - pad, max(ends) + pad
 
 
-def _axes(x: Scale, y: Scale, x_label: str, y_label: str) -> list[str]:
-    floor = HEIGHT - BOTTOM
-    parts = [_x_tick(x, tick, floor) for tick in x.ticks()]
-    for tick in y.ticks():
-        at = y(tick)
-        parts.append(f'<path class="grid" d="M{LEFT},{at:.1f}H{x.end:.1f}"/>')
-        parts.append(f'<text class="tick" text-anchor="end" x="{LEFT - 8}" y="{at + 4:.1f}">{tick:g}</text>')
-    middle = (x.start + x.end) / 2
-    parts.append(f'<text class="axis" text-anchor="middle" x="{middle:.0f}" y="{HEIGHT - 8}">{escape(x_label)}</text>')
-    turn = f'transform="translate(14,{(TOP + floor) / 2:.0f}) rotate(-90)"'
-    parts.append(f'<text class="axis" text-anchor="middle" {turn}>{escape(y_label)}</text>')
-    return parts
-
-
-def _x_tick(x: Scale, tick: float, floor: float) -> str:
-    at = x(tick)
-    return (
-        f'<path class="grid" d="M{at:.1f},{TOP}V{floor}"/>'
-        f'<text class="tick" text-anchor="middle" x="{at:.1f}" y="{floor + 18}">{tick:g}</text>'
-    )
-
-
-def _svg(title: str, parts: Sequence[str], height: float = HEIGHT) -> str:
-    return (
-        f'<svg class="figure" viewBox="0 0 {WIDTH} {height:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
+def _free(at: tuple[float, float], taken: Sequence[tuple[float, float]], width: float) -> tuple[float, float]:
+    """The place at or above `at` where a label of that width covers none of the labels at the taken places."""
+    x, y = at
+    while any(abs(x - other_x) < width and abs(y - other_y) < LABEL_HEIGHT for other_x, other_y in taken):
+        y += 2
+    return x, y
