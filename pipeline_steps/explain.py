@@ -23,6 +23,7 @@ from ratchet.files import replace_folder, write_json
 from ratchet.gates.measured_reports import read_report
 from ratchet.gates.ranking import contenders
 from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.measure.formats import estimate_or_reason, metric_name
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
@@ -182,7 +183,10 @@ def main() -> None:
             parent = torch_parent(name, BUNDLES, params.n_threads)
             texts, report = run(predictor, test, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
-            figures = {key: _words(Estimate.from_json(value)) for key, value in report["metrics"].items()}
+            figures = {
+                metric_name(key): estimate_or_reason(Estimate.from_json(value))
+                for key, value in report["metrics"].items()
+            }
             page = render_page(name, predictor.labels, texts, report, figures)
             (folder / f"{name}.html").write_text(page, encoding="utf-8")
             (folder / f"{name}.png").write_bytes(render_figure(report["words"], predictor.labels))
@@ -205,14 +209,6 @@ def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:
         {"rate": rate, **{name: mean_over_texts(values[:, at], draws).to_json() for name, values in columns}}
         for at, rate in enumerate(RATES)
     ]
-
-
-def _words(estimate: Estimate) -> str:
-    if estimate.reason:
-        return f"undefined: {estimate.reason}"
-    if estimate.low == estimate.high:
-        return f"{estimate.value:.4g}"
-    return f"{estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f})"
 
 
 if __name__ == "__main__":

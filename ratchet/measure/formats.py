@@ -94,6 +94,15 @@ def estimate_text(estimate: Estimate) -> str:
     return f"{number(estimate.value)} {interval(estimate)}".strip()
 
 
+def estimate_or_reason(estimate: Estimate) -> str:
+    """The value with its interval, or why there is none.
+
+    >>> estimate_or_reason(Estimate(math.nan, math.nan, math.nan, 0, "nobody was timed"))
+    'unknown: nobody was timed'
+    """
+    return f"unknown: {estimate.reason}" if math.isnan(estimate.value) else estimate_text(estimate)
+
+
 def metric_name(metric: str) -> str:
     """The metric in words, with its unit."""
     return METRIC_NAMES.get(metric, humanise(metric))

@@ -264,10 +264,10 @@ def test_each_kind_of_error_has_words_of_its_own() -> None:
 
 def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     predictor = LinearWords()
-    text = 'superb <script>alert("x")</script> & <img src=http://example.org/a.png> flat'
+    text = 'superb <script>alert("x")</script> & <img src=http://example.org/a.png> \u202e flat'
     attribution = attribute(predictor, cached_score(predictor), [text], 64)[0]
     words = global_words([attribution], predictor.labels, 100, 0)
-    point = {"value": 0.123, "low": 0.1, "high": 0.2}
+    point = {"value": 0.123, "low": 0.1, "high": 0.2, "n": 1}
     curve = {"rate": 0.1, **dict.fromkeys(("deleted", "deleted_random", "kept", "kept_random"), point)}
     report = {"words": words, "stems": words, "groups": {"<i>g": {"n_texts": 1, "words": words}}, "curves": [curve]}
     page = render_page("<b>bundle</b>", predictor.labels, [("id1", "negative", attribution)], report, {"n": "1"})
@@ -275,6 +275,8 @@ def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     assert "<b>bundle" not in page
     assert "<i>g" not in page
     assert "&lt;" in page
+    assert "[U+202E]" in page
+    assert "\u202e" not in page
     assert page.count("<img") == 1
     assert 'src="data:image/png;base64,' in page
     assert "default-src 'none'" in page
@@ -282,7 +284,7 @@ def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     assert "url(" not in page
     assert 'title="+0.200 towards positive"' in page
     assert '<span class="wrong">wrong</span>' in page
-    assert page.count("0.123\n[0.100, 0.200]") == 4
+    assert page.count('0.123<span class="ci">[0.100, 0.200]</span>') == 4
 
 
 def test_the_figure_is_a_png_and_the_same_each_time() -> None:
