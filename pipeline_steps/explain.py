@@ -27,7 +27,7 @@ from ratchet.measure.formats import estimate_or_reason, metric_name
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
-from ratchet.reporting.explanation_page import render_figure, render_page
+from ratchet.reporting.explanation_page import render_page
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.trust.attributions import Attribution, attribute, word_spans
@@ -189,11 +189,9 @@ def main() -> None:
             }
             page = render_page(name, predictor.labels, texts, report, figures)
             (folder / f"{name}.html").write_text(page, encoding="utf-8")
-            (folder / f"{name}.png").write_bytes(render_figure(report["words"], predictor.labels))
             bundles[name] = {
                 **report,
                 "page": f"{WRITES['pages']}/{name}.html",
-                "figure": f"{WRITES['pages']}/{name}.png",
             }
         listed = "".join(f"{name}.html\n" for name in names) or "No bundle is near enough to the teacher to explain.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")

@@ -1,16 +1,17 @@
-"""Attributions to look at: one self-contained HTML page a bundle, and its most important words as a figure."""
+"""Attributions to look at: one self-contained HTML page a bundle, and its most important words as a chart."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import number
 from ratchet.reporting.cells import Cell, Row, Table, cell, estimate_cell, head
+from ratchet.reporting.figures import Bar, bars
 from ratchet.reporting.templates import render_template
 from ratchet.trust.attributions import Attribution
 
@@ -42,7 +43,6 @@ def render_page(
         report: `words` and `stems` as `global_words` gives them, `groups` as `words_by_group`, and `curves`.
         figures: name and value of what is known of the explanations' quality.
     """
-    words = report["words"]
     groups = {f"{name} ({group['n_texts']} texts)": group["words"] for name, group in report["groups"].items()}
     return render_template(
         "explanations.html",
@@ -50,8 +50,7 @@ def render_page(
         figures=figures,
         colours={kind: f"rgb{colour}" for kind, colour in COLOURS.items()},
         texts=[_text(name, label, attribution, labels) for name, label, attribution in explained],
-        figure=base64.b64encode(render_figure(words, labels)).decode("ascii"),
-        alt=", ".join(f"{row['word']} {_size(row):.3f} towards {row['towards']}" for row in words[:N_BARS]),
+        chart=words_chart(report["words"], labels),
         curves=_curves(report["curves"]),
         lists={name: _words(rows) for name, rows in {"Stems": report["stems"][:N_BARS], **groups}.items()},
     )
@@ -74,38 +73,14 @@ def _words(rows: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def render_figure(words: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> bytes:
-    """A PNG of the most important words, one colour a class; equal words give equal bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    shown = list(reversed(words[:N_BARS]))
-    figure = Figure(figsize=(7, 1.2 + 0.26 * len(shown)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    palette = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999"]
-    colour = {label: palette[index % len(palette)] for index, label in enumerate(labels)}
-    ends = [[_size(r) - r["mean_abs_shap"]["low"], r["mean_abs_shap"]["high"] - _size(r)] for r in shown]
-    axes.barh(
-        range(len(shown)),
-        [_size(row) for row in shown],
-        color=[colour[r["towards"]] for r in shown],
-        xerr=np.array(ends).reshape(-1, 2).T,
-        error_kw={"ecolor": "#555555", "elinewidth": 0.8},
-    )
-    axes.set_yticks(range(len(shown)), [f"{row['word']} ({row['n_texts']})" for row in shown], parse_math=False)
-    axes.set_xlabel("mean |SHAP| over the explained texts (in brackets: texts with the word; whiskers: 95 %)")
-    handles = [Patch(color=colour[label], label=f"towards {label}") for label in labels]
-    axes.legend(handles=handles, loc="lower right", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _size(row: Mapping[str, Any]) -> float:
-    return float(row["mean_abs_shap"]["value"])
+def words_chart(words: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Markup:
+    """The most important words, in the colour of the class they speak for."""
+    shown = [
+        Bar(f"{row['word']} ({row['n_texts']})", Estimate.from_json(row["mean_abs_shap"]), f"towards {row['towards']}")
+        for row in words[:N_BARS]
+    ]
+    axis = "mean |SHAP| (in brackets: texts with the word; whiskers: 95 %)"
+    return bars(shown, [f"towards {label}" for label in labels], axis)
 
 
 def _text(name: str, label: str, attribution: Attribution, labels: Sequence[str]) -> dict[str, Any]:

@@ -1,55 +1,21 @@
-"""Charts as inline SVG, drawn by matplotlib.
-
-Text stays text and colours are the page's CSS variables, so that a chart follows the page's font and its light or dark
-mode, is searched and copied, and needs no script. Each has a title that says in words what it shows. The same data give
-the same bytes.
-"""
+"""The charts of the pages: quality against cost, curves, intervals by row, bars; each is empty text without data."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import warnings
-import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import number
-from ratchet.reporting.templates import show_controls
+from ratchet.reporting.chart import BOTTOM, CARD, GOOD, HEIGHT, INK, SERIES, SOFT, TOP, WIDTH, Chart, chart
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-WIDTH, HEIGHT = 720, 380
-"""Of a chart in points, which are the units of its view box."""
-LEFT, TOP, BOTTOM = 56, 14, 46
 LABEL_WIDTH, LABEL_HEIGHT, KEY_WIDTH = 160, 14, 200
-VARIABLES = {
-    "#1b2024": "--ink",
-    "#5a646e": "--soft",
-    "#dfe2e0": "--line",
-    "#ffffff": "--card",
-    "#19703f": "--good",
-    "#0c6b66": "--s0",
-    "#b4552d": "--s1",
-    "#4a5fb0": "--s2",
-    "#8a6d12": "--s3",
-    "#8b3f86": "--s4",
-    "#557a2a": "--s5",
-}
-"""Colour as matplotlib draws it → the variable of templates/_base.css that the page shows instead."""
-INK, SOFT, LINE, CARD, GOOD, *SERIES = VARIABLES
+ROW_HEIGHT, NAMES_WIDTH = 26, 220
 MARKS = {"chosen": (GOOD, GOOD), "best": (SERIES[0], SERIES[0]), "other": (SOFT, CARD)}
 """Kind of point → its edge and its face."""
-SVG = "{http://www.w3.org/2000/svg}"
-XLINK = "{http://www.w3.org/1999/xlink}"
-NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -61,24 +27,13 @@ class Point:
     y: Estimate
 
 
-class Chart:
-    """One pair of axes, and after the `with` block of `_chart` the SVG they became."""
+@dataclass(frozen=True)
+class Bar:
+    """A length with its interval, and the group that gives it its colour."""
 
-    def __init__(self, axes: Axes) -> None:
-        self.axes = axes
-        self.svg = Markup("")
-
-    def height_of(self, y: float) -> float:
-        """Where a value stands, in points from the lower edge."""
-        return float(self.axes.transData.transform((self.axes.get_xlim()[0], y))[1])
-
-    def place_of(self, x: float) -> float:
-        """Where a value stands, in points from the left edge."""
-        return float(self.axes.transData.transform((x, self.axes.get_ylim()[0]))[0])
-
-    def write(self, text: str, at: tuple[float, float], colour: str, kind: str, **options: str) -> None:
-        """Text at a place in points, as a group of the class `kind`."""
-        self.axes.text(*at, _clean(text), color=colour, gid=kind, transform=None, **options)
+    name: str
+    length: Estimate
+    group: str
 
 
 def front(points: Sequence[Point]) -> list[str]:
@@ -107,8 +62,8 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
     best = front(shown)
     on_front = sorted((p for p in shown if p.name in best), key=lambda p: p.x)
     words = ", ".join(f"{p.name} {number(p.y.value)} at {number(p.x)}" for p in shown)
-    with _chart(f"{y_label} against {x_label}: {words}", x_label, y_label, right=KEY_WIDTH) as chart:
-        axes = chart.axes
+    with chart(f"{y_label} against {x_label}: {words}", x_label, y_label, right=KEY_WIDTH) as drawing:
+        axes = drawing.axes
         axes.set_xscale("log")
         axes.set_xlim(min(p.x for p in shown) / 1.4, max(p.x for p in shown) * 1.4)
         axes.set_ylim(*_range([p.y for p in shown], 0.08))
@@ -120,14 +75,14 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
             if _ends(p.y):
                 axes.vlines(p.x, p.y.low, p.y.high, SOFT, lw=1.5, alpha=0.65)
             axes.plot([p.x], [p.y.value], "o", ms=8, mec=edge, mew=2, mfc=face, gid=f"mark {kind}")
-            at = (chart.place_of(p.x) + 8, chart.height_of(p.y.value) + 4)
+            at = (drawing.place_of(p.x) + 8, drawing.height_of(p.y.value) + 4)
             labels.append(_free(at, labels, 18))
             key_y = HEIGHT - TOP - 12 - (index - 1) * 19
             weight = "bold" if kind == "chosen" else "normal"
-            chart.write(str(index), labels[-1], edge, f"label {kind}", weight=weight)
-            chart.write(str(index), (WIDTH - KEY_WIDTH + 24, key_y), SOFT, "tick", ha="right")
-            chart.write(p.name, (WIDTH - KEY_WIDTH + 32, key_y), edge, f"key {kind}", weight=weight)
-    return chart.svg
+            drawing.write(str(index), labels[-1], edge, f"label {kind}", weight=weight)
+            drawing.write(str(index), (WIDTH - KEY_WIDTH + 24, key_y), SOFT, "tick", ha="right")
+            drawing.write(p.name, (WIDTH - KEY_WIDTH + 32, key_y), edge, f"key {kind}", weight=weight)
+    return drawing.svg
 
 
 def curves(
@@ -151,8 +106,8 @@ def curves(
     last = {name: next(p for p in reversed(points) if not math.isnan(p[1].value)) for name, points in drawn.items()}
     by_end = sorted(drawn, key=lambda name: last[name][1].value)
     words = ", ".join(f"{name} ends at {number(last[name][1].value)}" for name in by_end)
-    with _chart(f"{y_label} by {x_label}: {words}", x_label, y_label, height, right=132) as chart:
-        axes = chart.axes
+    with chart(f"{y_label} by {x_label}: {words}", x_label, y_label, height, right=132) as drawing:
+        axes = drawing.axes
         marks = [] if threshold is None else [Estimate(threshold, threshold, threshold, 0)]
         axes.set_ylim(*_range([*(e for points in drawn.values() for _, e in points), *marks], 0.04))
         xs = [at for points in drawn.values() for at, _ in points]
@@ -167,10 +122,10 @@ def curves(
                 at, [e.low for _, e in points], [e.high for _, e in points], color=colour, alpha=0.13, lw=0
             )
             axes.plot(at, values, color=colour, lw=2.2, marker="o", ms=3, gid="line")
-            place = (chart.place_of(last[name][0]) + 8, chart.height_of(last[name][1].value) - 4)
+            place = (drawing.place_of(last[name][0]) + 8, drawing.height_of(last[name][1].value) - 4)
             labels.append(_free(place, labels, LABEL_WIDTH))
-            chart.write(name, labels[-1], colour, "label")
-    return chart.svg
+            drawing.write(name, labels[-1], colour, "label")
+    return drawing.svg
 
 
 def forest(rows: Mapping[str, Estimate], reference: Estimate, x_label: str) -> Markup:
@@ -178,99 +133,55 @@ def forest(rows: Mapping[str, Estimate], reference: Estimate, x_label: str) -> M
     shown = {name: e for name, e in rows.items() if not math.isnan(e.value)}
     if not shown:
         return Markup("")
-    height, left, right = TOP + 26 * len(shown) + BOTTOM, 220, 86
     words = ", ".join(f"{name} {number(e.value)}" for name, e in shown.items())
-    with _chart(f"{x_label}: {words}", x_label, "", height, left, right) as chart:
-        axes = chart.axes
-        axes.set_xlim(*_range([*shown.values(), reference], 0.04))
-        axes.set_ylim(len(shown) - 0.5, -0.5)
-        axes.set_yticks([])
+    right = 86
+    with chart(f"{x_label}: {words}", x_label, "", *_row_box(len(shown), right)) as drawing:
+        drawing.axes.set_xlim(*_range([*shown.values(), reference], 0.04))
+        _rows(drawing, list(shown))
         if not math.isnan(reference.value):
-            axes.axvline(reference.value, color=SERIES[0], ls="--", lw=1.5)
-        for index, (name, e) in enumerate(shown.items()):
-            if _ends(e):
-                axes.hlines(index, e.low, e.high, SOFT, lw=1.5, alpha=0.65)
-            axes.plot([e.value], [index], "o", ms=7, color=SERIES[0], gid="mark best")
-            at = chart.height_of(index) - 4
-            chart.write(name, (left - 14, at), INK, "label", ha="right")
-            chart.write(f"n = {e.n:,}", (WIDTH - right + 12, at), SOFT, "tick")
-    return chart.svg
+            drawing.axes.axvline(reference.value, color=SERIES[0], ls="--", lw=1.5)
+        for index, e in enumerate(shown.values()):
+            _whisker(drawing, index, e)
+            drawing.axes.plot([e.value], [index], "o", ms=7, color=SERIES[0], gid="mark best")
+            drawing.write(f"n = {e.n:,}", (WIDTH - right + 12, drawing.height_of(index) - 4), SOFT, "tick")
+    return drawing.svg
 
 
-@contextmanager
-def _chart(
-    words: str, x_label: str, y_label: str, height: float = HEIGHT, left: float = LEFT, right: float = 16
-) -> Iterator[Chart]:
-    """Axes with a grid and no frame, at a place that no text moves; after the block, the chart has its SVG."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": _clean(words),
-        "text.parse_math": False,
-        "font.size": 12,
-        "text.color": INK,
-        "axes.labelcolor": SOFT,
-        "xtick.color": SOFT,
-        "ytick.color": SOFT,
-        "grid.color": LINE,
-    }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing")  # the reader's browser has the font
-        figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, frameon=False)
-        box = (left / WIDTH, BOTTOM / height, (WIDTH - left - right) / WIDTH, (height - TOP - BOTTOM) / height)
-        axes = figure.add_axes(box, xlabel=_clean(x_label), ylabel=_clean(y_label), frame_on=False, axisbelow=True)
-        chart = Chart(axes)
-        yield chart
-        if axes.get_xscale() == "log":
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.tick_params(bottom=False, left=False)
-        axes.grid()
-        for artist in figure.findobj():
-            artist.set_clip_on(False)  # the limits leave room for everything, and a clip path is a `url(...)`
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    chart.svg = _inline(buffer.getvalue(), words)
+def bars(shown: Sequence[Bar], groups: Sequence[str], x_label: str) -> Markup:
+    """A bar from 0 a row, in the colour of its group, whose name stands beside it; empty text without bars."""
+    if not shown:
+        return Markup("")
+    words = ", ".join(f"{bar.name} {number(bar.length.value)} {bar.group}" for bar in shown)
+    right = 140
+    with chart(f"{x_label}: {words}", x_label, "", *_row_box(len(shown), right)) as drawing:
+        ends = [end for bar in shown for end in (bar.length.value, *_ends(bar.length))]
+        drawing.axes.set_xlim(0, max(ends) * 1.02 or 1)
+        _rows(drawing, [bar.name for bar in shown])
+        order = list(dict.fromkeys([*groups, *(bar.group for bar in shown)]))
+        for index, bar in enumerate(shown):
+            colour = SERIES[order.index(bar.group) % len(SERIES)]
+            drawing.axes.barh(index, bar.length.value, 0.62, color=colour, gid="bar")
+            _whisker(drawing, index, bar.length)
+            drawing.write(bar.group, (WIDTH - right + 12, drawing.height_of(index) - 4), colour, "group")
+    return drawing.svg
 
 
-def _inline(drawn: str, words: str) -> Markup:
-    """matplotlib's SVG as a part of a page: titled, in the page's colours, without ids that another chart has too."""
-    ET.register_namespace("", SVG[1:-1])
-    root = ET.fromstring(drawn)
-    for element in list(root.iter()):
-        element.tail = ""
-        for child in list(element):
-            if child.tag in (f"{SVG}metadata", f"{SVG}defs") and not child.findall(f"{SVG}path"):
-                element.remove(child)
-        if element.tag == f"{SVG}g":
-            element.text = ""
-            if not re.search(r"_\d+$", name := element.attrib.pop("id", "_0")):  # a name of ours, not a number of its
-                element.set("class", name)
-        if element.get("transform", "").startswith("rotate(-0 "):
-            del element.attrib["transform"]
-        if target := element.attrib.pop(f"{XLINK}href", None):
-            element.set("href", target)
-        for name in {"d", "x", "y", "transform"} & set(element.attrib):
-            element.set(name, re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.2f}", element.attrib[name]))
-        if style := element.get("style"):
-            style = re.sub("#[0-9a-f]{6}", lambda match: f"var({VARIABLES[match[0]]})", style)
-            element.set("style", re.sub(r"font-(family|size): [^;]*; ?", "", style))  # they are the page's
-    title = ET.Element(f"{SVG}title")
-    title.text = _clean(words)
-    root.text = ""
-    root.insert(0, title)
-    root.attrib = {"class": "figure", "role": "img", "viewBox": root.attrib["viewBox"]}
-    return Markup(ET.tostring(root, encoding="unicode"))  # ElementTree has escaped every text
+def _row_box(n_rows: int, right: float) -> tuple[float, float, float]:
+    """Height, left and right of a chart with a row a name."""
+    return TOP + ROW_HEIGHT * n_rows + BOTTOM, NAMES_WIDTH, right
 
 
-def _clean(text: str) -> str:
-    """Text on one line that XML can hold and that cannot reorder what stands beside it."""
-    return str(show_controls(NOT_XML.sub("\ufffd", " ".join(text.split()))))
+def _rows(drawing: Chart, names: Sequence[str]) -> None:
+    """The rows from top to bottom, each with its name at the left; the limits of x are set already."""
+    drawing.axes.set_ylim(len(names) - 0.5, -0.5)
+    drawing.axes.set_yticks([])
+    for index, name in enumerate(names):
+        drawing.write(name, (NAMES_WIDTH - 14, drawing.height_of(index) - 4), INK, "label", ha="right")
+
+
+def _whisker(drawing: Chart, row: int, estimate: Estimate) -> None:
+    if ends := _ends(estimate):
+        drawing.axes.hlines(row, *ends, SOFT, lw=1.5, alpha=0.65)
 
 
 def _ends(estimate: Estimate) -> tuple[float, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from ratchet.measure.formats import humanise, interval, metric_name, number
 from ratchet.reporting import bundle_tables
 from ratchet.reporting.architecture_section import architecture_section
 from ratchet.reporting.cost_section import cost_section
+from ratchet.reporting.explanation_page import words_chart
 from ratchet.reporting.figures import Point, curves, forest, scatter
 from ratchet.reporting.label_worth import label_worth
 from ratchet.reporting.outline import outline
@@ -46,8 +46,6 @@ class Material:
     """Reports by the name of their step; `decision` is promote's."""
     curve: Mapping[str, Sequence[tuple[float, Estimate]]] = field(default_factory=dict)
     """Query strategy → (number of labels, accuracy), see `label_series`."""
-    images: Mapping[str, bytes] = field(default_factory=dict)
-    """File name → PNG bytes, in the order they are shown."""
     links: Sequence[str] = ()
     """Further pages, relative to where this one is put."""
 
@@ -68,9 +66,6 @@ def _view(material: Material) -> dict[str, Any]:
         "described": described,
         **_bundles(reports, described),
         "trust": trust_section(reports, described),
-        "images": [
-            {"title": _title(name), "data": base64.b64encode(data).decode()} for name, data in material.images.items()
-        ],
         "links": [{"href": link, "title": _title(link)} for link in material.links],
         "curve": curves(material.curve, "labels bought", "accuracy"),
         "label_worth": outline(label_worth(reports.get("sample"))),
@@ -110,6 +105,10 @@ def _bundles(reports: Mapping[str, Report], described: str | None) -> dict[str, 
         **{
             step: bundle_tables.step_metrics(reports.get(step), names, described)
             for step in ("audit", "behave", "explain")
+        },
+        "words": {
+            name: words_chart(bundle["words"], evaluate.get("labels", []))
+            for name, bundle in reports.get("explain", {}).get("bundles", {}).items()
         },
     }
 
@@ -175,5 +174,5 @@ def _part(title: str, report: Report | None) -> dict[str, Any]:
 
 
 def _title(name: str) -> str:
-    """A file name as a title: `a/global-words.png` → `global words`."""
+    """A file name as a title: `a/local-plots.html` → `local plots`."""
     return PurePosixPath(name).stem.replace("_", " ").replace("-", " ")

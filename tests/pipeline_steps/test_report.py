@@ -35,7 +35,6 @@ CURVE = {
     "random": [(50.0, Estimate(0.60, 0.58, 0.62, 3)), (500.0, Estimate(0.71, math.nan, math.nan, 3))],
     "hybrid": [(50.0, Estimate(0.60, 0.58, 0.62, 3)), (500.0, Estimate(0.73, 0.70, 0.75, 3))],
 }
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def measured(params: promote.Params = GATES) -> dict[str, Json]:
@@ -49,7 +48,7 @@ def measured(params: promote.Params = GATES) -> dict[str, Json]:
 
 
 def material() -> Material:
-    return Material(measured(), CURVE, {"global_words.png": PNG}, ["explain/small-int8.html"])
+    return Material(measured(), CURVE, ["explain/small-int8.html"])
 
 
 def rejecting() -> promote.Params:
@@ -84,9 +83,7 @@ def test_the_page_is_complete_in_itself_and_well_formed() -> None:
     tags = Tags(page)
     assert tags.open == []
     assert {"script", "link", "iframe"}.isdisjoint(tag for tag, _ in tags.seen)
-    sources = [attributes.get("src") or "" for _, attributes in tags.seen if "src" in attributes]
-    assert sources
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not any("src" in attributes for _, attributes in tags.seen)
     links = [attributes["href"] or "" for tag, attributes in tags.seen if tag == "a"]
     assert all(link.startswith("#") or link == "explain/small-int8.html" for link in links)
     anchors = {f"#{attributes['id']}" for _, attributes in tags.seen if "id" in attributes}
@@ -109,7 +106,7 @@ def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> 
     assert "Imaginary 9000" in page
     assert "12.5× smaller than the teacher" in page
     assert "1.0 points below the teacher [−2.0, 0.0]" in page
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 7
 
 
 def test_every_block_names_the_command_that_made_it() -> None:
@@ -176,7 +173,7 @@ def test_texts_are_escaped() -> None:
     reports["ingest"]["quoted"] = "\"' onload=x \u202ereversed"
     bundles["<svg onload=x>"] = bundles["teacher"]
     bundles["small-int8"]["slices"]["region=<script>|x"] = {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}}
-    spoiled = Material(reports, {"<script>": CURVE["random"]}, {'a"><script>.png': PNG}, ['x"><script>.html'])
+    spoiled = Material(reports, {"<script>": CURVE["random"]}, ['x"><script>.html'])
     rendered = report.run(spoiled, PARAMS)
     for text in ("<script", "<img src=x", "<i>key", "<svg onload", "<b>bright"):
         assert text not in rendered.page
@@ -243,11 +240,10 @@ def test_main_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = Path(report.READS["explanations"]) / "small-int8"
     folder.mkdir(parents=True)
     (folder / "local_plots.html").write_text("<p>words</p>", encoding="utf-8")
-    (folder / "global-words.png").write_bytes(PNG)
     report.main()
     page = Path(report.WRITES["page"]).read_text(encoding="utf-8")
     assert 'href="explain/small-int8/local_plots.html">local plots</a>' in page
-    assert 'alt="global words"' in page
+    assert "Most important words of small-int8" in page
     assert "random ends at 0.700" in page
     assert Path(report.WRITES["card"]).read_text(encoding="utf-8").startswith("# Model card: Sentiment")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,11 +35,11 @@ def test_every_kind_of_rule_is_on_the_page() -> None:
     assert {rule.type for rule in RULES} == set(KWARGS)
 
 
-def _page() -> str:
+def _page(suite: Suite = SUITE) -> str:
     accepted = {"label": {"a": 3}}
     tallies = tallies_of(MEASURES)
-    outcomes = judge_suites([SUITE], tallies, find_broken_rows([SUITE], MEASURES), accepted)
-    return render_data_docs(check([SUITE], outcomes, tallies, accepted), "rules")
+    outcomes = judge_suites([suite], tallies, find_broken_rows([suite], MEASURES), accepted)
+    return render_data_docs(check([suite], outcomes, tallies, accepted), "rules")
 
 
 def test_page_says_in_words_what_each_rule_wants_and_what_was_found() -> None:
@@ -66,3 +67,11 @@ def test_equal_results_give_equal_pages() -> None:
 def test_links_within_the_page_stay() -> None:
     page = '<body><a href="#part">in</a> <a class="x" href="../y.html">out</a><img src="x"></body>'
     assert offline_body(page) == '<a href="#part">in</a> out'
+
+
+def test_what_a_suite_says_is_escaped() -> None:
+    rules = [replace(RULES[0], name="<script>alert(1)</script> \"'\u202e"), *RULES[1:]]
+    page = _page(replace(SUITE, rules=tuple(rules)))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "\u202e" not in page

@@ -18,7 +18,7 @@ from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.reporting import results_table as table
 from ratchet.reporting.cells import Table
 from ratchet.reporting.curve import read_curve
-from ratchet.reporting.figures import Point, curves, forest, front, scatter
+from ratchet.reporting.figures import Bar, Point, bars, curves, forest, front, scatter
 from ratchet.reporting.label_worth import label_worth
 from ratchet.reporting.outline import MAX_ROWS, outline
 from ratchet.reporting.templates import FOLDER
@@ -105,6 +105,7 @@ def test_no_name_breaks_a_chart(name: str) -> None:
         scatter([Point(name, 1.0, exact(0.5))], name, name, name),
         curves({name: [(50.0, exact(0.5))]}, name, name),
         forest({name: exact(0.5)}, exact(0.5), name),
+        bars([Bar(name, exact(0.5), name)], [], name),
     )
     for chart in charts:
         ET.fromstring(chart)
