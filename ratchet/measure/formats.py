@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ratchet.measure.estimate import Estimate
@@ -152,3 +152,13 @@ def markdown_text(text: str) -> str:
     a \\| &lt;b>
     """
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], n_names: int = 1) -> list[str]:
+    """The lines of a table: the first columns are names, the others figures; cells are Markdown already.
+
+    >>> markdown_table(["bundle", "accuracy"], [["a", "0.5"]])
+    ['| bundle | accuracy |', '|---|---:|', '| a | 0.5 |']
+    """
+    rule = "|---" * n_names + "|---:" * (len(head) - n_names) + "|"
+    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]

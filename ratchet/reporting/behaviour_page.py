@@ -16,7 +16,7 @@ def failures_page(name: str, report: Mapping[str, Any]) -> str:
     for test in report["tests"]:
         lines += ["", f"### {test['test']} ({test['kind']}): failure rate {_rate(test['failure_rate'])}", ""]
         lines += [_example(item) for item in test["examples"]] or ["No case failed."]
-    lines += ["", "## Whom a text speaks of"]
+    lines += ["", "## Swaps of identity terms"]
     for attribute, part in report["swaps"].items():
         flips, gap = _rate(part["counterfactual_flip_rate"]), _rate(part["counterfactual_gap"])
         lines += ["", f"### {attribute}: flip rate {flips}, mean change {gap}", ""]
@@ -26,12 +26,12 @@ def failures_page(name: str, report: Mapping[str, Any]) -> str:
             for item in part["examples"]
         ]
     triggers = report["triggers"]
-    lines += ["", f"## Words that decide, of {triggers['n_words']} that were tried", ""]
+    lines += ["", f"## Trigger words, of {triggers['n_words']} tried", ""]
     lines += [
         f"- `{item['word']}` turns {_rate(item['flip_rate'])} of the confidently classified texts to {item['towards']}"
         for item in triggers["words"]
     ]
-    lines += ["", "## Test texts that were trained on", ""]
+    lines += ["", "## Test texts that leaked into training", ""]
     lines += [f"- {_line(text)}" for text in report["leaked"]] or ["None is known."]
     return "\n".join(lines) + "\n"
 

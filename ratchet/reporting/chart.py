@@ -13,7 +13,7 @@ import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -38,7 +38,7 @@ VARIABLES = {
     "#8b3f86": "--s4",
     "#557a2a": "--s5",
 }
-"""Colour as matplotlib draws it → the variable of templates/_base.css that the page shows instead."""
+"""Colour as matplotlib draws it → the variable of templates/_style.css that the page shows instead."""
 INK, SOFT, LINE, CARD, GOOD, *SERIES = VARIABLES
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}"
@@ -60,7 +60,7 @@ class Chart:
         """Where a value stands, in points from the left edge."""
         return float(self.axes.transData.transform((x, self.axes.get_ylim()[0]))[0])
 
-    def write(self, text: str, at: tuple[float, float], colour: str, kind: str, **options: str) -> None:
+    def write(self, text: str, at: tuple[float, float], colour: str, kind: str, **options: Any) -> None:
         """Text at a place in points, as a group of the class `kind`."""
         self.axes.text(*at, clean(text), color=colour, gid=kind, transform=None, **options)
 
@@ -74,7 +74,7 @@ def chart(
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator
 
-    settings = {
+    settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": clean(words),
         "text.parse_math": False,
@@ -85,13 +85,15 @@ def chart(
         "ytick.color": SOFT,
         "grid.color": LINE,
     }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # nobody's own matplotlibrc changes a page
+        matplotlib.rcParams.update(settings)
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing")  # the reader's browser has the font
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, frameon=False)
         box = (left / WIDTH, BOTTOM / height, (WIDTH - left - right) / WIDTH, (height - TOP - BOTTOM) / height)
         axes = figure.add_axes(box, xlabel=clean(x_label), ylabel=clean(y_label), frame_on=False, axisbelow=True)
-        chart = Chart(axes)
-        yield chart
+        drawing = Chart(axes)
+        yield drawing
         if axes.get_xscale() == "log":
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_minor_locator(NullLocator())
@@ -103,7 +105,7 @@ def chart(
             artist.set_clip_on(False)  # the limits leave room for everything, and a clip path is a `url(...)`
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    chart.svg = _inline(buffer.getvalue(), words)
+    drawing.svg = _inline(buffer.getvalue(), words)
 
 
 def _inline(drawn: str, words: str) -> Markup:

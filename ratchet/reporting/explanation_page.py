@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from markupsafe import Markup
 
-from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import number
 from ratchet.reporting.cells import Cell, Row, Table, cell, estimate_cell, head
-from ratchet.reporting.figures import Bar, bars
 from ratchet.reporting.templates import render_template
-from ratchet.trust.attributions import Attribution
+from ratchet.reporting.words_chart import N_BARS, words_chart
 
-N_BARS = 20
+if TYPE_CHECKING:
+    from ratchet.trust.attributions import Attribution
+
 COLOURS = {"for": (0, 114, 178), "against": (213, 94, 0)}
 """Blue and vermilion, told apart by colour-blind readers. Source: Okabe & Ito 2008, https://jfly.uni-koeln.de/color/."""
 CURVES = {
@@ -71,16 +70,6 @@ def _words(rows: Sequence[Mapping[str, Any]]) -> Table:
             for row in rows
         ],
     )
-
-
-def words_chart(words: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Markup:
-    """The most important words, in the colour of the class they speak for."""
-    shown = [
-        Bar(f"{row['word']} ({row['n_texts']})", Estimate.from_json(row["mean_abs_shap"]), f"towards {row['towards']}")
-        for row in words[:N_BARS]
-    ]
-    axis = "mean |SHAP| (in brackets: texts with the word; whiskers: 95 %)"
-    return bars(shown, [f"towards {label}" for label in labels], axis)
 
 
 def _text(name: str, label: str, attribution: Attribution, labels: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import number
 from ratchet.reporting.chart import BOTTOM, CARD, GOOD, HEIGHT, INK, SERIES, SOFT, TOP, WIDTH, Chart, chart
 
-LABEL_WIDTH, LABEL_HEIGHT, KEY_WIDTH = 160, 14, 200
+LABEL_WIDTH, LABEL_HEIGHT, KEY_WIDTH, KEY_HEIGHT = 160, 14, 200, 19
 ROW_HEIGHT, NAMES_WIDTH = 26, 220
 MARKS = {"chosen": (GOOD, GOOD), "best": (SERIES[0], SERIES[0]), "other": (SOFT, CARD)}
 """Kind of point → its edge and its face."""
@@ -62,7 +62,8 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
     best = front(shown)
     on_front = sorted((p for p in shown if p.name in best), key=lambda p: p.x)
     words = ", ".join(f"{p.name} {number(p.y.value)} at {number(p.x)}" for p in shown)
-    with chart(f"{y_label} against {x_label}: {words}", x_label, y_label, right=KEY_WIDTH) as drawing:
+    height = max(HEIGHT, TOP + BOTTOM + KEY_HEIGHT * len(shown))
+    with chart(f"{y_label} against {x_label}: {words}", x_label, y_label, height, right=KEY_WIDTH) as drawing:
         axes = drawing.axes
         axes.set_xscale("log")
         axes.set_xlim(min(p.x for p in shown) / 1.4, max(p.x for p in shown) * 1.4)
@@ -77,7 +78,7 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
             axes.plot([p.x], [p.y.value], "o", ms=8, mec=edge, mew=2, mfc=face, gid=f"mark {kind}")
             at = (drawing.place_of(p.x) + 8, drawing.height_of(p.y.value) + 4)
             labels.append(_free(at, labels, 18))
-            key_y = HEIGHT - TOP - 12 - (index - 1) * 19
+            key_y = height - TOP - 12 - (index - 1) * KEY_HEIGHT
             weight = "bold" if kind == "chosen" else "normal"
             drawing.write(str(index), labels[-1], edge, f"label {kind}", weight=weight)
             drawing.write(str(index), (WIDTH - KEY_WIDTH + 24, key_y), SOFT, "tick", ha="right")
@@ -180,8 +181,8 @@ def _rows(drawing: Chart, names: Sequence[str]) -> None:
 
 
 def _whisker(drawing: Chart, row: int, estimate: Estimate) -> None:
-    if ends := _ends(estimate):
-        drawing.axes.hlines(row, *ends, SOFT, lw=1.5, alpha=0.65)
+    if _ends(estimate):
+        drawing.axes.hlines(row, estimate.low, estimate.high, SOFT, lw=1.5, alpha=0.65)
 
 
 def _ends(estimate: Estimate) -> tuple[float, ...]:

@@ -14,13 +14,13 @@ from ratchet.measure.formats import humanise, interval, metric_name, number
 from ratchet.reporting import bundle_tables
 from ratchet.reporting.architecture_section import architecture_section
 from ratchet.reporting.cost_section import cost_section
-from ratchet.reporting.explanation_page import words_chart
 from ratchet.reporting.figures import Point, curves, forest, scatter
 from ratchet.reporting.label_worth import label_worth
 from ratchet.reporting.outline import outline
 from ratchet.reporting.results_table import described_bundle, ordered_names
 from ratchet.reporting.templates import render_template
 from ratchet.reporting.trust_section import trust_section
+from ratchet.reporting.words_chart import words_chart
 
 SECTIONS = {
     "labels": {"sample": "Which labels were bought", "vet": "Labels that look wrong"},

@@ -1,4 +1,4 @@
-"""What the report page shows of behaviour, of people whom texts speak of, and of confidence, for one bundle."""
+"""Behaviour, fairness and confidence of one bundle, as the report page shows them."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def _elsewhere(audit: Report, confidence: Report, described: str | None) -> dict
 
 def _thresholds(audited: Report) -> dict[str, Any] | None:
     """A row a figure, before and after thresholds by group; None where they are off."""
-    told = audited.get("thresholds", {})
+    thresholds = audited.get("thresholds", {})
     rows = [
-        {"figure": metric_name(name), "before": before, "after": told["after"][name]}
-        for name, before in told.get("before", {}).items()
+        {"figure": metric_name(name), "before": before, "after": thresholds["after"][name]}
+        for name, before in thresholds.get("before", {}).items()
     ]
     return outline_rows(rows)
 
@@ -103,7 +103,7 @@ def _tests(behaved: Report) -> dict[str, Any] | None:
 
 def _failures(behaved: Report) -> dict[str, Any] | None:
     rows = [
-        {"test": test["test"], "told": item["told"], "before": item["before"], "text": item["text"]}
+        {"test": test["test"], "observed": item["told"], "before": item["before"], "text": item["text"]}
         for test in behaved.get("tests", [])
         for item in test["examples"]
     ]

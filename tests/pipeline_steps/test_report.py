@@ -304,7 +304,10 @@ def test_main_tells_what_a_month_costs_and_each_optimization_saves(
     chosen = reports["decision"]["chosen"]
     assert section.index("<td>teacher</td>") < section.index(f"<td>{chosen}</td>")
     assert "python -m ratchet.reporting.cost" in section
-    assert "Costs are told of a bundle that was chosen." in report.run(material(), PARAMS).page
+    assert (
+        "No cost is reported: it takes a chosen bundle and the load in live.yaml."
+        in report.run(material(), PARAMS).page
+    )
 
 
 def test_the_page_shows_what_a_label_costs_and_brings() -> None:

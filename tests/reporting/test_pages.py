@@ -75,6 +75,13 @@ def test_labels_of_a_figure_do_not_cover_each_other() -> None:
     assert all(after - before >= 12 for before, after in pairwise(heights))
 
 
+def test_a_long_key_makes_the_chart_taller() -> None:
+    points = [Point(f"bundle-{index}", 1.0 + index, exact(0.8)) for index in range(40)]
+    drawn = ET.fromstring(scatter(points, None, "ms", "accuracy"))
+    height = float(drawn.attrib["viewBox"].split()[3])
+    assert all(0 < float(text.attrib["y"]) < height for text in drawn.iter(f"{SVG}text"))
+
+
 def test_a_chart_follows_the_page_and_stands_alone_in_it() -> None:
     lines = {"random": [(50.0, Estimate(0.6, 0.5, 0.7, 3)), (90.0, exact(0.7))], "hybrid": [(50.0, exact(0.6))]}
     charts = [curves(lines, "labels", "accuracy", 0.65), curves(lines, "labels", "share", 0.65)]

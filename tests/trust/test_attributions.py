@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ratchet.models.predictor import Predictor, Proba
-from ratchet.reporting.explanation_page import render_page, words_chart
+from ratchet.reporting.explanation_page import render_page
+from ratchet.reporting.words_chart import words_chart
 from ratchet.trust.attributions import attribute, keep_words, word_spans
 from ratchet.trust.faithfulness import agreement, curves
 from ratchet.trust.lockstep import cached_score, run_together
