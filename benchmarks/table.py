@@ -18,7 +18,7 @@ from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.estimate import Estimate
-from ratchet.measure.formats import estimate_text, markdown_text, number
+from ratchet.measure.formats import estimate_text, markdown_table, markdown_text, number
 from ratchet.reporting.marked_block import write_block
 
 
@@ -69,7 +69,7 @@ def efficiency(report: Mapping[str, Any]) -> list[str]:
         for name, s in report["scoring"].items()
     ]
     heads = ["rows per second", "times the pipeline's", "times the pipeline's in batches of 32"]
-    return [*_table(["bundle", *columns], rows), "", *_table(["scorer", *heads], scored)]
+    return [*markdown_table(["bundle", *columns], rows), "", *markdown_table(["scorer", *heads], scored)]
 
 
 def engines(report: Mapping[str, Any]) -> list[str]:
@@ -92,7 +92,7 @@ def engines(report: Mapping[str, Any]) -> list[str]:
         f"{report['n_streams']} streams of 1 thread",
     ]
     told = f"Tokenising alone: {_text(report['tokenizing'])} rows a second."
-    return [*_table(["engine", *heads], rows), "", told]
+    return [*markdown_table(["engine", *heads], rows), "", told]
 
 
 def training(report: Mapping[str, Any]) -> list[str]:
@@ -108,7 +108,7 @@ def training(report: Mapping[str, Any]) -> list[str]:
         for name, arm in report["arms"].items()
     ]
     heads = ["training", "tokens per second", "per CPU-second", "accuracy", "ratchet is times faster, CPU"]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def tuning(report: Mapping[str, Any]) -> list[str]:
@@ -117,7 +117,7 @@ def tuning(report: Mapping[str, Any]) -> list[str]:
         [name, f"{v['n_trainable']:,}", number(v["cpu_s"]), number(v["training_memory_mb"]), _text(v["accuracy"])]
         for name, v in report["variants"].items()
     ]
-    return _table(["method", "parameters that learn", "CPU-s", "memory of training, MB", "accuracy"], rows)
+    return markdown_table(["method", "parameters that learn", "CPU-s", "memory of training, MB", "accuracy"], rows)
 
 
 def architectures(report: Mapping[str, Any]) -> list[str]:
@@ -137,12 +137,11 @@ def architectures(report: Mapping[str, Any]) -> list[str]:
     if report["asked_for"] == best:
         why = f"since every smaller one may lose more than {bound} against it"
     told = f"Asked for: **{report['asked_for']}**, {why}."
-    return [*_table(["architecture", "accuracy", "p95 latency, ms", "size, MB", "on the front"], rows), "", told]
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    head = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
-    return [*head, *(f"| {' | '.join(row)} |" for row in rows)]
+    return [
+        *markdown_table(["architecture", "accuracy", "p95 latency, ms", "size, MB", "on the front"], rows),
+        "",
+        told,
+    ]
 
 
 def _text(value: dict[str, Any]) -> str:

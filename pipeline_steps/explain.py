@@ -22,11 +22,12 @@ from ratchet.entry import entry
 from ratchet.files import replace_folder, write_json
 from ratchet.gates.ranking import read_shortlist
 from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.measure.formats import estimate_or_reason, metric_name
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
-from ratchet.reporting.explanation_page import render_figure, render_page
+from ratchet.reporting.explanation_page import render_page
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.task import InferenceThreads, LengthEdges, NBootstrap, Seed
@@ -165,14 +166,15 @@ def main() -> None:
             parent = torch_parent(name, paths, params.n_threads)
             texts, report = run(predictor, test, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
-            figures = {key: _words(Estimate.from_json(value)) for key, value in report["metrics"].items()}
+            figures = {
+                metric_name(key): estimate_or_reason(Estimate.from_json(value))
+                for key, value in report["metrics"].items()
+            }
             page = render_page(name, predictor.labels, texts, report, figures)
             (folder / f"{name}.html").write_text(page, encoding="utf-8")
-            (folder / f"{name}.png").write_bytes(render_figure(report["words"], predictor.labels))
             bundles[name] = {
                 **report,
                 "page": f"{WRITES['pages']}/{name}.html",
-                "figure": f"{WRITES['pages']}/{name}.png",
             }
         listed = "".join(f"{name}.html\n" for name in names) or "No bundle is near enough to the teacher to explain.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
@@ -188,14 +190,6 @@ def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:
         {"rate": rate, **{name: mean_over_texts(values[:, at], draws).to_json() for name, values in columns}}
         for at, rate in enumerate(RATES)
     ]
-
-
-def _words(estimate: Estimate) -> str:
-    if estimate.reason:
-        return f"undefined: {estimate.reason}"
-    if estimate.low == estimate.high:
-        return f"{estimate.value:.4g}"
-    return f"{estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f})"
 
 
 if __name__ == "__main__":

@@ -101,7 +101,6 @@ def load_material() -> Material:
     return Material(
         reports,
         read_curve(Path(READS["curve"])),
-        {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))},
         [path.relative_to(beside).as_posix() for path in sorted(folder.rglob("*.html"))],
     )
 

@@ -18,7 +18,6 @@ from pydantic import Field
 import ratchet.params
 from ratchet.data.batches import Batches, batches, read_schema
 from ratchet.data.rules.corpus_measures import CorpusMeasures, corpus_measures, mask_frame, masked, measure_corpus
-from ratchet.data.rules.data_docs import render_data_docs
 from ratchet.data.rules.expectations import check
 from ratchet.data.rules.measures import PERSONAL, columns_measure, needed
 from ratchet.data.rules.profiles import profile_of, read_profile
@@ -30,6 +29,7 @@ from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder, write_json
 from ratchet.params import load_params
+from ratchet.reporting.data_docs import render_data_docs
 from ratchet.table_files import TableWriter
 from ratchet.tables import CORPUS, FLAGGED, QUARANTINE
 from ratchet.task import Labels, NearDuplicateThreshold

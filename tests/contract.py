@@ -18,7 +18,7 @@ from typing import Any
 
 from ratchet.errors import ParamsError
 from ratchet.params import Measured, Params, check_block, fields_elsewhere, read_yaml
-from tests.imports import closure, direction_faults
+from tests.imports import closure, direction_faults, template_faults
 
 ORDER = [
     "ingest",
@@ -94,7 +94,7 @@ def expected_params(root: Path, name: str) -> list[str]:
 
 
 def expected_deps(root: Path, name: str, keys: list[str]) -> list[str]:
-    """READS, the step's own file and every module of ratchet it imports, as dvc.yaml should list them."""
+    """READS, the step's own file, the modules of ratchet it imports and the templates these render, as in dvc.yaml."""
     step = Path("pipeline_steps") / f"{name}.py"
     code = [step.as_posix(), *sorted(path.as_posix() for path in closure(root, step))]
     reads = [_to_dvc(path, keys) for path in load_step(root, name).READS.values()]
@@ -152,7 +152,7 @@ def faults(root: Path, order: list[str] | None = None) -> list[str]:
         if name in stages:
             found += wiring_faults(root, stages[name])
         found += params_faults(root, name)
-    return [*found, *order_faults(root, list(stages.values())), *direction_faults(root)]
+    return [*found, *order_faults(root, list(stages.values())), *direction_faults(root), *template_faults(root)]
 
 
 def name_faults(stages: list[str], blocks: list[str], steps: list[str], order: list[str] | None = None) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import jinja2.meta
 
 FORBIDDEN = {
     "ratchet": ("prefect", "dvc", "pipeline_steps", "flows", "benchmarks", "tests"),
@@ -30,6 +33,8 @@ ROOMS = (
     "commands",
 )
 """The rooms of ratchet, from the bottom up: each may import those before it, and the modules beside the rooms."""
+TEMPLATES = Path("ratchet/reporting/templates")
+"""The templates of ratchet, as `ratchet.reporting.templates` finds them."""
 
 
 def imported(source: str, module: str) -> set[str]:
@@ -55,13 +60,60 @@ def imported(source: str, module: str) -> set[str]:
     return found
 
 
+def rendered(source: str) -> set[str]:
+    """Names of the templates that a module's source renders: what stands first in its calls of `render_template`.
+
+    >>> rendered("render_template('page.html', title=title)")
+    {'page.html'}
+
+    Raises:
+        ValueError: a name is no literal, so that nobody can tell which file is read.
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and _called(node) == "render_template":
+            name = node.args[0] if node.args else None
+            if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                raise ValueError(f"line {node.lineno}: render_template wants the template's name as a literal")
+            found.add(name.value)
+    return found
+
+
+def template_closure(root: Path, names: Iterable[str]) -> set[Path]:
+    """Files of templates, relative to root, with those they extend, include and import."""
+    found: set[Path] = set()
+    waiting = list(names)
+    while waiting:
+        path = TEMPLATES / waiting.pop()
+        if path not in found:
+            found.add(path)
+            tree = jinja2.Environment(autoescape=True).parse((root / path).read_text(encoding="utf-8"))
+            waiting += [name for name in jinja2.meta.find_referenced_templates(tree) if name is not None]
+    return found
+
+
+def template_faults(root: Path) -> list[str]:
+    """Modules whose templates cannot be told or found, and templates that no page needs."""
+    found: list[str] = []
+    used: set[Path] = set()
+    for path in sorted((root / "ratchet").rglob("*.py")):
+        try:
+            used |= template_closure(root, rendered(path.read_text(encoding="utf-8")))
+        except (ValueError, FileNotFoundError) as error:
+            found.append(f"{path.relative_to(root)}: {error}")
+    there = {path.relative_to(root) for path in (root / TEMPLATES).glob("*")}
+    return found + [f"{path}: no module of ratchet renders it" for path in sorted(there - used)]
+
+
 def closure(root: Path, start: Path) -> set[Path]:
-    """Files of ratchet, relative to root, that running `start` can import; packages' __init__ hold no code."""
+    """Files of ratchet, relative to root, that running `start` can import or render; __init__ files hold no code."""
     found: set[Path] = set()
     waiting = [start]
     while waiting:
         path = waiting.pop()
-        for name in imported((root / path).read_text(encoding="utf-8"), _module(path)):
+        source = (root / path).read_text(encoding="utf-8")
+        found |= template_closure(root, rendered(source))
+        for name in imported(source, _module(path)):
             target = Path(*name.split(".")).with_suffix(".py")
             if target.parts[0] == "ratchet" and target not in found and (root / target).is_file():
                 found.add(target)

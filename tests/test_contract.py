@@ -10,7 +10,7 @@ import pytest
 
 from ratchet.params import read_yaml
 from tests import contract
-from tests.imports import closure, direction_faults, imported, room_faults
+from tests.imports import closure, direction_faults, imported, rendered, room_faults, template_faults
 
 ROOT = Path(__file__).parents[1]
 STEPS = contract.step_names(ROOT)
@@ -54,6 +54,21 @@ def test_imports_run_one_way() -> None:
 def test_rooms_import_downwards_only() -> None:
     found = room_faults(ROOT)
     assert not found, "\n".join(found)
+
+
+def test_every_template_is_rendered_and_every_rendered_template_is_there() -> None:
+    assert template_faults(ROOT) == []
+
+
+def test_a_page_s_stage_depends_on_its_templates() -> None:
+    """So that an edit of a template, or of a part it includes, makes `dvc repro` render the page again."""
+    pages = {"report": "report.html", "explain": "explanations.html", "validate": "data_docs.html"}
+    stages = contract.read_stages(ROOT)
+    for name, page in pages.items():
+        templates = {Path(dep).name for dep in stages[name].deps if dep.startswith("ratchet/reporting/templates/")}
+        assert {page, "_base.html", "_style.css"} <= templates
+        assert templates.isdisjoint({*pages.values(), "monitor.html"} - {page})
+    assert not any("templates/" in dep for dep in stages["train"].deps)
 
 
 def test_a_room_that_imports_one_above_it_is_reported(tmp_path: Path) -> None:
@@ -285,6 +300,37 @@ def test_imports_are_found_wherever_they_run() -> None:
         "if TYPE_CHECKING:\n    import g\nelse:\n    import h"
     )
     assert imported(source, "x.y") == {"a.b", "c", "c.d", "e.f", "h"}
+
+
+def test_templates_are_followed_to_what_they_extend_include_and_import(tree: Path) -> None:
+    folder = tree / "ratchet/reporting/templates"
+    folder.mkdir(parents=True)
+    for name, text in {
+        "page.html": '{% extends "_base.html" %}{% from "_macros.html" import table %}',
+        "_base.html": '{% include "_style.css" %}',
+        "_macros.html": '{% from "_macros.html" import table %}',
+        "_style.css": "",
+        "other.html": "",
+    }.items():
+        (folder / name).write_text(text)
+    (tree / "ratchet/deep.py").write_text("thing = lambda: templates.render_template('page.html', thing=1)\n")
+    followed = ["_base.html", "_macros.html", "_style.css", "page.html"]
+    found = sorted(path.name for path in closure(tree, Path("pipeline_steps/make.py")) if path.suffix != ".py")
+    assert found == followed
+    faults = "\n".join(contract.faults(tree, ["make", "use"]))
+    for name in followed:
+        assert f"deps: add    - ratchet/reporting/templates/{name}" in faults
+    assert "ratchet/reporting/templates/other.html: no module of ratchet renders it" in faults
+
+
+@pytest.mark.parametrize("call", ["render_template(name)", "render_template()", "render_template('gone.html')"])
+def test_a_template_that_nobody_can_tell_is_reported(tree: Path, call: str) -> None:
+    (tree / "ratchet/other.py").write_text(call)
+    (fault,) = template_faults(tree)
+    assert fault.startswith("ratchet/other.py: ")
+    if "gone" not in call:
+        with pytest.raises(ValueError, match="as a literal"):
+            rendered(call)
 
 
 def test_closure_ends_at_a_cycle(tree: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ratchet.measure.estimate import Estimate
@@ -95,6 +95,15 @@ def estimate_text(estimate: Estimate) -> str:
     return f"{number(estimate.value)} {interval(estimate)}".strip()
 
 
+def estimate_or_reason(estimate: Estimate) -> str:
+    """The value with its interval, or why there is none.
+
+    >>> estimate_or_reason(Estimate(math.nan, math.nan, math.nan, 0, "nobody was timed"))
+    'unknown: nobody was timed'
+    """
+    return f"unknown: {estimate.reason}" if math.isnan(estimate.value) else estimate_text(estimate)
+
+
 def metric_name(metric: str) -> str:
     """The metric in words, with its unit."""
     return METRIC_NAMES.get(metric, humanise(metric))
@@ -144,3 +153,13 @@ def markdown_text(text: str) -> str:
     a \\| &lt;b>
     """
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], n_names: int = 1) -> list[str]:
+    """The lines of a table: the first columns are names, the others figures; cells are Markdown already.
+
+    >>> markdown_table(["bundle", "accuracy"], [["a", "0.5"]])
+    ['| bundle | accuracy |', '|---|---:|', '| a | 0.5 |']
+    """
+    rule = "|---" * n_names + "|---:" * (len(head) - n_names) + "|"
+    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]

@@ -1,4 +1,4 @@
-"""What the report page shows of the choice of architecture: candidates, the front among them, which is asked for."""
+"""The architecture section of the report page: candidates, their Pareto front, and the one the labels ask for."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def architecture_section(report: Report | None, data_sha256: str) -> dict[str, A
         for name, item in found.items()
     ]
     return {
-        "told": f"{report['n_train']:,} labels ask for {asked_for}: {why}, as far as a 95 % interval can tell.",
+        "summary": f"{report['n_train']:,} labels ask for {asked_for}: {why}, as far as a 95 % interval can tell.",
         "scatter": scatter(points, asked_for, "p95 latency, ms (one text at a time)", "accuracy"),
         "rows": outline(rows),
         "command": report["command"],

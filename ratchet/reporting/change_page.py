@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ratchet.measure.formats import MISSING, markdown_text, metric_name, number
+from ratchet.measure.formats import MISSING, markdown_table, markdown_text, metric_name, number
 from ratchet.reporting.revisions import Revision, dvc_json
 
 MAX_LINES = 40
@@ -73,8 +73,8 @@ def leaderboard(
         figures = [_accuracy(report, name) for report in (before, after)]
         gates = [_gates(item, name) for item in (decision_before, decision_after)]
         if places[0] != places[1] or figures[0] != figures[1] or gates[0] != gates[1]:
-            rows.append(f"| {markdown_text(name)} | {_arrow(*places)} | {_arrow(*figures)} | {_arrow(*gates)} |")
-    return ["| bundle | place | accuracy | gates failed |", "|---|---:|---:|---:|", *rows] if rows else []
+            rows.append([markdown_text(name), _arrow(*places), _arrow(*figures), _arrow(*gates)])
+    return markdown_table(["bundle", "place", "accuracy", "gates failed"], rows) if rows else []
 
 
 def gate_rows(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -98,8 +98,8 @@ def metric_rows(before: Revision, after: Revision, path: str) -> list[str]:
     for name, change in sorted(found.items()):
         bundle, _, metric = name.rpartition(".")
         values = [number(change.get(when)) for when in ("old", "new")]
-        rows.append(f"| {markdown_text(bundle)} | {markdown_text(metric_name(metric))} | {values[0]} | {values[1]} |")
-    return ["| bundle | metric | before | after |", "|---|---|---:|---:|", *rows] if rows else []
+        rows.append([markdown_text(bundle), markdown_text(metric_name(metric)), *values])
+    return markdown_table(["bundle", "metric", "before", "after"], rows, 2) if rows else []
 
 
 def param_rows(before: Revision, after: Revision) -> list[str]:

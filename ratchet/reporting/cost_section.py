@@ -1,4 +1,4 @@
-"""What the report page shows of a month's costs: the load, its parts, and what each optimization saved."""
+"""The cost section of the report page: load, monthly cost by part, savings by optimization."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cost_section(report: Report | None) -> dict[str, Any] | None:
         for row in report["optimizations"]
     ]
     return {
-        "told": load_text(report),
+        "summary": load_text(report),
         "month": outline([{title: month[name] for title, name in parts}]),
         "saved": outline(rows),
         "command": report["command"],
@@ -39,7 +39,7 @@ def cost_section(report: Report | None) -> dict[str, Any] | None:
 
 
 def load_text(report: Report) -> str:
-    """The load for which costs are told, in a sentence, and what of it is an assumption."""
+    """The load that costs are reported for, in a sentence, and which part of it is an assumption."""
     load, labels = report["load"], report["labels"]
     assumed = "" if labels["measured"] else " (their seconds are an assumption: nobody was timed yet)"
     return (

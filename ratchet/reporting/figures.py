@@ -1,22 +1,21 @@
-"""Small figures as inline SVG: no script, no font and no colour of their own, so they follow the page's mode.
-
-Colours are classes (`mark`, `grid`, `series-0`, ...) that the page's style sheet fills in for light and dark. Every
-figure has a title that says in words what it shows, for readers who do not see it.
-"""
+"""The charts of the pages: quality against cost, curves, intervals by row, bars; each is empty text without data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
 
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import number
+from ratchet.reporting.chart import BOTTOM, CARD, GOOD, HEIGHT, INK, SERIES, SOFT, TOP, WIDTH, Chart, chart
 
-WIDTH, HEIGHT = 720, 380
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 16, 46
-LABEL_WIDTH, LABEL_HEIGHT, KEY_WIDTH = 160, 14, 190
+LABEL_WIDTH, LABEL_HEIGHT, KEY_WIDTH, KEY_HEIGHT = 160, 14, 200, 19
+ROW_HEIGHT, NAMES_WIDTH = 26, 220
+MARKS = {"chosen": (GOOD, GOOD), "best": (SERIES[0], SERIES[0]), "other": (SOFT, CARD)}
+"""Kind of point → its edge and its face."""
 
 
 @dataclass(frozen=True)
@@ -29,30 +28,12 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Data → pixels, linear or logarithmic."""
+class Bar:
+    """A length with its interval, and the group that gives it its colour."""
 
-    low: float
-    high: float
-    start: float
-    end: float
-    log: bool = False
-
-    def __call__(self, value: float) -> float:
-        low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
-        return self.start + (at - low) / ((high - low) or 1.0) * (self.end - self.start)
-
-    def ticks(self) -> list[float]:
-        """Round numbers inside the range."""
-        if self.log:
-            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            found = [factor * 10.0**power for power in decades for factor in (1, 2, 5)]
-            return [tick for tick in found if self.low <= tick <= self.high]
-        rough = (self.high - self.low) / 5 or 1.0
-        magnitude = 10.0 ** math.floor(math.log10(rough))
-        step = next(magnitude * factor for factor in (1, 2, 2.5, 5, 10) if magnitude * factor >= rough)
-        first = math.ceil(self.low / step - 1e-9)
-        return [round(step * index, 10) for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
+    name: str
+    length: Estimate
+    group: str
 
 
 def front(points: Sequence[Point]) -> list[str]:
@@ -69,7 +50,7 @@ def front(points: Sequence[Point]) -> list[str]:
     return names
 
 
-def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: str) -> str:
+def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: str) -> Markup:
     """Quality against cost on a logarithmic axis: intervals as whiskers, the front as steps.
 
     Points are numbered in the order given, with a key beside them. Points with an undefined or non-positive coordinate
@@ -77,131 +58,147 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
     """
     shown = [p for p in points if p.x > 0 and not math.isnan(p.y.value)]
     if not shown:
-        return ""
-    ends = [end for p in shown for end in (p.y.low, p.y.high, p.y.value) if not math.isnan(end)]
-    pad = max((max(ends) - min(ends)) * 0.08, 0.01)
-    x = Scale(min(p.x for p in shown) / 1.4, max(p.x for p in shown) * 1.4, LEFT, WIDTH - RIGHT - KEY_WIDTH, log=True)
-    y = Scale(min(ends) - pad, max(ends) + pad, HEIGHT - BOTTOM, TOP)
+        return Markup("")
     best = front(shown)
-    by_name = {p.name: p for p in shown}
-    path = "".join(
-        f"M{x(by_name[name].x):.1f},{y(by_name[name].y.value):.1f}"
-        if index == 0
-        else f"H{x(by_name[name].x):.1f}V{y(by_name[name].y.value):.1f}"
-        for index, name in enumerate(best)
-    )
-    parts = [*_axes(x, y, x_label, y_label), f'<path class="front" d="{path}"/>']
-    labels: list[tuple[float, float]] = []
-    for index, p in enumerate(shown, start=1):
-        at_x, at_y = x(p.x), y(p.y.value)
-        kind = "chosen" if p.name == chosen else "best" if p.name in best else "other"
-        if not math.isnan(p.y.low):
-            parts.append(f'<path class="whisker" d="M{at_x:.1f},{y(p.y.low):.1f}V{y(p.y.high):.1f}"/>')
-        text_y = _free(at_x, at_y - 4, labels, 18)
-        labels.append((at_x, text_y))
-        key_y = TOP + 12 + (index - 1) * 19
-        parts.append(f'<circle class="mark {kind}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/>')
-        parts.append(f'<text class="label {kind}" x="{at_x + 8:.1f}" y="{text_y:.1f}">{index}</text>')
-        parts.append(f'<text class="tick" text-anchor="end" x="{WIDTH - KEY_WIDTH + 16}" y="{key_y}">{index}</text>')
-        parts.append(f'<text class="key {kind}" x="{WIDTH - KEY_WIDTH + 24}" y="{key_y}">{escape(p.name)}</text>')
+    on_front = sorted((p for p in shown if p.name in best), key=lambda p: p.x)
     words = ", ".join(f"{p.name} {number(p.y.value)} at {number(p.x)}" for p in shown)
-    return _svg(f"{y_label} against {x_label}: {words}", parts)
+    height = max(HEIGHT, TOP + BOTTOM + KEY_HEIGHT * len(shown))
+    with chart(f"{y_label} against {x_label}: {words}", x_label, y_label, height, right=KEY_WIDTH) as drawing:
+        axes = drawing.axes
+        axes.set_xscale("log")
+        axes.set_xlim(min(p.x for p in shown) / 1.4, max(p.x for p in shown) * 1.4)
+        axes.set_ylim(*_range([p.y for p in shown], 0.08))
+        axes.step([p.x for p in on_front], [p.y.value for p in on_front], SERIES[0], where="post", ls="--", lw=1.5)
+        labels: list[tuple[float, float]] = []
+        for index, p in enumerate(shown, start=1):
+            kind = "chosen" if p.name == chosen else "best" if p.name in best else "other"
+            edge, face = MARKS[kind]
+            if _ends(p.y):
+                axes.vlines(p.x, p.y.low, p.y.high, SOFT, lw=1.5, alpha=0.65)
+            axes.plot([p.x], [p.y.value], "o", ms=8, mec=edge, mew=2, mfc=face, gid=f"mark {kind}")
+            at = (drawing.place_of(p.x) + 8, drawing.height_of(p.y.value) + 4)
+            labels.append(_free(at, labels, 18))
+            key_y = height - TOP - 12 - (index - 1) * KEY_HEIGHT
+            weight = "bold" if kind == "chosen" else "normal"
+            drawing.write(str(index), labels[-1], edge, f"label {kind}", weight=weight)
+            drawing.write(str(index), (WIDTH - KEY_WIDTH + 24, key_y), SOFT, "tick", ha="right")
+            drawing.write(p.name, (WIDTH - KEY_WIDTH + 32, key_y), edge, f"key {kind}", weight=weight)
+    return drawing.svg
 
 
-def curves(series: Mapping[str, Sequence[tuple[float, Estimate]]], x_label: str, y_label: str) -> str:
-    """One line a series with its interval as a band, each named at its right end; empty text without points."""
+def curves(
+    series: Mapping[str, Sequence[tuple[float, Estimate]]],
+    x_label: str,
+    y_label: str,
+    threshold: float | None = None,
+    height: float = HEIGHT,
+) -> Markup:
+    """One line a series with its interval as a band, each named at its right end; empty text without points.
+
+    An undefined value is a gap in its line. A threshold is a dashed line across.
+    """
     drawn = {
-        name: sorted((point for point in points if not math.isnan(point[1].value)), key=lambda point: point[0])
+        name: sorted(points, key=lambda point: point[0])
         for name, points in series.items()
+        if any(not math.isnan(estimate.value) for _, estimate in points)
     }
-    drawn = {name: points for name, points in drawn.items() if points}
     if not drawn:
-        return ""
-    xs = [at for points in drawn.values() for at, _ in points]
-    ends = [end for points in drawn.values() for _, e in points for end in (e.value, *_finite(e))]
-    x = Scale(min(xs), max(xs), LEFT, WIDTH - RIGHT - 120)
-    y = Scale(min(ends), max(ends), HEIGHT - BOTTOM, TOP + 6)
-    parts = _axes(x, y, x_label, y_label)
-    labels: list[tuple[float, float]] = []
-    by_end = sorted(drawn, key=lambda name: drawn[name][-1][1].value)
-    for name in by_end:
-        points, colour = drawn[name], f"series-{list(drawn).index(name) % 6}"
-        upper = [f"{x(at):.1f},{y(e.high):.1f}" for at, e in points if _finite(e)]
-        lower = [f"{x(at):.1f},{y(e.low):.1f}" for at, e in reversed(points) if _finite(e)]
-        if upper:
-            parts.append(f'<polygon class="band {colour}" points="{" ".join(upper + lower)}"/>')
-        line = " ".join(f"{x(at):.1f},{y(e.value):.1f}" for at, e in points)
-        parts.append(f'<polyline class="line {colour}" points="{line}"/>')
-        at_x = x(points[-1][0]) + 6
-        text_y = _free(at_x, y(points[-1][1].value), labels)
-        labels.append((at_x, text_y))
-        parts.append(f'<text class="label {colour}" x="{at_x:.1f}" y="{text_y + 4:.1f}">{escape(name)}</text>')
-    words = ", ".join(f"{name} ends at {number(drawn[name][-1][1].value)}" for name in by_end)
-    return _svg(f"{y_label} by {x_label}: {words}", parts)
+        return Markup("")
+    last = {name: next(p for p in reversed(points) if not math.isnan(p[1].value)) for name, points in drawn.items()}
+    by_end = sorted(drawn, key=lambda name: last[name][1].value)
+    words = ", ".join(f"{name} ends at {number(last[name][1].value)}" for name in by_end)
+    with chart(f"{y_label} by {x_label}: {words}", x_label, y_label, height, right=132) as drawing:
+        axes = drawing.axes
+        marks = [] if threshold is None else [Estimate(threshold, threshold, threshold, 0)]
+        axes.set_ylim(*_range([*(e for points in drawn.values() for _, e in points), *marks], 0.04))
+        xs = [at for points in drawn.values() for at, _ in points]
+        axes.set_xlim(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
+        if threshold is not None:
+            axes.axhline(threshold, color=SOFT, ls="--", lw=1.5, gid="threshold")
+        labels: list[tuple[float, float]] = []
+        for name in by_end:
+            points, colour = drawn[name], SERIES[list(drawn).index(name) % len(SERIES)]
+            at, values = [at for at, _ in points], [e.value for _, e in points]
+            axes.fill_between(
+                at, [e.low for _, e in points], [e.high for _, e in points], color=colour, alpha=0.13, lw=0
+            )
+            axes.plot(at, values, color=colour, lw=2.2, marker="o", ms=3, gid="line")
+            place = (drawing.place_of(last[name][0]) + 8, drawing.height_of(last[name][1].value) - 4)
+            labels.append(_free(place, labels, LABEL_WIDTH))
+            drawing.write(name, labels[-1], colour, "label")
+    return drawing.svg
 
 
-def forest(rows: Mapping[str, Estimate], reference: Estimate, x_label: str) -> str:
+def forest(rows: Mapping[str, Estimate], reference: Estimate, x_label: str) -> Markup:
     """A value with its interval a row, and the overall value as a line; empty text when all are undefined."""
     shown = {name: e for name, e in rows.items() if not math.isnan(e.value)}
     if not shown:
-        return ""
-    row_height, left = 26, 220
-    height = TOP + row_height * len(shown) + BOTTOM
-    ends = [end for e in (*shown.values(), reference) for end in (e.value, *_finite(e)) if not math.isnan(end)]
-    x = Scale(min(ends) - 0.01, max(ends) + 0.01, left, WIDTH - RIGHT - 70)
-    floor = height - BOTTOM
-    parts = [_x_tick(x, tick, floor) for tick in x.ticks()]
-    if not math.isnan(reference.value):
-        at = x(reference.value)
-        parts.append(f'<path class="front" d="M{at:.1f},{TOP}V{floor}"/>')
-    for index, (name, e) in enumerate(shown.items()):
-        at_y = TOP + row_height * (index + 0.5)
-        if _finite(e):
-            parts.append(f'<path class="whisker" d="M{x(e.low):.1f},{at_y:.1f}H{x(e.high):.1f}"/>')
-        parts.append(f'<circle class="mark best" cx="{x(e.value):.1f}" cy="{at_y:.1f}" r="4.5"/>')
-        parts.append(f'<text class="label" text-anchor="end" x="{left - 14}" y="{at_y + 4:.1f}">{escape(name)}</text>')
-        parts.append(f'<text class="tick" x="{WIDTH - RIGHT - 58}" y="{at_y + 4:.1f}">n = {e.n}</text>')
-    middle = (left + WIDTH - RIGHT - 70) / 2
-    parts.append(f'<text class="axis" text-anchor="middle" x="{middle:.0f}" y="{height - 8}">{escape(x_label)}</text>')
+        return Markup("")
     words = ", ".join(f"{name} {number(e.value)}" for name, e in shown.items())
-    return _svg(f"{x_label}: {words}", parts, height)
+    right = 86
+    with chart(f"{x_label}: {words}", x_label, "", *_row_box(len(shown), right)) as drawing:
+        drawing.axes.set_xlim(*_range([*shown.values(), reference], 0.04))
+        _rows(drawing, list(shown))
+        if not math.isnan(reference.value):
+            drawing.axes.axvline(reference.value, color=SERIES[0], ls="--", lw=1.5)
+        for index, e in enumerate(shown.values()):
+            _whisker(drawing, index, e)
+            drawing.axes.plot([e.value], [index], "o", ms=7, color=SERIES[0], gid="mark best")
+            drawing.write(f"n = {e.n:,}", (WIDTH - right + 12, drawing.height_of(index) - 4), SOFT, "tick")
+    return drawing.svg
 
 
-def _finite(estimate: Estimate) -> tuple[float, ...]:
+def bars(shown: Sequence[Bar], groups: Sequence[str], x_label: str) -> Markup:
+    """A bar from 0 a row, in the colour of its group, whose name stands beside it; empty text without bars."""
+    if not shown:
+        return Markup("")
+    words = ", ".join(f"{bar.name} {number(bar.length.value)} {bar.group}" for bar in shown)
+    right = 140
+    with chart(f"{x_label}: {words}", x_label, "", *_row_box(len(shown), right)) as drawing:
+        ends = [end for bar in shown for end in (bar.length.value, *_ends(bar.length))]
+        drawing.axes.set_xlim(0, max(ends) * 1.02 or 1)
+        _rows(drawing, [bar.name for bar in shown])
+        order = list(dict.fromkeys([*groups, *(bar.group for bar in shown)]))
+        for index, bar in enumerate(shown):
+            colour = SERIES[order.index(bar.group) % len(SERIES)]
+            drawing.axes.barh(index, bar.length.value, 0.62, color=colour, gid="bar")
+            _whisker(drawing, index, bar.length)
+            drawing.write(bar.group, (WIDTH - right + 12, drawing.height_of(index) - 4), colour, "group")
+    return drawing.svg
+
+
+def _row_box(n_rows: int, right: float) -> tuple[float, float, float]:
+    """Height, left and right of a chart with a row a name."""
+    return TOP + ROW_HEIGHT * n_rows + BOTTOM, NAMES_WIDTH, right
+
+
+def _rows(drawing: Chart, names: Sequence[str]) -> None:
+    """The rows from top to bottom, each with its name at the left; the limits of x are set already."""
+    drawing.axes.set_ylim(len(names) - 0.5, -0.5)
+    drawing.axes.set_yticks([])
+    for index, name in enumerate(names):
+        drawing.write(name, (NAMES_WIDTH - 14, drawing.height_of(index) - 4), INK, "label", ha="right")
+
+
+def _whisker(drawing: Chart, row: int, estimate: Estimate) -> None:
+    if _ends(estimate):
+        drawing.axes.hlines(row, estimate.low, estimate.high, SOFT, lw=1.5, alpha=0.65)
+
+
+def _ends(estimate: Estimate) -> tuple[float, ...]:
     return () if math.isnan(estimate.low) or math.isnan(estimate.high) else (estimate.low, estimate.high)
 
 
-def _free(x: float, y: float, taken: Sequence[tuple[float, float]], width: float = LABEL_WIDTH) -> float:
-    """The height at or above `y` (upwards is smaller) at which a label at `x` covers none of the taken places."""
-    while any(abs(x - at_x) < width and abs(y - at_y) < LABEL_HEIGHT for at_x, at_y in taken):
-        y -= 2
-    return y
+def _range(estimates: Sequence[Estimate], share: float) -> tuple[float, float]:
+    """From the lowest to the highest end, and a share of the way (at least 0.01) beyond both."""
+    ends = [end for e in estimates for end in (e.value, *_ends(e)) if not math.isnan(end)]
+    pad = max((max(ends) - min(ends)) * share, 0.01)
+    return min(ends) - pad, max(ends) + pad
 
 
-def _axes(x: Scale, y: Scale, x_label: str, y_label: str) -> list[str]:
-    floor = HEIGHT - BOTTOM
-    parts = [_x_tick(x, tick, floor) for tick in x.ticks()]
-    for tick in y.ticks():
-        at = y(tick)
-        parts.append(f'<path class="grid" d="M{LEFT},{at:.1f}H{x.end:.1f}"/>')
-        parts.append(f'<text class="tick" text-anchor="end" x="{LEFT - 8}" y="{at + 4:.1f}">{tick:g}</text>')
-    middle = (x.start + x.end) / 2
-    parts.append(f'<text class="axis" text-anchor="middle" x="{middle:.0f}" y="{HEIGHT - 8}">{escape(x_label)}</text>')
-    turn = f'transform="translate(14,{(TOP + floor) / 2:.0f}) rotate(-90)"'
-    parts.append(f'<text class="axis" text-anchor="middle" {turn}>{escape(y_label)}</text>')
-    return parts
-
-
-def _x_tick(x: Scale, tick: float, floor: float) -> str:
-    at = x(tick)
-    return (
-        f'<path class="grid" d="M{at:.1f},{TOP}V{floor}"/>'
-        f'<text class="tick" text-anchor="middle" x="{at:.1f}" y="{floor + 18}">{tick:g}</text>'
-    )
-
-
-def _svg(title: str, parts: Sequence[str], height: float = HEIGHT) -> str:
-    return (
-        f'<svg class="figure" viewBox="0 0 {WIDTH} {height:.0f}" role="img" xmlns="http://www.w3.org/2000/svg">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
+def _free(at: tuple[float, float], taken: Sequence[tuple[float, float]], width: float) -> tuple[float, float]:
+    """The place at or above `at` where a label of that width covers none of the labels at the taken places."""
+    x, y = at
+    while any(abs(x - other_x) < width and abs(y - other_y) < LABEL_HEIGHT for other_x, other_y in taken):
+        y += 2
+    return x, y

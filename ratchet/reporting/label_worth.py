@@ -6,7 +6,7 @@ from typing import Any
 
 from ratchet.gates.measured_reports import Report
 from ratchet.measure.estimate import Estimate
-from ratchet.measure.formats import estimate_text, metric_name
+from ratchet.measure.formats import estimate_or_reason, metric_name
 
 
 def label_worth(sample: Report | None) -> dict[str, Any]:
@@ -34,17 +34,13 @@ def label_worth(sample: Report | None) -> dict[str, Any]:
         "people who labelled": people["n_people"],
         "labels by people": people["n_resolved"],
         "texts in conflict": people["n_escalated"],
-        "people’s seconds for one label": _text(Estimate.from_json(people["seconds_per_label"])),
-        "price of a hundred labels, USD": _text(price),
-        f"{metric} improved by a hundred more labels": _text(gain),
-        f"price of improving {metric} by 0.01, USD": _text(
+        "people’s seconds for one label": estimate_or_reason(Estimate.from_json(people["seconds_per_label"])),
+        "price of a hundred labels, USD": estimate_or_reason(price),
+        f"{metric} improved by a hundred more labels": estimate_or_reason(gain),
+        f"price of improving {metric} by 0.01, USD": estimate_or_reason(
             Estimate(point, float("nan"), float("nan"), gain.n, price.reason or "a hundred more labels gain nothing")
         ),
     }
     if alpha := people.get("agreement", {}).get("krippendorff_alpha"):
-        worth["agreement of people, Krippendorff’s alpha"] = _text(Estimate.from_json(alpha))
+        worth["agreement of people, Krippendorff’s alpha"] = estimate_or_reason(Estimate.from_json(alpha))
     return worth
-
-
-def _text(estimate: Estimate) -> str:
-    return f"unknown: {estimate.reason}" if estimate.value != estimate.value else estimate_text(estimate)

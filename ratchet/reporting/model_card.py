@@ -15,7 +15,7 @@ from typing import Any
 
 from ratchet.gates.measured_reports import Report
 from ratchet.measure.estimate import Estimate
-from ratchet.measure.formats import estimate_text, humanise, markdown_text, metric_name
+from ratchet.measure.formats import estimate_text, humanise, markdown_table, markdown_text, metric_name
 from ratchet.reporting.outline import outline
 from ratchet.reporting.results_table import described_bundle, results_table
 
@@ -146,5 +146,4 @@ def _bullets(items: Any) -> list[str]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return "\n".join(lines + [f"| {' | '.join(map(markdown_text, row))} |" for row in rows])
+    return "\n".join(markdown_table(head, [[markdown_text(text) for text in row] for row in rows], len(head)))

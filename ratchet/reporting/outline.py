@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ratchet.measure.formats import humanise, is_estimate, metric_name, plain
+from ratchet.reporting.cells import FIGURE, Cell, Row, Table, cell
 
 MAX_ROWS = 40
 MAX_ITEMS = 12
@@ -20,8 +21,8 @@ def outline(value: Any) -> dict[str, Any]:
 
     >>> outline({"n_rows": 3, "command": "hidden"})
     {'kind': 'pairs', 'pairs': [('rows', {'kind': 'text', 'text': '3'})]}
-    >>> outline({"a": {"x": 1}, "b": {"x": 2}})["rows"]
-    [['a', '1'], ['b', '2']]
+    >>> [row.name for row in outline({"a": {"x": 1}, "b": {"x": 2}})["table"].rows]
+    ['a', 'b']
     """
     if isinstance(value, Mapping) and not is_estimate(value):
         shown = {str(key): item for key, item in value.items() if key not in HIDDEN}
@@ -35,6 +36,11 @@ def outline(value: Any) -> dict[str, Any]:
     return {"kind": "text", "text": plain(value)}
 
 
+def outline_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Records as a table; None where there are none."""
+    return outline(rows) if rows else None
+
+
 def _is_record(value: Any) -> bool:
     """Whether it is a non-empty mapping of scalars and estimates, a row of a table."""
     if not isinstance(value, Mapping) or is_estimate(value) or not value:
@@ -45,11 +51,15 @@ def _is_record(value: Any) -> bool:
 def _table(records: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> dict[str, Any]:
     """A row a record and a column a key of any record; with names, they are the first column."""
     columns = list(dict.fromkeys(key for record in records for key in record))
-    rows = [[plain(record.get(column)) for column in columns] for record in records[:MAX_ROWS]]
-    head = [metric_name(column) for column in columns]
-    if names is not None:
-        head, rows = ["", *head], [[name, *row] for name, row in zip(names, rows, strict=False)]
-    return {"kind": "table", "head": head, "rows": rows, "left_out": max(len(records) - MAX_ROWS, 0)}
+    shown = [[cell(record.get(column)) for column in columns] for record in records[:MAX_ROWS]]
+    figures = [any(row[index].classes == FIGURE for row in shown) for index in range(len(columns))]
+    head = [
+        Cell(metric_name(column), classes=FIGURE if figure else "")
+        for column, figure in zip(columns, figures, strict=True)
+    ]
+    rows = [Row(names[index] if names else None, cells) for index, cells in enumerate(shown)]
+    table = Table([Cell(""), *head] if names else head, rows)
+    return {"kind": "table", "table": table, "left_out": max(len(records) - MAX_ROWS, 0)}
 
 
 def _line(items: Sequence[Any]) -> str:

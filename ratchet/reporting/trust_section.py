@@ -1,4 +1,4 @@
-"""What the report page shows of behaviour, of people whom texts speak of, and of confidence, for one bundle."""
+"""Behaviour, fairness and confidence of one bundle, as the report page shows them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ratchet.gates.measured_reports import Report
 from ratchet.measure.estimate import Estimate, exact
 from ratchet.measure.formats import metric_name
 from ratchet.reporting.figures import curves
-from ratchet.reporting.outline import outline
+from ratchet.reporting.outline import outline_rows
 
 
 def trust_section(reports: Mapping[str, Report], described: str | None) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def trust_section(reports: Mapping[str, Report], described: str | None) -> dict[
         "tests": _tests(behaved),
         "failures": _failures(behaved),
         "swaps": _swaps(behaved),
-        "triggers": _known(behaved.get("triggers", {}).get("words", [])),
+        "triggers": outline_rows(behaved.get("triggers", {}).get("words", [])),
         "people": _people(audited, audit.get("sensitive_features", [])),
         "matches": _matches(audit),
         "reliability": reliability(confidence.get("calibration", {})),
@@ -35,7 +35,7 @@ def trust_section(reports: Mapping[str, Report], described: str | None) -> dict[
             "share of texts it answers, the surest first",
             "accuracy",
         ),
-        "ece": _known(
+        "ece": outline_rows(
             [
                 {"ECE": name, "value": confidence["calibration"][key]}
                 for name, key in (("as served", "ece"), ("without its temperature", "ece_before"))
@@ -61,17 +61,17 @@ def _elsewhere(audit: Report, confidence: Report, described: str | None) -> dict
         for name, flag in flags.items()
         if flag
     ]
-    return _known(rows)
+    return outline_rows(rows)
 
 
 def _thresholds(audited: Report) -> dict[str, Any] | None:
     """A row a figure, before and after thresholds by group; None where they are off."""
-    told = audited.get("thresholds", {})
+    thresholds = audited.get("thresholds", {})
     rows = [
-        {"figure": metric_name(name), "before": before, "after": told["after"][name]}
-        for name, before in told.get("before", {}).items()
+        {"figure": metric_name(name), "before": before, "after": thresholds["after"][name]}
+        for name, before in thresholds.get("before", {}).items()
     ]
-    return _known(rows)
+    return outline_rows(rows)
 
 
 def reliability(calibration: Mapping[str, Any]) -> str:
@@ -98,16 +98,16 @@ def _tests(behaved: Report) -> dict[str, Any] | None:
         }
         for test in behaved.get("tests", [])
     ]
-    return _known(rows)
+    return outline_rows(rows)
 
 
 def _failures(behaved: Report) -> dict[str, Any] | None:
     rows = [
-        {"test": test["test"], "told": item["told"], "before": item["before"], "text": item["text"]}
+        {"test": test["test"], "observed": item["told"], "before": item["before"], "text": item["text"]}
         for test in behaved.get("tests", [])
         for item in test["examples"]
     ]
-    return _known(rows)
+    return outline_rows(rows)
 
 
 def _swaps(behaved: Report) -> dict[str, Any] | None:
@@ -122,7 +122,7 @@ def _swaps(behaved: Report) -> dict[str, Any] | None:
         for attribute, part in behaved.get("swaps", {}).items()
         for item in part["examples"]
     ]
-    return _known(rows)
+    return outline_rows(rows)
 
 
 def _people(audited: Report, sensitive: list[str]) -> dict[str, Any] | None:
@@ -136,7 +136,7 @@ def _people(audited: Report, sensitive: list[str]) -> dict[str, Any] | None:
         for name, rates in audited.get("slices", {}).items()
         if name.partition("=")[0] in sensitive
     ]
-    return _known(rows)
+    return outline_rows(rows)
 
 
 def _matches(audit: Report) -> dict[str, Any] | None:
@@ -150,8 +150,4 @@ def _matches(audit: Report) -> dict[str, Any] | None:
         for attribute, groups in audit.get("matches", {}).items()
         for group, part in groups.items()
     ]
-    return _known(rows)
-
-
-def _known(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return outline(rows) if rows else None
+    return outline_rows(rows)

@@ -168,7 +168,7 @@ def test_the_page_shows_failures_and_nothing_that_html_reads() -> None:
     report = measure({**SHARES, "cf": 2.0, "woman": -0.3, "superb": -0.4}, told)
     page = failures_page("linear", report)
     assert "### praise (minimum)" in page
-    assert "`cf` turns 1.000 [" in page
+    assert "`cf` turns 1 [" in page
     assert "a film about a man → a film about a woman" in page
     assert "<b>" not in page
 

@@ -138,7 +138,7 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
     assert item["metrics"]["faithfulness_gain"]["value"] > 0.02
     assert "superb" in Path(item["page"]).read_text()
     files = sorted(Path("reports/explain").iterdir())
-    assert [file.name for file in files] == ["baseline.html", "baseline.png", "contents.txt"]
+    assert [file.name for file in files] == ["baseline.html", "contents.txt"]
     praised = {row["word"]: row["towards"] for row in item["words"]}
     assert {praised.get(word, "positive") for word in ("superb", "moving", "funny")} == {"positive"}
     assert {praised.get(word, "negative") for word in ("dull", "clumsy", "boring")} == {"negative"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +16,12 @@ from ratchet.errors import PipelineError, TableError
 from ratchet.files import write_json
 from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.reporting import results_table as table
+from ratchet.reporting.cells import Table
 from ratchet.reporting.curve import read_curve
-from ratchet.reporting.figures import Point, Scale, curves, forest, front, scatter
+from ratchet.reporting.figures import Bar, Point, bars, curves, forest, front, scatter
 from ratchet.reporting.label_worth import label_worth
 from ratchet.reporting.outline import MAX_ROWS, outline
+from ratchet.reporting.templates import FOLDER
 from tests.support.release_reports import evaluate_report, people_report
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -45,22 +48,76 @@ def test_the_front_is_what_nothing_beats_in_both() -> None:
     assert front(points) == ["fast", "middle", "slow"]
 
 
+def marked(drawn: ET.Element, kind: str) -> dict[str, ET.Element]:
+    """The groups of a chart whose class begins with a word, by class."""
+    groups = {group.get("class", ""): group for group in drawn.iter(f"{SVG}g")}
+    return {name: group for name, group in groups.items() if name.split(" ")[0] == kind}
+
+
 def test_the_scatter_places_points_by_their_values() -> None:
     points = [Point("a<b", 1.0, Estimate(0.7, 0.6, 0.8, 9)), Point("c", 10.0, Estimate(0.8, 0.75, 0.85, 9))]
     drawn = ET.fromstring(scatter([*points, Point("nothing", math.nan, exact(0.5))], "c", "ms", "accuracy"))
-    first, second = drawn.findall(f"{SVG}circle")
-    assert float(first.attrib["cx"]) < float(second.attrib["cx"])
-    assert float(first.attrib["cy"]) > float(second.attrib["cy"])
-    assert (first.attrib["class"], second.attrib["class"]) == ("mark best", "mark chosen")
-    labels = [text.text for text in drawn.findall(f"{SVG}text") if "key" in text.attrib["class"]]
-    assert labels == ["a<b", "c"]
+    marks = marked(drawn, "mark")
+    assert list(marks) == ["mark best", "mark chosen"]
+    first, second = (next(mark.iter(f"{SVG}use")) for mark in marks.values())
+    assert float(first.attrib["x"]) < float(second.attrib["x"])
+    assert float(first.attrib["y"]) > float(second.attrib["y"])
+    assert ["".join(key.itertext()) for key in marked(drawn, "key").values()] == ["a<b", "c"]
+    assert drawn.findtext(f"{SVG}title") == "accuracy against ms: a<b 0.700 at 1, c 0.800 at 10"
 
 
 def test_labels_of_a_figure_do_not_cover_each_other() -> None:
     points = [Point(f"bundle-{index}", 5.0 + index / 100, exact(0.8)) for index in range(8)]
     drawn = ET.fromstring(scatter([*points, Point("far", 100.0, exact(0.7))], None, "ms", "accuracy"))
-    heights = sorted(float(t.attrib["y"]) for t in drawn.findall(f"{SVG}text") if "label" in t.attrib["class"])
+    labels = [group for group in drawn.iter(f"{SVG}g") if group.get("class", "").startswith("label")]
+    heights = sorted(float(next(label.iter(f"{SVG}text")).attrib["y"]) for label in labels)
+    assert len(heights) == 9
     assert all(after - before >= 12 for before, after in pairwise(heights))
+
+
+def test_a_long_key_makes_the_chart_taller() -> None:
+    points = [Point(f"bundle-{index}", 1.0 + index, exact(0.8)) for index in range(40)]
+    drawn = ET.fromstring(scatter(points, None, "ms", "accuracy"))
+    height = float(drawn.attrib["viewBox"].split()[3])
+    assert all(0 < float(text.attrib["y"]) < height for text in drawn.iter(f"{SVG}text"))
+
+
+def test_a_chart_follows_the_page_and_stands_alone_in_it() -> None:
+    lines = {"random": [(50.0, Estimate(0.6, 0.5, 0.7, 3)), (90.0, exact(0.7))], "hybrid": [(50.0, exact(0.6))]}
+    charts = [curves(lines, "labels", "accuracy", 0.65), curves(lines, "labels", "share", 0.65)]
+    assert charts[0] == curves(lines, "labels", "accuracy", 0.65)
+    style = (FOLDER / "_style.css").read_text(encoding="utf-8")
+    for chart in charts:
+        assert not re.search(r"#[0-9a-fA-F]{6}\b|url\(|<style|font-family", chart)
+        variables = set(re.findall(r"var\((--\w+)\)", chart))
+        assert {"--s0", "--s1", "--soft", "--line"} <= variables
+        assert all(f"{name}:" in style for name in variables)
+    first, second = (set(re.findall(r'\bid="(\w+)"', chart)) for chart in charts)
+    assert first.isdisjoint(second)  # ids of a page are told apart
+    assert set(re.findall(r'href="#(\w+)"', charts[0])) == first
+
+
+def test_an_undefined_value_is_a_gap_in_its_line() -> None:
+    points = [(1.0, exact(0.5)), (2.0, exact(0.6)), (3.0, undefined("none")), (4.0, exact(0.6)), (5.0, exact(0.7))]
+    line = marked(ET.fromstring(curves({"a": points}, "window", "accuracy")), "line")["line"]
+    (path,) = (path for path in line.findall(f"{SVG}path"))
+    assert path.attrib["d"].count("M") == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["a<script>", "$x_1$ ^ \\frac", "电影 ραψ", "a\u202eb", "nul\x00 bell\x07", "\ud800", "two\nlines"]
+)
+def test_no_name_breaks_a_chart(name: str) -> None:
+    charts = (
+        scatter([Point(name, 1.0, exact(0.5))], name, name, name),
+        curves({name: [(50.0, exact(0.5))]}, name, name),
+        forest({name: exact(0.5)}, exact(0.5), name),
+        bars([Bar(name, exact(0.5), name)], [], name),
+    )
+    for chart in charts:
+        ET.fromstring(chart)
+        assert "<script" not in chart
+        assert "\u202e" not in chart
 
 
 def test_figures_of_nothing_are_empty() -> None:
@@ -80,23 +137,22 @@ def test_a_single_point_can_be_drawn() -> None:
         assert "nan" not in drawn
 
 
-@given(st.floats(1e-3, 1e3), st.floats(1.01, 1e3), st.booleans())
-def test_ticks_lie_inside_the_scale(low: float, factor: float, log: bool) -> None:
-    scale = Scale(low, low * factor, 0, 100, log)
-    assert all(-1e-6 <= scale(tick) <= 100 + 1e-6 for tick in scale.ticks())
-    assert len(scale.ticks()) <= 25
-
-
 @given(anything)
 def test_no_report_breaks_the_outline(value: object) -> None:
     assert outline(value)["kind"] in ("text", "pairs", "table")
 
 
+def texts(table: Table) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of a table, the names of the rows first."""
+    rows = [[*([row.name] if row.name is not None else []), *(cell.text for cell in row.cells)] for row in table.rows]
+    return [cell.text for cell in table.head], rows
+
+
 def test_outline_makes_tables_of_records_and_cuts_long_ones() -> None:
     long = outline([{"epoch": index, "loss": 0.5} for index in range(MAX_ROWS + 3)])
-    assert (long["head"], len(long["rows"]), long["left_out"]) == (["epoch", "loss"], MAX_ROWS, 3)
+    assert (texts(long["table"])[0], len(long["table"].rows), long["left_out"]) == (["epoch", "loss"], MAX_ROWS, 3)
     uneven = outline({"a": {"x": 1}, "b": {"y": exact(2.0).to_json()}})
-    assert (uneven["head"], uneven["rows"]) == (["", "x", "y"], [["a", "1", "–"], ["b", "–", "2"]])
+    assert texts(uneven["table"]) == (["", "x", "y"], [["a", "1", "–"], ["b", "–", "2"]])
     assert outline({"a": {"x": {"deep": 1}}, "b": {"x": 1}})["kind"] == "pairs"
     assert outline(list(range(20)))["text"].endswith("11 … (20 in all)")
     assert outline([])["text"] == outline(None)["text"] == "–"

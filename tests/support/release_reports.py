@@ -191,7 +191,12 @@ def explain_report() -> Json:
         "faithfulness_gain": estimate(0.4, 0.05, 10),
         "attribution_agreement": estimate(0.7, 0.1, 10),
     }
-    rest = {"words": [{"word": "dull", "weight": -0.4}, {"word": "<b>bright</b>", "weight": 0.3}]}
+    rest = {
+        "words": [
+            {"word": "dull", "mean_abs_shap": estimate(0.4, 0.1), "n_texts": 6, "towards": "negative"},
+            {"word": "<b>bright</b>", "mean_abs_shap": estimate(0.3, 0.1), "n_texts": 4, "towards": "positive"},
+        ]
+    }
     bundles = {name: {"metrics": metrics, **rest} for name in ("small-int8", "small-nf4")}
     return {"command": "python -m pipeline_steps.explain", "bundles": bundles}
 

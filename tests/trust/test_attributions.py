@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ratchet.models.predictor import Predictor, Proba
-from ratchet.reporting.explanation_page import render_figure, render_page
+from ratchet.reporting.explanation_page import render_page
+from ratchet.reporting.words_chart import words_chart
 from ratchet.trust.attributions import attribute, keep_words, word_spans
 from ratchet.trust.faithfulness import agreement, curves
 from ratchet.trust.lockstep import cached_score, run_together
@@ -274,10 +276,10 @@ def test_each_kind_of_error_has_words_of_its_own() -> None:
 
 def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     predictor = LinearWords()
-    text = 'superb <script>alert("x")</script> & <img src=http://example.org/a.png> flat'
+    text = 'superb <script>alert("x")</script> & <img src=http://example.org/a.png> \u202e flat'
     attribution = attribute(predictor, cached_score(predictor), [text], 64)[0]
     words = global_words([attribution], predictor.labels, 100, 0)
-    point = {"value": 0.123, "low": 0.1, "high": 0.2}
+    point = {"value": 0.123, "low": 0.1, "high": 0.2, "n": 1}
     curve = {"rate": 0.1, **dict.fromkeys(("deleted", "deleted_random", "kept", "kept_random"), point)}
     report = {"words": words, "stems": words, "groups": {"<i>g": {"n_texts": 1, "words": words}}, "curves": [curve]}
     page = render_page("<b>bundle</b>", predictor.labels, [("id1", "negative", attribution)], report, {"n": "1"})
@@ -285,20 +287,24 @@ def test_the_page_loads_nothing_runs_nothing_and_escapes_every_text() -> None:
     assert "<b>bundle" not in page
     assert "<i>g" not in page
     assert "&lt;" in page
-    assert page.count("<img") == 1
-    assert 'src="data:image/png;base64,' in page
+    assert "[U+202E]" in page
+    assert "\u202e" not in page
+    assert "<img" not in page
+    assert "superb (1) 0.200 towards positive" in page.partition("<title>mean")[2]
     assert "default-src 'none'" in page
     assert "@import" not in page
     assert "url(" not in page
     assert 'title="+0.200 towards positive"' in page
     assert '<span class="wrong">wrong</span>' in page
-    assert page.count("0.123\n[0.100, 0.200]") == 4
+    assert page.count('0.123<span class="ci">[0.100, 0.200]</span>') == 4
 
 
-def test_the_figure_is_a_png_and_the_same_each_time() -> None:
-    words = [
-        {"word": "a_$b$", "mean_abs_shap": {"value": 0.2, "low": 0.1, "high": 0.4}, "n_texts": 3, "towards": "positive"}
-    ]
-    first, second = (render_figure(words, ["negative", "positive"]) for _ in range(2))
-    assert first.startswith(b"\x89PNG")
+def test_the_chart_names_words_and_classes_and_is_the_same_each_time() -> None:
+    size = {"value": 0.2, "low": 0.1, "high": 0.4, "n": 3}
+    words = [{"word": "a_$b$", "mean_abs_shap": size, "n_texts": 3, "towards": name} for name in ("positive", "c3")]
+    first, second = (words_chart(words, ["negative", "positive"]) for _ in range(2))
     assert first == second
+    texts = ["".join(text.itertext()) for text in ET.fromstring(first).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a_$b$ (3)", "towards positive", "towards c3"} <= set(texts)
+    assert first.count('class="bar"') == 2
+    assert words_chart([], ["negative", "positive"]) == ""

@@ -1,8 +1,8 @@
 """Great Expectations' Data Docs as one page that works offline and calls no other host.
 
 As rendered, a page loads Bootstrap, jQuery and Vega from the network and a logo whose address carries an identifier.
-All of that is taken out, what is left is styled here, and what differs from run to run (times, random element ids)
-is made the same, so that equal results give equal pages.
+All of that is taken out, what is left is shown in the style of the other pages, and what differs from run to run
+(times, random element ids) is made the same, so that equal results give equal pages.
 """
 
 from __future__ import annotations
@@ -11,15 +11,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-_STYLE = """<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; } th, td { border: 1px solid #ddd; padding: .3rem .6rem; }
-th, td { text-align: left; vertical-align: top; } h4, h5, h6 { margin: 1rem 0 .3rem; font-size: 1rem; }
-.text-success::before { content: "\\2713"; color: #17793c; } .text-danger::before { content: "\\2717"; color: #b3261e; }
-.text-warning::before { content: "\\26a0"; color: #946200; } .badge-info { border: 1px solid #999; padding: 0 .2rem; }
-nav ul { columns: 3; }
-@media (prefers-color-scheme: dark) { body { background: #16181c; color: #ddd; } th, td { border-color: #444; } }
-</style>"""
+from markupsafe import Markup
+
+from ratchet.reporting.templates import render_template
+
 _DROPPED = [
     re.compile(pattern, re.DOTALL | re.IGNORECASE)
     for pattern in (
@@ -65,19 +60,20 @@ def render_data_docs(results: Sequence[Any], title: str) -> str:
         },
         meta={"great_expectations_version": results[0].meta["great_expectations_version"] if results else ""},
     )
-    return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(merged)))
+    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(merged))
+    return render_template("data_docs.html", title=title, body=Markup(offline_body(page)))  # GX has escaped its texts
 
 
-def offline(page: str) -> str:
-    """The page without anything that is loaded from elsewhere, with a small style of its own.
+def offline_body(page: str) -> str:
+    """What stands in the page's body, without anything that is loaded from elsewhere or that runs.
 
-    >>> offline('<head><script src="https://a.org/x.js"></script></head><a href="https://b.org">b</a>')[-9:]
-    '</head>b\\n'
+    >>> offline_body('<body><script src="https://a.org/x.js"></script><a href="https://b.org">b</a></body>')
+    'b'
     """
+    body = page.partition("<body>")[2].rpartition("</body>")[0]
     for pattern in _DROPPED:
-        page = pattern.sub("", page)
-    page = _LINK_OUT.sub(r"\1", page)
+        body = pattern.sub("", body)
+    body = _LINK_OUT.sub(r"\1", body)
     numbers: dict[str, str] = {}
-    page = _UUID.sub(lambda match: numbers.setdefault(match.group(), f"part-{len(numbers)}"), page)
-    page = page.replace("</head>", f"{_STYLE}</head>", 1)
-    return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+    body = _UUID.sub(lambda match: numbers.setdefault(match.group(), f"part-{len(numbers)}"), body)
+    return "\n".join(line.rstrip() for line in body.splitlines() if line.strip())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
-from ratchet.data.rules.data_docs import offline, render_data_docs
 from ratchet.data.rules.expectations import check
 from ratchet.data.rules.suites import KWARGS, Rule, Suite
 from ratchet.data.rules.tallies import Measure, encode
 from ratchet.data.rules.verdicts import find_broken_rows, judge_suites, tallies_of
+from ratchet.reporting.data_docs import offline_body, render_data_docs
 
 RULES = (
     Rule("short", "quarantine", "", "expect_measure_to_be_between", {"measure": "n_words", "min_value": 3}),
@@ -34,11 +35,11 @@ def test_every_kind_of_rule_is_on_the_page() -> None:
     assert {rule.type for rule in RULES} == set(KWARGS)
 
 
-def _page() -> str:
+def _page(suite: Suite = SUITE) -> str:
     accepted = {"label": {"a": 3}}
     tallies = tallies_of(MEASURES)
-    outcomes = judge_suites([SUITE], tallies, find_broken_rows([SUITE], MEASURES), accepted)
-    return render_data_docs(check([SUITE], outcomes, tallies, accepted), "rules")
+    outcomes = judge_suites([suite], tallies, find_broken_rows([suite], MEASURES), accepted)
+    return render_data_docs(check([suite], outcomes, tallies, accepted), "rules")
 
 
 def test_page_says_in_words_what_each_rule_wants_and_what_was_found() -> None:
@@ -64,5 +65,13 @@ def test_equal_results_give_equal_pages() -> None:
 
 
 def test_links_within_the_page_stay() -> None:
-    page = offline('<head></head><a href="#part">in</a> <a class="x" href="../y.html">out</a><img src="x">')
-    assert '<a href="#part">in</a> out\n' in page
+    page = '<body><a href="#part">in</a> <a class="x" href="../y.html">out</a><img src="x"></body>'
+    assert offline_body(page) == '<a href="#part">in</a> out'
+
+
+def test_what_a_suite_says_is_escaped() -> None:
+    rules = [replace(RULES[0], name="<script>alert(1)</script> \"'\u202e"), *RULES[1:]]
+    page = _page(replace(SUITE, rules=tuple(rules)))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "\u202e" not in page
