@@ -196,12 +196,12 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
 NEEDS_A_RUN = (
     "dvc repro",
     "python -m flows.labelling.flow",
-    "python -m flows.rollout.flow",
+    "ratchet rollout",
     "python -m benchmarks.",
-    "python -m flows.reference",
-    "python -m flows.monitoring.flow",
-    "python -m flows.alerts",
-    "python -m flows.retraining.flow",
+    "ratchet reference",
+    "ratchet monitor",
+    "ratchet alerts",
+    "ratchet retrain",
 )
 RUN_HERE = [
     command for command in commands() if command.split()[0] in ("dvc", "python") and not command.startswith(NEEDS_A_RUN)

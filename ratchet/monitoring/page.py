@@ -38,7 +38,7 @@ def monitor_page(windows: Sequence[dict[str, Any]]) -> str:
     )
     foot = (
         f"</main><footer>The window from {escape(latest['start'])} to {escape(latest['end'])}, and the "
-        f"{len(shown) - 1} before it. Written by python -m flows.monitoring.flow.</footer></body></html>\n"
+        f"{len(shown) - 1} before it. Written by ratchet monitor.</footer></body></html>\n"
     )
     return head + "".join(parts) + foot
 

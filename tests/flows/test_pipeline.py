@@ -16,7 +16,7 @@ from tests.support.miniature import environment, make_repository, stages_run, wa
 
 def _start(root: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.pipeline"],
+        [sys.executable, "-m", "ratchet", "run"],
         cwd=root,
         env=environment(),
         text=True,

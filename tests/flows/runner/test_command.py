@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-
 import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.runner.command import run_flow, say_start
 from ratchet.errors import PipelineError
-from tests.support.miniature import ROOT
 
 
 def test_the_end_is_told_and_named_when_it_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,12 +45,3 @@ def test_a_wait_is_announced_only_where_there_is_one(
     monkeypatch.setenv("PREFECT_API_URL", url)
     say_start()
     assert ("embedded server" in capsys.readouterr().out) is said
-
-
-def test_no_flow_ends_by_itself() -> None:
-    """Every module that runs a flow from its `main` does so by `run_flow`."""
-    for path in sorted((ROOT / "flows").glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for function in [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]:
-            text = ast.unparse(function)
-            assert ("return_state=True" in text) == ("run_flow" in text), path.name

@@ -22,7 +22,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _command_line(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.pipeline"], cwd=root, env=environment(), capture_output=True, text=True
+        [sys.executable, "-m", "ratchet", "run"], cwd=root, env=environment(), capture_output=True, text=True
     )
 
 
