@@ -78,8 +78,9 @@ def all_commands(group: Any = None, words: str = "ratchet") -> dict[str, Any]:
 
     from ratchet.__main__ import app
 
+    top: Any = group or get_command(app)
     found: dict[str, Any] = {}
-    for name, command in (group or get_command(app)).commands.items():
+    for name, command in top.commands.items():
         inner = hasattr(command, "commands")
         found |= all_commands(command, f"{words} {name}") if inner else {f"{words} {name}": command}
     return found

@@ -37,7 +37,8 @@ NEEDED = {"release": ["--who", "ann", "--why", "better"]}
 
 def commands(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
     """Every command with the words that call it."""
-    for name, command in (group or get_command(app)).commands.items():
+    top: Any = group or get_command(app)
+    for name, command in top.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*words, name))
         else:
@@ -184,7 +185,12 @@ def test_options_reach_the_flow(words: str, called: dict[str, Any], expected: di
 
 def test_run_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("flows.runner.door.run", lambda *arguments: seen.append(arguments) or 3)
+
+    def run(*arguments: Any) -> int:
+        seen.append(arguments)
+        return 3
+
+    monkeypatch.setattr("flows.runner.door.run", run)
     assert ratchet("run", "--stage", "train", "--stage", "prune", "--verbose", "--max-workers", "4") == 3
     assert ratchet("run") == 3
     assert seen == [(Path.cwd(), ["train", "prune"], True, 4), (Path.cwd(), [], False, 2)]

@@ -11,12 +11,12 @@ import psutil
 import pytest
 
 from ratchet.registry.audit_log import entries
-from tests.support.miniature import environment, make_repository, stages_run, wait_for
+from tests.support.miniature import RATCHET, environment, make_repository, stages_run, wait_for
 
 
 def _start(root: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "ratchet", "run"],
+        [str(RATCHET), "run"],
         cwd=root,
         env=environment(),
         text=True,
