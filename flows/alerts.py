@@ -1,9 +1,4 @@
-"""Sets up who is told, and what starts by itself, on the Prefect server:  python -m flows.alerts [--webhook URL] ...
-
-    python -m flows.alerts --webhook https://example.org/hook     JSON by POST
-    python -m flows.alerts --slack https://hooks.slack.com/...    a Slack incoming webhook
-    python -m flows.alerts --apprise mailto://user:pass@host      e-mail, or any other address that Apprise knows
-    python -m flows.alerts --test                                 send a test to each, and say which of them took it
+"""Sets up on the Prefect server who is alerted, and by which channel.
 
 Addresses are kept on the server as secrets, and stand in no file. Run again, it replaces what it had set up. For each
 address: an automation on the monitor's alerts, and one that speaks when the monitor has been silent.
@@ -11,12 +6,7 @@ address: an automation on the monitor's alerts, and one that speaks when the mon
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import os
-import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from flows.runner.environment import set_environment
@@ -36,8 +26,6 @@ from prefect.exceptions import ObjectNotFound  # noqa: E402
 from pydantic import SecretStr  # noqa: E402
 
 from flows.monitoring.flow import ALERT, RAN, RESOURCE  # noqa: E402
-from ratchet.errors import PipelineError, RatchetError  # noqa: E402
-from ratchet.monitoring.settings import read_monitor_params  # noqa: E402
 
 NAMES = {"webhook": "ratchet-webhook", "slack": "ratchet-slack", "apprise": "ratchet-apprise"}
 SUBJECT = "Ratchet: {{ event.payload.key }}"
@@ -133,32 +121,3 @@ async def test_blocks() -> dict[str, str]:
         except Exception as error:  # whatever the transport raises is what is to be told
             found[kind] = f"failed: {type(error).__name__}"
     return found
-
-
-def main() -> int:
-    """Read the command line, set up or test; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.alerts", description=(__doc__ or "").split("\n")[0])
-    for kind, told in {"webhook": "JSON goes here", "slack": "incoming webhook of Slack", "apprise": "Apprise"}.items():
-        parser.add_argument(f"--{kind}", default="", metavar="URL", help=told)
-    parser.add_argument("--test", action="store_true", help="send a test to each address that is set up")
-    arguments = vars(parser.parse_args())
-    addresses = {kind: arguments[kind] for kind in NAMES if arguments[kind]}
-    try:
-        if not os.environ.get("PREFECT_API_URL"):
-            raise PipelineError("Alerts need a server that stays.", fix="set PREFECT_API_URL")
-        if not addresses and not arguments["test"]:
-            raise PipelineError("There is nobody to tell.", fix="name an address: --webhook, --slack or --apprise")
-        silent_minutes = read_monitor_params(Path.cwd()).silent_minutes
-        for name in asyncio.run(set_up(addresses, silent_minutes)):
-            print(f"set up: {name}")
-        answers = asyncio.run(test_blocks()) if arguments["test"] else {}
-        for kind, answer in answers.items():
-            print(f"{kind}: {answer}")
-    except RatchetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 1 if any(answer != "taken" for answer in answers.values()) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,10 @@
 """Runs the pipeline: a task for each stage of dvc.yaml, started when what it needs is done.
 
-    python -m flows.pipeline [--verbose] [--stage NAME ...] [--max-workers N]
-
 DVC decides whether a stage is stale and is the only cache; Prefect schedules, observes and reports.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import queue
 import sys
@@ -15,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.defaults import MAX_WORKERS
 from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
@@ -28,12 +26,10 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 from flows.runner import stages, workspace  # noqa: E402
 from flows.runner.audit import record  # noqa: E402
-from flows.runner.command import STOPPED, run_flow, say_start  # noqa: E402
+from flows.runner.command import STOPPED  # noqa: E402
 from flows.runner.execution import FAILED, Outcome, run_stage, stages_end_with_the_flow, start_guard  # noqa: E402
 from flows.runner.progress import Progress  # noqa: E402
 from flows.runner.summary import print_summary  # noqa: E402
-
-MAX_WORKERS = 2
 
 
 @flow(name="pipeline", validate_parameters=True, persist_result=False)
@@ -127,26 +123,3 @@ def _announce(
 def _count(outcomes: dict[str, Outcome]) -> dict[str, int]:
     states = [outcome.state for outcome in outcomes.values()]
     return {state: states.count(state) for state in dict.fromkeys(states)}
-
-
-def main() -> int:
-    """Read the command line, refuse what can be refused at once, run; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__.split("\n")[0])
-    parser.add_argument("--verbose", action="store_true", help="show the output of the stages")
-    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="this stage and what it needs")
-    parser.add_argument("--max-workers", type=int, default=MAX_WORKERS, help="stages side by side, at most")
-    arguments = parser.parse_args()
-    root = Path.cwd()
-
-    def begin() -> State[Any]:
-        workspace.prepare(root)
-        stages.read_graph(root, arguments.stage)
-        start_guard(root)
-        say_start()
-        return pipeline(arguments.stage, arguments.max_workers, arguments.verbose, return_state=True)
-
-    return run_flow(begin)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

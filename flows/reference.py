@@ -1,4 +1,4 @@
-"""The reference profile of a model, which its production is compared with:  python -m flows.reference [--bundle FOLDER]
+"""The reference profile of a model, which its production is compared with.
 
 Made once a model, when it is promoted, from its validation and test texts and, for what does not depend on the model,
 the texts of the training split; kept in `models/reference` under the hash of the bundle, so that it stays that of the
@@ -7,13 +7,11 @@ model when the data move on. No text is in it.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.labelling.steps import SPLITS, model_folder
+from flows.labelling.steps import SPLITS
 from ratchet.errors import RatchetError
 from ratchet.files import sha256_file
 
@@ -111,27 +109,3 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     return make_reference(
         version, predictor.labels, sample, y_true, groups, params.window_sizes, params.n_splits, params.seed
     )
-
-
-def main() -> int:
-    """Make the profile of the named bundle or of the champion; the exit code."""
-    from ratchet.monitoring.settings import read_monitor_params
-
-    parser = argparse.ArgumentParser(prog="python -m flows.reference", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--bundle", default="", metavar="FOLDER", help="default: the champion, or the accepted one")
-    arguments = parser.parse_args()
-    root = Path.cwd()
-    try:
-        bundle = root / arguments.bundle if arguments.bundle else model_folder(root)
-        made = reference_of(root, bundle, read_monitor_params(root))
-    except RatchetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(
-        f"{FOLDER / made.version}.safetensors: {int(made.held.sum())} labelled texts, windows of {sorted(made.nulls)}"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """Releases what the line accepted: a version, its approvals, then the role of champion.
 
-    python -m flows.release --why REASON --who NAME [--bump minor] [--key FILE] [--model-key FILE] [--wait]
-
 The first call makes and pushes the version. Others approve or reject it with `ratchet registry approve` or `reject`.
 The same call again, or the paused flow when it is resumed, promotes it when the policy's approvals are there. What was
 rejected, by the gates or by people, is logged and ends the flow without an error.
@@ -9,10 +7,7 @@ rejected, by the gates or by people, is logged and ends the flow without an erro
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +24,6 @@ from prefect.input import RunInput  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows.reference import keep_reference  # noqa: E402
-from flows.runner.command import run_flow, say_start  # noqa: E402
 from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.gates.measured_reports import read_report  # noqa: E402
 from ratchet.registry import acts  # noqa: E402
@@ -164,39 +158,3 @@ def _existing(clone: Clone) -> Version | None:
         if bound[paths.decision] == decision and bound[paths.lock] == measured.sha256[paths.lock]:
             return version
     return None
-
-
-def main() -> int:
-    """Read the command line and run; the exit code: 0 also for what was rejected or waits, which is no failure."""
-    parser = argparse.ArgumentParser(prog="python -m flows.release", description=__doc__.split("\n")[0])
-    parser.add_argument("--who", required=True, help="your name in .allowed_signers")
-    parser.add_argument("--why", required=True, help="the reason, kept for good")
-    parser.add_argument("--bump", choices=["major", "minor", "patch"], default="minor", help="what goes up")
-    parser.add_argument("--key", default="", help="SSH key that signs; by default user.signingKey of Git")
-    parser.add_argument(
-        "--model-key", default=os.environ.get("RATCHET_MODEL_KEY", ""), help="PEM key that signs bundles"
-    )
-    parser.add_argument("--wait", action="store_true", help="pause for approvals; needs a server (PREFECT_API_URL)")
-    arguments = parser.parse_args()
-
-    def begin() -> State[Any]:
-        if arguments.wait and not os.environ.get("PREFECT_API_URL"):
-            raise PipelineError(
-                "Nobody can resume a flow without a server.", fix="set PREFECT_API_URL, or leave --wait"
-            )
-        say_start()
-        return release(
-            arguments.who,
-            arguments.why,
-            arguments.bump,
-            arguments.key,
-            arguments.model_key,
-            arguments.wait,
-            return_state=True,
-        )
-
-    return run_flow(begin)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

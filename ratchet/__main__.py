@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from ratchet.commands import audit, keys, registry, serve
+from ratchet.commands import (
+    audit,
+    content,
+    data,
+    keys,
+    labels,
+    pipeline,
+    production,
+    registry,
+    release,
+    reports,
+    rollout,
+    serve,
+)
 from ratchet.entry import entry
 
 app = typer.Typer(
@@ -15,13 +28,33 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Releases, the audit log, what a change did; serving.",
+    help="From raw labels to a verified champion in production. Run it in the repository's root.",
 )
-app.add_typer(registry.app, name="registry")
-app.add_typer(audit.app, name="audit")
-app.add_typer(keys.app, name="keys")
-app.command()(serve.serve)
-app.command()(serve.compact)
+for _command in (
+    pipeline.run,
+    pipeline.ablate,
+    data.raw_text,
+    data.accept_data,
+    content.content,
+    reports.results,
+    reports.cost,
+    release.release,
+    serve.serve,
+    serve.compact,
+    production.reference,
+    production.monitor,
+    production.alerts,
+    production.retrain,
+):
+    app.command()(_command)
+for _name, _group in {
+    "labels": labels.app,
+    "rollout": rollout.app,
+    "registry": registry.app,
+    "audit": audit.app,
+    "keys": keys.app,
+}.items():
+    app.add_typer(_group, name=_name)
 
 
 @app.command()

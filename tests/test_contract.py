@@ -81,6 +81,29 @@ def test_a_room_that_imports_one_above_it_is_reported(tmp_path: Path) -> None:
     assert "in a circle" in circle
 
 
+def test_the_command_line_alone_stands_above_the_flows(tmp_path: Path) -> None:
+    """A door of another name may not import flows, and neither a flow nor a step may import the command line."""
+    sources = {
+        "ratchet/__main__": "from ratchet.commands import run",
+        "ratchet/commands/run": "def run():\n    from flows import pipeline",
+        "ratchet/commands_of_old": "def run():\n    from flows import pipeline",
+        "ratchet/commands/heavy": "import prefect",
+        "flows/pipeline": "import ratchet.commands.run",
+        "pipeline_steps/use": "from ratchet import __main__",
+    }
+    for name, source in sources.items():
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    assert direction_faults(tmp_path) == [
+        "ratchet/commands/heavy.py: must not import prefect",
+        "ratchet/commands_of_old.py: must not import flows",
+        "ratchet/commands_of_old.py: must not import flows.pipeline",
+        "pipeline_steps/use.py: must not import ratchet.__main__",
+        "flows/pipeline.py: must not import ratchet.commands.run",
+    ]
+
+
 def test_importing_every_step_loads_no_heavy_library() -> None:
     heavy = "torch transformers lightning peft bitsandbytes openvino optimum onnxruntime shap great_expectations dvc"
     program = (

@@ -17,6 +17,8 @@ from ratchet.reporting.results_table import results_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RESULTS = ("reports/evaluate.json", "reports/decision.json")
 
 
@@ -41,7 +43,7 @@ def tree() -> dict[str, str]:
 
 def fault(command: str) -> str:
     """What is wrong with a command; empty when its program, module, options and files exist."""
-    program, *words = shlex.split(command)
+    program, *words = shlex.split(command, comments=True)
     if program == "make":
         targets = re.findall(r"^([\w-]+)\s*:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         return "" if set(words) <= set(targets) else f"no such target: {words}"
@@ -66,8 +68,22 @@ def fault(command: str) -> str:
 def _route_fault(words: list[str]) -> str:
     """Whether the server has the route that is asked."""
     path = "/" + words[0].partition("/")[2]
-    routes = (ROOT / "ratchet" / "live" / "routes.py").read_text(encoding="utf-8")
+    routes = (ROOT / "ratchet" / "serving" / "routes.py").read_text(encoding="utf-8")
     return "" if f'("{path}"' in routes else f"no such route: {path}"
+
+
+def all_commands(group: Any = None, words: str = "ratchet") -> dict[str, Any]:
+    """Each command of the command line by the words that call it."""
+    from typer.main import get_command
+
+    from ratchet.__main__ import app
+
+    top: Any = group or get_command(app)
+    found: dict[str, Any] = {}
+    for name, command in top.commands.items():
+        inner = hasattr(command, "commands")
+        found |= all_commands(command, f"{words} {name}") if inner else {f"{words} {name}": command}
+    return found
 
 
 def _module_fault(words: list[str]) -> str:
@@ -116,6 +132,35 @@ def test_a_command_that_does_not_exist_is_found(command: str) -> None:
     assert fault(command)
 
 
+def test_the_page_of_commands_names_each_and_says_what_its_help_says() -> None:
+    rows = dict(re.findall(r"^\| `(ratchet [^`]+)` \| (.+) \|$", COMMANDS_PAGE, re.MULTILINE))
+    helps = {words: command.help.partition("\n\n")[0].replace("\n", " ") for words, command in all_commands().items()}
+    assert rows == helps
+
+
+def mentioned(text: str) -> list[str]:
+    """The commands that a text calls: in backticks, on a line of its own, after `fix=` or a colon.
+
+    >>> mentioned("see `ratchet keys add|list NAME`, or: ratchet run --verbose")
+    ['ratchet keys add', 'ratchet keys list', 'ratchet run']
+    """
+    found = []
+    for first, others in re.findall(r"(?:`|^ *|[=:] ?f?\"?)ratchet ([a-z][a-z-]*)((?: [a-z|-]+)?)", text, re.MULTILINE):
+        group = any(words.startswith(f"ratchet {first} ") for words in all_commands())
+        found += [f"ratchet {first} {word}".strip() for word in (others.strip().split("|") if group else [""])]
+    return found
+
+
+SOURCES = [path for package in ("ratchet", "flows", "pipeline_steps") for path in (ROOT / package).rglob("*.py")]
+
+
+def test_what_pages_and_messages_call_exists() -> None:
+    known = {*all_commands(), *(words.rpartition(" ")[0] for words in all_commands())}
+    texts = {path: path.read_text(encoding="utf-8") for path in [*PAGES, *SOURCES]}
+    unknown = {(path.name, words) for path, text in texts.items() for words in mentioned(text) if words not in known}
+    assert not unknown
+
+
 @pytest.mark.parametrize("path", tree())
 def test_every_path_of_the_tree_exists_and_has_a_label(path: str) -> None:
     assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file()
@@ -152,9 +197,6 @@ def test_every_stage_is_in_the_diagram_and_the_table() -> None:
     assert steps <= table
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
 def anchors(page: Path) -> set[str]:
     """What a link may name after `#`: the headings of a page as platforms write them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
@@ -188,23 +230,20 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
         assert not done.returncode, f"{path} is not in git's index: `make run`, then `git add {path}`"
         reports.append(json.loads(done.stdout))
     block = README.partition("<!-- results:start -->")[2].partition("<!-- results:end -->")[0].strip()
-    assert block == results_table(reports[0], reports[1]), (
-        f"refresh it: python -m ratchet.reporting.results_table {' '.join(RESULTS)} README.md"
-    )
+    assert block == results_table(reports[0], reports[1]), "refresh it: ratchet results --into README.md"
 
 
-NEEDS_A_RUN = (
+NEEDS_MORE = (
     "dvc repro",
-    "python -m flows.labelling.flow",
-    "python -m flows.rollout.flow",
     "python -m benchmarks.",
-    "python -m flows.reference",
-    "python -m flows.monitoring.flow",
-    "python -m flows.alerts",
-    "python -m flows.retraining.flow",
+    *(f"ratchet {name}" for name in ("labels", "reference", "monitor", "alerts", "retrain", "rollout")),
+    *(f"ratchet {name}" for name in ("diff", "registry", "audit", "keys", "serve")),
 )
+"""What needs the outputs of a run, keys, another branch or a server."""
 RUN_HERE = [
-    command for command in commands() if command.split()[0] in ("dvc", "python") and not command.startswith(NEEDS_A_RUN)
+    command
+    for command in commands()
+    if command.split()[0] in ("dvc", "python", "ratchet") and not command.startswith(NEEDS_MORE)
 ]
 """Commands that a clone can run at once; CI runs `make` and the pipeline, the deployment test Prefect's."""
 

@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import csv
 import os
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from flows.runner.environment import set_environment
 
 if TYPE_CHECKING:
     from examples.story.client import Client
     from examples.story.world import World
 
-FOLDER, PAGE = Path(".scratch/demo"), Path("reports/demo.html")
 CHECK_EVERY, MAX_CHECKS = 300, 36
 """Requests between two looks at the rollout, and looks at most."""
 
@@ -268,26 +264,3 @@ def _bad_model(world: World, client: Client, timeline: Any) -> None:
     if state.status != "rolled_back" or client.model()["challenger"] is not None:
         raise PipelineError("The bad model was not sent back.", got=rollout.told(state))
     timeline.add("rollback", "The champion answers everybody again, by itself.", **client.model())
-
-
-def main() -> int:
-    """Play the story, and write its page; the exit code."""
-    from ratchet.errors import RatchetError
-
-    source, folder = Path.cwd(), FOLDER.resolve()
-    set_environment(root=source)
-    page = source / PAGE
-    try:
-        entries = play(folder, source)
-    except RatchetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    from examples.story.page import write_page
-
-    write_page(page, entries, folder / "clone")
-    print(f"the story: {page}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,21 +1,16 @@
 """The labelling loop: push the most useful unlabelled texts to people, pull their answers into the label store.
 
-    ratchet labels push [--n N] [--annotators N] [--query-strategy NAME] [--bundle FOLDER] [--max-pool N]
-    ratchet labels push --suspects [--n N] [--annotators N]
-    ratchet labels pull [--annotators N] [--min-agreement RATE] [--answers FILE]
-
 People answer on the Label Studio server that LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN name, or in files where there is
 none. Pushed twice is once, pulled twice is once, and after a crash the same command carries on.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.defaults import MAX_POOL, MIN_AGREEMENT, N_ANNOTATORS, N_OPEN
 from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
@@ -27,10 +22,8 @@ from prefect.states import Completed  # noqa: E402
 
 from flows.labelling import steps as labelling  # noqa: E402
 from flows.runner import workspace  # noqa: E402
-from flows.runner.command import run_flow, say_start  # noqa: E402
 from ratchet.errors import PipelineError, SourceError  # noqa: E402
 
-N_OPEN, N_ANNOTATORS, MIN_AGREEMENT, MAX_POOL = 100, 2, 0.6, 20_000
 RETRY_DELAY_S = 5
 T = TypeVar("T")
 
@@ -120,45 +113,3 @@ def _step(work: Callable[..., T]) -> Callable[..., T]:
 
 def _server_is_away(work: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     return isinstance(state.result(raise_on_failure=False), SourceError)
-
-
-def main() -> int:
-    """Read the command line, run; the exit code."""
-    values = vars(_parser().parse_args())
-    chosen: Any = {"push": push, "pull": pull}[values.pop("flow")]
-    say_start()
-    return run_flow(lambda: chosen(**values, return_state=True))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flows.labelling.flow", description=(__doc__ or "").split("\n")[0])
-    both = argparse.ArgumentParser(add_help=False)
-    both.add_argument(
-        "--annotators",
-        dest="n_annotators",
-        type=int,
-        default=N_ANNOTATORS,
-        metavar="N",
-        help=f"people who answer each text ({N_ANNOTATORS})",
-    )
-    commands = parser.add_subparsers(dest="flow", required=True)
-    send = commands.add_parser("push", parents=[both], help="send texts to people")
-    send.add_argument("--n", dest="n_open", type=int, default=N_OPEN, help=f"texts that shall wait ({N_OPEN})")
-    send.add_argument("--query-strategy", default="", metavar="NAME", help="what chooses; default: sample's")
-    send.add_argument("--bundle", default="", metavar="FOLDER", help="the model that is asked; default: the champion")
-    send.add_argument("--max-pool", type=int, default=MAX_POOL, metavar="N", help="texts to score, at most")
-    send.add_argument("--suspects", action="store_true", help="ask again about labels that look wrong, instead")
-    get = commands.add_parser("pull", parents=[both], help="bring answers back")
-    get.add_argument(
-        "--min-agreement",
-        type=float,
-        default=MIN_AGREEMENT,
-        metavar="RATE",
-        help=f"share of people who must agree ({MIN_AGREEMENT})",
-    )
-    get.add_argument("--answers", default="", metavar="FILE", help="also read this CSV or JSONL file")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,12 @@
 """Watches production: judges the windows of the prediction log that have ended, and tells what is not as it was.
 
-    python -m flows.monitoring.flow
-
 Each window is judged by the log's suite, for drift, decay, anomalies and slices. Alerts become Prefect events, each
-once, with the evidence and the next step; what they set off is set up by `python -m flows.alerts`. The page that people
+once, with the evidence and the next step; what they set off is set up by `ratchet alerts`. The page that people
 read is reports/monitor/drift.html. A run that finds no ended window says so by its event alone: silence is an alert.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,6 @@ from prefect.states import Completed  # noqa: E402
 
 from flows.monitoring import steps as monitoring  # noqa: E402
 from flows.reference import read_lexicon  # noqa: E402
-from flows.runner.command import run_flow, say_start  # noqa: E402
 from ratchet.monitoring.findings import Finding  # noqa: E402
 
 RAN, ALERT, DRIFT, DECAY = "ratchet.monitor.ran", "ratchet.alert", "ratchet.drift", "ratchet.decay"
@@ -116,13 +112,3 @@ def _by_key(findings: list[Finding]) -> dict[str, Finding]:
 def _same(judged: list[dict[str, Any]], version: str) -> list[dict[str, Any]]:
     """The windows of this version: another model's drift does not confirm this one's."""
     return [item for item in judged if item["model_version"] == version]
-
-
-def main() -> int:
-    """Run once; the exit code."""
-    say_start()
-    return run_flow(lambda: monitor(return_state=True))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

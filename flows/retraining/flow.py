@@ -1,20 +1,17 @@
 """From a drift to a decision: asks people about what drifted, trains when they have answered, stops before the release.
 
-    python -m flows.retraining.flow [--key KEY --model-version VERSION --occurred TIME] [--n N] [--min-answered RATE]
-
 An event of the monitor starts it (see prefect.yaml). Without an event it looks whether the labels that were asked for
-are there. What it trains goes through every stage and gate; the champion changes only by `python -m flows.release`,
+are there. What it trains goes through every stage and gate; the champion changes only by `ratchet release`,
 with the approvals that the policy asks for.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from flows.defaults import MAX_WORKERS, MIN_ANSWERED, N_ANNOTATORS
 from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
@@ -28,14 +25,12 @@ from flows.monitoring.flow import ALERT, RESOURCE  # noqa: E402
 from flows.pipeline import pipeline  # noqa: E402
 from flows.retraining import steps as retraining  # noqa: E402
 from flows.runner import workspace  # noqa: E402
-from flows.runner.command import run_flow, say_start  # noqa: E402
 from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.files import read_json  # noqa: E402
 
 WAITING, STALE = "Waiting", "Stale"
 MAX_AGE_H = 12
 """An older event is not acted on: a queue fills while no worker is there, and the world goes on."""
-N_ANNOTATORS, MIN_ANSWERED = 2, 0.8
 
 
 @flow(name="retrain", validate_parameters=True, persist_result=False)
@@ -46,7 +41,7 @@ def retrain(
     n_to_label: int = 0,
     min_answered: float = MIN_ANSWERED,
     n_annotators: int = N_ANNOTATORS,
-    max_workers: int = 2,
+    max_workers: int = MAX_WORKERS,
 ) -> State[Any]:
     """Ask for labels of what drifted; train once they are there.
 
@@ -98,32 +93,7 @@ def _decided(root: Path) -> State[Any]:
     decision = read_json(root / "reports/decision.json")
     accepted = decision["verdict"] == "accepted"
     said = f"Retrained; the gates {'accept ' + str(decision['chosen']) if accepted else 'reject every bundle'}."
-    next_step = "Review it, commit, and release: python -m flows.release" if accepted else "Read reports/report.html."
+    next_step = "Review it, commit, and release: ratchet release" if accepted else "Read reports/report.html."
     payload = {"key": "retrained", "kind": "retraining", "said": said, "next_step": next_step, "evidence": {}}
     emit_event(ALERT, {"prefect.resource.id": f"{RESOURCE}.retrained"}, payload=payload)
     return Completed(message=f"{said} {next_step}")
-
-
-def main() -> int:
-    """Read the command line, run; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.retraining.flow", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--key", default="", help="the finding to act on; default: look for answers only")
-    parser.add_argument("--model-version", default="", metavar="VERSION", help="the model it was found of")
-    parser.add_argument("--occurred", default="", metavar="TIME", help="when, ISO 8601")
-    parser.add_argument("--n", dest="n_to_label", type=int, default=0, metavar="N", help="texts to ask about")
-    parser.add_argument("--min-answered", type=float, default=MIN_ANSWERED, metavar="RATE", help="share to wait for")
-    parser.add_argument(
-        "--annotators",
-        dest="n_annotators",
-        type=int,
-        default=N_ANNOTATORS,
-        metavar="N",
-        help="people who are asked about each text",
-    )
-    arguments = parser.parse_args()
-    say_start()
-    return run_flow(lambda: retrain(**vars(arguments), return_state=True))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

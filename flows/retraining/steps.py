@@ -88,7 +88,7 @@ def _items(root: Path, key: str, version: str, n: int, seed: int) -> list[Any]:
             where=monitoring.HISTORY,
             got=key,
             expected="answered requests with their texts in the windows of the finding",
-            fix="keep texts in the log (live.yaml, log), or label other texts: python -m flows.labelling.flow push",
+            fix="keep texts in the log (live.yaml, log), or label other texts: ratchet labels push",
         )
     record(root, "personal_data", key[:200], {"table": "prediction_log", "n_rows": len(rows)}, "texts to label")
     n_unsure = round(UNSURE_SHARE * min(n, len(rows)))

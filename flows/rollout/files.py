@@ -98,7 +98,7 @@ def need_state(root: Path, params: RolloutParams) -> Rollout:
         PipelineError: there is none.
     """
     if (state := read_state(root, params)) is None:
-        raise PipelineError("There is no rollout.", where=root / params.state, fix="python -m flows.rollout.flow start")
+        raise PipelineError("There is no rollout.", where=root / params.state, fix="ratchet rollout start")
     return state
 
 

@@ -1,10 +1,5 @@
 """Lets a challenger prove itself on real requests: shadow, a small share, half, then champion by its approvals.
 
-    python -m flows.rollout.flow start --name NAME --challenger BUNDLE [--version TAG] --why REASON
-    python -m flows.rollout.flow check [--key FILE]
-    python -m flows.rollout.flow ask --n N --annotators N
-    python -m flows.rollout.flow stop --why REASON
-
 `check` may run at any time and as often as one likes, on a schedule or by hand: it looks at what the log holds of the
 current step, and goes at most one step. Where the evidence is against the challenger, all requests go back to the
 champion. `ask` sends the texts on which the models disagree in shadow mode to people; `ratchet labels pull` brings
@@ -14,10 +9,8 @@ of the policy. Killed at any point, the next `check` carries on; nothing is done
 
 from __future__ import annotations
 
-import argparse
 import math
 import secrets
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +26,8 @@ from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows.reference import read_lexicon  # noqa: E402
-from flows.rollout.files import ask, locked, need_state, read_evidence, read_params, read_state  # noqa: E402
-from flows.runner.command import run_flow, say_start  # noqa: E402
-from ratchet.errors import PipelineError, RatchetError  # noqa: E402
+from flows.rollout.files import locked, need_state, read_evidence, read_params, read_state  # noqa: E402
+from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.experiments.assignment import write_experiment  # noqa: E402
 from ratchet.experiments.rollout import WAYS, Rollout, RolloutParams, Status, judge  # noqa: E402
 from ratchet.files import sha256_file, write_json  # noqa: E402
@@ -151,7 +143,7 @@ def by_release(root: Path, key: str) -> Promote:
         from ratchet.registry.names import need_version
 
         if not state.version:
-            return release.WAITING, "the challenger is not released: python -m flows.release"
+            return release.WAITING, "the challenger is not released: ratchet release"
         request = release.Request(root, actor(), f"rollout {state.name} proved it", key=key)
         return release.promote(request, need_version(state.version))
 
@@ -184,44 +176,3 @@ def _figures(difference: Mapping[str, Any]) -> dict[str, Scalar]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
-
-
-def main() -> int:
-    """Read the command line and run; the exit code: 0 also for a rollback, which is a result."""
-    parser = argparse.ArgumentParser(prog="python -m flows.rollout.flow", description=__doc__.split("\n")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    begin = verbs.add_parser("start", help="begin with the first step")
-    begin.add_argument("--name", required=True, help="of the rollout: small letters, digits, dots, dashes")
-    begin.add_argument("--challenger", required=True, type=Path, help="folder of its bundle")
-    begin.add_argument("--version", default="", help="its version, where it is released already")
-    look = verbs.add_parser("check", help="look at the current step, and go at most one step")
-    look.add_argument("--key", default="", help="SSH key that signs a promotion; by default user.signingKey of Git")
-    people = verbs.add_parser("ask", help="send texts on which the models disagree to people")
-    people.add_argument("--n", type=int, default=100, help="texts, at most (100)")
-    people.add_argument("--annotators", type=int, default=1, help="people who answer each text (1)")
-    end = verbs.add_parser("stop", help="send the challenger back")
-    for verb in (begin, end):
-        verb.add_argument("--why", required=True, help="the reason, kept for good")
-    options = parser.parse_args()
-    root = Path.cwd()
-    if options.verb == "check":
-        say_start()
-        return run_flow(lambda: check(options.key, return_state=True))
-    try:
-        if options.verb == "ask":
-            n_sent, where = ask(root, options.n, options.annotators)
-            print(f"{n_sent} texts sent to {where}")
-            return 0
-        if options.verb == "start":
-            now = start(root, options.name, options.challenger, options.version, options.why)
-        else:
-            now = stop(root, options.why)
-    except RatchetError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    print(f"{now.status.replace('_', ' ').capitalize()}: {told(now)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,16 +1,14 @@
-"""What must not be committed: large files, and what looks like a secret.
-
-python -m ratchet.commands.content FILE ...
-"""
+"""`ratchet content`: what must not be committed, large files and what looks like a secret."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from ratchet.entry import entry
+import typer
+
 from ratchet.errors import ReleaseError
 
 MAX_KB = 500
@@ -40,12 +38,10 @@ def faults(path: Path) -> Iterator[str]:
                 yield f"{path}:{number}: looks like {name}"
 
 
-def main() -> None:
-    """Check the named files."""
-    found = [fault for name in sys.argv[1:] if Path(name).is_file() for fault in faults(Path(name))]
+def content(files: Annotated[list[Path], typer.Argument(help="Files; what is none, is left out.")]) -> None:
+    """Refuse large files, and what looks like a secret.
+
+    The hook before a commit runs it."""
+    found = [fault for path in files if path.is_file() for fault in faults(path)]
     if found:
         raise ReleaseError("This must not be committed.", got="\n" + "\n".join(found))
-
-
-if __name__ == "__main__":
-    entry(main)

@@ -15,7 +15,7 @@ from ratchet.serving.settings import LIVE_FILE, ServeParams
 app = typer.Typer(no_args_is_help=True, help="API keys: kept as hashes, shown once.")
 Settings = Annotated[Path, typer.Option("--settings", help="The settings that name the file of keys.")]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as list shows it.")]
-Days = Annotated[int, typer.Option(min=1, help="How long it works.")]
+Days = Annotated[int, typer.Option(min=1, help="Days that it works.")]
 
 
 @app.command()
@@ -52,7 +52,7 @@ def revoke(key_id: KeyId, settings: Settings = LIVE_FILE) -> None:
 @app.command()
 def rotate(
     key_id: KeyId,
-    overlap_hours: Annotated[float, typer.Option(min=0, help="How long the old key goes on working.")] = 24,
+    overlap_hours: Annotated[float, typer.Option(min=0, help="Hours that the old key goes on working.")] = 24,
     days: Days = 90,
     settings: Settings = LIVE_FILE,
 ) -> None:

@@ -30,7 +30,7 @@ Ref = Annotated[str, typer.Argument(help="A version (sentiment@v1.2.0, 1.2.0) or
 
 
 @app.command(name="list")
-def list_command(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def list_command(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False) -> None:
     """Print all versions, newest first, with their roles. What does not hold says why: see verify."""
     view = Clone(root).view()
     rows = [_row(view, version) for version in reversed(view.versions())]
@@ -144,7 +144,7 @@ def rollback(
     to: Annotated[str, typer.Option(help="A version; by default the champion before.")] = "",
     root: Root = Path(),
     key: Key = "",
-    fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes")] = True,
+    fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes", help="Fetch the bundle too.")] = True,
 ) -> None:
     """Make an earlier champion the champion again: check it, sign, move the pointer, push, fetch its bundle."""
     clone = Clone(root, key=key)

@@ -17,7 +17,7 @@ Settings = Annotated[Path, typer.Option("--settings", help="The settings of what
 def serve(
     bundle: Annotated[Path | None, typer.Option(help="Serve this bundle; by default the champion.")] = None,
     host: Annotated[str, typer.Option(help="Address; by default that of the settings.")] = "",
-    port: Annotated[int, typer.Option(help="Port; by default that of the settings; 0: any free one.")] = -1,
+    port: Annotated[int, typer.Option(min=-1, max=65535, help="Port; -1: that of the settings; 0: any free one.")] = -1,
     settings: Settings = LIVE_FILE,
     root: Annotated[Path, typer.Option(help="The clone whose signed tags verify the champion.")] = Path(),
 ) -> None:
@@ -30,12 +30,10 @@ def serve(
 
 
 def compact(settings: Settings = LIVE_FILE) -> None:
-    """Move the log's hours that are over into Parquet files, and delete the files that were kept long enough."""
-    from ratchet.prediction_log.compaction import compact as run
-    from ratchet.prediction_log.database import open_database
+    """Move the prediction log's past hours into Parquet files.
+
+    Files that were kept for `retention_days` of the settings are deleted."""
+    from ratchet.prediction_log.compaction import compact_database
 
     params = load_params(LogParams, "log", settings)
-    engine = open_database(params.url)
-    done = run(engine, Path(params.folder), datetime.now(UTC), params.retention_days)
-    engine.dispose()
-    print(f"{done.n_rows} rows into {done.n_files} files, {done.n_deleted} files deleted")
+    print(compact_database(params.url, Path(params.folder), datetime.now(UTC), params.retention_days))

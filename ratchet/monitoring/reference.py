@@ -125,7 +125,7 @@ def read_reference(path: Path) -> Reference:
             where=path,
             got=error,
             expected=f"one of the form {FORM}",
-            fix="make it again: python -m flows.reference",
+            fix="make it again: ratchet reference",
         ) from None
 
 

@@ -18,6 +18,7 @@ import sqlalchemy
 from sqlalchemy.engine import Engine
 
 from ratchet.files import replace_file
+from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.tables import (
     TABLES,
     TableName,
@@ -45,6 +46,22 @@ class Compaction:
     """Files written."""
     n_deleted: int
     """Files deleted because they were kept long enough."""
+
+    def __str__(self) -> str:
+        return f"{self.n_rows} rows into {self.n_files} files, {self.n_deleted} files deleted"
+
+
+def compact_database(url: str, folder: Path, now: datetime, retention_days: int) -> Compaction:
+    """`compact` for the database of that address.
+
+    Raises:
+        RatchetError: the database cannot be opened, or a file holds other columns.
+    """
+    engine = open_database(url)
+    try:
+        return compact(engine, folder, now, retention_days)
+    finally:
+        engine.dispose()
 
 
 def compact(engine: Engine, folder: Path, now: datetime, retention_days: int) -> Compaction:

@@ -61,7 +61,7 @@ def check_release_commit(
         raise ReleaseError(
             "The record is not what the commit gives.",
             where=f"{commit}:{folder}/{RECORD}",
-            fix="make the version by `python -m flows.release`",
+            fix="make the version by `ratchet release`",
         )
     found: dict[str, Any] = json.loads(record)
     _check_side_files(found, measured, policy, side, model_keys)

@@ -1,26 +1,16 @@
-"""The cost of a month as a report, and as tables for a README.
-
-    python -m ratchet.reporting.cost LIVE_YAML PARAMS_YAML REPORTS_FOLDER [MARKDOWN]
-
-Writes REPORTS_FOLDER/cost.json, and puts the tables between `<!-- cost:start -->` and `<!-- cost:end -->` of a Markdown
-file, or prints them.
-"""
+"""The cost of a month as a report, and as tables for a README: what `ratchet cost` writes."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from ratchet.entry import entry
 from ratchet.errors import PipelineError
-from ratchet.files import write_json
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import estimate_text, markdown_text, number
 from ratchet.params import load_params, read_yaml
 from ratchet.reporting.cost_section import load_text
-from ratchet.reporting.marked_block import write_block
 from ratchet.reporting.ownership import TRAINING, CostParams, Prices, cost_report
 
 
@@ -41,7 +31,7 @@ def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
     n_threads = dict.fromkeys(TRAINING, int(blocks["task"]["train_threads"]))
     loads = load_params(CostParams, "cost", live)
     found = cost_report(evaluate, trained, read_report(reports / "sample.json"), chosen, loads, prices, n_threads)
-    return {"command": "python -m ratchet.reporting.cost live.yaml params.yaml reports", **found}
+    return {"command": "ratchet cost", **found}
 
 
 def tables(report: dict[str, Any]) -> str:
@@ -74,23 +64,3 @@ def tables(report: dict[str, Any]) -> str:
 
 def _text(item: dict[str, Any]) -> str:
     return estimate_text(Estimate.from_json(item))
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Write the report; print the tables, or put them into a Markdown file."""
-    parser = argparse.ArgumentParser(prog="python -m ratchet.reporting.cost", description="What a month costs.")
-    parser.add_argument("live", type=Path, help="live.yaml, which states the load")
-    parser.add_argument("params", type=Path, help="params.yaml, which holds the prices")
-    parser.add_argument("reports", type=Path, help="the folder of reports")
-    parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
-    options = parser.parse_args(arguments)
-    report = make_report(options.live, options.params, options.reports)
-    write_json(options.reports / "cost.json", report)
-    if options.markdown is None:
-        print(tables(report))
-    else:
-        write_block(options.markdown, "cost", tables(report))
-
-
-if __name__ == "__main__":
-    entry(main)

@@ -1,21 +1,10 @@
-"""The results as one Markdown table, for a README or a card.
-
-Print it, or put it between `<!-- results:start -->` and `<!-- results:end -->` of a Markdown file:
-
-    python -m ratchet.reporting.results_table EVALUATE_JSON DECISION_JSON [MARKDOWN]
-"""
+"""The results as one Markdown table, for a README or a card: what `ratchet results` prints."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import Any
-
-from ratchet.entry import entry
-from ratchet.gates.measured_reports import Report, metric_of, read_report
+from ratchet.gates.measured_reports import Report, metric_of
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import MISSING, estimate_text, markdown_text, metric_name, number
-from ratchet.reporting.marked_block import write_block
 
 COLUMNS = ("accuracy", "macro_f1", "latency_p95_ms", "size_mb", "cost_per_million_usd")
 WITH_INTERVAL = ("accuracy",)
@@ -67,23 +56,3 @@ def gates_text(decision: Report, name: str) -> str:
 
 def _cell(metric: str, estimate: Estimate) -> str:
     return estimate_text(estimate) if metric in WITH_INTERVAL else number(estimate.value)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Print the table, or write it into a Markdown file's marked block."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ratchet.reporting.results_table", description="Results as Markdown."
-    )
-    parser.add_argument("evaluate", type=Path, help="the report of evaluate")
-    parser.add_argument("decision", type=Path, help="the decision of promote")
-    parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
-    options: Any = parser.parse_args(arguments)
-    table = results_table(read_report(options.evaluate), read_report(options.decision))
-    if options.markdown is None:
-        print(table)
-    else:
-        write_block(options.markdown, "results", table)
-
-
-if __name__ == "__main__":
-    entry(main)

@@ -13,7 +13,8 @@ import pytest
 
 from flows import ablation as ablate
 from pipeline_steps import distil, export, prune
-from ratchet.errors import PipelineError
+from ratchet.commands import pipeline
+from ratchet.errors import ParamsError, PipelineError
 from ratchet.gates.compositions import AXES, Row, pareto_front, rows_of, table
 from ratchet.params import check_block, read_yaml
 from tests.support.miniature import environment
@@ -151,7 +152,7 @@ def test_a_page_takes_the_table_of_the_last_search(tmp_path: Path) -> None:
 
 
 def test_an_unknown_composition_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ablate.main(["--only", "magic"]) == 1
-    assert "no such composition" in capsys.readouterr().err
-    assert ablate.main(["--list"]) == 0
+    with pytest.raises(ParamsError, match="no such composition"):
+        pipeline.ablate(["magic"])
+    pipeline.ablate(list_them=True)
     assert "two layers" in capsys.readouterr().out

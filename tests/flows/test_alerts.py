@@ -133,7 +133,7 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
             [sys.executable, "-c", SET_UP, json.dumps(addresses), str(SILENCE_S)],
         ):
             run(command, root, env)
-        tried = run([sys.executable, "-m", "flows.alerts", "--test"], root, env)
+        tried = run([sys.executable, "-m", "ratchet", "alerts", "--test"], root, env)
         assert tried.splitlines() == ["webhook: taken", "slack: taken", "apprise: taken"]
         assert ([item["path"] for item in got], len(mails)) == (["/hook", "/services/T/B/X"], 1)
         worker = ["prefect", "worker", "start", "--pool", "ratchet"]
@@ -191,7 +191,7 @@ def test_an_address_that_does_not_take_the_message_is_told(tmp_path: Path) -> No
         wrong = {**env, "PYTHONPATH": str(ROOT)}
         addresses = {"webhook": f"{url}/wrong", "slack": f"{url}/services/wrong"}
         run([sys.executable, "-c", SET_UP, json.dumps(addresses), "60"], ROOT, wrong)
-        told = run([sys.executable, "-m", "flows.alerts", "--test"], ROOT, wrong, 1)
+        told = run([sys.executable, "-m", "ratchet", "alerts", "--test"], ROOT, wrong, 1)
         assert [line.partition(": failed")[0] for line in told.splitlines()] == ["webhook", "slack"]
     assert got == []
 

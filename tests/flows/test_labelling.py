@@ -504,7 +504,7 @@ def _annotate(env: dict[str, str], token: str, error_rate: float, seed: int, tit
 
 def _run(root: Path, env: dict[str, str], *words: str) -> str:
     """The command line, in the world."""
-    command = [sys.executable, "-m", "flows.labelling.flow", *words]
+    command = [sys.executable, "-m", "ratchet", "labels", *words]
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert env["LABEL_STUDIO_TOKEN"] not in done.stdout + done.stderr

@@ -201,7 +201,7 @@ def test_what_drifted_is_asked_about_trained_on_and_stops_before_the_release(
     label.pull.fn()
     done = retrain.retrain.fn()
     assert ran == ["pipeline"]
-    assert "python -m flows.release" in str(done.message)
+    assert "ratchet release" in str(done.message)
     assert events[-1][0] == monitor.ALERT
     assert retraining.read_request(world) is None
     assert read_json(world / retraining.CLOSED)["key"] == "drift.requests"

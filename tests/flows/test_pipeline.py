@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from ratchet.registry.audit_log import entries
-from tests.support.miniature import environment, make_repository, stages_run, wait_for
+from tests.support.miniature import RATCHET, environment, make_repository, stages_run, wait_for
 
 HOSTILE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "HOME": "/nonexistent"}
 """What a container or an office may have in its environment: a proxy that cannot reach this machine, no home."""
@@ -19,7 +19,7 @@ HOSTILE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:
 
 def _start(root: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.pipeline"],
+        [str(RATCHET), "run"],
         cwd=root,
         env={**environment(), **HOSTILE},
         text=True,

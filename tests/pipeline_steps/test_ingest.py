@@ -211,7 +211,7 @@ def test_the_raw_text_comes_back_by_id(tmp_path: Path, monkeypatch: pytest.Monke
     path = Path(WRITES["raw"])
     assert raw_texts(path, text_id("good film")) == {1: "GOOD  film"}
     assert raw_texts(path, text_id("never written")) == {}
-    module = [sys.executable, "-m", "flows.raw_text"]
+    module = [sys.executable, "-m", "ratchet", "raw-text"]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RATCHET_WHO": "ann"}
     env.pop("RATCHET_AUDIT_LOG", None)
     done = subprocess.run([*module, text_id("bad. so bad")], env=env, capture_output=True, text=True, check=True)

@@ -305,7 +305,7 @@ def test_main_tells_what_a_month_costs_and_each_optimization_saves(
     assert '<td class="n">200<span class="ci">[160, 240]</span></td>' in section  # 400 labels × 90 s × 20 USD an hour
     chosen = reports["decision"]["chosen"]
     assert section.index("<td>teacher</td>") < section.index(f"<td>{chosen}</td>")
-    assert "python -m ratchet.reporting.cost" in section
+    assert "ratchet cost" in section
     assert (
         "No cost is reported: it takes a chosen bundle and the load in live.yaml."
         in report.run(material(), PARAMS).page

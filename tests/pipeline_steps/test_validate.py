@@ -15,7 +15,7 @@ import pytest
 from pipeline_steps.validate import READS, WRITES, Params, main, run
 from ratchet.data.cleaning import text_id
 from ratchet.data.rules.measures import columns_measure
-from ratchet.data.rules.profiles import main as accept_main
+from ratchet.data.rules.profiles import accept
 from ratchet.data.rules.quarantine import Sorted, Sorter
 from ratchet.data.rules.suites import Suite, read_suite
 from ratchet.data.rules.tallies import Tally
@@ -332,7 +332,7 @@ def test_accepted_data_is_what_later_data_is_compared_with(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     _workspace(tmp_path)
     main()
-    assert accept_main([WRITES["profile"], READS["accepted"]]) == 0
+    accept(Path(WRITES["profile"]), Path(READS["accepted"]))
     main()
     rules = json.loads(Path(WRITES["report"]).read_text())["rules"]
     drifts = [rules[name] for name in ("class_drift", "length_drift", "source_drift")]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from ratchet.commands.reports import cost
 from ratchet.errors import PipelineError
 from ratchet.params import load_params
-from ratchet.reporting.cost import main
 from ratchet.reporting.marked_block import replace_block
 from ratchet.reporting.ownership import CostParams, Prices, cost_report
 from ratchet.serving.settings import LIVE_FILE
@@ -115,19 +115,19 @@ def test_the_command_writes_the_report_and_the_table(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- cost:start -->\nold\n<!-- cost:end -->\nafter\n")
-    main([str(ROOT / LIVE_FILE), str(ROOT / "params.yaml"), str(tmp_path), str(readme)])
+    cost(readme, tmp_path, ROOT / LIVE_FILE, ROOT / "params.yaml")
     assert readme.read_text().startswith("before\n<!-- cost:start -->\n")
     assert "| small |" in readme.read_text()
     assert "an assumption" in readme.read_text()
     assert "old" not in readme.read_text()
     once = (tmp_path / "cost.json").read_bytes()
-    main([str(ROOT / LIVE_FILE), str(ROOT / "params.yaml"), str(tmp_path), str(readme)])
+    cost(readme, tmp_path, ROOT / LIVE_FILE, ROOT / "params.yaml")
     assert (tmp_path / "cost.json").read_bytes() == once
     with pytest.raises(PipelineError, match="no block"):
         replace_block("nothing", "cost", "table")
     (tmp_path / "decision.json").write_text('{"chosen": null}')
     with pytest.raises(PipelineError, match="Nothing was chosen"):
-        main([str(ROOT / LIVE_FILE), str(ROOT / "params.yaml"), str(tmp_path)])
+        cost(None, tmp_path, ROOT / LIVE_FILE, ROOT / "params.yaml")
 
 
 def test_the_load_of_the_repository_holds() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratchet.commands.reports import results
 from ratchet.errors import PipelineError, TableError
 from ratchet.files import write_json
 from ratchet.measure.estimate import Estimate, exact, undefined
@@ -192,28 +193,28 @@ def test_the_described_bundle_is_the_chosen_or_the_one_that_failed_least() -> No
 
 
 def test_the_command_prints_the_table_or_fills_the_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate, decided, readme = tmp_path / "e.json", tmp_path / "d.json", tmp_path / "README.md"
-    write_json(evaluate, evaluate_report())
-    write_json(decided, decision("small-int8"))
-    table.main([str(evaluate), str(decided)])
+    readme = tmp_path / "README.md"
+    write_json(tmp_path / "evaluate.json", evaluate_report())
+    write_json(tmp_path / "decision.json", decision("small-int8"))
+    results(None, tmp_path)
     printed = capsys.readouterr().out.strip()
     assert printed == table.results_table(evaluate_report(), decision("small-int8"))
     readme.write_text("before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
     for _ in range(2):
-        table.main([str(evaluate), str(decided), str(readme)])
+        results(readme, tmp_path)
         block = f"<!-- results:start -->\n{printed}\n<!-- results:end -->"
         assert readme.read_text(encoding="utf-8") == f"before\n{block}\nafter\n"
     readme.write_text("no block\n", encoding="utf-8")
     with pytest.raises(PipelineError, match="no block"):
-        table.main([str(evaluate), str(decided), str(readme)])
+        results(readme, tmp_path)
     assert readme.read_text(encoding="utf-8") == "no block\n"
 
 
 @pytest.mark.parametrize("text", ["not json", "[1]", ""])
 def test_a_damaged_report_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "e.json").write_text(text, encoding="utf-8")
+    (tmp_path / "evaluate.json").write_text(text, encoding="utf-8")
     with pytest.raises(PipelineError, match="damaged"):
-        table.main([str(tmp_path / "e.json"), str(tmp_path / "e.json")])
+        results(None, tmp_path)
 
 
 def test_the_price_of_a_point_is_that_of_the_labels_it_takes() -> None:

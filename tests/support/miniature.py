@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+RATCHET = Path(sys.executable).parent / "ratchet"
+"""The installed command line: the miniature holds a few modules of ratchet only."""
 LIBRARY = ("__init__", "entry", "errors", "files", "params", "task")
 REGISTRY = ("__init__", "audit_entry", "audit_log")
 

@@ -1,20 +1,17 @@
 """The profile of the data that was accepted last, against which drift is measured.
 
 A profile holds how often each class, source and length occurs. It is an input of `validate`, never its output:
-somebody looks at the report and accepts it, with
-
-    python -m ratchet.data.rules.profiles reports/data_profile.json data/accepted_profile.json
+somebody looks at the report and accepts it, by `ratchet accept-data`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ratchet.data.rules.tallies import Tally
-from ratchet.errors import ParamsError, RatchetError
+from ratchet.errors import ParamsError
 from ratchet.files import read_json, write_json
 
 NUMBERS = ("kept_length",)
@@ -54,14 +51,14 @@ def read_profile(path: Path) -> dict[str, Tally] | None:
         ) from None
 
 
-def accept(report: Path, profile: Path) -> None:
-    """Make the data that a report of `validate` describes the accepted data.
+def accept(report: Path, profile: Path) -> dict[str, Any]:
+    """Make the data that a report of `validate` describes the accepted data; its profile.
 
     Raises:
         ParamsError: the report is missing or has no profile.
     """
     try:
-        accepted = read_json(report)["profile"]
+        accepted: dict[str, Any] = read_json(report)["profile"]
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise ParamsError(
             "There is no profile to accept.",
@@ -71,26 +68,8 @@ def accept(report: Path, profile: Path) -> None:
             fix="run it: dvc repro validate",
         ) from None
     write_json(profile, {"profile": accepted})
+    return accepted
 
 
 def _number(value: str) -> int:
     return int(value)
-
-
-def main(arguments: list[str]) -> int:
-    """Accept the profile of a report."""
-    if len(arguments) != 2:
-        print("usage: python -m ratchet.data.rules.profiles REPORT PROFILE", file=sys.stderr)
-        return 2
-    try:
-        accept(Path(arguments[0]), Path(arguments[1]))
-    except RatchetError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 1
-    rows: Any = sum(read_json(Path(arguments[1]))["profile"]["kept_label"].values())
-    print(f"accepted: {rows:,} labelled rows")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +13,6 @@ from prefect.states import Completed, Failed
 
 from flows.runner.command import run_flow, say_start
 from ratchet.errors import PipelineError
-from tests.support.miniature import ROOT
 
 
 def test_the_end_is_told_and_named_when_it_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,12 +77,3 @@ def test_a_server_that_is_named_must_answer_before_anything_runs(who: str, capsy
     assert "unset PREFECT_API_URL" in told
     assert len(told.strip().splitlines()) == 5
     servers.close()
-
-
-def test_no_flow_ends_by_itself() -> None:
-    """Every module that runs a flow from its `main` does so by `run_flow`."""
-    for path in sorted((ROOT / "flows").glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for function in [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]:
-            text = ast.unparse(function)
-            assert ("return_state=True" in text) == ("run_flow" in text), path.name

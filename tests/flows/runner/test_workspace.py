@@ -12,7 +12,7 @@ import pytest
 
 from flows.runner import workspace
 from ratchet.errors import PipelineError
-from tests.support.miniature import environment, make_repository, stages_run
+from tests.support.miniature import RATCHET, environment, make_repository, stages_run
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _command_line(root: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.pipeline"], cwd=root, env=environment(), capture_output=True, text=True
-    )
+    return subprocess.run([str(RATCHET), "run"], cwd=root, env=environment(), capture_output=True, text=True)
 
 
 def test_bad_params_stop_the_run_before_any_stage(root: Path) -> None:

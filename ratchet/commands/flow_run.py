@@ -1,0 +1,27 @@
+"""A Prefect flow as a command: what stands between Typer and `flows.runner.command`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+import typer
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+SHARE = click.FloatRange(0, 1, min_open=True)
+"""A rate in (0, 1]."""
+
+
+def run_as_flow(begin: Callable[[], State[Any]]) -> NoReturn:
+    """Run a flow and end the command with its exit code: 0, also for a rejection, 1 for an error, 130 interrupted.
+
+    Args:
+        begin: imports the flow, so that nothing else pays for Prefect, and calls it with `return_state=True`.
+    """
+    from flows.runner.command import run_flow, say_start
+
+    say_start()
+    raise typer.Exit(run_flow(begin))

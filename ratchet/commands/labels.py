@@ -1,0 +1,73 @@
+"""`ratchet labels`: send texts to people, and bring their answers back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.defaults import MAX_POOL, MIN_AGREEMENT, N_ANNOTATORS, N_OPEN
+from ratchet.commands.flow_run import SHARE, run_as_flow
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Labels by people: send texts, bring answers back.
+
+    On the Label Studio server that LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN name, or in files where there is none.
+    Repeating a command does no harm: it carries on.""",
+)
+Annotators = Annotated[int, typer.Option(min=1, help="People who answer each text.")]
+
+
+@app.command()
+def push(
+    n: Annotated[int, typer.Option(min=1, help="Texts that shall wait for answers.")] = N_OPEN,
+    annotators: Annotators = N_ANNOTATORS,
+    query_strategy: Annotated[
+        str, typer.Option(metavar="NAME", help="What chooses the texts; by default that of sample in params.yaml.")
+    ] = "",
+    bundle: Annotated[
+        str, typer.Option(metavar="FOLDER", help="The model whose uncertainty counts; by default the champion.")
+    ] = "",
+    max_pool: Annotated[
+        int, typer.Option(min=1, help="Unlabelled texts that are scored; of a larger pool so many at random.")
+    ] = MAX_POOL,
+    suspects: Annotated[
+        bool, typer.Option("--suspects", help="Ask again about labels that look wrong to vet, instead.")
+    ] = False,
+) -> None:
+    """Send people the texts whose labels teach most.
+
+    Sent until `--n` texts wait for answers."""
+
+    def begin() -> State[Any]:
+        from flows.labelling import flow
+
+        return flow.push(n, annotators, query_strategy, bundle, max_pool, suspects, return_state=True)
+
+    run_as_flow(begin)
+
+
+@app.command()
+def pull(
+    annotators: Annotators = N_ANNOTATORS,
+    min_agreement: Annotated[
+        float, typer.Option(click_type=SHARE, metavar="RATE", help="Share of people who must agree, in (0, 1].")
+    ] = MIN_AGREEMENT,
+    answers: Annotated[
+        str, typer.Option(metavar="FILE", help="A CSV or JSONL file whose answers are read as well.")
+    ] = "",
+) -> None:
+    """Bring answers into the label store, and decide them.
+
+    What people disagree about goes to an adjudicator."""
+
+    def begin() -> State[Any]:
+        from flows.labelling import flow
+
+        return flow.pull(annotators, min_agreement, answers, return_state=True)
+
+    run_as_flow(begin)
