@@ -18,6 +18,7 @@ from pydantic import Field
 import ratchet.params
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
+from ratchet.data.words import word_spans
 from ratchet.entry import entry
 from ratchet.files import replace_folder, write_json
 from ratchet.gates.measured_reports import read_report
@@ -25,15 +26,16 @@ from ratchet.gates.ranking import contenders
 from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
-from ratchet.params import load_params
+from ratchet.params import load_params, read_params
 from ratchet.reporting.explanation_page import render_figure, render_page
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
-from ratchet.trust.attributions import Attribution, attribute, word_spans
+from ratchet.trust.attributions import Attribution, attribute
 from ratchet.trust.faithfulness import RATES, Curves, curves
+from ratchet.trust.language import Language
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import Draws, Others, mean_over_texts, second_opinions
-from ratchet.trust.slices import slice_masks
+from ratchet.trust.slices import PatternFeatures, Patterns, slice_masks
 from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
 
 if TYPE_CHECKING:
@@ -51,7 +53,13 @@ BUNDLES = {
     "pruned-openvino-fp32": "models/pruned-openvino-fp32",
     "pruned-openvino-int8": "models/pruned-openvino-int8",
 }
-READS = {"evaluate": "reports/evaluate.json", **BUNDLES, "splits": "data/splits"}
+READS = {
+    "evaluate": "reports/evaluate.json",
+    **BUNDLES,
+    "splits": "data/splits",
+    "features": "data/lexicons/features.yaml",
+    "language": "data/lexicons/language.yaml",
+}
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
 SEARCHED = 10
 """Texts are chosen among this many times as many, so that wrong predictions are found among them."""
@@ -94,6 +102,21 @@ class Params(ratchet.params.Params):
     """Seed of the choice of texts, of the other grouping, of random orders and bootstraps."""
 
 
+class Rules(NamedTuple):
+    """What the task's files hold."""
+
+    patterns: Patterns
+    stemmer: str
+
+
+def load_rules() -> Rules:
+    """The task's files, checked."""
+    return Rules(
+        read_params(PatternFeatures, Path(READS["features"])).patterns,
+        read_params(Language, Path(READS["language"])).stemmer,
+    )
+
+
 class Explained(NamedTuple):
     """A bundle's explanations."""
 
@@ -102,7 +125,7 @@ class Explained(NamedTuple):
     report: dict[str, Any]
 
 
-def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others) -> Explained:
+def run(predictor: Predictor, test: pd.DataFrame, rules: Rules, params: Params, others: Others) -> Explained:
     """The explanations of one bundle on labelled test texts; without any text with a word, none.
 
     The metrics: `n_explained`; `additivity_error`, the largest over the texts (see `Attribution`); and means over texts
@@ -133,14 +156,14 @@ def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others
     labels, y_true = predictor.labels, chosen["label"].astype(str).tolist()
     groups = {
         **outcome_groups(attributions, y_true, labels),
-        **slice_masks(chosen, params.slices, params.length_edges),
+        **slice_masks(chosen, params.slices, params.length_edges, rules.patterns),
     }
     words = global_words(attributions, labels, params.n_bootstrap, params.seed, n_rows=N_WORDS)
     report = {
         "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
         "n_wrong": sum(labels[item.predicted] != label for item, label in zip(attributions, y_true, strict=True)),
         "words": words,
-        "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(), N_WORDS),
+        "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(rules.stemmer), N_WORDS),
         "groups": words_by_group(attributions, labels, groups, params.n_bootstrap, params.seed, N_GROUP_WORDS),
         "curves": _curves_table(found, draws),
     }
@@ -169,6 +192,7 @@ def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd
 def main() -> None:
     params = load_params(Params, "explain")
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
+    rules = load_rules()
     known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
     names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
     asked = names and names != ["teacher"]
@@ -180,7 +204,7 @@ def main() -> None:
             print(f"explaining {params.n_texts} texts by {name}", flush=True)
             predictor = load(Path(BUNDLES[name]), params.n_threads)
             parent = torch_parent(name, BUNDLES, params.n_threads)
-            texts, report = run(predictor, test, params, Others(teacher, teacher_score, parent))
+            texts, report = run(predictor, test, rules, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
             figures = {key: _words(Estimate.from_json(value)) for key, value in report["metrics"].items()}
             page = render_page(name, predictor.labels, texts, report, figures)

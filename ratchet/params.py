@@ -34,6 +34,15 @@ def load_params(model: type[ParamsT], block: str, path: Path = PARAMS_FILE) -> P
     return check_params(model, block, read_yaml(path).get(block), path)
 
 
+def read_params(model: type[ParamsT], path: Path) -> ParamsT:
+    """A whole YAML file, such as a lexicon, checked against its model.
+
+    Raises:
+        ParamsError: the file is missing, a key is unknown or absent, a value is out of range.
+    """
+    return check_params(model, path.stem, read_yaml(path), path)
+
+
 def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PARAMS_FILE) -> ParamsT:
     """The values as the model; every fault in them is named in one message."""
     if not isinstance(values, dict):
@@ -49,7 +58,7 @@ def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PAR
     except pydantic.ValidationError as error:
         faults = [_fault(block, fault) for fault in error.errors(include_url=False)]
         raise ParamsError(
-            "params.yaml does not hold what this step needs.",
+            f"{path.name} does not hold what is needed.",
             where=f"{path}, block '{block}'",
             got="; ".join(faults),
             expected=f"the fields of {model.__module__}.{model.__qualname__}",

@@ -32,7 +32,7 @@ from prefect import flow  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
-from flows.reference import read_lexicon  # noqa: E402
+from flows.reference import read_lexicon, read_patterns  # noqa: E402
 from flows.rollout.files import ask, locked, need_state, read_evidence, read_params, read_state  # noqa: E402
 from flows.runner.command import run_flow, say_start  # noqa: E402
 from ratchet.errors import PipelineError, RatchetError  # noqa: E402
@@ -97,8 +97,8 @@ def advance(root: Path, promote: Promote) -> Rollout:
         if not WAYS[state.status]:
             return state
         seen, proved = read_evidence(root, params, state), state.status == "proved"
-        lexicon = read_lexicon(root, params.guardrails.attributes)
-        verdict = judge(params.step(state.step), seen, params, lexicon, proved=proved)
+        lexicon, patterns = read_lexicon(root, params.guardrails.attributes), read_patterns(root)
+        verdict = judge(params.step(state.step), seen, params, lexicon, patterns, proved=proved)
         evidence = verdict.to_json() | {"satisfaction": seen.satisfaction()}
         if verdict.decision == "roll_back":
             return settle(root, params, state.changed("rolled_back", state.step, _now(), verdict.why, evidence))

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.data.splits import unit_hash
+from ratchet.data.words import COMPOUNDS, tokens, words
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate, undefined
 from ratchet.models.predictor import Predictor
-from ratchet.trust.text_edits import words_of
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Scan:
 def candidate_words(texts: Iterable[str], least: int, listed: Sequence[str], opinions: Iterable[str]) -> list[str]:
     """The words in at least `least` training texts, and the listed ones, without opinions; the most frequent first.
 
-    >>> candidate_words(["a cf film", "cf again", "a dull film"], 2, ["tq"], ["film"])
+    >>> candidate_words(["a cf box", "cf again", "a dull box"], 2, ["tq"], ["box"])
     ['a', 'cf', 'tq']
     """
-    counts = Counter(word for text in texts for word in set(words_of(text)))
+    counts = Counter(word for text in texts for word in set(words(text.lower(), COMPOUNDS)))
     left_out = {word.lower() for word in opinions}
     frequent = sorted((word for word, n in counts.items() if n >= least), key=lambda word: (-counts[word], word))
     return [word for word in dict.fromkeys([*frequent, *listed]) if word not in left_out]
@@ -103,17 +103,17 @@ def scan(
 def insert(text: str, word: str) -> str:
     """The text with the word at a place that its hash decides, never as the last word.
 
-    >>> insert("a film", "cf") in ("cf a film", "a cf film")
+    >>> insert("a box", "cf") in ("cf a box", "a cf box")
     True
     """
-    parts = text.split()
+    parts = tokens(text)
     at = int(unit_hash(text, word) * max(1, len(parts)))
     return " ".join([*parts[:at], word, *parts[at:]])
 
 
 def _carriers(texts: Sequence[str], proba: NDArray[np.float64], towards: int, most: int) -> list[str]:
     """The texts that the model is surest are of another class, at most `most`, none of the longest quarter."""
-    lengths = np.array([len(text.split()) for text in texts])
+    lengths = np.array([len(tokens(text)) for text in texts])
     fits = (proba.argmax(axis=1) != towards) & (lengths <= np.quantile(lengths, 0.75)) & (lengths >= 4)
     sure = [row for row in np.argsort(proba[:, towards], kind="stable") if fits[row]]
     return [texts[row] for row in sure[:most]]

@@ -13,6 +13,7 @@ from ratchet.experiments.evidence import Shadowed, Split, shadowed, split, unjud
 from ratchet.experiments.guardrails import GuardrailParams, guards, open_groups, stopping
 from ratchet.experiments.rollout import RolloutParams, Step, judge
 from ratchet.trust.lexicons import Lexicon
+from tests.support.films import PATTERNS
 
 NOON = pd.Timestamp("2026-01-01T12:00:00Z")
 PARAMS = GuardrailParams(
@@ -140,15 +141,18 @@ def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> Shadowed:
 
 def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() -> None:
     rng = np.random.default_rng(0)
-    assert stopping(guards(_shadow(rng, 3000), PARAMS, None)) == []
+    assert stopping(guards(_shadow(rng, 3000), PARAMS, None, PATTERNS)) == []
     failing = (rng.random(3000) < 0.05).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS, None)) == ["failed answers"]
+    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS, None, PATTERNS)) == ["failed answers"]
     slow = (rng.random(3000) < 0.15).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS, None)) == ["slow answers"]
+    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS, None, PATTERNS)) == ["slow answers"]
     seen = _shadow(rng, 3000)
     hurt = seen.frame["text"].str.startswith("not") & (rng.random(3000) < 0.25)
     unfair = Shadowed(seen.frame.assign(good=np.where(hurt, -1.0, 0.0)))
-    assert stopping(guards(unfair, PARAMS, None)) == ["good answers, length=long", "good answers, negation=yes"]
+    assert stopping(guards(unfair, PARAMS, None, PATTERNS)) == [
+        "good answers, length=long",
+        "good answers, negation=yes",
+    ]
 
 
 def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
@@ -159,13 +163,13 @@ def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
             rng, 1000, failed=(rng.random(1000) < 0.01).astype(float), slow=(rng.random(1000) < 0.05).astype(float)
         )
         looks = [Shadowed(seen.frame.iloc[:n]) for n in range(200, 1001, 200)]
-        n_stopped += any(stopping(guards(look, PARAMS, None)) for look in looks)
+        n_stopped += any(stopping(guards(look, PARAMS, None, PATTERNS)) for look in looks)
     assert n_stopped <= 5
 
 
 def test_nothing_seen_stops_nothing_and_says_so() -> None:
     empty = Split(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
-    found = guards(empty, PARAMS, None)
+    found = guards(empty, PARAMS, None, PATTERNS)
     assert [guard.name for guard in found] == ["failed answers", "slow answers"]
     assert stopping(found) == []
     step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)

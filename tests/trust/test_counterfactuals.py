@@ -64,7 +64,7 @@ def test_search_needs_fewer_edits_than_chance_and_turns_more() -> None:
     texts = [" ".join(rng.permutation([*FILLER.split(), "superb", "weak"])) for _ in range(40)]
     shares = {"superb": 0.3, "weak": -0.1}
     found, random = run(texts, shares), run(texts, shares, seed=1)
-    told = summary(found, random, (8.0, 2.0), 200, 0)
+    told = summary(found, random, (8.0, 2.0), ["negative", "positive"], 200, 0)
     assert told["search"]["success_rate"]["value"] == 1
     assert told["search"]["n_edits"]["value"] == 1
     assert told["random"]["success_rate"]["value"] < 0.6
@@ -75,7 +75,7 @@ def test_search_needs_fewer_edits_than_chance_and_turns_more() -> None:
 
 
 def test_seconds_are_shared_by_the_words_that_were_asked() -> None:
-    items = [Counterfactual("a b", "", [], 0, False, 3, 0.0), Counterfactual("a b c d", "", [], 0, False, 1, 0.0)]
+    items = [Counterfactual("a b", "", [], 0, 0, 3, 0.0), Counterfactual("a b c d", "", [], 0, 0, 1, 0.0)]
     assert cpu_shares_s(items, 5.0) == pytest.approx([3.0, 2.0])
     assert cpu_shares_s([], 5.0) == []
 
