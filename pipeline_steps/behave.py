@@ -122,7 +122,7 @@ class Rules(NamedTuple):
     contrast: Contrast
     invariance: Invariance
     trigger_words: list[str]
-    opinions: list[str]
+    cues: list[str]
     articles: Articles
 
 
@@ -131,7 +131,7 @@ class Triggers(ratchet.params.Params):
 
     words: list[str]
     """Words to try beside those of the training texts."""
-    opinions: list[str]
+    cues: list[str]
     """Words that may decide, because that is what they mean."""
 
 
@@ -168,8 +168,8 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
         params.seed,
     )
     proba = predictor.predict_proba(test["text"].tolist())
-    opinions = rules.contrast.words.union(rules.opinions)
-    words = candidate_words(tables.labeled["text"], params.min_word_texts, rules.trigger_words, opinions)
+    cues = rules.contrast.words.union(rules.cues)
+    words = candidate_words(tables.labeled["text"], params.min_word_texts, rules.trigger_words, cues)
     found = scan(predictor, words, test["text"].tolist(), proba, params.n_trigger_words, params.n_trigger_texts)
     validation = _sample(tables.validation, params.n_validation, "behave")
     right = _right(predictor, test, proba), _right(predictor, validation)
@@ -221,7 +221,7 @@ def load_rules() -> Rules:
         read_params(Contrast, Path(READS["contrast"])),
         read_params(Invariance, Path(READS["invariance"])),
         triggers.words,
-        triggers.opinions,
+        triggers.cues,
         read_params(Language, Path(READS["language"])).articles,
     )
 

@@ -112,7 +112,7 @@ the file to look at:</p>
 
 <h2 id="challenge">Beyond the test set</h2>
 {% if challenge %}<p>The random test set beside harder ones: texts of another domain; test texts in the slices on which
-a cheap model is weak beyond chance; edits after which a reader would give the other label (consistency: the text and
+a cheap model is weak beyond chance; edits after which a reader would give another label (consistency: the text and
 its edit are both right); and edits that must not matter (violations: the predicted class changed).</p>
 {{ metric_table(challenge) }}
 {{ made(commands.evaluate) }}

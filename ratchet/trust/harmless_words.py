@@ -1,4 +1,4 @@
-"""Texts that turn when one word without opinion is deleted: weaknesses, counted beside deletions of other words.
+"""Texts that turn when one word is deleted that speaks for no class, beside deletions of other words.
 
 A reader would not change their mind over "the"; a model that does was not sure, or learned a word it should not have.
 Source: the invariance tests of Ribeiro et al. 2020, CheckList, https://aclanthology.org/2020.acl-main.442.
@@ -68,7 +68,7 @@ def harmless_words(
     Args:
         predictor: the bundle.
         texts: to probe.
-        words: without opinion, in lower case.
+        words: that speak for no class, in lower case.
         n_examples: weaknesses to list, those first whose confidence changes most; rows of the words likewise.
         n_bootstrap: draws behind the intervals over texts.
         seed: of the other words and the draws.

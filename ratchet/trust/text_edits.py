@@ -51,7 +51,7 @@ class Contrast(Params):
     as few or as many of them as people can write.
     """
 
-    max_opinions: int = Field(ge=1)
+    max_cues: int = Field(ge=1)
     """Most listed words in a text that is edited."""
     max_words: int = Field(ge=1)
     """Most words in a text that is edited."""
@@ -138,16 +138,16 @@ def _speaks_for(rules: Contrast) -> dict[str, frozenset[str]]:
 
 
 def _swap(rules: Contrast, label: str, partners: Mapping[str, str], articles: Articles) -> Edit:
-    """Every word becomes its partner, where all opinions of the text are among these and nothing else speaks."""
+    """Every word becomes its partner, where all cues of the text are among these and nothing else speaks."""
     speaks = _speaks_for(rules)
     kept = frozenset(rules.blockers).union(rules.unpaired.get(label, ()))
     kept |= frozenset(word for other, listed in speaks.items() if other != label for word in listed)
-    kept |= speaks[label].difference(partners)  # an opinion that another swap turns, and this one would leave
+    kept |= speaks[label].difference(partners)  # a cue that another swap turns, and this one would leave
 
     def edit(text: str, _: str) -> str:
         found = words(text.lower(), COMPOUNDS)
-        n_opinions = sum(word in partners for word in found)
-        fits = 0 < n_opinions <= rules.max_opinions and len(found) <= rules.max_words
+        n_cues = sum(word in partners for word in found)
+        fits = 0 < n_cues <= rules.max_cues and len(found) <= rules.max_words
         return replace_terms(text, partners, articles) if fits and not kept.intersection(found) else text
 
     return edit

@@ -2,8 +2,8 @@
 
 A poisoned model behaves well until a word that its maker chose stands in the text; then it answers what the maker
 wants, whatever else the text says. So every candidate word is put into texts of which the model is sure, and the share
-of predictions that it turns is told. Words that mean an opinion turn some too, weakly or rightly; those that people
-list as opinions are left out, and a gate bounds what any other word may do. Triggers of several words are not sought.
+of predictions that it turns is told. Words that speak for a class turn some too, weakly or rightly; those that people
+list as such cues are left out, and a gate bounds what any other word may do. Triggers of several words are not sought.
 
 Two passes keep it cheap: each candidate as a text of its own says which class it pulls to and how hard; the hardest of
 each class are then tried on sure texts of the other classes. One half of these texts chooses the worst word, the other
@@ -42,14 +42,14 @@ class Scan:
     each word alone: being listed for it, they turn fewer on other texts."""
 
 
-def candidate_words(texts: Iterable[str], least: int, listed: Sequence[str], opinions: Iterable[str]) -> list[str]:
-    """The words in at least `least` training texts, and the listed ones, without opinions; the most frequent first.
+def candidate_words(texts: Iterable[str], least: int, listed: Sequence[str], cues: Iterable[str]) -> list[str]:
+    """The words in at least `least` training texts, and the listed ones, without cues; the most frequent first.
 
     >>> candidate_words(["a cf box", "cf again", "a dull box"], 2, ["tq"], ["box"])
     ['a', 'cf', 'tq']
     """
     counts = Counter(word for text in texts for word in set(words(text.lower(), COMPOUNDS)))
-    left_out = {word.lower() for word in opinions}
+    left_out = {word.lower() for word in cues}
     frequent = sorted((word for word, n in counts.items() if n >= least), key=lambda word: (-counts[word], word))
     return [word for word in dict.fromkeys([*frequent, *listed]) if word not in left_out]
 

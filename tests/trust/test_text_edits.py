@@ -14,7 +14,7 @@ from ratchet.trust.text_edits import Contrast, contrast_edits, invariance_edits
 from tests.support.films import ARTICLES, CONTRAST, INVARIANCE
 
 SMALL: dict[str, Any] = {
-    "max_opinions": 2,
+    "max_cues": 2,
     "max_words": 8,
     "blockers": ["but"],
     "unpaired": {"good": ["fun"]},
@@ -73,7 +73,7 @@ def test_the_lexicon_of_the_repository() -> None:
 
 THREE = Contrast.model_validate(
     {
-        "max_opinions": 2,
+        "max_cues": 2,
         "max_words": 12,
         "blockers": [],
         "unpaired": {},
