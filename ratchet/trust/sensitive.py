@@ -22,8 +22,8 @@ NOBODY = ("none", "missing")
 def people_only(audit: FeatureAudit) -> FeatureAudit:
     """The audit without the groups of `NOBODY`."""
     kept = {name: rates for name, rates in audit.rates.items() if not set(name.split(" & ")) & set(NOBODY)}
-    sizes, odds = ({name: of_groups[name] for name in kept} for of_groups in (audit.sizes, audit.one_against_rest))
-    return FeatureAudit(kept, sizes, odds)
+    against_rest = {name: audit.one_against_rest[name] for name in kept}
+    return FeatureAudit(kept, {name: audit.sizes[name] for name in kept}, against_rest)
 
 
 def sensitive_metrics(audits: Mapping[str, FeatureAudit], *, with_selection: bool) -> dict[str, Estimate]:
