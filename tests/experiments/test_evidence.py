@@ -174,7 +174,7 @@ def test_nothing_seen_stops_nothing_and_says_so() -> None:
     assert stopping(found) == []
     step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PARAMS)
-    assert judge(step, empty, params).why == "cannot be told yet: an arm has answered nobody yet"
+    assert judge(step, empty, params, None, PATTERNS).why == "cannot be told yet: an arm has answered nobody yet"
 
 
 LEXICON = Lexicon(
@@ -213,7 +213,7 @@ def test_people_of_whom_too_little_was_seen_stop_nothing_and_are_not_taken_for_s
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PEOPLE)
     unseen = next(guard for guard in guards(_of_people(rng, 2400, 0), PEOPLE, LEXICON) if "foreign" in guard.name)
     assert (np.isnan(unseen.harm.value), unseen.harm.reason) == (True, "no text was seen by both models")
-    verdict = judge(step, _of_people(rng, 2400, 0), params, LEXICON)
+    verdict = judge(step, _of_people(rng, 2400, 0), params, LEXICON, PATTERNS)
     assert verdict.decision == "advance"
     assert verdict.why.endswith("; still open, by group (texts): origin=foreign (0)")
     few, many = _of_people(rng, 2400, 4), _of_people(rng, 2400, 40)
@@ -236,13 +236,15 @@ def test_a_step_decides_by_which_side_of_the_margin_the_interval_lies(gain: floa
     )
     rng = np.random.default_rng(2)
     good = np.where(rng.random(1000) < abs(gain), np.sign(gain), 0.0)
-    assert judge(step, _shadow(rng, 1000, good=good), params).decision == decision
+    assert judge(step, _shadow(rng, 1000, good=good), params, None, PATTERNS).decision == decision
     # the same evidence before enough was seen, and after all that may be seen
-    assert judge(step.model_copy(update={"min_units": 2000}), _shadow(rng, 1000, good=good), params).decision in (
+    assert judge(
+        step.model_copy(update={"min_units": 2000}), _shadow(rng, 1000, good=good), params, None, PATTERNS
+    ).decision in (
         "stay",
         "roll_back" if decision == "roll_back" else "stay",
     )
     last = step.model_copy(update={"max_units": 1000})
-    undecided = judge(last, _shadow(rng, 1000, good=good), params)
+    undecided = judge(last, _shadow(rng, 1000, good=good), params, None, PATTERNS)
     assert undecided.decision == ("advance" if decision == "advance" else "roll_back")
-    assert judge(last, _shadow(rng, 1000, good=good), params, proved=True).decision == decision
+    assert judge(last, _shadow(rng, 1000, good=good), params, None, PATTERNS, proved=True).decision == decision
