@@ -53,11 +53,12 @@ def start(root: Path, name: str, bundle: Path, version: str, why: str) -> Rollou
     """Begin a rollout with its first step.
 
     Raises:
-        RatchetError: another one runs, its name was used before, the bundle does not hold, or the lexicon lacks an
-            attribute whose groups are guarded.
+        RatchetError: another one runs, its name was used before, the bundle does not hold, the lexicon lacks an
+            attribute whose groups are guarded, or a pattern of the features is none.
     """
     params = read_params(root)
     read_lexicon(root, params.guardrails.attributes)
+    read_patterns(root)
     with locked(root / params.state):
         current = read_state(root, params)
         if current is not None and (WAYS[current.status] or not current.settled):

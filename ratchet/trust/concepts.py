@@ -138,8 +138,9 @@ def _direction(examples: Matrix, random: Matrix) -> NDArray[np.float64]:
 
     x, y = np.concatenate([examples, random]), np.repeat([1, 0], [len(examples), len(random)])
     scale = x.std(axis=0) + 1e-9
-    normal: NDArray[np.float64] = LogisticRegression(C=0.1, max_iter=500).fit((x - x.mean(axis=0)) / scale, y).coef_[0]
-    return normal / scale
+    plane = LogisticRegression(C=0.1, max_iter=500).fit((x - x.mean(axis=0)) / scale, y)
+    normal: NDArray[np.float64] = plane.coef_[0] / scale
+    return normal
 
 
 def _spread(scores: Sequence[float]) -> Estimate:
