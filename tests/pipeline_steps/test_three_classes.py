@@ -19,6 +19,7 @@ from ratchet.models.predictor import load
 from ratchet.params import check_params, read_yaml
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, LABELED, PREDICTIONS, SPLIT
+from ratchet.trust.concepts import read_concepts
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import torch_bundle
 from tests.support.tickets import CUES, LABELS, TicketWords, tickets, write_task_files
@@ -152,7 +153,7 @@ def test_concepts_are_tested_on_every_class(world: Path, monkeypatch: pytest.Mon
     values = params(counterfactuals, "counterfactuals")
     predictor = load(Path("models/teacher"), 1)
     test = read_table(Path("data/splits/test.parquet"), SPLIT)
-    concepts = counterfactuals.read_concepts(Path(counterfactuals.READS["concepts"]))
+    concepts = read_concepts(Path(counterfactuals.READS["concepts"]))
     told = counterfactuals.concepts_of(predictor, concepts, test, values)  # type: ignore[arg-type]
     assert told["n_texts"] == dict.fromkeys(LABELS, 10)
     assert {label: set(found) for label, found in told["classes"].items()} == {label: {"money"} for label in LABELS}
