@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ratchet.data.words import tokens
+
 ID, LABEL, TEXT = "id", "label", "text"
 
 
@@ -86,7 +88,7 @@ def _distribution(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
             if abs(shares[1] - shares[0]) >= 0.01:
                 found.append(f"{label}: {shares[0]:.1%} → {shares[1]:.1%}")
     if TEXT in before and TEXT in after and len(before) and len(after):
-        lengths = [frame[TEXT].map(lambda text: len(str(text).split())).median() for frame in (before, after)]
+        lengths = [frame[TEXT].map(lambda text: len(tokens(str(text)))).median() for frame in (before, after)]
         if lengths[0] != lengths[1]:
             found.append(f"median words: {lengths[0]:.0f} → {lengths[1]:.0f}")
     return found

@@ -24,6 +24,7 @@ from ratchet.models.predictor import Predictor, Proba
 from ratchet.models.tfidf import fit_pipeline, save_pipeline
 from ratchet.tables import CHALLENGE, PREDICTIONS, check_table, empty_table
 from tests.support.bundles import LABELS, manifest
+from tests.support.films import PATTERNS
 from tests.support.tiny import BLAME, PRAISE, reviews
 
 PARAMS = evaluate.Params(
@@ -89,7 +90,7 @@ def evaluated() -> tuple[pd.DataFrame, dict[str, Any]]:
         "student": WordCounter("student", 5),
     }
     taken = {"baseline": (1.0, Footprint(50.0, 1.0)), "teacher": (40.0, Footprint(300.0, 4.0)), "student": TAKEN}
-    return evaluate.run(predictors, taken, reviews(120, 1), reviews(30, 2), cases(reviews(120, 1)), PARAMS)
+    return evaluate.run(predictors, taken, reviews(120, 1), reviews(30, 2), cases(reviews(120, 1)), PATTERNS, PARAMS)
 
 
 def test_accuracy_and_f1_are_scikit_learns(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
@@ -231,14 +232,24 @@ def test_the_challenge_is_measured_for_every_bundle(evaluated: tuple[pd.DataFram
     assert counts == sorted(counts, reverse=True)
 
 
-def test_without_cases_the_figures_are_undefined_and_say_why() -> None:
+def test_without_cases_the_figures_are_absent_and_the_kinds_are_named() -> None:
     _, report = evaluate.run(
-        {"teacher": WordCounter("teacher", 0)}, {"teacher": TAKEN}, reviews(40, 1), reviews(9, 2), NO_CASES, PARAMS
+        {"teacher": WordCounter("teacher", 0)},
+        {"teacher": TAKEN},
+        reviews(40, 1),
+        reviews(9, 2),
+        NO_CASES,
+        PATTERNS,
+        PARAMS,
     )
-    for name in ("weak_slice_accuracy", "contrast_accuracy", "contrast_consistency", "invariance_violation_rate"):
-        estimate = report["bundles"]["teacher"]["metrics"][name]
-        assert np.isnan(estimate["value"])
-        assert estimate["reason"]
+    figures = set(report["bundles"]["teacher"]["metrics"])
+    assert not figures & {
+        "weak_slice_accuracy",
+        "contrast_accuracy",
+        "contrast_consistency",
+        "invariance_violation_rate",
+    }
+    assert report["challenge_kinds_without_cases"] == ["weak", "contrast", "invariance"]
     assert report["challenge_failures"] == []
 
 
@@ -246,13 +257,25 @@ def test_a_case_of_an_unknown_text_is_refused() -> None:
     stray = cases(reviews(120, 1)).replace({"id": {reviews(120, 1)["id"][119]: "stranger"}})
     with pytest.raises(TableError, match="comes from no test text"):
         evaluate.run(
-            {"teacher": WordCounter("teacher", 0)}, {"teacher": TAKEN}, reviews(120, 1), reviews(9, 2), stray, PARAMS
+            {"teacher": WordCounter("teacher", 0)},
+            {"teacher": TAKEN},
+            reviews(120, 1),
+            reviews(9, 2),
+            stray,
+            PATTERNS,
+            PARAMS,
         )
 
 
 def test_another_domain_that_is_empty_is_undefined_not_zero() -> None:
     _, report = evaluate.run(
-        {"teacher": WordCounter("teacher", 0)}, {"teacher": TAKEN}, reviews(40, 1), reviews(0, 2), NO_CASES, PARAMS
+        {"teacher": WordCounter("teacher", 0)},
+        {"teacher": TAKEN},
+        reviews(40, 1),
+        reviews(0, 2),
+        NO_CASES,
+        PATTERNS,
+        PARAMS,
     )
     transfer = report["bundles"]["teacher"]["metrics"]["transfer_accuracy"]
     assert np.isnan(transfer["value"])
