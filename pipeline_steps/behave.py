@@ -18,9 +18,10 @@ from pydantic import Field
 import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
-from ratchet.files import replace_folder, sha256_json, write_json
-from ratchet.gates.measured_reports import read_report
+from ratchet.files import replace_folder, sha256_json
+from ratchet.gates.measured_reports import read_whole
 from ratchet.gates.ranking import contenders
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest
 from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor, load
@@ -52,6 +53,7 @@ BUNDLES = {
 }
 READS = {
     "evaluate": "reports/evaluate.json",
+    "evaluate_measurements": "measurements/evaluate.json",
     **BUNDLES,
     "splits": "data/splits",
     "labeled": "data/labeled.parquet",
@@ -221,7 +223,7 @@ def main() -> None:
         read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "validation")
     )
     tables = Tables(test, validation, read_table(Path(READS["labeled"]), LABELED))
-    evaluated = read_report(Path(READS["evaluate"]))["bundles"]
+    evaluated = read_whole(Path(READS["evaluate"]), Path(READS["evaluate_measurements"]))["bundles"]
     known = {name: item for name, item in evaluated.items() if name in BUNDLES}
     names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
     bundles = {}
@@ -234,7 +236,7 @@ def main() -> None:
             bundles[name] = told | {"examples": dict.fromkeys(told["metrics"], f"{WRITES['pages']}/{name}.md")}
         listed = "".join(f"{name}.md\n" for name in names) or "No bundle is near enough to the teacher to test.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
 
 
 if __name__ == "__main__":

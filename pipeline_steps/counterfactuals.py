@@ -17,9 +17,9 @@ from pydantic import Field
 import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
-from ratchet.files import write_json
-from ratchet.gates.measured_reports import read_report
+from ratchet.gates.measured_reports import read_whole
 from ratchet.gates.ranking import contenders
+from ratchet.measure.report_files import write_report
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, TorchPredictor, load
 from ratchet.params import load_params, read_yaml
@@ -49,12 +49,13 @@ BUNDLES = {
 }
 READS = {
     "evaluate": "reports/evaluate.json",
+    "evaluate_measurements": "measurements/evaluate.json",
     **BUNDLES,
     "splits": "data/splits",
     "lexicon": "data/challenge/contrast.yaml",
     "concepts": "data/concepts",
 }
-WRITES = {"report": "reports/counterfactuals.json"}
+WRITES = {"report": "reports/counterfactuals.json", "measurements": "measurements/counterfactuals.json"}
 
 
 class Params(ratchet.params.Params):
@@ -160,7 +161,11 @@ def main() -> None:
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
     test = test[test["text"].map(lambda text: len(word_spans(text)) > 1)]
     test = test.loc[test["id"].map(lambda key: unit_hash(key, str(params.seed))).sort_values(kind="stable").index]
-    known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
+    known = {
+        name: item
+        for name, item in read_whole(Path(READS["evaluate"]), Path(READS["evaluate_measurements"]))["bundles"].items()
+        if name in BUNDLES
+    }
     report: dict[str, Any] = {"command": "python -m pipeline_steps.counterfactuals", "bundles": {}}
     concepts = read_concepts(Path(READS["concepts"]))
     for name in contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[:1]:
@@ -181,7 +186,7 @@ def main() -> None:
             told["exchange"] = turned(predictor, texts, of_embeddings(parent, swaps), params)
             told["concepts"] = concepts_of(parent, concepts, test, params)
         report["bundles"][name] = told
-    write_json(Path(WRITES["report"]), report)
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ import ratchet.params
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
-from ratchet.files import replace_folder, write_json
-from ratchet.gates.measured_reports import read_report
+from ratchet.files import replace_folder
+from ratchet.gates.measured_reports import read_whole
 from ratchet.gates.ranking import contenders
 from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.measure.report_files import write_report
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
 from ratchet.params import load_params
@@ -51,7 +52,12 @@ BUNDLES = {
     "pruned-openvino-fp32": "models/pruned-openvino-fp32",
     "pruned-openvino-int8": "models/pruned-openvino-int8",
 }
-READS = {"evaluate": "reports/evaluate.json", **BUNDLES, "splits": "data/splits"}
+READS = {
+    "evaluate": "reports/evaluate.json",
+    "evaluate_measurements": "measurements/evaluate.json",
+    **BUNDLES,
+    "splits": "data/splits",
+}
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
 SEARCHED = 10
 """Texts are chosen among this many times as many, so that wrong predictions are found among them."""
@@ -169,7 +175,11 @@ def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd
 def main() -> None:
     params = load_params(Params, "explain")
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
-    known = {name: item for name, item in read_report(Path(READS["evaluate"]))["bundles"].items() if name in BUNDLES}
+    known = {
+        name: item
+        for name, item in read_whole(Path(READS["evaluate"]), Path(READS["evaluate_measurements"]))["bundles"].items()
+        if name in BUNDLES
+    }
     names = contenders(known, params.max_accuracy_loss, params.size_tie, params.latency_tie)[: params.n_candidates]
     asked = names and names != ["teacher"]
     teacher = as_graph(load(Path(BUNDLES["teacher"]), params.n_threads), params.n_threads) if asked else None
@@ -193,7 +203,7 @@ def main() -> None:
             }
         listed = "".join(f"{name}.html\n" for name in names) or "No bundle is near enough to the teacher to explain.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
 
 
 def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:

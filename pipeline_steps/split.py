@@ -26,7 +26,8 @@ from ratchet.data.shingles import Shingles
 from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, smallest_hashes
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
-from ratchet.files import replace_folder, write_json
+from ratchet.files import replace_folder
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.table_files import TableWriter, read_table
 from ratchet.tables import CORPUS, QUARANTINE, SPLIT
@@ -143,7 +144,7 @@ def main() -> None:
                 start += len(batch)
         rules = check_splits(folder, splits, suite)
     report = {**splits.report, "rules": rules}
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.split", **report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.split", **report})
 
 
 def check_splits(folder: Path, splits: Splits, suite: Suite) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """The cost of a month as a report, and as tables for a README.
 
-    python -m ratchet.reporting.cost LIVE_YAML PARAMS_YAML REPORTS_FOLDER [MARKDOWN]
+    python -m ratchet.reporting.cost LIVE_YAML PARAMS_YAML WORKSPACE [MARKDOWN]
 
-Writes REPORTS_FOLDER/cost.json, and puts the tables between `<!-- cost:start -->` and `<!-- cost:end -->` of a Markdown
-file, or prints them.
+Puts the tables between `<!-- cost:start -->` and `<!-- cost:end -->` of a Markdown file, or prints them.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from typing import Any
 
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
-from ratchet.files import write_json
-from ratchet.gates.measured_reports import read_report
+from ratchet.gates.measured_reports import read_report, read_whole
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import estimate_text, markdown_text, number
 from ratchet.params import load_params, read_yaml
@@ -24,24 +22,24 @@ from ratchet.reporting.marked_block import write_block
 from ratchet.reporting.ownership import TRAINING, CostParams, Prices, cost_report
 
 
-def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
-    """The cost report of a workspace.
+def make_report(live: Path, params: Path, workspace: Path) -> dict[str, Any]:
+    """The cost report of a workspace, from its folders `reports` and `measurements`.
 
     Raises:
         PipelineError: a report is missing, or nothing was chosen.
     """
-    blocks = read_yaml(params)
+    blocks, reports, measured = read_yaml(params), workspace / "reports", workspace / "measurements"
     decision = read_report(reports / "decision.json")
     if not (chosen := decision.get("chosen")):
         raise PipelineError("Nothing was chosen: there is nothing to own.", where=reports / "decision.json")
     price = float(blocks["evaluate"]["prices"][0]["usd_per_core_hour"])
-    evaluate = read_report(reports / "evaluate.json")
-    trained = {stage: read_report(reports / f"{stage}.json") for stage in TRAINING}
+    evaluate = read_whole(reports / "evaluate.json", measured / "evaluate.json")
+    trained = {stage: read_whole(reports / f"{stage}.json", measured / f"{stage}.json") for stage in TRAINING}
     prices = Prices(price, float(blocks["sample"]["usd_per_annotator_hour"]))
     n_threads = {stage: int(blocks[stage]["n_threads"]) for stage in TRAINING}
     loads = load_params(CostParams, "cost", live)
     found = cost_report(evaluate, trained, read_report(reports / "sample.json"), chosen, loads, prices, n_threads)
-    return {"command": "python -m ratchet.reporting.cost live.yaml params.yaml reports", **found}
+    return {"command": "python -m ratchet.reporting.cost live.yaml params.yaml .", **found}
 
 
 def tables(report: dict[str, Any]) -> str:
@@ -77,15 +75,14 @@ def _text(item: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the report; print the tables, or put them into a Markdown file."""
+    """Print the tables, or put them into a Markdown file."""
     parser = argparse.ArgumentParser(prog="python -m ratchet.reporting.cost", description="What a month costs.")
     parser.add_argument("live", type=Path, help="live.yaml, which states the load")
     parser.add_argument("params", type=Path, help="params.yaml, which holds the prices")
-    parser.add_argument("reports", type=Path, help="the folder of reports")
+    parser.add_argument("workspace", type=Path, help="the folder of the repository")
     parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
     options = parser.parse_args(arguments)
-    report = make_report(options.live, options.params, options.reports)
-    write_json(options.reports / "cost.json", report)
+    report = make_report(options.live, options.params, options.workspace)
     if options.markdown is None:
         print(tables(report))
     else:

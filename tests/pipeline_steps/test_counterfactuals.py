@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline_steps import baseline, counterfactuals
-from ratchet.files import read_json, write_json
+from ratchet.files import read_json
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import write_bundle
 from ratchet.models.tfidf import save_pipeline
 from ratchet.table_files import write_table
@@ -50,13 +51,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluated(name: str) -> None:
+def evaluated(name: str, deployable: bool = True) -> None:
     item = {
-        "deployable": True,
+        "deployable": deployable,
         "metrics": {"size_mb": {"value": 1}, "latency_p95_ms": {"value": 1}},
         "against": {"teacher": {"accuracy": {"value": 0.0}}},
     }
-    write_json(Path("reports/evaluate.json"), {"bundles": {name: item}})
+    write_report(Path("reports/evaluate.json"), {"bundles": {name: item}}, Path("measurements/evaluate.json"))
 
 
 def test_a_torch_bundle_gets_exchanges_and_concepts(workspace: Path) -> None:
@@ -70,7 +71,9 @@ def test_a_torch_bundle_gets_exchanges_and_concepts(workspace: Path) -> None:
     assert told["harmless"]["n_texts"] == 40
     assert told["concepts"]["bundle"] == "teacher"
     assert set(told["concepts"]["concepts"]) == {"praise"}
-    assert told["deletion"]["search"]["cpu_s_per_text"]["n"] == 6
+    assert "cpu_s_per_text" not in told["deletion"]["search"]
+    times = read_json(Path("measurements/counterfactuals.json"))["bundles"]["teacher"]
+    assert times["deletion"]["search"]["cpu_s_per_text"]["n"] == 6
     assert bare_figures(told) == []
 
 
@@ -88,6 +91,6 @@ def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) ->
 
 
 def test_without_a_candidate_the_report_is_empty(workspace: Path) -> None:
-    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": {"deployable": False, "metrics": {}}}})
+    evaluated("baseline", deployable=False)
     counterfactuals.main()
     assert read_json(Path("reports/counterfactuals.json"))["bundles"] == {}

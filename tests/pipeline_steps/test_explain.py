@@ -11,7 +11,8 @@ import pytest
 
 from pipeline_steps import baseline, explain
 from ratchet.errors import BundleError
-from ratchet.files import read_json, sha256_file, write_json
+from ratchet.files import read_json, sha256_file
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import write_bundle
 from ratchet.models.lineage import torch_parent
 from ratchet.models.tfidf import save_pipeline
@@ -128,8 +129,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lambda folder: save_pipeline(pipeline, folder),
     )
     torch_bundle(Path("models"))
-    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.0)}})
+    evaluated(bundle(1, 1, 0.0))
     return tmp_path
+
+
+def evaluated(baseline: dict[str, Any]) -> None:
+    report = {"bundles": {"baseline": baseline}}
+    write_report(Path("reports/evaluate.json"), report, Path("measurements/evaluate.json"))
 
 
 def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Path) -> None:
@@ -166,7 +172,7 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
 
 
 def test_without_a_candidate_the_report_is_empty_and_says_so(workspace: Path) -> None:
-    write_json(Path("reports/evaluate.json"), {"bundles": {"baseline": bundle(1, 1, 0.2)}})
+    evaluated(bundle(1, 1, 0.2))
     explain.main()
     assert read_json(Path("reports/explain.json"))["bundles"] == {}
     assert "No bundle" in Path("reports/explain/contents.txt").read_text()
