@@ -209,6 +209,8 @@ NEEDS_A_RUN = (
     "python -m flows.rollout.flow",
     "python -m benchmarks.",
     "python -m flows.reference",
+    "python -m ratchet.reporting.cost",
+    "python -m ratchet.reporting.results_table",
     "python -m flows.monitoring.flow",
     "python -m flows.alerts",
     "python -m flows.retraining.flow",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.entry import entry
-from ratchet.gates.measured_reports import Report, metric_of, read_known, read_report
+from ratchet.gates.measured_reports import Report, metric_of, read_report, read_whole
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import MISSING, estimate_text, markdown_text, metric_name, number
 from ratchet.reporting.marked_block import write_block
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("measurements", type=Path, help="what the machine measured: measurements/evaluate.json")
     parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
     options: Any = parser.parse_args(arguments)
-    table = results_table(read_known(options.evaluate, options.measurements), read_report(options.decision))
+    table = results_table(read_whole(options.evaluate, options.measurements), read_report(options.decision))
     if options.markdown is None:
         print(table)
     else:

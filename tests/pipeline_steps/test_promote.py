@@ -15,7 +15,7 @@ from pipeline_steps.audit import told_apart
 from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.gates.gates import Gate
-from ratchet.measure.machine_figures import MACHINE_METRICS
+from ratchet.measure.machine_figures import MACHINE_METRICS, merge
 from ratchet.measure.report_files import write_report
 from ratchet.params import check_params, load_params, read_yaml
 from tests.support.release_reports import (
@@ -282,9 +282,14 @@ def test_another_machine_changes_its_own_file_alone(tmp_path: Path, monkeypatch:
         measured.append([path.read_bytes() for path in sorted(Path("measurements").iterdir())])
     assert kept[0] == kept[1]
     assert all(one != other for one, other in zip(*measured, strict=True))
-    decision, told = (Path(promote.WRITES[name]).read_text(encoding="utf-8") for name in ("decision", "measurements"))
-    assert "21.4" not in decision  # the teacher's p95: 20 ms × 1.07
-    assert "21.4" in told
+    decision, rest = (json.loads(Path(promote.WRITES[name]).read_text(encoding="utf-8")) for name in promote.WRITES)
+    whole = merge(decision, rest)
+    for bundle, told in decision["bundles"].items():
+        for gate, full in zip(told["gates"], whole["bundles"][bundle]["gates"], strict=True):
+            timed = gate["metric"] in MACHINE_METRICS
+            assert ("value" in gate) is not timed
+            assert {"value", "low", "high"} <= full.keys()
+            assert (gate["reason"] == full["reason"]) is not timed
 
 
 def test_main_names_a_missing_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
