@@ -21,7 +21,10 @@ PAIRED = "accuracy, text by text"
 
 
 def moved_rows(before: Revision, after: Revision, sources: Sources, work: Path) -> list[list[str]]:
-    """Report, figure, before, after and difference, the surest first; what depends on the machine is left out."""
+    """Report, figure, before, after and difference, the surest first and exact ones last.
+
+    What depends on the machine is left out.
+    """
     rows = []
     for path in _reports(after, sources):
         old, new = (dict(estimates(drop(revision.json(path)))) for revision in (before, after))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,8 @@ class Revision:
         return value if isinstance(value, dict) else {}
 
     def yaml(self, path: str) -> dict[str, Any]:
-        """A YAML file; empty where it is missing or damaged."""
-        try:
-            value = YAML(typ="safe", pure=True).load(self.file(path) or b"{}")
-        except YAMLError:
-            return {}
-        return value if isinstance(value, dict) else {}
+        """A YAML file, not to be changed; empty where it is missing or damaged."""
+        return _parsed(self.file(path) or b"{}")
 
     def outputs(self, lock: str) -> dict[str, str]:
         """Output → MD5 that the revision's `dvc.lock` records."""
@@ -84,6 +81,16 @@ class Revision:
             str(target),
         ]
         return target if dvc(self.root, *command).returncode == 0 else None
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: bytes) -> dict[str, Any]:
+    """A lock of a hundred kilobytes takes a second to parse, and every section of a review asks for it."""
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def find_revision(root: Path, name: str) -> Revision:
