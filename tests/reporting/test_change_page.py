@@ -49,7 +49,8 @@ def test_a_table_has_not_changed_against_itself() -> None:
     table = _table({"1": "no", "2": None})
     change = table_change("t", table, table)
     assert (change.n_added, change.n_removed, change.n_relabeled) == (0, 0, 0)
-    assert change.schema == change.groups == []
+    assert change.schema == []
+    assert change.groups == []
     assert change.came == change.went == {}
 
 
