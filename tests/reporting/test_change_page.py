@@ -200,6 +200,35 @@ def test_a_renamed_stage_is_compared_with_its_former_self(renamed: Path) -> None
     assert rows["Params"] == [["counterfactuals.seed", "5", "15"]]
 
 
+def test_tables_and_predictions_are_compared_with_those_in_dvcs_cache(tmp_path: Path) -> None:
+    """One text goes, one comes; the bundle of the working tree is right on more of the same texts."""
+    git(tmp_path, "init", "--quiet")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=tmp_path, check=True)
+    files = ["texts.parquet", "predictions.parquet"]
+    command = "cp " + " ".join(f"made/{name}" for name in files) + " data"
+    stage = {"cmd": command, "deps": ["made"], "outs": [f"data/{name}" for name in files]}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"make": stage}}))
+    (tmp_path / "made").mkdir()
+    (tmp_path / "data").mkdir()
+    ids = [f"t{index:03}" for index in range(300)]
+    for n_wrong, rows in ((60, {"1": "no", "2": "no"}), (40, {"2": "yes", "3": "no"})):
+        _table(rows).assign(source="web").to_parquet(tmp_path / "made/texts.parquet")
+        predicted = ["no"] * n_wrong + ["yes"] * (300 - n_wrong)
+        frame = pd.DataFrame({"id": ids, "split": "test", "bundle": "small", "label": "yes", "predicted": predicted})
+        frame.to_parquet(tmp_path / "made/predictions.parquet")
+        subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=tmp_path, check=True)
+        if n_wrong == 60:
+            git(tmp_path, "add", "--all")
+            git(tmp_path, "-c", "user.name=Ann", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "Before")
+    change = describe(*find_revisions(tmp_path, "HEAD", None), SOURCES)
+    rows = {section.title: section.rows for section in change.sections}
+    assert ["data/texts.parquet", "1 came, 1 went, 1 relabelled", "", ""] in rows["Data"]
+    assert ["data/texts.parquet", "label=yes", "0", "1"] in rows["Data"]
+    assert [row[1:3] for row in rows["Texts that came and went"]] == [["came", "3"], ["went", "1"]]
+    ((report, figure, old, new, _),) = rows["Figures beyond their intervals"]
+    assert (report, figure, old, new) == ("predictions.parquet", "small: accuracy, text by text", "0.800", "0.867")
+
+
 def test_without_a_head_the_working_tree_is_compared(renamed: Path) -> None:
     (renamed / "params.yaml").write_text(json.dumps({"counterfactuals": {"n": 4, "seed": 15}}))
     before, after = find_revisions(renamed, "HEAD", None)
