@@ -116,7 +116,8 @@ def _read(name: str, path: Path) -> Report:
 
 def load_cost(decision: Report) -> Report | None:
     """What a month costs; None where nothing was chosen, or where the load or a report is not there."""
-    needed = [Path(READS[name]) for name in ("live", "prices", "sample", *TRAINING)]
+    timed = (f"{name}_measurements" for name in ("evaluate", *TRAINING))
+    needed = [Path(READS[name]) for name in ("live", "prices", "sample", *TRAINING, *timed)]
     if not decision["chosen"] or not all(path.is_file() for path in needed):
         return None
     return make_report(Path(READS["live"]), Path(READS["prices"]), Path())
