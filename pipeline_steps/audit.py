@@ -21,11 +21,11 @@ import ratchet.params
 from ratchet.embeddings.table import read_embeddings
 from ratchet.entry import entry
 from ratchet.errors import TableError
-from ratchet.files import write_json
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.bootstrap import Weights, weights
 from ratchet.measure.detection import false_alarms
 from ratchet.measure.reliability import area_under_risk, calibration_before_and_after, selective_curve
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
@@ -333,7 +333,7 @@ def main() -> None:
     report = run(predictions, texts, rules, trained, params)
     report["other_domain"] = distance_figures(vectors, params.false_alarm_rate, params.n_bootstrap, params.seed)
     for name, part in zip(WRITES, told_apart(report), strict=True):
-        write_json(Path(WRITES[name]), {"command": "python -m pipeline_steps.audit", **part})
+        write_report(Path(WRITES[name]), {"command": "python -m pipeline_steps.audit", **part})
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from pydantic import Field
 import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
-from ratchet.files import replace_folder, sha256_json, write_json
+from ratchet.files import replace_folder, sha256_json
 from ratchet.gates.ranking import read_shortlist
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import lineage_of
@@ -228,7 +229,7 @@ def main() -> None:
             bundles[name] = told | {"examples": dict.fromkeys(told["metrics"], f"{WRITES['pages']}/{name}.md")}
         listed = "".join(f"{name}.md\n" for name in names) or "No bundle is near enough to the teacher to test.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ from pydantic import Field
 import ratchet.params
 from ratchet.embeddings.table import read_embeddings
 from ratchet.entry import entry
-from ratchet.files import write_json
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.challenge import KINDS
+from ratchet.measure.report_files import write_report
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table, write_table
@@ -246,7 +246,7 @@ def main() -> None:
     with threadpool_limits(1):  # the same clusters and probabilities on every machine's count of cores
         made = run(sides["labeled"], sides["validation"], sides["test"], anchors, rules, params)
     write_table(Path(WRITES["challenge"]), made.cases, CHALLENGE)
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.challenge", **made.report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.challenge", **made.report})
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.data.words import word_spans
 from ratchet.entry import entry
-from ratchet.files import write_json
 from ratchet.gates.ranking import read_shortlist
+from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, TorchPredictor, load
@@ -47,7 +47,7 @@ READS = {
     "harmless": "data/lexicons/harmless.yaml",
     "concepts": "data/concepts",
 }
-WRITES = {"report": "reports/counterfactuals.json"}
+WRITES = {"report": "reports/counterfactuals.json", "measurements": "measurements/counterfactuals.json"}
 
 
 class Params(ratchet.params.Params):
@@ -181,7 +181,7 @@ def main() -> None:
             told["exchange"] = turned(predictor, texts, of_embeddings(parent, opposites), params)
             told["concepts"] = concepts_of(parent, concepts, test, params)
         report["bundles"][name] = told
-    write_json(Path(WRITES["report"]), report)
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
 
 
 if __name__ == "__main__":

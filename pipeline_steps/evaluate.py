@@ -18,14 +18,14 @@ import ratchet.params
 from ratchet.data.words import tokens
 from ratchet.entry import entry
 from ratchet.errors import BundleError
-from ratchet.files import write_json
 from ratchet.measure.challenge import KINDS, challenge_metrics, challenge_parts, failures, match_cases, predict_cases
 from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_metrics
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import interleaved_ms
-from ratchet.measure.machine import describe_machine
+from ratchet.measure.machine import describe_machine, versions
 from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.report_files import rounded, write_report
 from ratchet.measure.scoring import cost_per_million, score
 from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
@@ -52,8 +52,9 @@ WRITES = {
     "predictions": "data/predictions.parquet",
     "report": "reports/evaluate.json",
     "metrics": "reports/metrics.json",
+    "measurements": "measurements/evaluate.json",
 }
-HEADLINES = ("accuracy", "macro_f1", "ece", "latency_p95_ms", "size_mb", "cost_per_million_usd")
+HEADLINES = ("accuracy", "macro_f1", "ece", "size_mb")
 """The metrics that `dvc metrics diff` shows in a review; all of them stand in the report."""
 REFERENCES = ("baseline", "teacher", "champion")
 
@@ -207,14 +208,17 @@ def main() -> None:
         manifest = predictors[name].manifest
         bundle |= {"kind": manifest.kind, "precision": manifest.precision, "parent": manifest.parent}
         bundle["deployable"] = name != "champion"
-    report |= {"command": "python -m pipeline_steps.evaluate", "machine": describe_machine(params.n_threads)}
+    report |= {
+        "command": "python -m pipeline_steps.evaluate",
+        "machine": describe_machine(params.n_threads) | versions(),
+    }
     write_table(Path(WRITES["predictions"]), predictions, PREDICTIONS)
-    write_json(Path(WRITES["report"]), report)
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
     headlines = {
-        name: {metric: bundle["metrics"][metric]["value"] for metric in HEADLINES}
+        name: {metric: rounded(bundle["metrics"][metric])["value"] for metric in HEADLINES}
         for name, bundle in report["bundles"].items()
     }
-    write_json(Path(WRITES["metrics"]), headlines)
+    write_report(Path(WRITES["metrics"]), headlines)
 
 
 def _table(name: str, labels: list[str], split: str, frame: pd.DataFrame, proba: Proba) -> pd.DataFrame:

@@ -20,10 +20,11 @@ from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
 from ratchet.data.words import word_spans
 from ratchet.entry import entry
-from ratchet.files import replace_folder, write_json
+from ratchet.files import replace_folder
 from ratchet.gates.ranking import read_shortlist
 from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.measure.formats import estimate_or_reason, metric_name
+from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
@@ -198,7 +199,7 @@ def main() -> None:
             }
         listed = "".join(f"{name}.html\n" for name in names) or "No bundle is near enough to the teacher to explain.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
 
 
 def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:

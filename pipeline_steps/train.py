@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.entry import entry
-from ratchet.files import sha256_json, write_json
+from ratchet.files import sha256_json
+from ratchet.measure.machine_figures import drop
 from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.report_files import write_report
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest
@@ -46,6 +48,7 @@ READS = {
 WRITES = {
     "teacher": "models/teacher",
     "report": "reports/train.json",
+    "measurements": "measurements/train.json",
     "precision": "reports/precision.json",
     "live": "reports/live/train",
 }
@@ -194,12 +197,11 @@ def main() -> None:
         "data_sha256": manifest.data_sha256,
         **counts,
         **fitted.to_json(),
+        "trials": fitted.choice.to_json()["trials"],
     }
-    write_json(Path(WRITES["report"]), report)
-    write_json(
-        Path(WRITES["precision"]),
-        {"command": "python -m pipeline_steps.train", **fitted.choice.to_json(), "precision": fitted.precision},
-    )
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
+    choice = {"command": report["command"], **fitted.choice.to_json(), "precision": fitted.precision}
+    write_report(Path(WRITES["precision"]), drop(choice))
 
 
 if __name__ == "__main__":

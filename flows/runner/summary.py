@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.files import read_json
-
 EVALUATION, DECISION, REPORT = Path("reports/evaluate.json"), Path("reports/decision.json"), Path("reports/report.html")
+MEASUREMENTS = Path("measurements")
 MAX_REASON = 320
 """Letters of a reason that are printed."""
 ALWAYS = ("baseline", "teacher", "student")
@@ -29,7 +28,9 @@ def print_summary(root: Path, console: Console) -> None:
     """Print what the reports say; nothing where there are none."""
     if not (root / EVALUATION).is_file() or not (root / DECISION).is_file():
         return
-    evaluation, decision = read_json(root / EVALUATION), read_json(root / DECISION)
+    from ratchet.gates.measured_reports import read_known  # only where there is something to tell
+
+    evaluation, decision = (read_known(root / path, root / MEASUREMENTS / path.name) for path in (EVALUATION, DECISION))
     console.print()
     console.print(summary_table(evaluation["bundles"], decision["chosen"]))
     console.print(verdict(decision))

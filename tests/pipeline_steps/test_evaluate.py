@@ -17,6 +17,8 @@ from ratchet.errors import BundleError, TableError
 from ratchet.measure.energy import joules_between, read_joules
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
+from ratchet.measure.machine_figures import drop
+from ratchet.measure.report_files import report_text
 from ratchet.measure.scoring import Scored, cost_per_million, energy_per_thousand, throughput
 from ratchet.measure.significance import discordant, mcnemar_p, paired_difference
 from ratchet.models.bundle import write_bundle
@@ -251,6 +253,20 @@ def test_without_cases_the_figures_are_absent_and_the_kinds_are_named() -> None:
     }
     assert report["challenge_kinds_without_cases"] == ["weak", "contrast", "invariance"]
     assert report["challenge_failures"] == []
+
+
+def test_a_second_measurement_of_the_same_bundles_gives_the_same_report_in_git() -> None:
+    """Whatever is timed is named in MACHINE_METRICS: a new metric that is not would fail here."""
+
+    def measure(taken: evaluate.Footprint) -> tuple[str, str]:
+        predictors = {name: WordCounter(name, 0) for name in ("baseline", "teacher")}
+        sizes = dict.fromkeys(predictors, (TAKEN[0], taken))
+        _, report = evaluate.run(predictors, sizes, reviews(60, 1), reviews(9, 2), NO_CASES, PARAMS)
+        return report_text(drop(report)), report_text(report)
+
+    one, other = measure(TAKEN[1]), measure(evaluate.Footprint(peak_memory_mb=999.0, cold_start_s=9.9))
+    assert one[0] == other[0]
+    assert one[1] != other[1]
 
 
 def test_a_case_of_an_unknown_text_is_refused() -> None:

@@ -12,6 +12,7 @@ import pytest
 from pipeline_steps import baseline, explain
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import write_bundle
 from ratchet.models.lineage import torch_parent
 from ratchet.models.tfidf import save_pipeline
@@ -115,6 +116,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch_bundle(Path("models"))
     write_json(Path("reports/shortlist.json"), {"shortlist": ["baseline"]})
     return tmp_path
+
+
+def evaluated(baseline: dict[str, Any]) -> None:
+    report = {"bundles": {"baseline": baseline}}
+    write_report(Path("reports/evaluate.json"), report, Path("measurements/evaluate.json"))
 
 
 def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Path) -> None:
