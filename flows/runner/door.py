@@ -1,0 +1,74 @@
+"""Where a run from the command line begins: asks DVC whether any stage is stale, and starts a flow only if one is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.runner import workspace
+from flows.runner.audit import record
+from flows.runner.command import run_flow, say_start
+from flows.runner.dvc_client import open_pipeline
+from flows.runner.environment import set_environment
+from flows.runner.execution import CACHED, MAX_WORKERS, Outcome, start_guard
+from flows.runner.progress import Progress
+from flows.runner.summary import print_summary, say_end
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+
+def run(root: Path, targets: Sequence[str] = (), verbose: bool = False, max_workers: int = MAX_WORKERS) -> int:
+    """Bring every stage up to date, or only the targets and what they need; the exit code.
+
+    A run that executes a stage is a run of the flow `pipeline`. One that has nothing to do never imports Prefect, and
+    ends in little more than the time that DVC takes to say so.
+
+    Args:
+        root: the repository, which is the working directory.
+        targets: stages; none: all.
+        verbose: show the output of the stages as they run.
+        max_workers: stages that may run side by side.
+    """
+    set_environment(root=root)
+    return run_flow(lambda: _begin(root, list(targets), verbose, max_workers))
+
+
+def _begin(root: Path, targets: list[str], verbose: bool, max_workers: int) -> State[Any] | str:
+    workspace.claim(root)
+    dvc = open_pipeline(root)  # loads DVC while this process checks the params
+    try:
+        workspace.check_all_params(root)
+        names = [stage.name for stage in dvc.plan(targets)]
+        if not dvc.stale(names):
+            return _nothing_to_do(root, names, whole=not targets)
+        start_guard(root)
+        say_start()
+        from flows.pipeline import pipeline
+
+        return pipeline(targets, max_workers, verbose, return_state=True)
+    finally:
+        dvc.close()
+
+
+def _nothing_to_do(root: Path, names: list[str], whole: bool) -> str:
+    """Show what a flow would have shown."""
+    with Progress(len(names)) as progress:
+        for name in names:
+            progress.finished(name, Outcome(CACHED, 0.0))
+    record(root, "run", "pipeline", {"n_stages": len(names), "n_cached": len(names)})
+    if whole:
+        print_summary(root, progress.console)
+    return say_end(len(names), {CACHED: len(names)})
+
+
+def main() -> int:
+    """Read the command line of `python -m flows.pipeline`, and run."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--verbose", action="store_true", help="show the output of the stages")
+    parser.add_argument("--stage", action="append", default=[], metavar="NAME", help="this stage and what it needs")
+    parser.add_argument("--max-workers", type=int, default=MAX_WORKERS, help="stages side by side, at most")
+    arguments = parser.parse_args()
+    return run(Path.cwd(), arguments.stage, arguments.verbose, arguments.max_workers)
