@@ -83,7 +83,7 @@ def step_names(root: Path) -> list[str]:
 
 
 def expected_deps(root: Path, name: str, keys: list[str]) -> list[str]:
-    """READS, the step's own file and every module of ratchet it imports, as dvc.yaml should list them."""
+    """READS, the step's own file and the modules of ratchet it imports (not NOT_DEPS), as dvc.yaml should list them."""
     step = Path("pipeline_steps") / f"{name}.py"
     code = [step.as_posix(), *sorted(path.as_posix() for path in closure(root, step))]
     return [*code, *(_to_dvc(path, keys) for path in load_step(root, name).READS.values())]

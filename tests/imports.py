@@ -31,6 +31,13 @@ ROOMS = (
 )
 """The rooms of ratchet, from the bottom up: each may import those before it, and the modules beside the rooms."""
 
+NOT_DEPS = {
+    "ratchet/errors.py": "exception classes alone: what they say ends a stage, and a failed stage has no output",
+    "ratchet/progress.py": "prints how far a loop is, and returns nothing that a stage could write",
+}
+"""Modules that cannot change an output → why: no stage depends on them, so that rewording a message reruns nothing.
+`tests.test_not_deps` holds the reasons. `ratchet/entry.py` is a dependency: it sets variables that libraries read."""
+
 
 def imported(source: str, module: str) -> set[str]:
     """Dotted names a module's source imports anywhere but under TYPE_CHECKING, functions included.
@@ -56,14 +63,19 @@ def imported(source: str, module: str) -> set[str]:
 
 
 def closure(root: Path, start: Path) -> set[Path]:
-    """Files of ratchet, relative to root, that running `start` can import; packages' __init__ hold no code."""
+    """Files of ratchet, relative to root, that running `start` can import and that can change what it writes.
+
+    Packages' __init__ hold no code; NOT_DEPS are left out.
+    """
     found: set[Path] = set()
     waiting = [start]
     while waiting:
         path = waiting.pop()
         for name in imported((root / path).read_text(encoding="utf-8"), _module(path)):
             target = Path(*name.split(".")).with_suffix(".py")
-            if target.parts[0] == "ratchet" and target not in found and (root / target).is_file():
+            if target.as_posix() in NOT_DEPS or target.parts[0] != "ratchet" or target in found:
+                continue
+            if (root / target).is_file():
                 found.add(target)
                 waiting.append(target)
     return found

@@ -10,6 +10,7 @@ imports Prefect, so it may fork at any time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -62,6 +63,7 @@ def serve(connection: socket.socket, root: Path) -> None:
         message, fds, _, _ = socket.recv_fds(connection, MAX_REQUEST, 3)
         if not message:
             return
+        _reap()
         try:
             result = pipeline if isinstance(pipeline, PipelineError) else _answer(pipeline, json.loads(message), fds)
         except PipelineError as error:
@@ -72,6 +74,13 @@ def serve(connection: socket.socket, root: Path) -> None:
         for fd in fds:
             os.close(fd)
         connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _reap() -> None:
+    """Let go of the supervisors that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _answer(pipeline: Pipeline, request: dict[str, Any], fds: list[int]) -> Any:

@@ -10,6 +10,9 @@ from typing import Any
 
 from ratchet.errors import PipelineError
 
+LOCK_POLL_S = 0.05
+"""Between two looks whether DVC's lock is free. DVC's half a second starves a stage beside one that needs it often."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -33,10 +36,12 @@ class Pipeline:
     """
 
     def __init__(self, root: Path) -> None:
+        import dvc.lock
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
         from dvc.repo.reproduce import get_active_graph, plan_repro
 
+        dvc.lock.DEFAULT_TIMEOUT = LOCK_POLL_S * 6  # DVC looks six times in it
         self._path = root / "dvc.yaml"
         try:
             self._repo = Repo(str(root), _wait_for_lock=True)

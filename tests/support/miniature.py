@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.imports import closure
+
 ROOT = Path(__file__).parents[2]
 LIBRARY = ("__init__", "entry", "errors", "files", "params")
 REGISTRY = ("__init__", "audit_entry", "audit_log")
@@ -69,7 +71,8 @@ def make_repository(root: Path) -> Path:
         writes = {"data": f"data/{name}", "report": report}
         text = STEP.replace("{name!r}", repr(name)).replace("{reads!r}", repr(reads))
         (root / "pipeline_steps" / f"{name}.py").write_text(text.replace("{writes!r}", repr(writes)))
-        deps = [f"pipeline_steps/{name}.py", *reads.values()]
+        step = f"pipeline_steps/{name}.py"
+        deps = [step, *sorted(map(str, closure(root, Path(step)))), *reads.values()]
         lines += [
             f"  {name}:",
             f"    cmd: python -m pipeline_steps.{name}",
