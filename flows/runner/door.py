@@ -44,6 +44,7 @@ def _begin(root: Path, targets: list[str], verbose: bool, max_workers: int) -> S
         names = [stage.name for stage in dvc.plan(targets)]
         if not dvc.stale(names):
             return _nothing_to_do(root, names, whole=not targets)
+        # what only a flow needs is looked at from here on
         start_guard(root)
         say_start()
         from flows.pipeline import pipeline

@@ -78,6 +78,15 @@ def test_stale_is_what_differs_from_the_lock(root: Path) -> None:
     assert Pipeline(root).stale(names) == ["left"]
 
 
+def test_the_server_forks_from_one_thread(root: Path) -> None:
+    with open_pipeline(root) as dvc:
+        dvc.stale([stage.name for stage in dvc.plan()])
+        assert psutil.Process(dvc._process.pid).num_threads() == 1
+        assert open_pipeline(root) is dvc
+    with open_pipeline(root) as other:
+        assert other is not dvc
+
+
 def test_a_killed_server_is_reported_and_the_next_run_has_another(root: Path) -> None:
     with open_pipeline(root) as dvc:
         dvc.plan()
