@@ -46,7 +46,7 @@ class DvcClient:
                 [sys.executable, "-m", "flows.runner.dvc_server", str(root)],
                 cwd=root,
                 env={**stage_environment(), **marks},
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
