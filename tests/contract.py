@@ -98,7 +98,7 @@ def expected_params(root: Path, name: str) -> list[str]:
 
 
 def expected_deps(root: Path, name: str, keys: list[str]) -> list[str]:
-    """READS, the step's own file, the modules of ratchet it imports and the templates these render, as in dvc.yaml."""
+    """READS, the step's own file, the modules of ratchet it imports (not NOT_DEPS) and the templates these render."""
     step = Path("pipeline_steps") / f"{name}.py"
     code = [step.as_posix(), *sorted(path.as_posix() for path in closure(root, step))]
     reads = [_to_dvc(path, keys) for path in load_step(root, name).READS.values()]

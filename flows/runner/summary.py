@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -36,6 +37,15 @@ def print_summary(root: Path, console: Console) -> None:
     console.print(verdict(decision))
     if (root / REPORT).is_file():
         console.print(Text(f"Report: {REPORT}"))
+
+
+def say_end(n_stages: int, counts: Mapping[str, int]) -> str:
+    """The last line of a run.
+
+    >>> say_end(24, {"Cached": 22, "Ran": 2})
+    '24 stages: cached 22, ran 2'
+    """
+    return f"{n_stages} stages: {', '.join(f'{state.lower()} {n}' for state, n in counts.items())}"
 
 
 def summary_table(bundles: dict[str, Any], chosen: str | None) -> Table:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratchet.measure.formats import markdown_text
 from ratchet.reporting.change import Change, Section
+from ratchet.reporting.templates import render_template
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,11 +48,7 @@ def print_change(change: Change, console: Console) -> None:
 
 def page(change: Change) -> str:
     """The review as a page that is complete in itself."""
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("change.html").render(change=change, unchanged=_unchanged(change))
+    return render_template("change.html", change=change, unchanged=_unchanged(change))
 
 
 def _markdown_table(section: Section) -> list[str]:
