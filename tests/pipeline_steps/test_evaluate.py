@@ -30,6 +30,7 @@ from tests.support.films import PATTERNS
 from tests.support.tiny import BLAME, PRAISE, reviews
 
 PARAMS = evaluate.Params(
+    labels=LABELS,
     primary_metric="accuracy",
     rare_class="",
     cost_matrix=[],
