@@ -15,12 +15,11 @@ from pydantic import Field
 from ratchet.entry import entry
 from ratchet.files import replace_file
 from ratchet.gates.measured_reports import Report, read_known, read_report, with_details
-from ratchet.params import Params as StrictParams
 from ratchet.params import load_params
 from ratchet.reporting.cost import make_report
 from ratchet.reporting.curve import read_curve
 from ratchet.reporting.model_card import CardTexts, render_card
-from ratchet.reporting.ownership import TRAINING
+from ratchet.reporting.ownership import TRAINING, Prices
 from ratchet.reporting.report_page import Material, render_page
 
 NEEDED = {"evaluate": "reports/evaluate.json", "decision": "reports/decision.json"}
@@ -54,12 +53,11 @@ READS = {
     "curve": "reports/label_efficiency.csv",
     "explanations": "reports/explain",
     "live": "live.yaml",
-    "prices": "params.yaml",
 }
 WRITES = {"page": "reports/report.html", "card": "reports/model_card.md"}
 
 
-class Params(StrictParams):
+class Params(Prices):
     """What only people can say about the model, shown as it is; and what it is compared with."""
 
     architectures: list[str] = Field(min_length=2)
@@ -89,17 +87,17 @@ class Rendered(NamedTuple):
 
 def run(material: Material, params: Params) -> Rendered:
     """The page as HTML and the card as Markdown."""
-    texts = CardTexts(**params.model_dump(exclude={"architectures"}))
+    texts = CardTexts(**params.model_dump(exclude={"architectures", *Prices.model_fields}))
     return Rendered(render_page(material, params.title, params.description), render_card(material.reports, texts))
 
 
-def load_material() -> Material:
+def load_material(prices: Prices) -> Material:
     """All reports that exist; those of evaluate and promote must."""
     present = {name: path for name, path in OPTIONAL.items() if Path(path).is_file()} | NEEDED
     reports: dict[str, Report] = {name: _read(name, Path(path)) for name, path in present.items()}
     if details := reports.pop("audit_details", None):
         reports["audit"] = with_details(reports.get("audit", {"bundles": {}}), details)
-    if cost := load_cost(reports["decision"]):
+    if cost := load_cost(reports["decision"], prices):
         reports["cost"] = cost
     folder, beside = Path(READS["explanations"]), Path(WRITES["page"]).parent
     return Material(
@@ -113,19 +111,19 @@ def _read(name: str, path: Path) -> Report:
     return read_known(path, Path(MEASUREMENTS[name])) if name in MEASUREMENTS else read_report(path)
 
 
-def load_cost(decision: Report) -> Report | None:
+def load_cost(decision: Report, prices: Prices) -> Report | None:
     """What a month costs; None where nothing was chosen, or where the load or a report is not there."""
     timed = (f"{name}_measurements" for name in ("evaluate", *TRAINING))
-    needed = [Path(READS[name]) for name in ("live", "prices", "sample", *TRAINING, *timed)]
+    needed = [Path(READS[name]) for name in ("live", "sample", *TRAINING, *timed)]
     if not decision["chosen"] or not all(path.is_file() for path in needed):
         return None
-    return make_report(Path(READS["live"]), Path(READS["prices"]), Path())
+    return make_report(Path(READS["live"]), prices, Path())
 
 
 def main() -> None:
     """Load what was measured, render, save."""
     params = load_params(Params, "report")
-    rendered = run(load_material(), params)
+    rendered = run(load_material(params), params)
     for path, text in ((WRITES["page"], rendered.page), (WRITES["card"], rendered.card)):
         with replace_file(Path(path)) as partial:
             partial.write_text(text, encoding="utf-8", newline="\n")

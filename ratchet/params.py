@@ -55,7 +55,7 @@ def load_params(model: type[ParamsT], block: str, path: Path = PARAMS_FILE, **me
 
     Args:
         model: of the block.
-        block: its name.
+        block: its name; empty: all values of the model stand in other blocks.
         path: the file.
         measured: the values of the fields that are `Measured`.
 
@@ -69,7 +69,7 @@ def params_of(
     model: type[ParamsT], block: str, tree: Mapping[str, Any], path: Path = PARAMS_FILE, **measured: Any
 ) -> ParamsT:
     """As `load_params`, of a params file that was read."""
-    values = tree.get(block)
+    values = tree.get(block) if block else {}
     if isinstance(values, dict):
         elsewhere = fields_elsewhere(model)
         if twice := sorted(name for name in elsewhere if name in values):

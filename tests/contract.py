@@ -228,7 +228,7 @@ def params_faults(root: Path, name: str) -> list[str]:
         (root / path).read_text(encoding="utf-8") for path in closure(root, Path("pipeline_steps") / f"{name}.py")
     )
     for key, at in fields_elsewhere(model).items():
-        if not re.search(rf"(params|self|options|settings)\.{key}\b", code):
+        if not re.search(rf"\.{key}\b", code):
             found.append(f"{where}.{key}: nothing reads it, so the stage need not depend on {at.key}")
     for key, value in model.model_fields.items():
         if key in fields_elsewhere(model) or any(isinstance(item, Measured) for item in value.metadata):

@@ -37,9 +37,11 @@ def cost(
     """Print what a month costs, and what each optimization saves.
 
     In US dollars."""
+    from ratchet.params import load_params
     from ratchet.reporting.cost import make_report, tables
+    from ratchet.reporting.ownership import Prices
 
-    _show(tables(make_report(settings, params, root)), "cost", into)
+    _show(tables(make_report(settings, load_params(Prices, "", params), root)), "cost", into)
 
 
 def _show(table: str, name: str, into: Path | None) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import Report, metric_of
 from ratchet.measure.estimate import Estimate, exact
-from ratchet.params import Params
+from ratchet.params import At, Params
+from ratchet.task import TrainThreads
 
 HOURS = 730.0
 """Of a month."""
@@ -49,12 +49,12 @@ class CostParams(Params):
     """People's time for a label until it has been measured; the report says which of the two it used."""
 
 
-@dataclass(frozen=True)
-class Prices:
-    """What the hours cost, in US dollars."""
+class Prices(Params):
+    """What the hours cost, in US dollars, and on how many cores models were trained."""
 
-    core_hour: float
-    annotator_hour: float
+    core_hour: Annotated[float, Field(gt=0), At("evaluate.prices", view=lambda prices: prices[0]["usd_per_core_hour"])]
+    annotator_hour: Annotated[float, Field(ge=0), At("sample.usd_per_annotator_hour")]
+    train_threads: TrainThreads
 
 
 def cost_report(
@@ -64,7 +64,6 @@ def cost_report(
     chosen: str,
     params: CostParams,
     prices: Prices,
-    n_threads: Mapping[str, int],
 ) -> dict[str, Any]:
     """The costs of a month at the stated load, and those of each bundle from the chosen one back to the teacher.
 
@@ -74,12 +73,12 @@ def cost_report(
         sample: the report that holds what people's labels cost.
         chosen: the bundle that serves.
         params: the load.
-        prices: of hours; that of cores must be the one by which `cost_per_million_usd` was told, the first one.
-        n_threads: cores that each of `TRAINING` used: its seconds on all of them are paid.
+        prices: of hours; that of cores must be the one of `cost_per_million_usd`, the first one. Training is paid for
+            on all the cores it used.
     """
     lineage = _lineage(evaluate, chosen)
     months = {name: serving(evaluate, name, params, prices) for name in lineage}
-    training_s = {stage: float(report["seconds"]) * n_threads[stage] for stage, report in trained.items()}
+    training_s = {stage: float(report["seconds"]) * prices.train_threads for stage, report in trained.items()}
     training = sum(training_s.values()) / SECONDS * prices.core_hour * params.retrainings_per_month
     labels = labelling(sample, params, prices)
     watched = params.requests_per_month / 1e5 * params.monitoring_cpu_s / SECONDS * prices.core_hour

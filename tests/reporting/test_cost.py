@@ -28,8 +28,7 @@ PARAMS = CostParams(
     labels_per_retraining=90,
     assumed_seconds_per_label=20.0,
 )
-PRICES = Prices(core_hour=0.04, annotator_hour=20.0)
-THREADS = {"train": 2, "distil": 2, "prune": 1}
+PRICES = Prices(core_hour=0.04, annotator_hour=20.0, train_threads=2)
 
 
 def estimate(value: float | None, spread: float = 0.1) -> dict[str, Any]:
@@ -54,7 +53,6 @@ def report(**changes: Any) -> dict[str, Any]:
         "chosen": "small",
         "params": PARAMS,
         "prices": PRICES,
-        "n_threads": THREADS,
         **changes,
     }
     return cost_report(**arguments)
@@ -72,7 +70,7 @@ def test_each_part_of_a_month_is_what_a_sum_by_hand_gives() -> None:
     assert found["optimizations"][-1]["used_usd"]["value"] == pytest.approx(20 * 0.04)
     assert found["optimizations"][-1]["cpu_ms_per_text"]["value"] == pytest.approx(1.0)
     # 2 × (2 × 900 + 2 × 450 + 900) s = 2 core-hours
-    assert found["usd_per_month"]["training"]["value"] == pytest.approx(2 * 0.04)
+    assert found["usd_per_month"]["training"]["value"] == pytest.approx(2 * 2 * 2250 / 3600 * 0.04)
     # 180 labels × 20 s = 1 hour
     assert found["usd_per_month"]["labelling"]["value"] == pytest.approx(20.0)
     assert found["labels"]["measured"] is False
