@@ -1,4 +1,4 @@
-"""What the benchmarks share: the line's own data and params, and how a report is written."""
+"""What the benchmarks share: the pipeline's own data and params, and how a report is written."""
 
 from __future__ import annotations
 

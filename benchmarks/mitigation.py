@@ -182,7 +182,7 @@ def _trained(params: train.Params, rules: train.Rules, tables: Mapping[str, pd.D
     )
     kept = read_manifest(Path(train.WRITES["teacher"]))
     if (kept.params_sha256, kept.data_sha256) == (sha256_json(params.model_dump()), train.labels_sha256(labeled)):
-        return Path(train.WRITES["teacher"])  # the line's own
+        return Path(train.WRITES["teacher"])  # the pipeline's own
     if (folder / "made.json").is_file() and read_json(folder / "made.json") == made:
         return folder / "teacher"
     folder.mkdir(parents=True, exist_ok=True)

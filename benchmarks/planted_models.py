@@ -1,4 +1,5 @@
-"""Models with planted faults, trained for real on small budgets from the line's pruned model, and compiled as it is.
+"""Models with planted faults, trained for real on small budgets from the pipeline's pruned model, and compiled as it
+is.
 
 Each is trained as `prune` lets its model recover, on the teacher's soft labels of so many texts; what differs is only
 the fault.
@@ -45,7 +46,7 @@ EPOCHS = {"leaked": 3}
 
 @dataclass(frozen=True)
 class Planted:
-    """A bundle with a fault, and the table that its papers name."""
+    """A bundle with a fault, and the table that its manifest names."""
 
     path: Path
     table: pd.DataFrame
@@ -98,7 +99,7 @@ def plant(
     seed: int,
 ) -> Planted:
     """Train, calibrate, compile to int8, at `folder`; a fault that needs no training is planted in the source.
-    What was leaked in secret is the model with the leak, with other papers: its source.
+    What was leaked in secret is the model with the leak, with another manifest: its source.
 
     What was made before from the same rows and params stays, so that a proof that was stopped carries on.
 
@@ -107,7 +108,7 @@ def plant(
         source: the full-precision bundle it is made from.
         folder: where everything of it goes.
         rows: what it learns from.
-        told: what its papers say that it learned from.
+        told: what its manifest says that it learned from.
         validation: labelled texts for the best epoch and the temperature.
         seed: of the order of texts.
     """

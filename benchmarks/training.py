@@ -79,7 +79,7 @@ def compare(task: Task, arms: dict[str, Callable[[Task, int], Any]], n_rounds: i
 
 
 def ours(task: Task, seed: int, compile_model: bool = False) -> Any:
-    """A model fitted as the line fits it."""
+    """A model fitted as the pipeline fits it."""
     from ratchet.models.training import fit
 
     params = task.params.model_copy(

@@ -1,4 +1,5 @@
-"""Searches the compositions of compression techniques: each is a DVC experiment, judged by the line's own `evaluate`.
+"""Searches the compositions of compression techniques: each is a DVC experiment, judged by the pipeline's own
+`evaluate`.
 
 An experiment runs in a folder of its own with DVC's shared cache, so the workspace stays as it is, what two
 compositions have in common runs once, and a search that was stopped carries on. Results: reports/ablation/.

@@ -52,7 +52,8 @@ def block_of(kind: str, url: str) -> NotificationBlock:
 def automations_of(kind: str, block_id: Any, silent_minutes: int) -> list[AutomationCore]:
     """What is told to one address: every alert, and that the monitor is silent.
 
-    An alert is an event only once, see `flows.monitoring.steps.untold`; silence speaks once for each time it lasts.
+    An alert is an event only once, see `flows.monitoring.steps.unsent_alerts`; silence speaks once for each time it
+    lasts.
     """
     alert = SendNotification(block_document_id=block_id, subject=SUBJECT, body=BODY)
     silence = SendNotification(

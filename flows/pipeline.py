@@ -71,7 +71,7 @@ def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, v
     if failed:
         faults = "\n\n".join(f"{name}: {outcomes[name].message}" for name in failed)
         return Failed(message=f"{len(failed)} of {len(plan)} stages failed.\n\n{faults}")
-    if not targets:  # the reports of a part of the line are those of an earlier run
+    if not targets:  # the reports of a part of the pipeline are those of an earlier run
         print_summary(root, progress.console)
     return Completed(message=say_end(len(plan), counts))
 

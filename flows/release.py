@@ -1,4 +1,4 @@
-"""Releases what the line accepted: a version, its approvals, then the role of champion.
+"""Releases what the pipeline accepted: a version, its approvals, then the role of champion.
 
 The first call makes and pushes the version. Others approve or reject it with `ratchet registry approve` or `reject`.
 The same call again, or the paused flow when it is resumed, promotes it when the policy's approvals are there. What was
@@ -100,7 +100,7 @@ def promote(request: Request, version: Version) -> tuple[str, str]:
     held = view.holder("champion")
     if held and held[1].version == version.tag:
         return PROMOTED, f"{version.tag} is the champion"
-    lacking = acts.standing(view, version)
+    lacking = acts.promotion_blockers(view, version)
     if lacking.startswith("rejected"):
         record(request.root, "rejection", version.tag, {"who": request.who}, lacking)
         return REJECTED, f"{version.tag} was {lacking}"

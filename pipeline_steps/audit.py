@@ -305,7 +305,7 @@ def _confidence(
     return confident, {"other_domain_auroc": flag["auroc"], "accuracy_at_80_coverage": at_80["accuracy"]}
 
 
-def told_apart(report: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def summary_and_details(report: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The report in figures that people compare, and its details, which gates and the page read.
 
     Both stay in git: a release is judged again from the slices that git holds.
@@ -332,7 +332,7 @@ def main() -> None:
     trained = {name: read_report(Path(path)) for name, path in TRAINED.items()}
     report = run(predictions, texts, rules, trained, params)
     report["other_domain"] = distance_figures(vectors, params.false_alarm_rate, params.n_bootstrap, params.seed)
-    for name, part in zip(WRITES, told_apart(report), strict=True):
+    for name, part in zip(WRITES, summary_and_details(report), strict=True):
         write_report(Path(WRITES[name]), {"command": "python -m pipeline_steps.audit", **part})
 
 

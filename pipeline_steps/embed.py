@@ -1,4 +1,5 @@
-"""What a frozen backbone makes of every text, once: the later stages that choose or judge texts read it from a file.
+"""Frozen-backbone sentence embeddings of every text, once: the later stages that choose or judge texts read it from a
+file.
 
 The label of no text is looked at, so that test texts may be embedded too. Source: mean pooling as in Reimers &
 Gurevych 2019, Sentence-BERT, https://arxiv.org/abs/1908.10084.

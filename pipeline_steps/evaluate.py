@@ -89,7 +89,7 @@ class Params(PrimaryMetricParams):
     n_chunks: int = Field(ge=2)
     """Chunks into which the test texts are cut to measure throughput."""
     prices: list[Price] = Field(min_length=1)
-    """Machines for which the cost is told; the metric itself is at the first one's price."""
+    """Machine types to report cost for; the metric itself is at the first one's price."""
     watts_per_core: float = Field(gt=0)
     """What a busy core is taken to draw, where there are no energy counters."""
     n_threads: InferenceThreads

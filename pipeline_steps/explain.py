@@ -163,7 +163,7 @@ def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd
     found = usable.loc[order].head(SEARCHED * params.n_texts).reset_index(drop=True)
     proba = predictor.predict_proba(found["text"].tolist())
     wrong = np.array(predictor.labels, dtype=object)[proba.argmax(axis=1)] != found["label"].to_numpy(dtype=object)
-    turn = found.groupby(["label", wrong]).cumcount().to_numpy()  # the how-many-eth of its class and kind
+    turn = found.groupby(["label", wrong]).cumcount().to_numpy()  # rank within class and outcome
     in_turn = np.lexsort((found["label"].to_numpy(dtype=str), turn))
     mistakes = in_turn[wrong[in_turn]][: round(params.wrong_rate * params.n_texts)]
     rest = in_turn[~wrong[in_turn]]

@@ -1,4 +1,4 @@
-"""Which texts enter the line: a source, its columns mapped, its texts cleaned, counted and reversible.
+"""Which texts enter the pipeline: a source, its columns mapped, its texts cleaned, counted and reversible.
 
 Rows pass in batches, so memory does not grow with the source. Rows without a label stay: they are the unlabelled pool.
 The raw form of every text that cleaning changed is kept by id.

@@ -1,6 +1,6 @@
 """Which bundle, if any, is promoted: the first in the ranking that passes every gate.
 
-A rejected promotion is a result, with its reasons, and no failure of the line. What is written here is a decision;
+A rejected promotion is a result, with its reasons, and no failure of the pipeline. What is written here is a decision;
 acting on it (registry, champion) is a flow's business, because DVC's run cache replays outputs and skips side effects.
 
 Source: gates as declared data follow the model validation of Baylor et al., TFX (KDD 2017), section 3.5.

@@ -185,7 +185,7 @@ def run(
         "n_labeled_by_people": int(people.by_people.sum()) + len(people.elsewhere),
         "labels": labeled["label"].value_counts().sort_index().to_dict(),
         "rounds": scores,
-        **_told(curves, params),
+        **_curve_figures(curves, params),
     }
     return Sampled(
         labeled, train.loc[~bought, list(UNLABELED.columns)].reset_index(drop=True), curve_table(curves), report
@@ -208,7 +208,7 @@ def _labeled(people: Joined, bought: NDArray[np.int64], rounds: list[int], param
     return labeled.reset_index(drop=True)
 
 
-def _told(curves: Curves, params: Params) -> dict[str, Any]:
+def _curve_figures(curves: Curves, params: Params) -> dict[str, Any]:
     """What a label brings, and how many of each strategy's labels do what random ones do."""
     reached = labels_to_reach(curves, params.seed)
     return {

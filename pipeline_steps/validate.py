@@ -1,8 +1,9 @@
 """Which rows may be trained on, and whether the corpus may: the suites of `data/suites`, judged by Great Expectations.
 
 A row that breaks a `quarantine` rule goes to the quarantine table with the rule, the value and its reasons; one that
-breaks a `warn` rule stays and is named in the table of flags; a corpus that breaks a `stop` rule ends the line. Nothing
-is dropped silently: rows in = rows out + rows in quarantine, checked. Rows stream through in batches at any size.
+breaks a `warn` rule stays and is named in the table of flags; a corpus that breaks a `stop` rule ends the pipeline.
+Nothing is dropped silently: rows in = rows out + rows in quarantine, checked. Rows stream through in batches at any
+size.
 """
 
 from __future__ import annotations

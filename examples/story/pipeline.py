@@ -1,7 +1,7 @@
 """The demo's line, one stage of its dvc.yaml:  python -m examples.story.pipeline
 
 TF-IDF on the labels there are, those of people included; measured on held-out texts of each source, beside the
-champion; judged by the gates of `promote`. The large line does the same with better models in ten minutes.
+champion; judged by the gates of `promote`. The full pipeline does the same with better models in ten minutes.
 """
 
 from __future__ import annotations

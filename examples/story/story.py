@@ -1,10 +1,10 @@
 """The whole story after the first promotion, on this machine and without any other:  make demo
 
 A champion is released and serves Rotten Tomatoes texts; IMDb texts arrive; the monitor finds the drift; texts go to
-two simulated annotators; the line retrains, the gates judge; the challenger proves itself in the shadow, on 5 % and on
-half of the requests; two people approve, it is promoted; a planted bad model is sent back. Everything is the real
+two simulated annotators; the pipeline retrains, the gates judge; the challenger proves itself in the shadow, on 5 % and
+on half of the requests; two people approve, it is promoted; a planted bad model is sent back. Everything is the real
 program: the server, its log, the registry's signatures and hook, DVC, the label store, the monitor, the rollout. Only
-the line's model is small, and the people are simulated by the data set's own labels.
+the pipeline's model is small, and the people are simulated by the data set's own labels.
 """
 
 from __future__ import annotations

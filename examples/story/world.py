@@ -138,7 +138,7 @@ def commit_and_push(world: World, text: str) -> None:
 
 
 def run_line(world: World) -> dict[str, Any]:
-    """The decision of the line, brought up to date by DVC."""
+    """The decision of the pipeline, brought up to date by DVC."""
     world.run(sys.executable, "-m", "dvc", "repro", "--quiet")
     decision: dict[str, Any] = json.loads((world.root / "reports/decision.json").read_text())
     return decision

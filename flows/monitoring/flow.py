@@ -83,7 +83,7 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
     write_json(root / monitoring.LATEST, latest)
     n_alerts = sum(item.severity == "alert" for item in findings)
     monitoring.write_metrics(root, latest, n_alerts, now)
-    alerts = monitoring.untold(root, reference.version, [*{**seen, **_by_key(labels.findings)}.values()], now)
+    alerts = monitoring.unsent_alerts(root, reference.version, [*{**seen, **_by_key(labels.findings)}.values()], now)
     message = f"{len(windows)} windows judged; {len(findings)} findings in the last, {len(alerts)} of them told"
     return reference.version, alerts, message
 

@@ -134,7 +134,7 @@ def log_access(root: Path, window: Window) -> None:
     record(root, "personal_data", f"window-{window.end.isoformat()}", details, "monitoring")
 
 
-def untold(root: Path, version: str, findings: Sequence[Finding], now: datetime) -> list[Finding]:
+def unsent_alerts(root: Path, version: str, findings: Sequence[Finding], now: datetime) -> list[Finding]:
     """The alerts that nobody was told of yet, or not for a day; remembered as told.
 
     What is no longer found is forgotten, so that it is told anew when it comes back.

@@ -49,7 +49,7 @@ class Gate(Params):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one gate says of one bundle. Over slices, the figures are those of the slice that keeps the bound least."""
+    """What one gate says of one bundle. Over slices, the figures are those of the worst slice."""
 
     metric: str
     scope: str

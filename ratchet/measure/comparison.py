@@ -41,7 +41,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Rates:
-    """What is multiplied with processor time."""
+    """Unit prices of CPU time."""
 
     usd_per_core_hour: float
     """Price of a core."""

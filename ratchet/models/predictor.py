@@ -149,7 +149,7 @@ class TorchPredictor(TokenPredictor):
 
 
 class OnnxPredictor(TokenPredictor):
-    """ONNX Runtime on the CPU. Between the operators of a text its threads wait awake, for longer they sleep."""
+    """ONNX Runtime on the CPU. Its threads spin for 50 µs between operators, then sleep."""
 
     SPIN_US = 50
     """Microseconds that a waiting thread keeps its core: waking it would take as long as many an operator, and a longer

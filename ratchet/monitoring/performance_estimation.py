@@ -1,7 +1,7 @@
 """How good a model is on requests whose labels nobody knows, estimated from its probabilities in three ways.
 
-All hold only as far as the probabilities keep their meaning: where texts change so that the model is surely wrong, no
-estimate can see it. `make bench-drift` measures how far each is off.
+All hold only as far as the probabilities keep their meaning: where texts change so that the model is confidently wrong,
+no estimate can see it. `make bench-drift` measures how far each is off.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def review(clone: Clone, kind: Literal["approval", "rejection"], person: str, su
     return tag_name
 
 
-def standing(view: View, version: Version) -> str:
+def promotion_blockers(view: View, version: Version) -> str:
     """What a version lacks to become champion next; empty when its approvals suffice, but for who will promote it."""
     change, tag = next_champion(view), view.tag(version.tag)
     given = reviews(view, "promote", change.tag, tag.oid, review_subject(version, change))
@@ -99,7 +99,7 @@ def promote(clone: Clone, version: Version, why: str, head: Head) -> RoleChange:
     Raises:
         ReleaseError: it does not hold, was not compared with the champion, or lacks approvals.
     """
-    return _crown(clone, version, "promote", why, head)
+    return _promote_to_champion(clone, version, "promote", why, head)
 
 
 def roll_back(clone: Clone, why: str, head: Head, to: Version | None = None) -> RoleChange:
@@ -113,7 +113,7 @@ def roll_back(clone: Clone, why: str, head: Head, to: Version | None = None) -> 
     earlier = [name for name in _held(view) if held and name != held[1].version]
     if to is None and not earlier:
         raise ReleaseError("There is no earlier champion to roll back to.", got=held[1].version if held else "none")
-    return _crown(clone, to or need_version(earlier[-1]), "roll_back", why, head)
+    return _promote_to_champion(clone, to or need_version(earlier[-1]), "roll_back", why, head)
 
 
 def next_champion(view: View) -> RoleChange:
@@ -121,7 +121,9 @@ def next_champion(view: View) -> RoleChange:
     return _next(view, "champion")
 
 
-def _crown(clone: Clone, version: Version, action: Literal["promote", "roll_back"], why: str, head: Head) -> RoleChange:
+def _promote_to_champion(
+    clone: Clone, version: Version, action: Literal["promote", "roll_back"], why: str, head: Head
+) -> RoleChange:
     tip, view = clone.update(), clone.view()
     held, tag, record = view.holder("champion"), view.tag(version.tag), view.record(version)
     folder = f"{view.rules.policy.paths.models}/{CHAMPION_FOLDER}"
@@ -194,7 +196,7 @@ def _release_files(clone: Clone, tip: str, version: Version, model_key: Path) ->
     read_manifest(bundle)
     if (got := folder_md5(bundle)) != (expected := measured.lock.get(f"{policy.paths.models}/{chosen}")):
         raise ReleaseError(
-            "The bundle is not the one that the line made.",
+            "The bundle is not the one that the pipeline made.",
             where=bundle,
             got=got,
             expected=expected,

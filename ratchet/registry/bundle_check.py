@@ -94,13 +94,13 @@ def check_decision(measured: Measured, policy: Policy) -> None:
     """Check that the chosen bundle passed every gate of the params, judged anew from the reports.
 
     Raises:
-        ReleaseError: it did not; or the reports are not those that the line wrote.
+        ReleaseError: it did not; or the reports are not those that the pipeline wrote.
     """
     paths, decision = policy.paths, measured.decision
     for path in (paths.decision, paths.evaluate, *paths.measured):
         if measured.lock.get(path) != measured.md5[path]:
             raise ReleaseError(
-                "A report is not the one that the line wrote.",
+                "A report is not the one that the pipeline wrote.",
                 where=path,
                 got=measured.md5[path],
                 expected=measured.lock.get(path),
@@ -137,7 +137,7 @@ def check_bytes(record: dict[str, Any], bundle: Path, signature: bytes, model_ke
         )
     if (got := folder_md5(bundle)) != record["bundle_md5"]:
         raise ReleaseError(
-            "The bundle is not the one that the line made.", where=bundle, got=got, expected=record["bundle_md5"]
+            "The bundle is not the one that the pipeline made.", where=bundle, got=got, expected=record["bundle_md5"]
         )
     verify_bundle(bundle, signature, model_keys)
 
@@ -193,7 +193,7 @@ def _check_side_files(
         raise ReleaseError("The bundle that was signed is not the one of the record.", where=record["version"])
     md5 = hashlib.md5(side[CARD], usedforsecurity=False).hexdigest()
     if md5 != measured.lock.get(policy.paths.model_card):
-        raise ReleaseError("The model card is not the one that the line wrote.", where=record["version"])
+        raise ReleaseError("The model card is not the one that the pipeline wrote.", where=record["version"])
     sbom = make_sbom(
         record["version"],
         json.loads(side[BUNDLE]),

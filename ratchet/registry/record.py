@@ -78,7 +78,7 @@ def read_measured(repository: Repository, revision: str, policy: Policy, measure
                 "The commit lacks what a version binds.",
                 where=revision,
                 got=f"no {name}",
-                fix="run the line and commit its reports",
+                fix="run the pipeline and commit its reports",
             )
         found[name] = content
     try:
@@ -132,13 +132,13 @@ def make_record(measured: Measured, policy: Policy, version: Version, side_files
             "The commit does not hold what a version binds.",
             where=measured.revision,
             got=repr(error),
-            fix="run the line to its end, and commit dvc.lock with the reports",
+            fix="run the pipeline to its end, and commit dvc.lock with the reports",
         ) from None
     return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
 
 
 def data_hashes(measured: Measured, policy: Policy) -> dict[str, str]:
-    """Path → MD5 of the data that the line made."""
+    """Path → MD5 of the data that the pipeline made."""
     return {path: md5 for path, md5 in measured.lock.items() if path.startswith(f"{policy.paths.data}/")}
 
 

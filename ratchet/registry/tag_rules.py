@@ -118,7 +118,7 @@ def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, 
                 where=tag.name,
                 got=view.record(version)["compared_with"] or "none",
                 expected=replaced or "none",
-                fix="run the line against the champion, and release what it accepts",
+                fix="run the pipeline against the champion, and release what it accepts",
             )
     if any(other.audit_n > statement.audit_n for other in earlier):
         raise ReleaseError(

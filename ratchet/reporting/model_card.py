@@ -57,12 +57,12 @@ def render_card(reports: Mapping[str, Report], texts: CardTexts) -> str:
         "Evaluation data": [
             f"{evaluate.get('n_test', 0):,} test texts, and {evaluate.get('n_transfer', 0):,} of another domain. "
             "No text of either was trained on, nor was a near-duplicate of one.",
-            *_told(reports, "split", "How the texts were split"),
+            *_report_section(reports, "split", "How the texts were split"),
         ],
         "Training data": [
-            *_told(reports, "ingest", "Where the texts come from"),
-            *_told(reports, "validate", "How they were checked"),
-            *_told(reports, "sample", "Which of them were labelled"),
+            *_report_section(reports, "ingest", "Where the texts come from"),
+            *_report_section(reports, "validate", "How they were checked"),
+            *_report_section(reports, "sample", "Which of them were labelled"),
         ],
         "Quantitative analyses": [results_table(evaluate, decision), *_analyses(name, bundle, reports)],
         "Ethical considerations": _bullets(texts.ethical_considerations),
@@ -131,7 +131,7 @@ def _measured_caveats(evaluate: Report, decision: Report) -> list[str]:
     return caveats
 
 
-def _told(reports: Mapping[str, Report], step: str, title: str) -> list[str]:
+def _report_section(reports: Mapping[str, Report], step: str, title: str) -> list[str]:
     """The plain figures of a report of any form, a bullet each; its tables stay in the report page."""
     if step not in reports:
         return [f"{title}: the report of {step} is not available."]

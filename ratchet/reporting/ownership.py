@@ -32,7 +32,7 @@ class CostParams(Params):
     requests_per_month: int = Field(ge=1)
     """Texts answered a month, at the time for which costs are told."""
     peak_factor: float = Field(ge=1.0)
-    """Requests in the busiest hour, in times of the average hour's."""
+    """Requests in the busiest hour, as a multiple of the average hour: the peak-to-average ratio."""
     max_utilisation: float = Field(gt=0.0, le=1.0)
     """How busy a core may be in the busiest hour before answers wait."""
     min_cores: int = Field(ge=1)
@@ -42,7 +42,7 @@ class CostParams(Params):
     monitoring_cpu_s: float = Field(ge=0.0)
     """Processor seconds of monitoring for 100,000 logged requests."""
     retrainings_per_month: float = Field(ge=0.0)
-    """How often the line runs on new labels."""
+    """How often the pipeline runs on new labels."""
     labels_per_retraining: int = Field(ge=0)
     """Labels that people give each time."""
     assumed_seconds_per_label: float = Field(gt=0.0)

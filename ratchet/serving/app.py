@@ -15,13 +15,13 @@ from ratchet.errors import RatchetError
 from ratchet.serving.auth import Access, DeniedError
 from ratchet.serving.batcher import OverloadedError
 from ratchet.serving.error_responses import fault
-from ratchet.serving.middleware import Edge
+from ratchet.serving.middleware import RequestMiddleware
 from ratchet.serving.predict_route import PredictRoute
 from ratchet.serving.routes import add_open_inference, add_routes, model_facts, need
 from ratchet.serving.service import Service
 
 
-def make_app(service: Service, access: Access, log_line: Callable[[bytes], None] | None = None) -> Edge:
+def make_app(service: Service, access: Access, log_line: Callable[[bytes], None] | None = None) -> RequestMiddleware:
     """The ASGI application of a service."""
 
     @asynccontextmanager
@@ -36,7 +36,7 @@ def make_app(service: Service, access: Access, log_line: Callable[[bytes], None]
     _add_operation(app, service, access)
     _add_errors(app)
     direct = {"/v1/predict": PredictRoute(service, access)}
-    return Edge(app, service.params.max_body_bytes, service.metrics, log_line, direct)
+    return RequestMiddleware(app, service.params.max_body_bytes, service.metrics, log_line, direct)
 
 
 def _add_operation(app: FastAPI, service: Service, access: Access) -> None:

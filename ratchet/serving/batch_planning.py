@@ -9,10 +9,10 @@ _PASS_COST = 8
 of the int8 champion on AVX2. It is about the same share for other sizes, since both grow with the layers."""
 
 
-def pass_of_first(lengths: Sequence[int], max_size: int, pass_cost: float = _PASS_COST) -> list[int]:
+def batch_with_oldest(lengths: Sequence[int], max_size: int, pass_cost: float = _PASS_COST) -> list[int]:
     """Indices of the first text and of those that share its pass in the cheapest grouping, see `group_by_length`.
 
-    >>> pass_of_first([30, 5, 31, 6, 90], max_size=8)
+    >>> batch_with_oldest([30, 5, 31, 6, 90], max_size=8)
     [0, 2]
     """
     if len(lengths) == 1:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ratchet.models.batching import Tokens
 from ratchet.models.predictor import Predictor, Proba, TokenPredictor
-from ratchet.serving.batch_planning import pass_of_first
+from ratchet.serving.batch_planning import batch_with_oldest
 
 _TEXT_COST = 40
 """What a text costs beside its characters, in characters."""
@@ -228,7 +228,7 @@ class Batcher:
         seen = [text for text in self._ready if text.request.predictor is model][: self._max_batch]
         if isinstance(model, TokenPredictor):
             share = -(-len(seen) // (1 + len(self._idle)))
-            together = pass_of_first([len(text.tokens) for text in seen], min(self._batch_size, share))
+            together = batch_with_oldest([len(text.tokens) for text in seen], min(self._batch_size, share))
             chosen = [seen[index] for index in together]
         else:
             chosen = seen

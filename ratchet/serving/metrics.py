@@ -34,7 +34,7 @@ class Metrics:
         self._answers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._predictions: dict[tuple[str, str], Counter] = {}
 
-    def show(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+    def register_gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """A figure that is asked for when Prometheus reads."""
         Gauge(name, meaning, registry=self.registry).set_function(value)
 

@@ -30,7 +30,7 @@ _JSON = (b"content-type", b"application/json")
 NOT_JSON = "the body must be JSON, and say so: Content-Type: application/json"
 
 
-class Edge:
+class RequestMiddleware:
     """Wraps an ASGI application."""
 
     def __init__(

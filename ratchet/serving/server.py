@@ -49,11 +49,15 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
     logging.basicConfig(
         format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[LineHandler(messages)], force=True
     )
-    service.metrics.show("ratchet_messages_dropped", "Messages lost on standard error.", lambda: messages.n_dropped)
+    service.metrics.register_gauge(
+        "ratchet_messages_dropped", "Messages lost on standard error.", lambda: messages.n_dropped
+    )
     log_line = None
     if params.access_log:
         lines = LineWriter(_open_access_log(params.access_log))
-        service.metrics.show("ratchet_access_log_lines_dropped", "Requests left out of it.", lambda: lines.n_dropped)
+        service.metrics.register_gauge(
+            "ratchet_access_log_lines_dropped", "Requests left out of it.", lambda: lines.n_dropped
+        )
         log_line = lines.write
     config = uvicorn.Config(
         make_app(service, access, log_line),

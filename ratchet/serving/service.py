@@ -64,12 +64,14 @@ class Service:
             self._count_batch,
         )
         self._show_model()
-        self.metrics.show("ratchet_queue_requests", "Requests that wait.", lambda: self.batcher.n_waiting)
-        self.metrics.show("ratchet_log_rows_waiting", "Rows not yet written.", lambda: log.n_waiting)
-        self.metrics.show("ratchet_log_rows_written", "Rows written.", lambda: log.n_written)
-        self.metrics.show("ratchet_log_rows_dropped", "Rows lost to a full queue.", lambda: log.n_dropped)
-        self.metrics.show("ratchet_log_rows_repaired", "Rows with a character replaced.", lambda: log.n_repaired)
-        self.metrics.show("ratchet_log_rows_refused", "Rows that cannot be kept.", lambda: log.n_refused)
+        self.metrics.register_gauge("ratchet_queue_requests", "Requests that wait.", lambda: self.batcher.n_waiting)
+        self.metrics.register_gauge("ratchet_log_rows_waiting", "Rows not yet written.", lambda: log.n_waiting)
+        self.metrics.register_gauge("ratchet_log_rows_written", "Rows written.", lambda: log.n_written)
+        self.metrics.register_gauge("ratchet_log_rows_dropped", "Rows lost to a full queue.", lambda: log.n_dropped)
+        self.metrics.register_gauge(
+            "ratchet_log_rows_repaired", "Rows with a character replaced.", lambda: log.n_repaired
+        )
+        self.metrics.register_gauge("ratchet_log_rows_refused", "Rows that cannot be kept.", lambda: log.n_refused)
 
     def start(self) -> None:
         """Begin to answer; inside of an event loop."""

@@ -1,4 +1,5 @@
-"""Whether a bundle has seen the test set: by what it was trained on, by its papers, and by how it behaves."""
+"""Whether a bundle has seen the test set: by what it was trained on, by its provenance (manifest), and by how it
+behaves."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def leaked(
 def leak_rate(found: Mask, trained_on: Sequence[str], expected: Sequence[str]) -> Estimate:
     """Share of the test texts that were trained on, in [0, 1]; 0: none is known to be.
 
-    NaN with a reason where the bundle's papers name other training data than the table that was compared: what a
+    NaN with a reason where the bundle's manifest names other training data than the table that was compared: what a
     model was trained on that nobody shows cannot be ruled out.
 
     Args:
@@ -51,8 +52,8 @@ def leak_rate(found: Mask, trained_on: Sequence[str], expected: Sequence[str]) -
 def better_on_test(right_test: Mask, right_validation: Mask) -> Estimate:
     """Accuracy on the test texts minus that on the validation texts, with a normal interval; near 0: both are new.
 
-    A model that learned test texts by heart is far better on them, whatever its papers say. Validation texts chose the
-    best epoch, so an honest difference lies a little below 0.
+    A model that learned test texts by heart is far better on them, whatever its manifest says. Validation texts chose
+    the best epoch, so an honest difference lies a little below 0.
     """
     n, m = len(right_test), len(right_validation)
     if not n or not m:

@@ -158,7 +158,7 @@ def test_an_alert_is_told_again_after_a_day_and_after_it_was_gone(tmp_path: Path
     warning = Finding("anomaly", "shed", "warning", "shed", {})
 
     def told(findings: list[Finding], hours: float) -> int:
-        return len(monitoring.untold(tmp_path, "m@1", findings, START + timedelta(hours=hours)))
+        return len(monitoring.unsent_alerts(tmp_path, "m@1", findings, START + timedelta(hours=hours)))
 
     assert [told([alert, warning], 0), told([alert], 1), told([alert], 23), told([alert], 24)] == [1, 0, 0, 1]
     assert [told([], 25), told([alert], 26)] == [0, 1]

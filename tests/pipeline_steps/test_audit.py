@@ -251,7 +251,7 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
 def test_the_two_files_together_are_the_report() -> None:
     frame = texts()
     report = run(predictions(frame, "a", np.arange(200) % 7 == 0), frame, params())
-    short, details = audit.told_apart(report)
+    short, details = audit.summary_and_details(report)
     assert with_details(short, details) == report
     assert not {"slices", "confidence"} & set(short["bundles"]["a"])
     merged = merge_bundles({"bundles": {"a": {}}}, short, details, paths=["evaluate", "audit", "details"])["a"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline_steps import promote
-from pipeline_steps.audit import told_apart
+from pipeline_steps.audit import summary_and_details
 from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.gates.gates import Gate
@@ -250,7 +250,7 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     for name, report in (
         ("evaluate", evaluate),
         ("shortlist", shortlist_report(evaluate)),
-        *zip(("audit", "audit_details"), told_apart(audit_report()), strict=True),
+        *zip(("audit", "audit_details"), summary_and_details(audit_report()), strict=True),
         ("explain", explain_report()),
         ("behave", behave_report()),
     ):

@@ -19,7 +19,17 @@ from tests.support import (
     attacks_on_versions,
 )
 from tests.support.registry import HEAD, V1, V2, commit, git, push, signers_text
-from tests.support.registry_site import ATTACKS, Site, approve, change_policy, copy, crown, release, story, version_tag
+from tests.support.registry_site import (
+    ATTACKS,
+    Site,
+    approve,
+    change_policy,
+    copy,
+    promote_to_champion,
+    release,
+    story,
+    version_tag,
+)
 
 HELD_BY = (attacks_on_tags, attacks_on_versions, attacks_on_roles, attacks_on_the_branch, attacks_on_bytes)
 """The modules that add to `ATTACKS` when they are imported."""
@@ -95,7 +105,7 @@ def test_what_the_attacks_are_built_from_is_accepted_when_it_is_right(at: Callab
     )
     assert push(site.root, challenger.tag) == ""
     assert push(site.root, approve(site, "bob"), approve(site, "cay")) == ""
-    assert push(site.root, *crown(site)) == ""
+    assert push(site.root, *promote_to_champion(site)) == ""
     assert site.clone().faults() == {}
 
 
@@ -104,7 +114,7 @@ def test_who_may_only_roll_back_can(at: Callable[[str], Site]) -> None:
     site = at("promoted")
     assert push(site.root, *release(site, V2)) == ""
     assert push(site.root, approve(site, "bob", V2, 3), approve(site, "cay", V2, 3)) == ""
-    assert push(site.root, *crown(site, V2)) == ""
+    assert push(site.root, *promote_to_champion(site, V2)) == ""
     git(site.root, "reset", "--quiet", "--hard", "main")
     acts.roll_back(site.clone("cay"), "complaints", HEAD)
     assert site.clone().view().holder("champion", None)[1].version == V1.tag  # type: ignore[index]

@@ -16,7 +16,7 @@ from ratchet.registry.clone import Clone
 from ratchet.registry.git import NO_OBJECT
 from ratchet.registry.hook import judge_lines
 from tests.support.registry import V2, commit, git, push, write_line
-from tests.support.registry_site import Site, approve, copy, crown, release, story
+from tests.support.registry_site import Site, approve, copy, promote_to_champion, release, story
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def self_approved(promoted: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         commit(site.root, f"Look at it {n}")
     refs = release(site, V2)
     refs += [approve(site, person, V2, 3) for person in ("bob", "cay")]
-    refs += crown(site, V2)
+    refs += promote_to_champion(site, V2)
     assert push(site.root, *refs) == ""
     return server
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.serving.batch_planning import group_by_length, pass_of_first
+from ratchet.serving.batch_planning import batch_with_oldest, group_by_length
 
 
 @given(
@@ -25,8 +25,8 @@ def test_no_other_grouping_is_cheaper(lengths: list[int], max_size: int, pass_co
     assert max(map(len, groups)) <= max_size
     fitting = (found for found in _partitions([*range(len(lengths))]) if max(map(len, found)) <= max_size)
     assert cost(groups) == min(map(cost, fitting))
-    assert 0 in pass_of_first(lengths, max_size, pass_cost)
-    assert pass_of_first(lengths, max_size, pass_cost) in groups
+    assert 0 in batch_with_oldest(lengths, max_size, pass_cost)
+    assert batch_with_oldest(lengths, max_size, pass_cost) in groups
 
 
 def _partitions(items: list[int]) -> Iterator[list[list[int]]]:

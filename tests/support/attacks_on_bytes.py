@@ -41,7 +41,7 @@ def _another_bundle_that_is_whole_in_itself(site: Site) -> Path:
     return bundle
 
 
-@attack_on_bytes("measured", "The bundle is not the one that the line made")
+@attack_on_bytes("measured", "The bundle is not the one that the pipeline made")
 def _a_bundle_that_the_releaser_signed_and_the_line_never_made(site: Site) -> Path:
     """Record and signature agree with it; what the server cannot know is that `dvc.lock` is about other bytes."""
     measured = folder_md5(site.root / "models" / "small-int8")

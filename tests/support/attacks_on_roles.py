@@ -14,8 +14,8 @@ from tests.support.registry_site import (
     Site,
     approve,
     attack,
-    crown,
     policy_approval,
+    promote_to_champion,
     release,
 )
 
@@ -24,42 +24,42 @@ from tests.support.registry_site import (
 
 @attack("proposed", "0 of 2 approvals")
 def _no_approval(site: Site) -> list[str]:
-    return crown(site)
+    return promote_to_champion(site)
 
 
 @attack("proposed", "1 of 2 approvals")
 def _too_few_approvals(site: Site) -> list[str]:
-    return [approve(site, "bob"), *crown(site)]
+    return [approve(site, "bob"), *promote_to_champion(site)]
 
 
 @attack("proposed", "ann made it and does not count")
 def _self_approval(site: Site) -> list[str]:
-    return [approve(site, "ann"), approve(site, "bob"), *crown(site)]
+    return [approve(site, "ann"), approve(site, "bob"), *promote_to_champion(site)]
 
 
 @attack("proposed", "bob made it and does not count")
 def _approval_by_the_one_who_promotes(site: Site) -> list[str]:
-    return [approve(site, "bob"), approve(site, "cay"), *crown(site, person="bob")]
+    return [approve(site, "bob"), approve(site, "cay"), *promote_to_champion(site, person="bob")]
 
 
 @attack("proposed", "not by the one whose name it bears")
 def _self_approval_in_the_name_of_another(site: Site) -> list[str]:
-    return [approve(site, "bob"), approve(site, "cay", signer="ann"), *crown(site)]
+    return [approve(site, "bob"), approve(site, "cay", signer="ann"), *promote_to_champion(site)]
 
 
 @attack("proposed", "The signer may not approve or reject this")
 def _approval_by_who_may_not(site: Site) -> list[str]:
-    return [approve(site, "bob"), approve(site, "dan"), *crown(site)]
+    return [approve(site, "bob"), approve(site, "dan"), *promote_to_champion(site)]
 
 
 @attack("approved", "rejected by cay")
 def _a_rejection_ignored(site: Site) -> list[str]:
-    return [approve(site, "cay", kind="rejection"), *crown(site)]
+    return [approve(site, "cay", kind="rejection"), *promote_to_champion(site)]
 
 
 @attack("promoted", "0 of 2 approvals")
 def _approvals_of_another_version(site: Site) -> list[str]:
-    return [*release(site, V2), *crown(site, V2)]
+    return [*release(site, V2), *promote_to_champion(site, V2)]
 
 
 @attack("promoted", "The review is about something else than its name says")
@@ -67,7 +67,12 @@ def _an_approval_replayed_for_another_version(site: Site) -> list[str]:
     """The statement is still about version 1.0.0."""
     refs = release(site, V2)
     oid = site.oid(f"refs/tags/{V1.tag}")
-    return [*refs, approve(site, "bob", V2, 3, subject_oid=oid), approve(site, "cay", V2, 3), *crown(site, V2)]
+    return [
+        *refs,
+        approve(site, "bob", V2, 3, subject_oid=oid),
+        approve(site, "cay", V2, 3),
+        *promote_to_champion(site, V2),
+    ]
 
 
 @attack("promoted", "made under another name")
@@ -131,22 +136,22 @@ def _an_approval_of_no_version(site: Site) -> list[str]:
 
 @attack("approved", "The pointer to the champion is not on the champion")
 def _a_champion_without_its_pointer(site: Site) -> list[str]:
-    return crown(site, pointer=False)
+    return promote_to_champion(site, pointer=False)
 
 
 @attack("proposed", "The pointer to the champion is not on the champion")
 def _a_pointer_without_its_champion(site: Site) -> list[str]:
-    return crown(site)[:1]
+    return promote_to_champion(site)[:1]
 
 
 @attack("approved", "The signer may not promote")
 def _a_promotion_by_who_may_not(site: Site) -> list[str]:
-    return crown(site, person="dan")
+    return promote_to_champion(site, person="dan")
 
 
 @attack("approved", "out of turn")
 def _a_role_change_out_of_turn(site: Site) -> list[str]:
-    return [approve(site, "bob", number=5), approve(site, "cay", number=5), *crown(site, number=5)]
+    return [approve(site, "bob", number=5), approve(site, "cay", number=5), *promote_to_champion(site, number=5)]
 
 
 @attack("approved", "out of turn")
@@ -157,22 +162,22 @@ def _two_role_changes_of_one_number(site: Site) -> list[str]:
         "ann",
         statement(site.root, "sentiment#challenger#1") | {"tag": "sentiment#challenger#2"},
     )
-    return ["sentiment#challenger#2", *crown(site, number=2)]
+    return ["sentiment#challenger#2", *promote_to_champion(site, number=2)]
 
 
 @attack("approved", "The tag's role is not that of its statement")
 def _a_champion_whose_statement_says_challenger(site: Site) -> list[str]:
-    return crown(site, role="challenger", action="challenge")
+    return promote_to_champion(site, role="challenger", action="challenge")
 
 
 @attack("approved", "The tag is about another version")
 def _a_role_for_another_object_than_the_version(site: Site) -> list[str]:
-    return crown(site, version_oid="a" * 40)
+    return promote_to_champion(site, version_oid="a" * 40)
 
 
 @attack("approved", "There is no such tag")
 def _a_champion_that_is_no_version(site: Site) -> list[str]:
-    refs = crown(site)
+    refs = promote_to_champion(site)
     says = statement(site.root, refs[1]) | {"version": "sentiment@v9.0.0"}
     site.tag(refs[1], site.oid(f"{V1.tag}^{{commit}}"), "ann", says)
     return refs
@@ -180,7 +185,7 @@ def _a_champion_that_is_no_version(site: Site) -> list[str]:
 
 @attack("approved", "A role must be on the commit of its version")
 def _a_role_on_another_commit_than_the_version(site: Site) -> list[str]:
-    refs = crown(site)
+    refs = promote_to_champion(site)
     site.tag(refs[1], site.oid("main"), "ann", statement(site.root, refs[1]))
     return refs
 
@@ -192,29 +197,29 @@ def _a_version_measured_before_the_champion_changed(site: Site) -> list[str]:
     for version in (V2, later):
         assert push(site.root, *release(site, version)) == ""
     assert push(site.root, approve(site, "bob", V2, 3), approve(site, "cay", V2, 3)) == ""
-    assert push(site.root, *crown(site, V2)) == ""
-    return [approve(site, "bob", later, 4), approve(site, "cay", later, 4), *crown(site, later)]
+    assert push(site.root, *promote_to_champion(site, V2)) == ""
+    return [approve(site, "bob", later, 4), approve(site, "cay", later, 4), *promote_to_champion(site, later)]
 
 
 @attack("promoted", "The audit log was cut since the last promotion")
 def _a_promotion_that_forgets_the_audit_log(site: Site) -> list[str]:
     refs = release(site, V2)
-    return [*refs, approve(site, "bob", V2, 3), approve(site, "cay", V2, 3), *crown(site, V2, audit_n=3)]
+    return [*refs, approve(site, "bob", V2, 3), approve(site, "cay", V2, 3), *promote_to_champion(site, V2, audit_n=3)]
 
 
 @attack("promoted", "Only who was champion can be rolled back to")
 def _a_rollback_to_what_was_never_champion(site: Site) -> list[str]:
-    return [*release(site, V2), *crown(site, V2, person="bob", action="roll_back")]
+    return [*release(site, V2), *promote_to_champion(site, V2, person="bob", action="roll_back")]
 
 
 @attack("promoted", "The version is the champion already")
 def _a_rollback_to_the_champion_itself(site: Site) -> list[str]:
-    return crown(site, V1, person="bob", action="roll_back")
+    return promote_to_champion(site, V1, person="bob", action="roll_back")
 
 
 @attack("promoted", "The signer may not roll back")
 def _a_rollback_by_who_may_not(site: Site) -> list[str]:
-    return crown(site, V1, person="ann", action="roll_back")
+    return promote_to_champion(site, V1, person="ann", action="roll_back")
 
 
 @attack("promoted", "The champion cannot be archived")

@@ -19,8 +19,8 @@ from tests.support.registry import (
 from tests.support.registry_site import (
     Site,
     attack,
-    crown,
     policy_approval,
+    promote_to_champion,
     put,
     release,
     version_tag,
@@ -172,7 +172,7 @@ def _a_version_that_signs_for_another_record(site: Site) -> list[str]:
 
 @attack("approved", "The tag of a role must give it")
 def _a_role_by_the_statement_of_an_approval(site: Site) -> list[str]:
-    refs = crown(site)
+    refs = promote_to_champion(site)
     says = statement(site.root, "approval/sentiment-v1.0.0-champion-2/bob") | {"tag": refs[1]}
     site.tag(refs[1], site.oid(f"{V1.tag}^{{commit}}"), "ann", says)
     return refs

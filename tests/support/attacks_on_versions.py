@@ -32,7 +32,7 @@ from tests.support.registry_site import (
 
 
 def _rewrite(site: Site, report: str, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Change a report by hand, and `dvc.lock` with it, as if the line had written it."""
+    """Change a report by hand, and `dvc.lock` with it, as if the pipeline had written it."""
     path = site.root / "reports" / f"{report}.json"
     content = json.loads(path.read_text())
     edit(content)
@@ -51,7 +51,7 @@ def _carried_over(site: Site, change: Callable[[], object]) -> list[str]:
         for path in git(site.root, "ls-files", "releases").splitlines()
     }
     later = {path.replace("v1.0.0", "v1.1.0"): content for path, content in files.items()}
-    tip = site.clone().commit(commit(site.root, "Change the line"), later, "Release\n")
+    tip = site.clone().commit(commit(site.root, "Change the pipeline"), later, "Release\n")
     git(site.root, "update-ref", "refs/heads/main", tip)
     version_tag(site, V2, tip, "ann")
     return ["main", V2.tag]
@@ -89,7 +89,7 @@ def _a_required_gate_left_out_of_the_params(site: Site) -> list[str]:
     return release(site)
 
 
-@attack("measured", "A report is not the one that the line wrote")
+@attack("measured", "A report is not the one that the pipeline wrote")
 def _a_report_that_the_line_did_not_write(site: Site) -> list[str]:
     path = site.root / "reports" / "evaluate.json"
     path.write_text(path.read_text().replace("0.79", "0.99"))
@@ -161,7 +161,7 @@ def _a_bill_of_materials_that_leaves_something_out(site: Site) -> list[str]:
         return release(site)
 
 
-@attack("measured", "The model card is not the one that the line wrote")
+@attack("measured", "The model card is not the one that the pipeline wrote")
 def _a_model_card_written_by_hand(site: Site) -> list[str]:
     (site.root / "reports" / "model_card.md").write_text("Perfect.\n")
     return release(site)

@@ -146,7 +146,7 @@ def make_clone(folder: Path, keys: Path) -> Clone:
 
 
 def write_line(root: Path, accuracy: float = 0.79, weights: str = "weights", *, forced: bool = False) -> None:
-    """Bundle, reports, card and dvc.lock, as a run of the line leaves them; `forced` writes `accepted` regardless."""
+    """Bundle, reports, card and dvc.lock, as a run of the pipeline leaves them; `forced` accepts regardless."""
     from pipeline_steps.promote import Params, run
 
     def save(folder: Path) -> None:

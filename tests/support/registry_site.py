@@ -175,7 +175,7 @@ def version_tag(site: Site, version: Version, commit: str, person: str, **how: A
     site.tag(version.tag, commit, person, says, **how)
 
 
-def crown(
+def promote_to_champion(
     site: Site,
     version: Version = V1,
     person: str = "ann",
@@ -259,7 +259,7 @@ def change_policy(site: Site, key: str | None = "ann", **changes: Any) -> list[s
 
 
 def remeasure(site: Site, **how: Any) -> None:
-    """Another run of the line, committed."""
+    """Another run of the pipeline, committed."""
     write_line(site.root, **how)
     commit(site.root, "Measure again")
 

@@ -1,6 +1,6 @@
 """Rules as people edit them: suites in Great Expectations' own form (`type`, `kwargs`, `meta`), read strictly.
 
-`meta` holds the rule's name, its severity and the reason in words. *stop* ends the line, *quarantine* sets the row
+`meta` holds the rule's name, its severity and the reason in words. *stop* ends the pipeline, *quarantine* sets the row
 aside, *warn* only counts and reports. A value `{$PARAMETER: name}` is filled in from the params of the step, which is
 Great Expectations' own notation for it.
 """
