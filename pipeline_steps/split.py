@@ -24,6 +24,7 @@ from ratchet.data.rules.suites import Suite, read_suite
 from ratchet.data.rules.verdicts import find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.data.shingles import Shingles
 from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, quantile_edges, smallest_hashes
+from ratchet.data.words import tokens
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder
@@ -148,7 +149,7 @@ def main() -> None:
                 start += len(batch)
         rules = check_splits(folder, splits, suite)
     lengths = [
-        len(text.split())
+        len(tokens(text))
         for batch in batches(Path(WRITES["splits"]) / "train.parquet", SPLIT)(["text"])
         for text in batch["text"]
     ]

@@ -146,8 +146,8 @@ def class_names(classes: Sequence[TaskClass]) -> list[str]:
 def raw_value(value: object) -> str:
     """A raw label as text, the same from CSV, Parquet, JSON and SQL.
 
-    >>> [raw_value(value) for value in (1, 1.0, "1", "1.0", True, "true", " spam ", 0.5, False)]
-    ['1', '1', '1', '1', '1', '1', 'spam', '0.5', '0']
+    >>> [raw_value(value) for value in (1, 1.0, "1", "1.0", True, "true", " late ", 0.5, False)]
+    ['1', '1', '1', '1', '1', '1', 'late', '0.5', '0']
     """
     text = str(value).strip()
     if text.lower() in ("true", "false"):

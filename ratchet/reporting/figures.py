@@ -69,7 +69,7 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
         axes.set_xlim(min(p.x for p in shown) / 1.4, max(p.x for p in shown) * 1.4)
         axes.set_ylim(*_range([p.y for p in shown], 0.08))
         axes.step([p.x for p in on_front], [p.y.value for p in on_front], SERIES[0], where="post", ls="--", lw=1.5)
-        labels: list[tuple[float, float]] = []
+        places: list[tuple[float, float]] = []
         for index, p in enumerate(shown, start=1):
             kind = "chosen" if p.name == chosen else "best" if p.name in best else "other"
             edge, face = MARKS[kind]
@@ -77,10 +77,10 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
                 axes.vlines(p.x, p.y.low, p.y.high, SOFT, lw=1.5, alpha=0.65)
             axes.plot([p.x], [p.y.value], "o", ms=8, mec=edge, mew=2, mfc=face, gid=f"mark {kind}")
             at = (drawing.place_of(p.x) + 8, drawing.height_of(p.y.value) + 4)
-            labels.append(_free(at, labels, 18))
+            places.append(_free(at, places, 18))
             key_y = height - TOP - 12 - (index - 1) * KEY_HEIGHT
             weight = "bold" if kind == "chosen" else "normal"
-            drawing.write(str(index), labels[-1], edge, f"label {kind}", weight=weight)
+            drawing.write(str(index), places[-1], edge, f"label {kind}", weight=weight)
             drawing.write(str(index), (WIDTH - KEY_WIDTH + 24, key_y), SOFT, "tick", ha="right")
             drawing.write(p.name, (WIDTH - KEY_WIDTH + 32, key_y), edge, f"key {kind}", weight=weight)
     return drawing.svg
@@ -115,7 +115,7 @@ def curves(
         axes.set_xlim(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
         if threshold is not None:
             axes.axhline(threshold, color=SOFT, ls="--", lw=1.5, gid="threshold")
-        labels: list[tuple[float, float]] = []
+        places: list[tuple[float, float]] = []
         for name in by_end:
             points, colour = drawn[name], SERIES[list(drawn).index(name) % len(SERIES)]
             at, values = [at for at, _ in points], [e.value for _, e in points]
@@ -124,8 +124,8 @@ def curves(
             )
             axes.plot(at, values, color=colour, lw=2.2, marker="o", ms=3, gid="line")
             place = (drawing.place_of(last[name][0]) + 8, drawing.height_of(last[name][1].value) - 4)
-            labels.append(_free(place, labels, LABEL_WIDTH))
-            drawing.write(name, labels[-1], colour, "label")
+            places.append(_free(place, places, LABEL_WIDTH))
+            drawing.write(name, places[-1], colour, "label")
     return drawing.svg
 
 
