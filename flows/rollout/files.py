@@ -66,8 +66,8 @@ def ask(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
 
 def read_params(root: Path) -> RolloutParams:
     """The block `rollout` of live.yaml."""
-    edges = read_length_edges(root / LENGTH_EDGES)
     guardrails = read_yaml(root / LIVE_FILE).get("rollout", {}).get("guardrails", {})
+    edges = read_length_edges(root / LENGTH_EDGES)
     return load_params(RolloutParams, "rollout", root / LIVE_FILE, guardrails={**guardrails, "length_edges": edges})
 
 

@@ -63,7 +63,18 @@ LENGTH_EDGES = Path("reports/length_edges.json")
 
 
 def read_length_edges(path: Path) -> list[int]:
-    """The most words of a short text, and of a medium one, as the stage `split` measured them."""
+    """The most words of a short text, and of a medium one, as the stage `split` measured them.
+
+    Raises:
+        TableError: it has not run.
+    """
+    if not path.is_file():
+        raise TableError(
+            "The lengths of the texts were not measured yet.",
+            where=path,
+            expected="the report of the stage split",
+            fix="bring the stage up to date first: ratchet run --stage split",
+        )
     edges: list[int] = read_json(path)["edges"]
     return edges
 

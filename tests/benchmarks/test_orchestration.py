@@ -24,7 +24,7 @@ def test_the_copy_differs_in_its_commands_alone(tmp_path: Path) -> None:
     assert _without_commands(tmp_path) == _without_commands(orchestration.ROOT)
     stage = read_yaml(tmp_path / "dvc.yaml")["stages"]["train"]
     subprocess.run(stage["cmd"], cwd=tmp_path, shell=True, check=True)
-    for path in (*stage["outs"], *stage["metrics"]):
+    for path in (*stage["outs"], *stage["plots"]):
         name = path if isinstance(path, str) else next(iter(path))
         assert json.loads((tmp_path / name).read_text()) == orchestration.REPORT
 
