@@ -1,21 +1,18 @@
-"""What must hold before anything runs: one flow at a time, valid params, no lock left by a dead process."""
+"""What must hold before anything runs: one flow at a time, no contradiction, no lock left by a dead process."""
 
 from __future__ import annotations
 
 import atexit
 import fcntl
-import importlib
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
 
-from ratchet.errors import ParamsError, PipelineError
-from ratchet.params import check_block, check_params, read_yaml
-from ratchet.task import Task
+from flows.checks import checklist
+from ratchet.errors import PipelineError
 
 LOCK = Path(".dvc/tmp/flow.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -28,7 +25,7 @@ def prepare(root: Path) -> None:
 
     Raises:
         PipelineError: this is no DVC repository, or another run is at work in it.
-        ParamsError: a block of params.yaml does not hold what its step needs; all faulty blocks are named.
+        ParamsError: params.yaml, dvc.yaml, a suite or a task file contradicts itself or another; all errors are named.
     """
     if not (root / "dvc.yaml").is_file() or not (root / ".dvc").is_dir():
         raise PipelineError(
@@ -38,8 +35,8 @@ def prepare(root: Path) -> None:
             fix="run from the repository's root",
         )
     lock_workspace(root)
-    check_all_params(root)
     clean_rwlock(root)
+    checklist.require(root)
 
 
 def lock_workspace(root: Path) -> None:
@@ -71,32 +68,6 @@ def lock_workspace(root: Path) -> None:
     file.flush()
     _held[path] = file
     atexit.register(file.close)
-
-
-def check_all_params(root: Path) -> None:
-    """Check every block of params.yaml against the Params of its step, before any stage starts.
-
-    Raises:
-        ParamsError: with the faults of all blocks.
-    """
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    path, faults = root / "params.yaml", []
-    values = read_yaml(path)
-    names = list(read_yaml(root / "dvc.yaml").get("stages", {}))
-    if "task" in values:
-        check_params(Task, "task", values["task"], path)  # what is wrong there, every stage would repeat
-    for name in names:
-        model = importlib.import_module(f"pipeline_steps.{name}").Params
-        try:
-            check_block(model, name, values, path)
-        except ParamsError as error:
-            faults.append(str(error))
-    unknown = sorted(set(values) - {*names, "task"})
-    if unknown:
-        faults.append(str(ParamsError("params.yaml has blocks of no stage.", where=path, got=", ".join(unknown))))
-    if faults:
-        raise ParamsError("\n\n".join(faults) + "\n\nNo stage was run.")
 
 
 def clean_rwlock(root: Path) -> None:
