@@ -180,7 +180,7 @@ def _finding(project: Project, file: str, keys: tuple[str, ...], model: type[Par
 def _value(tree: Any, keys: tuple[str | int, ...]) -> str:
     for key in keys:
         tree = tree.get(key, "") if isinstance(tree, dict) else ""
-    return "" if isinstance(tree, dict) else str(tree)
+    return "" if isinstance(tree, dict) else str(tree) or "empty"
 
 
 def _meaning(model: type[Params], loc: tuple[Any, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,17 @@ def check_cases(project: Project) -> list[Finding]:
     """Files that do not parse, classes that the task has not, slots, edits and features that there are none of."""
     if not {"challenge", "counterfactuals", "behave"} & {*project.stages}:
         return []
+    from ratchet.trust.text_edits import Contrast, Invariance, contrast_edits, invariance_edits
+
     found: list[Finding] = []
-    contrast, invariance = _edits(project, found)
+    contrast, invariance = _read(project, CONTRAST, Contrast, found), _read(project, INVARIANCE, Invariance, found)
     found += _frozen(project) + _concepts(project)
-    edits = {}
+    edits: dict[str, Any] | None = None
     if contrast is not None:
-        found += _classes_of(project, contrast)
-        found += refused(lambda: _contrast_edits(contrast), CONTRAST)
+        found += _classes_of(project, contrast) + refused(partial(contrast_edits, contrast), CONTRAST)
         if invariance is not None:
             try:
-                edits = _invariance_edits(invariance, contrast)
+                edits = invariance_edits(invariance, contrast)
             except ParamsError as problem:
                 found.append(raised(problem, INVARIANCE))
     return found + _behaviour(project, edits)
@@ -64,24 +66,6 @@ def _read(project: Project, file: str, model: type[Params], found: list[Finding]
         return None
 
 
-def _edits(project: Project, found: list[Finding]) -> tuple[Any, Any]:
-    from ratchet.trust.text_edits import Contrast, Invariance
-
-    return _read(project, CONTRAST, Contrast, found), _read(project, INVARIANCE, Invariance, found)
-
-
-def _contrast_edits(contrast: Any) -> object:
-    from ratchet.trust.text_edits import contrast_edits
-
-    return contrast_edits(contrast)
-
-
-def _invariance_edits(invariance: Any, contrast: Any) -> dict[str, Any]:
-    from ratchet.trust.text_edits import invariance_edits
-
-    return invariance_edits(invariance, contrast)
-
-
 def _classes_of(project: Project, contrast: Any) -> list[Finding]:
     """The classes that contrast edits turn around are classes of the task."""
     named: list[tuple[tuple[str | int, ...], str]] = [
@@ -101,8 +85,11 @@ def _unknown_classes(project: Project, file: str, named: Iterable[tuple[tuple[st
     ]
 
 
-def _behaviour(project: Project, edits: dict[str, Any]) -> list[Finding]:
-    """Each test by itself: its class, the slots of its templates, its edit; and names that stand in two files."""
+def _behaviour(project: Project, edits: dict[str, Any] | None) -> list[Finding]:
+    """Each test by itself: its class, the slots of its templates, its edit; and names that stand in two files.
+
+    Where the edits are not known, because their own file does not hold, tests of edits are passed over.
+    """
     if not (project.root / BEHAVIOUR).is_dir():
         return []
     from ratchet.trust.behaviour import Suite, make_cases, merge_suites
@@ -114,9 +101,11 @@ def _behaviour(project: Project, edits: dict[str, Any]) -> list[Finding]:
     for file, suite in suites.items():
         for name, test in suite.tests.items():
             found += _unknown_classes(project, file, [(("tests", name, "label"), test.label)] if test.label else [])
+            if test.edit and edits is None:
+                continue
             alone, where = Suite(words=words, tests={name: test}), project.at(file, "tests", name)
             labels = [test.label] if test.label else []
-            found += refused(lambda one=alone, named=labels: make_cases(one, edits, {}, named, 1), where)  # type: ignore[misc]
+            found += refused(partial(make_cases, alone, edits or {}, {}, labels, 1), where)
     return found + _triggers(project)
 
 

