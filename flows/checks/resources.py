@@ -142,8 +142,10 @@ def _training_mb(params: Any, backbone: Backbone, max_tokens: int) -> float:
 def _last_seconds(project: Project, stage: str, n: float) -> float | None:
     """The seconds of the last run of a training stage, in proportion to the texts it learns from, epochs counted."""
     report = _report(project, stage)
-    then, seconds = report.get("n_texts", 0) * len(report.get("history", [])), float(report.get("seconds") or 0)
-    return seconds * n / then if then and seconds else None
+    then, seconds = float(report.get("n_texts", 0) * len(report.get("history", []))), float(report.get("seconds") or 0)
+    if not then or not seconds:
+        return None
+    return seconds * n / then
 
 
 def _report(project: Project, stage: str) -> dict[str, Any]:

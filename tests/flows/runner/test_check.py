@@ -15,7 +15,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from flows.checks import checklist, gates, resources
+from flows.checks.backbone import read_backbone
+from flows.checks.blocks import check_blocks
 from flows.checks.finding import Finding
+from flows.checks.project import read_project
 from ratchet.errors import ParamsError
 from ratchet.files import read_json
 from ratchet.trust.behaviour import KINDS
@@ -708,17 +711,17 @@ def test_minutes_memory_and_disk_are_told_and_a_shortage_warned_of(root: Path, m
     (item,) = [item for item in checklist.find(root) if item.severity == "info"]
     assert "GB of memory" in item.what
     assert "train" in item.got
-    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1e8}))
-    monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: type("Disk", (), {"free": 1e8}))
+    monkeypatch.setattr("flows.checks.resources.psutil.virtual_memory", lambda: type("Memory", (), {"available": 1e8}))
+    monkeypatch.setattr("flows.checks.resources.shutil.disk_usage", lambda path: type("Disk", (), {"free": 1e8}))
     short = [item.what for item in checklist.find(root) if item.severity == "warning"]
     assert [("disk" in what, "memory" in what) for what in short] == [(True, False), (False, True)]
 
 
 def test_more_texts_take_longer_and_larger_batches_more_memory(root: Path) -> None:
     def expected() -> resources.Expected:
-        project = checklist.read_project(root)
-        checklist.check_blocks(project)
-        found = resources.read_backbone(project)
+        project = read_project(root)
+        check_blocks(project)
+        found = read_backbone(project)
         assert found is not None
         return resources.expect(project, found)
 
