@@ -130,7 +130,7 @@ def _training_mb(params: Any, backbone: Backbone, max_tokens: int) -> float:
     """Gradients and AdamW's two moments, all 32-bit, and what the forward pass keeps for the backward one."""
     frozen = 0 if params.train_embeddings else backbone.n_embedded * backbone.hidden
     state = 3 * 4 * (backbone.n_parameters - frozen)
-    n_tokens = params.batch_size * max_tokens
+    n_tokens: int = params.batch_size * max_tokens
     if params.micro_batch_tokens:
         n_tokens = min(n_tokens, params.micro_batch_tokens)
     heads = int(backbone.config.get("num_attention_heads", 12))
@@ -143,9 +143,7 @@ def _last_seconds(project: Project, stage: str, n: float) -> float | None:
     """The seconds of the last run of a training stage, in proportion to the texts it learns from, epochs counted."""
     report = _report(project, stage)
     then, seconds = float(report.get("n_texts", 0) * len(report.get("history", []))), float(report.get("seconds") or 0)
-    if not then or not seconds:
-        return None
-    return seconds * n / then
+    return seconds * n / then if then and seconds else None
 
 
 def _report(project: Project, stage: str) -> dict[str, Any]:
