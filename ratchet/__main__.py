@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 for _command in (
     pipeline.run,
+    pipeline.check,
     pipeline.ablate,
     data.raw_text,
     data.accept_data,

@@ -21,7 +21,7 @@ class RatchetError(Exception):
     def __init__(
         self, what: str, *, where: object = "", got: object = "", expected: object = "", fix: str = ""
     ) -> None:
-        self.what = what
+        self.what, self.where, self.got, self.expected, self.fix = what, where, got, expected, fix
         details = {"where": where, "got": got, "expected": expected, "what to do": fix}
         lines = [f"  {name}: {value}" for name, value in details.items() if value != ""]
         super().__init__("\n".join([what, *lines]))

@@ -38,13 +38,15 @@ def run(root: Path, targets: Sequence[str] = (), verbose: bool = False, max_work
 
 def _begin(root: Path, targets: list[str], verbose: bool, max_workers: int) -> State[Any] | str:
     workspace.claim(root)
-    dvc = open_pipeline(root)  # loads DVC while this process checks the params
+    dvc = open_pipeline(root)
     try:
-        workspace.check_all_params(root)
         names = [stage.name for stage in dvc.plan(targets)]
         if not dvc.stale(names):
             return _nothing_to_do(root, names, whole=not targets)
-        # what only a flow needs is looked at from here on
+        # what only a run that does something needs is imported and looked at from here on
+        from flows.checks import checklist
+
+        checklist.require(root)
         start_guard(root)
         say_start()
         from flows.pipeline import pipeline

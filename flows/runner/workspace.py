@@ -1,27 +1,20 @@
-"""What must hold before anything runs: one flow at a time, valid params, no lock left by a dead process."""
+"""What must hold before anything runs: one flow at a time, no contradiction, no lock left by a dead process."""
 
 from __future__ import annotations
 
 import atexit
 import fcntl
-import hashlib
-import importlib
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
 
-from ratchet.errors import ParamsError, PipelineError
-from ratchet.files import replace_file
+from ratchet.errors import PipelineError
 
 LOCK = Path(".dvc/tmp/flow.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
-ACCEPTED = Path(".dvc/tmp/params.accepted")
-"""A hash of the params, and of the code that reads them, that were accepted last."""
-CODE = ("pipeline_steps", "ratchet")
 DVC = {"dvc", "flows.runner.dvc_server"}
 """How a DVC process is called on its command line."""
 
@@ -33,10 +26,12 @@ def prepare(root: Path) -> None:
 
     Raises:
         PipelineError: this is no DVC repository, or another run is at work in it.
-        ParamsError: a block of params.yaml does not hold what its step needs; all faulty blocks are named.
+        ParamsError: params.yaml, dvc.yaml, a suite or a task file contradicts itself or another; all errors are named.
     """
+    from flows.checks import checklist
+
     claim(root)
-    check_all_params(root)
+    checklist.require(root)
 
 
 def claim(root: Path) -> None:
@@ -54,6 +49,7 @@ def claim(root: Path) -> None:
         )
     lock_workspace(root)
     clean_rwlock(root)
+    checklist.require(root)
 
 
 def lock_workspace(root: Path) -> None:
@@ -85,53 +81,6 @@ def lock_workspace(root: Path) -> None:
     file.flush()
     _held[path] = file
     atexit.register(file.close)
-
-
-def check_all_params(root: Path) -> None:
-    """Check every block of params.yaml against the Params of its step, before any stage starts.
-
-    To import the steps takes as long as DVC takes to find nothing to do: what was accepted once, is not checked again.
-
-    Raises:
-        ParamsError: with the faults of all blocks.
-    """
-    accepted, fingerprint = root / ACCEPTED, _fingerprint(root)
-    if accepted.is_file() and accepted.read_text(encoding="utf-8") == fingerprint:
-        return
-    from ratchet.params import check_block, check_params, read_yaml
-    from ratchet.task import Task
-
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    path, faults = root / "params.yaml", []
-    values = read_yaml(path)
-    names = list(read_yaml(root / "dvc.yaml").get("stages", {}))
-    if "task" in values:
-        check_params(Task, "task", values["task"], path)  # what is wrong there, every stage would repeat
-    for name in names:
-        model = importlib.import_module(f"pipeline_steps.{name}").Params
-        try:
-            check_block(model, name, values, path)
-        except ParamsError as error:
-            faults.append(str(error))
-    unknown = sorted(set(values) - {*names, "task"})
-    if unknown:
-        faults.append(str(ParamsError("params.yaml has blocks of no stage.", where=path, got=", ".join(unknown))))
-    if faults:
-        raise ParamsError("\n\n".join(faults) + "\n\nNo stage was run.")
-    with replace_file(accepted) as partial:
-        partial.write_text(fingerprint, encoding="utf-8")
-
-
-def _fingerprint(root: Path) -> str:
-    """A hash of params.yaml, dvc.yaml and every module that a check of the params can import."""
-    modules = [path for package in CODE for path in sorted((root / package).rglob("*.py"))]
-    found = hashlib.sha256(sys.version.encode())
-    for path in (root / "params.yaml", root / "dvc.yaml", *modules):
-        found.update(f"\0{path.relative_to(root)}\0".encode())
-        if path.is_file():
-            found.update(path.read_bytes())
-    return found.hexdigest()
 
 
 def clean_rwlock(root: Path) -> None:

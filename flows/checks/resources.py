@@ -1,0 +1,191 @@
+"""Minutes, memory and disk to expect of a run of all stages, and whether this machine has them.
+
+Time is that of the last run in proportion to texts and epochs, where its reports say how long training took; else the
+floating point operations of training over what a core does. These are estimates within a factor of about two, made to
+tell minutes from hours and megabytes from more than there is.
+Source: 6 operations a parameter and token of training, 2 of inference, Kaplan et al. 2020, section 2.1,
+https://arxiv.org/abs/2001.08361; bytes of activations a layer, Korthikanti et al. 2022, section 4,
+https://arxiv.org/abs/2205.05198.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from flows.checks.backbone import Backbone, read_backbone
+from flows.checks.finding import Finding, info, warning
+from flows.checks.project import Project
+from flows.checks.source import source_files
+from ratchet.errors import RatchetError
+
+OPERATIONS_PER_CORE_S = 4e10
+"""Of 32-bit training by torch, as measured on this project's demo: 90 to 110 billion a second on two cores."""
+TRAINING, INFERENCE = 6, 2
+"""Operations a parameter and token."""
+BASE_MEMORY_MB = 800.0
+"""A process with torch and a table of texts, before there is a model."""
+TEXT_TABLES = 8
+"""Tables as large as the source that the stages write, DVC's copies included."""
+BUNDLES = 8
+"""Bundles as large as the teacher, DVC's copies included: the smaller ones are many."""
+MODEL_STAGES = ("embed", "train", "distil", "prune")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run of all stages takes."""
+
+    minutes: dict[str, float]
+    """Stage → its minutes; the stages that run a model over all texts."""
+    measured: frozenset[str]
+    """The stages whose minutes follow from those of the last run."""
+    memory_mb: float
+    disk_mb: float
+
+
+def check_resources(project: Project) -> list[Finding]:
+    """What to expect, and a warning where this machine has less."""
+    if project.task is None or not {*MODEL_STAGES} <= {*project.blocks}:
+        return []
+    try:
+        backbone = read_backbone(project)
+        if backbone is None or not backbone.shapes:
+            return []
+        expected = expect(project, backbone)
+    except RatchetError:
+        return []  # the checks of the backbone and of the source say why
+    each = ", ".join(
+        f"{stage} {minutes:.1f}{'' if stage in expected.measured else ' (estimated)'}"
+        for stage, minutes in expected.minutes.items()
+    )
+    total = sum(expected.minutes.values())
+    needs = f"{expected.memory_mb / 1000:.1f} GB of memory, {expected.disk_mb / 1000:.1f} GB of disk"
+    found = [
+        info(
+            f"About {_minutes(total)} for these stages, about as long again for the others; {needs}.",
+            ", ".join(expected.minutes),
+            got=f"minutes on {_n_threads(project)} threads: {each}",
+        )
+    ]
+    free_mb, memory_mb = shutil.disk_usage(project.root).free / 1e6, psutil.virtual_memory().available / 1e6
+    if free_mb < expected.disk_mb:
+        found.append(_short("disk", free_mb, expected.disk_mb, str(project.root), "free some, or move DVC's cache"))
+    if memory_mb < expected.memory_mb:
+        where = project.param("train", "batch_size")
+        fix = "close what else runs, or set train.micro_batch_tokens, which saves memory and changes no step"
+        found.append(_short("memory", memory_mb, expected.memory_mb, where, fix))
+    return found
+
+
+def expect(project: Project, backbone: Backbone) -> Expected:
+    """What the stages take that run the backbone over all texts."""
+    n_rows, minutes, measured = n_texts(project), {}, set()
+    embedded = backbone.n_embedded * backbone.hidden
+    encoder = backbone.n_parameters - embedded
+    budget: int = getattr(project.blocks.get("sample"), "budget", n_rows)
+    share = len(_block(project, "distil").layers) / max(backbone.n_layers, 1)
+    n_learned = {
+        "train": min(budget, n_rows),
+        "distil": n_rows,
+        "prune": min(n_rows, _block(project, "prune").n_recovery),
+    }
+    parameters = {"train": encoder, "distil": encoder * share, "prune": encoder * share}
+    max_tokens = _block(project, "train").max_tokens
+    speed = OPERATIONS_PER_CORE_S * _n_threads(project)
+    minutes["embed"] = INFERENCE * encoder * n_rows * _tokens(project, _block(project, "embed").max_tokens) / speed / 60
+    for stage, n in n_learned.items():
+        n_epochs = _block(project, stage).n_epochs
+        if (seconds := _last_seconds(project, stage, n * n_epochs)) is not None:
+            measured.add(stage)
+            minutes[stage] = seconds / 60
+        else:
+            operations = TRAINING * parameters[stage] * n * n_epochs * _tokens(project, max_tokens)
+            minutes[stage] = operations / speed / 60
+    weights_mb = 4 * backbone.n_parameters / 1e6
+    memory_mb = (
+        BASE_MEMORY_MB + weights_mb + max(_training_mb(_block(project, s), backbone, max_tokens) for s in n_learned)
+    )
+    text_mb = sum(file.stat().st_size for file in source_files(project)) / 1e6
+    vectors_mb = 2 * 4 * n_rows * backbone.hidden / 1e6
+    disk_mb = BUNDLES * weights_mb + TEXT_TABLES * text_mb + vectors_mb
+    return Expected(minutes, frozenset(measured), memory_mb, disk_mb)
+
+
+def n_texts(project: Project) -> int:
+    """Texts that are trained on or embedded: those of the last run's splits; else as many as the source may hold."""
+    rows = _report(project, "embed").get("rows", {})
+    if isinstance(rows, dict) and rows:
+        return int(sum(rows.values()))
+    n_bytes = sum(file.stat().st_size for file in source_files(project))
+    return max(n_bytes // 200, getattr(project.blocks.get("sample"), "budget", 0))  # 200 characters: a short text
+
+
+def _training_mb(params: Any, backbone: Backbone, max_tokens: int) -> float:
+    """Gradients and AdamW's two moments, all 32-bit, and what the forward pass keeps for the backward one."""
+    frozen = 0 if params.train_embeddings else backbone.n_embedded * backbone.hidden
+    state = 3 * 4 * (backbone.n_parameters - frozen)
+    n_tokens: int = params.batch_size * max_tokens
+    if params.micro_batch_tokens:
+        n_tokens = min(n_tokens, params.micro_batch_tokens)
+    heads = int(backbone.config.get("num_attention_heads", 12))
+    hidden = max(backbone.hidden, 1)
+    per_token = 2 * hidden * (34 + 5 * heads * max_tokens / hidden)  # of 16-bit numbers, here 32-bit
+    return (state + n_tokens * backbone.n_layers * per_token) / 1e6
+
+
+def _last_seconds(project: Project, stage: str, n: float) -> float | None:
+    """The seconds of the last run of a training stage, in proportion to the texts it learns from, epochs counted."""
+    report = _report(project, stage)
+    then, seconds = float(report.get("n_texts", 0) * len(report.get("history", []))), float(report.get("seconds") or 0)
+    return seconds * n / then if then and seconds else None
+
+
+def _report(project: Project, stage: str) -> dict[str, Any]:
+    path = project.root / "reports" / f"{stage}.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _tokens(project: Project, most: int) -> int:
+    """Tokens of a text, at most those it is cut to; a quarter more than the words of what is no longer short."""
+    edges = _report(project, "length_edges").get("edges")
+    return min(most, round(edges[-1] * 1.25)) if edges else most
+
+
+def _n_threads(project: Project) -> int:
+    threads = project.task.train_threads if project.task else 1
+    return min(threads, os.cpu_count() or 1)
+
+
+def _block(project: Project, stage: str) -> Any:
+    return project.blocks[stage]
+
+
+def _short(what: str, there: float, needed: float, where: object, fix: str) -> Finding:
+    return warning(
+        f"This machine has less free {what} than a run is expected to take.",
+        where,
+        got=f"{there / 1000:.1f} GB",
+        expected=f"about {needed / 1000:.1f} GB",
+        fix=fix,
+    )
+
+
+def _minutes(n: float) -> str:
+    """Minutes in words.
+
+    >>> _minutes(0.4), _minutes(12.2), _minutes(300)
+    ('a minute', '12 minutes', '5.0 hours')
+    """
+    if n < 1.5:
+        return "a minute"
+    return f"{n:.0f} minutes" if n < 120 else f"{n / 60:.1f} hours"
