@@ -19,7 +19,7 @@ from ratchet.files import sha256_json, write_json
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.models.examples import class_indices, class_names
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
@@ -86,7 +86,7 @@ def main() -> None:
         params_sha256=sha256_json(params.model_dump()),
         data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
     )
-    write_bundle(Path(WRITES["baseline"]), manifest, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(Path(WRITES["baseline"]), manifest, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.baseline", **report})
 
 

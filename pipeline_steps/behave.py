@@ -17,13 +17,14 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.splits import unit_hash
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import replace_folder, sha256_json, write_json
 from ratchet.gates.ranking import read_shortlist
 from ratchet.models.bundle import Manifest
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import lineage_of
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.predictor import Predictor
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.table_files import read_table

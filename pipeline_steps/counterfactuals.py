@@ -16,12 +16,14 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.splits import unit_hash
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import write_json
 from ratchet.gates.ranking import read_shortlist
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
-from ratchet.models.predictor import Predictor, TorchPredictor, load
+from ratchet.models.predictor import Predictor
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.params import load_params, read_yaml
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT

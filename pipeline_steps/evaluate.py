@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import Field
 
 import ratchet.params
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import BundleError
 from ratchet.files import write_json
@@ -30,7 +31,7 @@ from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
 from ratchet.models.discovery import discover
 from ratchet.models.examples import class_indices
-from ratchet.models.predictor import Predictor, Proba, load
+from ratchet.models.predictor import Predictor, Proba
 from ratchet.params import load_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT

@@ -18,6 +18,7 @@ from pydantic import Field
 import ratchet.params
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import replace_folder, write_json
 from ratchet.gates.ranking import read_shortlist
@@ -25,7 +26,7 @@ from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.measure.formats import estimate_or_reason, metric_name
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.predictor import Predictor
 from ratchet.params import load_params
 from ratchet.reporting.explanation_page import render_page
 from ratchet.table_files import read_table

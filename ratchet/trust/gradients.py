@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.models.batching import pad
-from ratchet.models.predictor import TorchPredictor
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.trust.attributions import word_spans
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratchet.compress.graph_predictor import GraphPredictor, as_graph
-from ratchet.models.predictor import Predictor, load
+from ratchet.engines.loading import load
+from ratchet.models.predictor import Predictor
 from ratchet.trust.attributions import attribute, keep_words, word_spans
 from ratchet.trust.lockstep import BATCH_TOKENS, cached_score, token_batches
 from ratchet.trust.masked_tokens import masked_tokens
