@@ -41,11 +41,9 @@ from ratchet.trust.triggers import candidate_words, scan
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
     "shortlist": "reports/shortlist.json",
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "splits": "data/splits",
     "labeled": "data/labeled.parquet",
     "suites": "data/behaviour",

@@ -38,11 +38,9 @@ from ratchet.trust.neighbours import Neighbours, of_embeddings
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
     "shortlist": "reports/shortlist.json",
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "splits": "data/splits",
     "lexicon": "data/challenge/contrast.yaml",
     "concepts": "data/concepts",

@@ -38,10 +38,8 @@ from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT
 from ratchet.task import InferenceThreads, LengthEdges, NBins, NBootstrap, Seed
 from ratchet.trust.slices import read_length_edges, slice_masks
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "length_edges": "reports/length_edges.json",
     "splits": "data/splits",
     "challenge": "data/challenge.parquet",

@@ -42,12 +42,10 @@ from ratchet.trust.word_importance import global_words, outcome_groups, stem_key
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
     "length_edges": "reports/length_edges.json",
     "shortlist": "reports/shortlist.json",
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "splits": "data/splits",
 }
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
