@@ -1,6 +1,6 @@
 # make run    bring every stage up to date, and show what came out
 # make test   all tests this machine can run, in JOBS=2 processes
-# make check  style and types
+# make check  dvc.lock is of this tree; style and types
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
@@ -98,6 +98,7 @@ test: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: setup
+	@$(BIN)/python -m flows.runner.lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

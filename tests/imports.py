@@ -40,6 +40,13 @@ ROOMS = (
 TEMPLATES = Path("ratchet/reporting/templates")
 """The templates of ratchet, as `ratchet.reporting.templates` finds them."""
 
+NOT_DEPS = {
+    "ratchet/errors.py": "exception classes alone: what they say ends a stage, and a failed stage has no output",
+    "ratchet/progress.py": "prints how far a loop is, and returns nothing that a stage could write",
+}
+"""Modules that cannot change an output → why: no stage depends on them, so that rewording a message reruns nothing.
+`tests.test_not_deps` holds the reasons. `ratchet/entry.py` is a dependency: it sets variables that libraries read."""
+
 
 def imported(source: str, module: str) -> set[str]:
     """Dotted names a module's source imports anywhere but under TYPE_CHECKING, functions included.
@@ -125,9 +132,10 @@ def template_faults(root: Path) -> list[str]:
 
 
 def closure(root: Path, start: Path) -> set[Path]:
-    """Files of ratchet, relative to root, that running `start` can import or render; __init__ files hold no code.
+    """Files of ratchet, relative to root, that running `start` can import or render and that can change what it writes.
 
-    What is imported by a name that only the run knows can be any module of its package, so all of them count.
+    Packages' __init__ hold no code; NOT_DEPS are left out. What is imported by a name that only the run knows can be
+    any module of its package, so all of them count.
     """
     found: set[Path] = set()
     waiting = [start]
@@ -135,7 +143,7 @@ def closure(root: Path, start: Path) -> set[Path]:
         path = waiting.pop()
         source = (root / path).read_text(encoding="utf-8")
         found |= template_closure(root, rendered(source))
-        targets = _targets(root, source, path) - found
+        targets = {target for target in _targets(root, source, path) if target.as_posix() not in NOT_DEPS} - found
         found |= targets
         waiting += targets
     return found

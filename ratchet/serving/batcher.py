@@ -187,10 +187,10 @@ class Batcher:
                     start = time.perf_counter()
                     outcomes = self._score(chosen)
                     wall_s, cpu_s = time.perf_counter() - start, time.thread_time() - cpu
-                    for texts, found in outcomes:
-                        share = len(texts) / len(chosen)
-                        done = BatchDone(len(texts), share * cpu_s)
-                        loop.call_soon_threadsafe(self._settle, texts, found, done, share * wall_s)
+                    for scored, found in outcomes:
+                        share = len(scored) / len(chosen)
+                        done = BatchDone(len(scored), share * cpu_s)
+                        loop.call_soon_threadsafe(self._settle, scored, found, done, share * wall_s)
             except RuntimeError:  # the loop was closed by force: nobody waits any more
                 return
 

@@ -16,6 +16,7 @@ import pytest
 
 from ratchet.embeddings.table import write_embeddings
 from ratchet.files import read_json, write_json
+from ratchet.gates.measured_reports import read_whole
 from ratchet.params import read_yaml
 from ratchet.table_files import write_table
 from ratchet.tables import CHALLENGE, LABELED, SPLIT, empty_table
@@ -128,8 +129,9 @@ def test_a_new_engine_is_measured_explained_and_gated(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     name = "teacher-toy-fp32"
-    reports = {key: read_json(tmp_path / f"reports/{key}.json") for key in ("evaluate", "explain", "audit", "behave")}
-    measured = reports["evaluate"]["bundles"][name]
+    reports = {key: read_json(tmp_path / f"reports/{key}.json") for key in ("explain", "audit", "behave")}
+    evaluated = read_whole(tmp_path / "reports/evaluate.json", tmp_path / "measurements/evaluate.json")
+    measured = evaluated["bundles"][name]
     assert (measured["kind"], measured["parent"], measured["deployable"]) == ("toy", "teacher", True)
     assert measured["metrics"]["peak_memory_mb"]["value"] > 0
     assert measured["against"]["teacher"]["size_mb"]["value"] < 1

@@ -52,28 +52,29 @@ def test_a_wait_is_announced_only_where_there_is_one(
     assert ("embedded server" in capsys.readouterr().out) is said
 
 
-def _other_server() -> Iterator[str]:
-    """The address of a server that is not Prefect's."""
+@pytest.fixture(params=["nobody", "somebody else"])
+def no_prefect(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An address at which nobody answers, and that of a server that is not Prefect's."""
+    if request.param == "nobody":
+        yield "http://127.0.0.1:1/api"
+        return
     with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/api"
         server.shutdown()
 
 
-@pytest.mark.parametrize("who", ["nobody", "somebody else"])
-def test_a_server_that_is_named_must_answer_before_anything_runs(who: str, capsys: pytest.CaptureFixture[str]) -> None:
-    servers = _other_server()
-    url = next(servers) if who == "somebody else" else "http://127.0.0.1:1/api"
-
+def test_a_server_that_is_named_must_answer_before_anything_runs(
+    no_prefect: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def begin() -> State[None]:
         say_start()
         raise AssertionError("it ran")
 
-    with temporary_settings({PREFECT_API_URL: url}):
+    with temporary_settings({PREFECT_API_URL: no_prefect}):
         assert run_flow(begin) == 1
     told = capsys.readouterr().err.partition("\nerror: ")[2]  # the other server logs what it was asked, before
     assert told.startswith("The Prefect server does not answer.\n")
-    assert f"PREFECT_API_URL={url}" in told
+    assert f"PREFECT_API_URL={no_prefect}" in told
     assert "unset PREFECT_API_URL" in told
     assert len(told.strip().splitlines()) == 5
-    servers.close()
