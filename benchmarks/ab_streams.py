@@ -66,8 +66,10 @@ def by_asymptotic_sequence(scores: Values, planned: int = 500) -> int:
 
 def by_peeking(scores: Values) -> int:
     """The same by a test of fixed level, 5 %, that is looked at after every request as if it were the only look."""
+    from scipy.stats import norm
+
     count, mean, deviation = _running(scores)
-    return _first((np.abs(mean) > 1.959963984540054 * deviation / np.sqrt(count)) & (count >= FIRST_LOOK))
+    return _first((np.abs(mean) > norm.ppf(0.975) * deviation / np.sqrt(count)) & (count >= FIRST_LOOK))
 
 
 def firsts(

@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.shifts import Material, with_typos
+from ratchet.engines.loading import load
 from ratchet.files import read_json
 from ratchet.models.examples import class_indices, class_names
-from ratchet.models.predictor import Proba, load
+from ratchet.models.predictor import Proba
 from ratchet.monitoring.drift import Sample
 from ratchet.monitoring.features import load_pieces, text_features
 from ratchet.table_files import read_table

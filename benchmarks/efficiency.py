@@ -19,13 +19,14 @@ import pandas as pd
 
 from benchmarks.material import median_estimate, write_report
 from pipeline_steps import evaluate
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.footprint import footprint
 from ratchet.measure.latency import interleaved_ms, percentile_estimate, percentile_ratio, resamples
 from ratchet.models.bundle import size_mb
 from ratchet.models.discovery import MODELS
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.predictor import Predictor
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT

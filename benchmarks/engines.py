@@ -20,11 +20,14 @@ import numpy as np
 
 from benchmarks.material import median_estimate, write_report
 from pipeline_steps import evaluate
+from ratchet.engines.kinds.onnx import OnnxPredictor
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.measure.latency import interleaved_ms, percentile_estimate, percentile_ratio, resamples
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
-from ratchet.models.predictor import OnnxPredictor, Predictor, Proba, TorchPredictor, load, softmax
+from ratchet.models.predictor import Predictor, Proba, softmax
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.drift_material import Setting
 from benchmarks.material import SCRATCH
-from benchmarks.shifts import SHIFTS, Shift, plant_rows
+from benchmarks.shifts import SHIFTS, plant_rows
 from ratchet.files import read_json
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.monitoring.drift import Null, Sample, judge
@@ -62,13 +62,11 @@ def beside_evidently(
         "n_window": null.n_window,
         "n_reference": len(held),
         "cpu_s_a_batch": float(np.mean([item["cpu_s"] for item in found["batches"].values()])),
-        "shifts": {
-            shift.name: _row(shift, place, found["batches"], ours[shift.name]) for place, shift in enumerate(SHIFTS)
-        },
+        "shifts": {shift.name: _row(place, found["batches"], ours[shift.name]) for place, shift in enumerate(SHIFTS)},
     }
 
 
-def _row(shift: Shift, place: int, verdicts: dict[str, Any], ours: list[bool]) -> dict[str, Any]:
+def _row(place: int, verdicts: dict[str, Any], ours: list[bool]) -> dict[str, Any]:
     mine = [item for name, item in verdicts.items() if name.startswith(f"batch-{place}-")]
     columns = sorted({name for item in mine for name in item["columns"]})
     any_column = [any(item["columns"].values()) for item in mine]

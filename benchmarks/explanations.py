@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from benchmarks.material import median_estimate, write_report
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.words import word_spans
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.bootstrap import mean_estimate, weights
 from ratchet.models.discovery import MODELS, discover
 from ratchet.models.lineage import torch_parent
-from ratchet.models.predictor import TorchPredictor, load
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.trust.attributions import attribute, keep_words

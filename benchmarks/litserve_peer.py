@@ -8,7 +8,7 @@ from typing import Any
 
 import litserve
 
-from ratchet.models.predictor import load
+from ratchet.engines.loading import load
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.material import REPORTS, SCRATCH, write_report
 from pipeline_steps import audit, baseline, behave, train
 from ratchet.compress.graph_predictor import as_graph
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json, write_json
 from ratchet.measure.bootstrap import difference_estimate, mean_estimate, proportion_estimate, weights
@@ -34,7 +35,6 @@ from ratchet.models.backbones import resolve_backbone
 from ratchet.models.bundle import Manifest, read_manifest
 from ratchet.models.checkpoint import save_model
 from ratchet.models.examples import class_names
-from ratchet.models.predictor import load
 from ratchet.models.tfidf import fit_pipeline
 from ratchet.params import load_params
 from ratchet.reporting.marked_block import write_block

@@ -37,53 +37,31 @@ def _classifier(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_
     return fitted.fit(pool.embeddings, _known(pool, targets))
 
 
-def _uncertainty(method: str) -> Peer:
+def _by_model(name: str, **options: Any) -> Peer:
     def peer(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
-        from skactiveml.pool import UncertaintySampling
-
-        known, model = _known(pool, targets), _classifier(pool, targets, n_classes, inverse_regularization)
-
-        def query(batch_size: int, rng: np.random.Generator) -> Indices:
-            strategy: Any = UncertaintySampling(method=method, random_state=_seed(rng))
-            asked: Indices = strategy.query(pool.embeddings, known, model, fit_clf=False, batch_size=batch_size)
-            return asked
-
-        return query
-
-    return peer
-
-
-def _by_model(name: str) -> Peer:
-    def peer(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
-        import skactiveml.pool
-
-        known, model = _known(pool, targets), _classifier(pool, targets, n_classes, inverse_regularization)
-        options = {"nearest_neighbors_dict": {"n_neighbors": 10}} if name == "ContrastiveAL" else {}
-
-        def query(batch_size: int, rng: np.random.Generator) -> Indices:
-            strategy = getattr(skactiveml.pool, name)(random_state=_seed(rng), **options)
-            asked: Indices = strategy.query(pool.embeddings, known, model, fit_clf=False, batch_size=batch_size)
-            return asked
-
-        return query
+        model = _classifier(pool, targets, n_classes, inverse_regularization)
+        return _query(name, options, pool, targets, model)
 
     return peer
 
 
 def _by_place(name: str) -> Peer:
-    def peer(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
-        import skactiveml.pool
+    return lambda pool, targets, _n_classes, _inverse_regularization: _query(name, {}, pool, targets)
 
-        known = _known(pool, targets)
 
-        def query(batch_size: int, rng: np.random.Generator) -> Indices:
-            strategy = getattr(skactiveml.pool, name)(random_state=_seed(rng))
-            asked: Indices = strategy.query(pool.embeddings, known, batch_size=batch_size)
-            return asked
+def _query(name: str, options: dict[str, Any], pool: Pool, targets: NDArray[np.int64], model: Any = None) -> PeerQuery:
+    """The peer's strategy of this name; those that ask a model get one that is fitted."""
+    import skactiveml.pool
 
-        return query
+    known = _known(pool, targets)
+    asks, fitted = ((), {}) if model is None else ((model,), {"fit_clf": False})
 
-    return peer
+    def query(batch_size: int, rng: np.random.Generator) -> Indices:
+        strategy = getattr(skactiveml.pool, name)(random_state=_seed(rng), **options)
+        asked: Indices = strategy.query(pool.embeddings, known, *asks, batch_size=batch_size, **fitted)
+        return asked
+
+    return query
 
 
 def _bald(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regularization: float) -> PeerQuery:
@@ -108,13 +86,13 @@ def _bald(pool: Pool, targets: NDArray[np.int64], n_classes: int, inverse_regula
 
 
 PEERS: dict[str, Peer] = {
-    "least_confidence": _uncertainty("least_confident"),
-    "margin": _uncertainty("margin_sampling"),
-    "entropy": _uncertainty("entropy"),
+    "least_confidence": _by_model("UncertaintySampling", method="least_confident"),
+    "margin": _by_model("UncertaintySampling", method="margin_sampling"),
+    "entropy": _by_model("UncertaintySampling", method="entropy"),
     "bald": _bald,
     "k_center": _by_place("CoreSet"),
     "badge": _by_model("Badge"),
-    "contrastive": _by_model("ContrastiveAL"),
+    "contrastive": _by_model("ContrastiveAL", nearest_neighbors_dict={"n_neighbors": 10}),
     "typiclust": _by_place("TypiClust"),
 }
 """By this repository's names. It has no hybrid of the kind used here."""

@@ -18,14 +18,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline_steps import prune
-from ratchet.compress.compilers import export as compile_bundle
+from ratchet.compress.compilers import Compilation
+from ratchet.engines.compiling import export
+from ratchet.engines.kinds.onnx import OnnxPredictor
+from ratchet.engines.loading import load
 from ratchet.files import read_json, sha256_json, write_json
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest, read_manifest
 from ratchet.models.calibration import calibrate, fold_temperature
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
-from ratchet.models.predictor import OnnxPredictor, load
 from ratchet.models.training import fit
 from ratchet.params import load_params
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
@@ -146,7 +148,7 @@ def plant(
     )
     save_model(model, source, folder / "torch", manifest)
     calibration = encode(tokenizer, rows["text"].head(N_CALIBRATION).tolist())
-    compile_bundle(folder / "torch", folder / "onnx-int8", "onnx-int8", calibration, "0" * 64, 4)
+    export(folder / "torch", folder / "onnx-int8", "onnx-int8", Compilation(calibration, 4), "0" * 64)
     write_json(folder / "made.json", made)
     return Planted(folder / "onnx-int8", told)
 

@@ -21,6 +21,7 @@ import pandas as pd
 from benchmarks.material import REPORTS, SCRATCH, write_report
 from benchmarks.planted_models import Fault, Planted, load_planted, plant, training_rows
 from pipeline_steps import audit, behave, evaluate, explain, promote, shortlist
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import read_report
@@ -28,7 +29,7 @@ from ratchet.measure.footprint import footprint
 from ratchet.measure.formats import markdown_text
 from ratchet.models.bundle import read_manifest, size_mb
 from ratchet.models.discovery import MODELS
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.predictor import Predictor
 from ratchet.params import load_params
 from ratchet.reporting.marked_block import write_block
 from ratchet.table_files import read_table

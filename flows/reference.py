@@ -92,8 +92,8 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     import numpy as np
     import pandas as pd
 
+    from ratchet.engines.loading import load
     from ratchet.models.examples import class_indices
-    from ratchet.models.predictor import load
     from ratchet.monitoring.drift import Sample, joined
     from ratchet.monitoring.features import load_pieces, text_features
     from ratchet.monitoring.reference import make_reference

@@ -20,7 +20,7 @@ from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.models.examples import class_indices, class_names
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
@@ -87,7 +87,7 @@ def main() -> None:
         params_sha256=sha256_json(params.model_dump()),
         data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
     )
-    write_bundle(Path(WRITES["baseline"]), manifest, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(Path(WRITES["baseline"]), manifest, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.baseline", **report})
 
 

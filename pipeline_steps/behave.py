@@ -17,6 +17,7 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.splits import unit_hash
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import replace_folder, sha256_json
 from ratchet.gates.ranking import read_shortlist
@@ -24,7 +25,7 @@ from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import lineage_of
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.predictor import Predictor
 from ratchet.params import load_params, read_params
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.table_files import read_table
@@ -50,11 +51,9 @@ from ratchet.trust.triggers import candidate_words, scan
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
     "shortlist": "reports/shortlist.json",
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "splits": "data/splits",
     "labeled": "data/labeled.parquet",
     "suites": "data/behaviour",

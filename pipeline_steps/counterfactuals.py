@@ -17,12 +17,14 @@ from pydantic import Field
 import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.data.words import word_spans
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.gates.ranking import read_shortlist
 from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
-from ratchet.models.predictor import Predictor, TorchPredictor, load
+from ratchet.models.predictor import Predictor
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
@@ -37,11 +39,9 @@ from ratchet.trust.text_edits import Contrast
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
     "shortlist": "reports/shortlist.json",
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "splits": "data/splits",
     "lexicon": "data/challenge/contrast.yaml",
     "harmless": "data/lexicons/harmless.yaml",

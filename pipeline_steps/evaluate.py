@@ -16,6 +16,7 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.words import tokens
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import BundleError
 from ratchet.measure.challenge import KINDS, challenge_metrics, challenge_parts, failures, match_cases, predict_cases
@@ -31,17 +32,15 @@ from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
 from ratchet.models.discovery import discover
 from ratchet.models.examples import class_indices
-from ratchet.models.predictor import Predictor, Proba, load
+from ratchet.models.predictor import Predictor, Proba
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT
 from ratchet.task import InferenceThreads, LengthEdges, NBins, NBootstrap, Seed
 from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_masks
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "length_edges": "reports/length_edges.json",
     "splits": "data/splits",
     "challenge": "data/challenge.parquet",

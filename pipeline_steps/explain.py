@@ -19,6 +19,7 @@ import ratchet.params
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
 from ratchet.data.words import word_spans
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import replace_folder
 from ratchet.gates.ranking import read_shortlist
@@ -27,7 +28,7 @@ from ratchet.measure.formats import estimate_or_reason, metric_name
 from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.predictor import Predictor
 from ratchet.params import load_params, read_params
 from ratchet.reporting.explanation_page import render_page
 from ratchet.table_files import read_table
@@ -44,12 +45,10 @@ from ratchet.trust.word_importance import global_words, outcome_groups, stem_key
 if TYPE_CHECKING:
     import pandas as pd
 
-BUNDLES = "models/*"
-"""Every bundle that an earlier stage writes; they are discovered from their manifests."""
 READS = {
     "length_edges": "reports/length_edges.json",
     "shortlist": "reports/shortlist.json",
-    "bundles": BUNDLES,
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "splits": "data/splits",
     "features": "data/lexicons/features.yaml",
     "language": "data/lexicons/language.yaml",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 from pydantic import Field
 
 import ratchet.params
 from ratchet.compress.accuracy_control import Agreement
-from ratchet.compress.compilers import EmbeddingBits, Engine, export
+from ratchet.compress.compilers import Compilation, EmbeddingBits
 from ratchet.compress.sensitivity import sensitivity
+from ratchet.engines.compiling import export
 from ratchet.entry import entry
 from ratchet.files import sha256_json
 from ratchet.measure.fidelity import fidelity
@@ -48,7 +49,7 @@ class Params(ratchet.params.Params):
 
 
 def run(
-    source: Path, target: Path, engine: Engine, calibration: pd.Series, texts: pd.Series, params: Params
+    source: Path, target: Path, engine: str, calibration: pd.Series, texts: pd.Series, params: Params
 ) -> dict[str, object]:
     """Compile, load again, and measure how far the compiled bundle is from its source.
 
@@ -57,13 +58,14 @@ def run(
     """
     tokenizer, digest = load_tokenizer(source, read_manifest(source).max_tokens), sha256_json(params.model_dump())
     tokens = encode(tokenizer, calibration.tolist())
-    export(source, target, engine, tokens, digest, params.embedding_bits)
+    compilation = Compilation(tokens, params.embedding_bits)
+    export(source, target, engine, compilation, digest)
     report: dict[str, Any] = fidelity(source, target, texts.tolist(), params.n_threads)
     if engine == "openvino-int8" and report["agreement"] < params.min_agreement:
         found = report["agreement"]
         print(f"int8 agrees on {found:.1%} of the texts: operations go back to full precision until it is enough")
         held_to = Agreement(encode(tokenizer, texts.tolist()), params.min_agreement)
-        export(source, target, engine, tokens, digest, params.embedding_bits, held_to)
+        export(source, target, engine, compilation._replace(held_to=held_to), digest)
         report = fidelity(source, target, texts.tolist(), params.n_threads) | {"agreement_uncontrolled": found}
     if engine == "onnx-int8":
         model, _ = load_model(source)
@@ -80,7 +82,7 @@ def main() -> None:
     calibration = pool.sample(min(params.n_calibration, len(pool)), random_state=params.seed)
     texts = read_table(splits / "validation.parquet", SPLIT)["text"].head(params.n_check)
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
-    measured = run(source, target, cast(Engine, engine), calibration, texts, params)
+    measured = run(source, target, engine, calibration, texts, params)
     command = f"python -m pipeline_steps.export {model} {engine}"
     write_report(Path(WRITES["report"].format(**names)), {"command": command, **measured})
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.embeddings.table import Embeddings, read_embeddings
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
 from ratchet.files import replace_file
@@ -32,7 +33,7 @@ from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.champion import champion_path, champion_proba
 from ratchet.models.examples import class_indices, class_names
-from ratchet.models.predictor import Predictor, Proba, load
+from ratchet.models.predictor import Predictor, Proba
 from ratchet.params import load_params
 from ratchet.table_files import read_batches, read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, empty_table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ ROOMS = (
     "data",
     "models",
     "compress",
+    "engines",
     "embeddings",
     "measure",
     "labels",
@@ -55,7 +57,7 @@ def imported(source: str, module: str) -> set[str]:
     (['a.b', 'a.b.c'], ['x', 'x.z'])
     """
     found: set[str] = set()
-    for node in _running(ast.parse(source)):
+    for node in _running_nodes(source):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -69,6 +71,21 @@ def imported(source: str, module: str) -> set[str]:
     return found
 
 
+def imported_by_name(source: str) -> set[str]:
+    """Packages of which a module's source imports whatever a name at run time says: any of their modules may run.
+
+    >>> imported_by_name("import_module(f'a.b.{name}')"), imported_by_name("import_module('a.b')")
+    ({'a.b'}, set())
+    """
+    found: set[str] = set()
+    for node in _running_nodes(source):
+        if isinstance(node, ast.Call) and _called(node) == "import_module" and isinstance(node.args[0], ast.JoinedStr):
+            first = node.args[0].values[0]
+            if isinstance(first, ast.Constant) and str(first.value).endswith("."):
+                found.add(str(first.value).rstrip("."))
+    return found
+
+
 def rendered(source: str) -> set[str]:
     """Names of the templates that a module's source renders: what stands first in its calls of `render_template`.
 
@@ -79,7 +96,7 @@ def rendered(source: str) -> set[str]:
         ValueError: a name is no literal, so that nobody can tell which file is read.
     """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in _running_nodes(source):
         if isinstance(node, ast.Call) and _called(node) == "render_template":
             name = node.args[0] if node.args else None
             if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
@@ -117,7 +134,8 @@ def template_faults(root: Path) -> list[str]:
 def closure(root: Path, start: Path) -> set[Path]:
     """Files of ratchet, relative to root, that running `start` can import or render and that can change what it writes.
 
-    Packages' __init__ hold no code; NOT_DEPS are left out.
+    Packages' __init__ hold no code; NOT_DEPS are left out. What is imported by a name that only the run knows can be
+    any module of its package, so all of them count.
     """
     found: set[Path] = set()
     waiting = [start]
@@ -125,14 +143,20 @@ def closure(root: Path, start: Path) -> set[Path]:
         path = waiting.pop()
         source = (root / path).read_text(encoding="utf-8")
         found |= template_closure(root, rendered(source))
-        for name in imported(source, _module(path)):
-            target = Path(*name.split(".")).with_suffix(".py")
-            if target.as_posix() in NOT_DEPS or target.parts[0] != "ratchet" or target in found:
-                continue
-            if (root / target).is_file():
-                found.add(target)
-                waiting.append(target)
+        targets = {target for target in _targets(root, source, path) if target.as_posix() not in NOT_DEPS} - found
+        found |= targets
+        waiting += targets
     return found
+
+
+def _targets(root: Path, source: str, path: Path) -> set[Path]:
+    """Files of ratchet, relative to root, that the module at `path` itself imports."""
+    names = imported(source, _module(path))
+    for package in imported_by_name(source):
+        folder = root / package.replace(".", "/")
+        names |= {f"{package}.{file.stem}" for file in folder.glob("*.py") if file.stem != "__init__"}
+    files = {Path(*name.split(".")).with_suffix(".py") for name in names}
+    return {file for file in files if file.parts[0] == "ratchet" and (root / file).is_file()}
 
 
 def direction_faults(root: Path) -> list[str]:
@@ -155,9 +179,7 @@ def room_faults(root: Path) -> list[str]:
     found, graph = [], {}
     for path in sorted((root / "ratchet").rglob("*.py")):
         where = path.relative_to(root)
-        names = imported(path.read_text(encoding="utf-8"), _module(where))
-        targets = {Path(*name.split(".")).with_suffix(".py") for name in names}
-        graph[where] = {target for target in targets if (root / target).is_file() and target.parts[0] == "ratchet"}
+        graph[where] = _targets(root, path.read_text(encoding="utf-8"), where)
         found += [
             f"{where}: must not import {target}, which stands above it"
             for target in sorted(graph[where])
@@ -180,6 +202,11 @@ def _floor(path: Path) -> int:
 def _within(module: str, packages: Sequence[str]) -> bool:
     """Whether a module is one of the packages or lies in one."""
     return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+@cache
+def _running_nodes(source: str) -> list[ast.AST]:
+    return _running(ast.parse(source))
 
 
 def _running(node: ast.AST) -> list[ast.AST]:

@@ -356,6 +356,18 @@ def test_a_template_that_nobody_can_tell_is_reported(tree: Path, call: str) -> N
             rendered(call)
 
 
+def test_what_is_imported_by_a_name_of_the_run_is_any_module_of_its_package(tree: Path) -> None:
+    kinds = tree / "ratchet/data/kinds"
+    kinds.mkdir(parents=True)
+    for name, source in {"__init__": "", "one": "import ratchet.other", "two": ""}.items():
+        (kinds / f"{name}.py").write_text(source)
+    (tree / "ratchet/deep.py").write_text("thing = lambda name: import_module(f'ratchet.data.kinds.{name}')\n")
+    found = {path.as_posix().removeprefix("ratchet/") for path in closure(tree, Path("pipeline_steps/make.py"))}
+    assert found == {"shared.py", "deep.py", "data/kinds/one.py", "data/kinds/two.py", "other.py"}
+    (tree / "ratchet/data/kinds/two.py").write_text("import ratchet.deep")
+    assert "in a circle" in "\n".join(room_faults(tree))
+
+
 def test_closure_ends_at_a_cycle(tree: Path) -> None:
     (tree / "ratchet/deep.py").write_text("from ratchet import shared\n")
     assert closure(tree, Path("pipeline_steps/make.py")) == {Path("ratchet/deep.py"), Path("ratchet/shared.py")}

@@ -15,14 +15,15 @@ import pandas as pd
 from flows.labelling.steps import POINTER, STORE
 from pipeline_steps import shortlist
 from pipeline_steps.promote import Params, run
+from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json, write_json
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import exact
 from ratchet.models.bundle import Manifest, size_mb, write_bundle
 from ratchet.models.examples import class_indices
-from ratchet.models.predictor import Predictor, load
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.predictor import Predictor
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from ratchet.params import load_params
 
 LABELS = ["negative", "positive"]
@@ -47,7 +48,7 @@ def main() -> None:
         params_sha256=sha256_json({}),
         data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
     )
-    write_bundle(BUNDLE, manifest, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(BUNDLE, manifest, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     pointer = read_json(Path("models/champion.json"))["bundle"]
     evaluate = {"bundles": measure(BUNDLE, Path(pointer) if pointer else None)}
     reports: dict[str, Any] = {"evaluate": evaluate, "audit": {"bundles": {}}, "explain": {"bundles": {}}}

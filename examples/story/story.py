@@ -239,7 +239,7 @@ def _bad_model(world: World, client: Client, timeline: Any) -> None:
     from flows.rollout import flow as rollout
     from ratchet.errors import PipelineError
     from ratchet.models.bundle import Manifest, write_bundle
-    from ratchet.models.tfidf import fit_pipeline, save_pipeline
+    from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 
     labeled = pd.read_parquet(world.root / demo_line.LABELED)
     wrong = np.random.default_rng(13).random(len(labeled)) < 0.5
@@ -257,7 +257,7 @@ def _bad_model(world: World, client: Client, timeline: Any) -> None:
         params_sha256="0" * 64,
         data_sha256="0" * 64,
     )
-    write_bundle(world.root / "models/bad", manifest, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(world.root / "models/bad", manifest, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     rollout.start(world.root, "planted", Path("models/bad"), "", "planted: it learned wrong labels")
     timeline.add("planted bad model", "A model that learned half of its labels the wrong way round starts its rollout.")
     state = _until(world, client, timeline, rollout.by_release(world.root, ""), 14_000)

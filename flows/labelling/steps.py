@@ -100,12 +100,12 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
 
     from pipeline_steps.sample import Params
     from ratchet.embeddings.table import read_embeddings
+    from ratchet.engines.loading import load
     from ratchet.labels.query_strategies import QUERY_STRATEGIES
     from ratchet.labels.queues import write_items
     from ratchet.labels.selection import choose
     from ratchet.labels.store import read_store
     from ratchet.models.bundle import MANIFEST
-    from ratchet.models.predictor import load
     from ratchet.params import load_params
     from ratchet.table_files import read_table
     from ratchet.tables import LABELED as LABELED_TABLE

@@ -49,7 +49,6 @@ def claim(root: Path) -> None:
         )
     lock_workspace(root)
     clean_rwlock(root)
-    checklist.require(root)
 
 
 def lock_workspace(root: Path) -> None:

@@ -53,7 +53,6 @@ def build_graph(model: Any, plan: Plan) -> Any:
             "There is no fused graph for this architecture.",
             got=type(model).__name__,
             expected="a BERT classifier with absolute positions and GELU",
-            fix="export it with export.fused: false",
         )
     graph, base = Graph(plan), model.base_model
     hidden = _encoder(graph, base, first_token_only=True)

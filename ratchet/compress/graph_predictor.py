@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.compress.fused_graph import build_graph, is_supported
-from ratchet.compress.graph_session import fits_a_graph
+from ratchet.compress.graph_session import fits_a_graph, open_session
 from ratchet.compress.graph_writer import Plan
-from ratchet.models.predictor import Predictor, TokenPredictor, TorchPredictor
+from ratchet.models.predictor import Predictor, TokenPredictor
+from ratchet.models.torch_predictor import TorchPredictor
 
 
 class GraphPredictor(TokenPredictor):
@@ -18,17 +19,9 @@ class GraphPredictor(TokenPredictor):
 
     def __init__(self, source: TorchPredictor, n_threads: int, batch_size: int = 32) -> None:
         Predictor.__init__(self, source.manifest)
-        import onnxruntime
-
         self._batch_size, self._tokenizer = batch_size, source.tokenizer
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         graph: Any = build_graph(source.model, Plan("fp32"))
-        self._session = onnxruntime.InferenceSession(
-            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(graph.SerializeToString(), n_threads)
 
     def _logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]

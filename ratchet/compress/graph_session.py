@@ -52,13 +52,27 @@ def batches_through(
     graph: Any, texts: Sequence[Tokens], n_threads: int, batch_size: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
     """Texts of similar length through the graph: which ones, their attention mask, the graph's only output for them."""
+    session = open_session(graph.SerializeToString(), n_threads)
+    for batch in sorted_batches([len(item) for item in texts], batch_size):
+        ids, mask = pad([texts[index] for index in batch])
+        yield batch, mask, session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def open_session(model: str | bytes, n_threads: int, spin_us: int = 0) -> Any:
+    """An ONNX Runtime session on the CPU.
+
+    Args:
+        model: a path, or the bytes of a graph.
+        n_threads: threads within an operator; 0: as many as the machine has cores.
+        spin_us: microseconds that a waiting thread keeps its core; 0: it sleeps, which leaves the core to others.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave waiting cores to others
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin_us > 0)))
+    if spin_us:
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # none after the text is scored
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    for batch in sorted_batches([len(item) for item in texts], batch_size):
-        ids, mask = pad([texts[index] for index in batch])
-        yield batch, mask, session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from ratchet.errors import ParamsError
 from ratchet.models.bundle import Manifest, read_manifest
-from ratchet.models.checkpoint import load_model, save_model
+from ratchet.models.checkpoint import PACKAGES, load_model, save_model
 from ratchet.models.narrow import classifier_class
 
 Scheme = Literal["bnb-int8", "bnb-nf4"]
@@ -42,7 +42,7 @@ def quantize(source: Path, target: Path, scheme: Scheme, params_sha256: str) -> 
             "params_sha256": params_sha256,
         }
     )
-    return save_model(model, source, target, manifest)
+    return save_model(model, source, target, manifest, (*PACKAGES, "bitsandbytes"))
 
 
 def load_quantized(source: Path, scheme: Scheme) -> Any:

@@ -10,29 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.labels.annotations import latest_answers
+from ratchet.labels.kappa import cohen_kappa
 from ratchet.measure.estimate import Estimate, undefined
 
 if TYPE_CHECKING:
     import pandas as pd
 
 N_DRAWS = 500
-
-
-def cohen_kappa(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Agreement of two people beyond chance on the same texts, (n_texts,) each, in [-1, 1].
-
-    (observed − expected agreement) / (1 − expected); 1: they always agree, 0: as often as their class rates would by
-    chance, NaN: no texts, or both gave one and the same class throughout, where chance alone agrees always.
-    Source: Cohen 1960, A coefficient of agreement for nominal scales, https://doi.org/10.1177/001316446002000104.
-    """
-    if len(first) == 0:
-        return float("nan")
-    classes = np.union1d(first, second)
-    rates = [np.array([np.mean(answers == name) for name in classes]) for answers in (first, second)]
-    expected = float(rates[0] @ rates[1])
-    if expected >= 1.0:
-        return float("nan")
-    return (float(np.mean(first == second)) - expected) / (1.0 - expected)
 
 
 def krippendorff_alpha(counts: NDArray[np.int64]) -> float:

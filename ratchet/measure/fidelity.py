@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ratchet.engines.loading import load
 from ratchet.models.bundle import size_mb
-from ratchet.models.predictor import load
 
 
 def fidelity(source: Path, target: Path, texts: Sequence[str], n_threads: int) -> dict[str, object]:

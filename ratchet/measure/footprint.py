@@ -44,7 +44,7 @@ def footprint(path: Path, texts: Sequence[str], n_threads: int) -> Footprint:
 
 
 def main() -> None:
-    from ratchet.models.predictor import load
+    from ratchet.engines.loading import load
 
     first, *others = json.load(sys.stdin)
     predictor = load(Path(sys.argv[1]), int(sys.argv[2]))

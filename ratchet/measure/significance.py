@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from ratchet.measure.estimate import Estimate, undefined
 
-Z_95 = 1.959963984540054
-
 
 @dataclass(frozen=True)
 class Discordant:
@@ -69,11 +67,13 @@ def paired_difference(counts: Discordant) -> Estimate:
     if counts.n == 0:
         return undefined("there are no rows to measure on")
     from scipy.optimize import brentq
+    from scipy.stats import norm
 
+    z = float(norm.ppf(0.975))
     value = (counts.n_gained - counts.n_lost) / counts.n
 
     def beyond(difference: float, sign: int) -> float:
-        return sign * _score(counts, difference) - Z_95
+        return sign * _score(counts, difference) - z
 
     edge = 1 - 1e-9
     low = -1.0 if beyond(-edge, 1) < 0 else brentq(beyond, -edge, value, args=(1,))

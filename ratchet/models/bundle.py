@@ -11,7 +11,6 @@ import importlib.metadata
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import pydantic
 
@@ -19,14 +18,6 @@ from ratchet.errors import BundleError
 from ratchet.files import read_json, replace_folder, sha256_file, write_json
 
 MANIFEST = "bundle.json"
-Kind = Literal["tfidf", "torch", "bitsandbytes", "onnx", "openvino"]
-VERSIONED = {
-    "tfidf": ("scikit-learn", "numpy", "safetensors"),
-    "torch": ("torch", "transformers", "tokenizers", "safetensors"),
-    "bitsandbytes": ("torch", "transformers", "tokenizers", "safetensors", "bitsandbytes"),
-    "onnx": ("onnxruntime", "onnx", "tokenizers"),
-    "openvino": ("openvino", "nncf", "optimum-intel", "tokenizers"),
-}
 
 
 class Manifest(pydantic.BaseModel):
@@ -36,8 +27,8 @@ class Manifest(pydantic.BaseModel):
 
     name: str
     """Name by which reports know the bundle."""
-    kind: Kind
-    """Which predictor loads it."""
+    kind: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """The module of `ratchet.engines.kinds` that loads it."""
     precision: str
     """Number format of the weights: fp32, int8, nf4."""
     labels: list[str] = pydantic.Field(min_length=2)
@@ -56,13 +47,16 @@ class Manifest(pydantic.BaseModel):
     """SHA-256 of every other file of the folder, by relative path."""
 
 
-def write_bundle(path: Path, manifest: Manifest, save: Callable[[Path], None]) -> Manifest:
-    """Fill a folder with `save`, add its manifest, and put it at `path` in one step; the manifest as written."""
+def write_bundle(path: Path, manifest: Manifest, save: Callable[[Path], None], packages: Sequence[str]) -> Manifest:
+    """Fill a folder with `save`, add its manifest, and put it at `path` in one step; the manifest as written.
+
+    The manifest keeps the versions of the `packages` by which the bundle is made and read.
+    """
     with replace_folder(path) as folder:
         save(folder)
         written = manifest.model_copy(
             update={
-                "versions": {name: importlib.metadata.version(name) for name in VERSIONED[manifest.kind]},
+                "versions": {name: importlib.metadata.version(name) for name in packages},
                 "files": {name: sha256_file(folder / name) for name in _files(folder)},
             }
         )

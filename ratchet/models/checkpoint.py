@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from ratchet.models.bundle import Manifest, read_manifest, write_bundle
 from ratchet.models.narrow import classifier_class
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
+"""By which such a bundle is made and read; its manifest keeps their versions."""
 
 
-def save_model(model: Any, tokenizer_folder: Path, path: Path, manifest: Manifest) -> Manifest:
+def save_model(
+    model: Any, tokenizer_folder: Path, path: Path, manifest: Manifest, packages: Sequence[str] = PACKAGES
+) -> Manifest:
     """Write the model's weights (safetensors), its config and the tokenizer as a bundle; the manifest as written."""
 
     from safetensors.torch import save_file
@@ -30,7 +35,7 @@ def save_model(model: Any, tokenizer_folder: Path, path: Path, manifest: Manifes
             load_adapters(model, folder)
         copy_tokenizer(tokenizer_folder, folder)
 
-    return write_bundle(path, manifest, save)
+    return write_bundle(path, manifest, save, packages)
 
 
 def load_model(path: Path) -> tuple[Any, Manifest]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ratchet.models.bundle import Manifest, read_manifest
-from ratchet.models.predictor import TorchPredictor, load
+from ratchet.models.torch_predictor import TorchPredictor
 
 
 def lineage_of(name: str, paths: Mapping[str, Path]) -> list[Manifest]:
@@ -23,6 +23,5 @@ def torch_parent(name: str, paths: Mapping[str, Path], n_threads: int) -> TorchP
     lineage = lineage_of(name, paths)
     for known_as, manifest in zip([name, *(item.parent for item in lineage)], lineage, strict=False):
         if manifest.kind == "torch":
-            found = load(paths[known_as], n_threads)
-            return found if isinstance(found, TorchPredictor) else None
+            return TorchPredictor(manifest, paths[known_as], n_threads)
     return None

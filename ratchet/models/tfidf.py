@@ -9,6 +9,9 @@ import numpy as np
 
 from ratchet.files import read_json, write_json
 
+PACKAGES = ("scikit-learn", "numpy", "safetensors")
+"""By which such a bundle is made and read; its manifest keeps their versions."""
+
 
 def fit_pipeline(texts: list[str], targets: list[int], *, max_ngram: int, inverse_regularization: float) -> Any:
     """A fitted scikit-learn pipeline over word n-grams with sublinear term frequency.

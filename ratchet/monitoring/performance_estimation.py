@@ -15,8 +15,6 @@ from ratchet.measure.estimate import Estimate, undefined
 from ratchet.models.calibration import fit_temperature
 from ratchet.models.predictor import Proba, softmax
 
-Z95 = 1.959964
-
 
 @dataclass(frozen=True)
 class Estimator:
@@ -55,6 +53,8 @@ def estimate_accuracy(proba: Proba, fitted: Estimator) -> dict[str, Estimate]:
 
     Intervals cover the choice of texts of the window and of the reference, not a change of what probabilities mean.
     """
+    from scipy.stats import norm
+
     n = len(proba)
     if n == 0:
         return dict.fromkeys(("cbpe", "atc", "doc"), undefined("there are no texts"))
@@ -65,7 +65,7 @@ def estimate_accuracy(proba: Proba, fitted: Estimator) -> dict[str, Estimate]:
         "doc": fitted.accuracy - (fitted.confidence - float(confidence.mean())),
     }
     of_reference = fitted.accuracy * (1 - fitted.accuracy) / fitted.n
-    half = Z95 * float(np.sqrt((confidence * (1 - confidence)).mean() / n + of_reference))
+    half = norm.ppf(0.975) * float(np.sqrt((confidence * (1 - confidence)).mean() / n + of_reference))
     return {
         name: Estimate(float(np.clip(value, 0, 1)), max(0.0, value - half), min(1.0, value + half), n)
         for name, value in values.items()

@@ -6,7 +6,7 @@ read once, a batch at a time, and judged as the corpus is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,7 @@ from ratchet.data.rules.verdicts import Outcome, find_broken_rows, judge_suites,
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow
 
-BATCH_ROWS = 10_000
-"""Rows of an Arrow table that are looked at in one piece."""
 COLUMNS = ("timestamp", "request_id", "text", "predicted", "confidence", "model_version")
 MEASURES = {
     "column": "columns of the table with their types",
@@ -34,21 +31,6 @@ MEASURES = {
     "n_personal": "e-mail addresses and telephone, card, account and national numbers in the text",
 }
 """The measures of a log beyond those of each text."""
-
-
-def judge_table(
-    table: pyarrow.Table, suite: Suite, accepted: Mapping[str, Tally] | None, region: str
-) -> tuple[list[Outcome], dict[str, Measure]]:
-    """As `judge_log`, for a log that is in memory as an Arrow table: the answered requests of one arm.
-
-    Requests without an answer have no prediction to judge, and other arms repeat the champion's requests.
-    """
-
-    def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        for batch in table.select(list(columns)).to_batches(max_chunksize=BATCH_ROWS):
-            yield batch.to_pandas()
-
-    return judge_log(read, table.schema, suite, accepted, region)
 
 
 def judge_log(

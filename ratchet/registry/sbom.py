@@ -13,8 +13,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ratchet.errors import ReleaseError
-
 PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!+_-]+)\s*(?:#.*)?$", re.MULTILINE)
 NAMESPACE = uuid.UUID("6f1d1c6e-6f0e-4f0b-9a53-0f1c1f7a2b11")
 """Of the serial numbers: a version has one, whoever makes the bill."""
@@ -69,19 +67,6 @@ def make_sbom(
     document["metadata"].pop("timestamp", None)
     document["metadata"]["component"]["modelCard"] = _model_card(bundle, metrics, data)
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-
-
-def check_sbom(document: bytes) -> None:
-    """Check a bill against the schema of CycloneDX 1.6.
-
-    Raises:
-        ReleaseError: it breaks the schema.
-    """
-    from cyclonedx.schema import SchemaVersion
-    from cyclonedx.validation.json import JsonStrictValidator
-
-    if fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(document.decode()):
-        raise ReleaseError("The bill of materials breaks its schema.", got=fault, expected="CycloneDX 1.6")
 
 
 def _model_card(bundle: Mapping[str, Any], metrics: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:

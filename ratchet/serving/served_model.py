@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ratchet.engines.loading import load
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file
 from ratchet.models.bundle import MANIFEST
 from ratchet.models.champion import champion_path
-from ratchet.models.predictor import Predictor, load
+from ratchet.models.predictor import Predictor
 
 _WARM_UP = [" ".join(["word"] * n_words) for n_words in (2, 10, 64)]
 """Texts of several lengths, so that the first request meets code and buffers that ran before."""

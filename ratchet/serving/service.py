@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ratchet.errors import RatchetError
 from ratchet.experiments.assignment import OFF, Experiment, assign, read_experiment
@@ -35,6 +35,18 @@ class Answer:
     model: ServedModel
     proba: Proba
     request_ids: list[str]
+
+
+class Request(NamedTuple):
+    """What the log keeps of a request, whoever answers it."""
+
+    texts: Sequence[str]
+    ids: list[str]
+    """Of each text."""
+    key_id: str
+    start: float
+    """When it came, by `time.perf_counter`."""
+    experiment: str
 
 
 class Service:
@@ -99,25 +111,25 @@ class Service:
         champion, challenger, experiment = self.champion, self.challenger, self.experiment
         request_ids = [secrets.token_hex(12) for _ in texts]
         unit = unit or request_ids[0]
-        told = (texts, request_ids, key_id, start, experiment.logged(unit))
+        request = Request(texts, request_ids, key_id, start, experiment.logged(unit))
         if challenger is not None and assign(unit, experiment) == "challenger":
             try:
                 proba = await self.batcher.score(challenger.predictor, texts)
             except OverloadedError:
-                self._log_failed(*told, challenger, "challenger", 429)
+                self._log_failed(request, challenger, "challenger", 429)
                 raise
             except Exception:
                 _LOGGER.exception("the challenger failed")
-                self._log_failed(*told, challenger, "challenger", 500)
+                self._log_failed(request, challenger, "challenger", 500)
             else:
-                self._log(*told, challenger, "challenger", proba)
+                self._log(request, challenger, "challenger", proba)
                 return Answer(challenger, proba, request_ids)
         try:
             proba = await self.batcher.score(champion.predictor, texts)
         except Exception as error:
-            self._log_failed(*told, champion, "champion", 429 if isinstance(error, OverloadedError) else 500)
+            self._log_failed(request, champion, "champion", 429 if isinstance(error, OverloadedError) else 500)
             raise
-        self._log(*told, champion, "champion", proba)
+        self._log(request, champion, "champion", proba)
         if challenger is not None and experiment.mode == "shadow":
             self._spawn(self._shadow(texts, request_ids, key_id, experiment.logged(unit), challenger))
         return Answer(champion, proba, request_ids)
@@ -188,60 +200,31 @@ class Service:
         self, texts: Sequence[str], request_ids: list[str], key_id: str, experiment: str, model: ServedModel
     ) -> None:
         """Ask the challenger what nobody sees; where the server is busy it is not asked."""
-        told = (texts, request_ids, key_id, time.perf_counter(), experiment)
+        request = Request(texts, request_ids, key_id, time.perf_counter(), experiment)
         try:
             proba = await self.batcher.score(model.predictor, texts, spare=True)
         except OverloadedError:
             return
         except Exception:
             _LOGGER.exception("the challenger failed in the shadow")
-            self._log_failed(*told, model, "shadow", 500)
+            self._log_failed(request, model, "shadow", 500)
         else:
-            self._log(*told, model, "shadow", proba)
+            self._log(request, model, "shadow", proba)
 
-    def _log(
-        self,
-        texts: Sequence[str],
-        request_ids: list[str],
-        key_id: str,
-        start: float,
-        experiment: str,
-        model: ServedModel,
-        arm: str,
-        proba: Proba,
-    ) -> None:
+    def _log(self, request: Request, model: ServedModel, arm: str, proba: Proba) -> None:
         classes = proba.argmax(axis=1)
-        rows = self._rows(request_ids, key_id, start, experiment, model, arm, 200)
-        for row, text, values, best in zip(rows, texts, proba, classes, strict=True):
+        rows = self._rows(request, model, arm, 200)
+        for row, text, values, best in zip(rows, request.texts, proba, classes, strict=True):
             label = model.labels[best]
             row.update(text=text, predicted=label, confidence=float(values[best]), proba=values)
             self.metrics.count_prediction(label, arm)
         self.log.add("predictions", rows)
 
-    def _log_failed(
-        self,
-        texts: Sequence[str],
-        request_ids: list[str],
-        key_id: str,
-        start: float,
-        experiment: str,
-        model: ServedModel,
-        arm: str,
-        status: int,
-    ) -> None:
-        self.log.add("predictions", self._rows(request_ids, key_id, start, experiment, model, arm, status))
+    def _log_failed(self, request: Request, model: ServedModel, arm: str, status: int) -> None:
+        self.log.add("predictions", self._rows(request, model, arm, status))
 
-    def _rows(
-        self,
-        request_ids: list[str],
-        key_id: str,
-        start: float,
-        experiment: str,
-        model: ServedModel,
-        arm: str,
-        status: int,
-    ) -> list[dict[str, object]]:
-        now, latency_ms = microseconds(datetime.now(UTC)), 1000 * (time.perf_counter() - start)
+    def _rows(self, request: Request, model: ServedModel, arm: str, status: int) -> list[dict[str, object]]:
+        now, latency_ms = microseconds(datetime.now(UTC)), 1000 * (time.perf_counter() - request.start)
         shared = {
             "timestamp": now,
             "text": None,
@@ -251,11 +234,11 @@ class Service:
             "model_version": model.version,
             "latency_ms": latency_ms,
             "status": status,
-            "key_id": key_id,
+            "key_id": request.key_id,
             "arm": arm,
-            "experiment": experiment,
+            "experiment": request.experiment,
         }
-        return [{**shared, "request_id": request_id} for request_id in request_ids]
+        return [{**shared, "request_id": request_id} for request_id in request.ids]
 
     def add_feedback(self, row: Row) -> bool:
         """Whether the log took it."""

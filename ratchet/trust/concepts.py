@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ratchet.errors import TableError
 from ratchet.measure.estimate import Estimate
 from ratchet.models.batching import pad
-from ratchet.models.predictor import TorchPredictor
+from ratchet.models.torch_predictor import TorchPredictor
 
 Matrix = NDArray[np.float64]
 MIN_EXAMPLES = 8

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ratchet.data.words import word_spans
 from ratchet.models.batching import pad
-from ratchet.models.predictor import TorchPredictor
+from ratchet.models.torch_predictor import TorchPredictor
 
 
 class Gradients(NamedTuple):

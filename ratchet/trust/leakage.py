@@ -55,9 +55,11 @@ def better_on_test(right_test: Mask, right_validation: Mask) -> Estimate:
     A model that learned test texts by heart is far better on them, whatever its manifest says. Validation texts chose
     the best epoch, so an honest difference lies a little below 0.
     """
+    from scipy.stats import norm
+
     n, m = len(right_test), len(right_validation)
     if not n or not m:
         return undefined("there are no texts to compare")
     p, q = float(right_test.mean()), float(right_validation.mean())
-    half = 1.959964 * float(np.sqrt(p * (1 - p) / n + q * (1 - q) / m))
+    half = norm.ppf(0.975) * float(np.sqrt(p * (1 - p) / n + q * (1 - q) / m))
     return Estimate(p - q, p - q - half, p - q + half, n + m)

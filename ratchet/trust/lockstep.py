@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.models.batching import encode
-from ratchet.models.predictor import Predictor, Proba, TokenPredictor, TorchPredictor
+from ratchet.models.predictor import Predictor, Proba, TokenPredictor
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.trust.masked_tokens import TokenIds
 
 Question = str | TokenIds

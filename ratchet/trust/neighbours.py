@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.models.predictor import TorchPredictor
+from ratchet.models.torch_predictor import TorchPredictor
 
 
 class Neighbours:

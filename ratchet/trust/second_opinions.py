@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ratchet.measure.bootstrap import interval_estimate, mean_estimate, weights
 from ratchet.measure.estimate import Estimate, undefined
-from ratchet.models.predictor import Predictor, TorchPredictor
+from ratchet.models.predictor import Predictor
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.trust.attributions import Attribution, attribute
 from ratchet.trust.faithfulness import agreement, curves
 from ratchet.trust.lockstep import Score

@@ -209,7 +209,7 @@ def test_what_needs_no_heavy_library_loads_none(words: list[str]) -> None:
 
 
 def test_flows_are_no_programs() -> None:
-    """Deployments name a flow by file and function, people call it by `ratchet`; the runner starts its own processes."""
+    """Deployments name a flow by file and function, people call it by `ratchet`; the runner starts its own."""
     for path in sorted((ROOT / "flows").rglob("*.py")):
         if path.name in ("supervisor.py", "dvc_server.py", "lock.py"):
             continue

@@ -81,7 +81,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         params_sha256="1" * 64,
         data_sha256="2" * 64,
     )
-    write_bundle(tmp_path / "models/new", manifest, lambda folder: write_json(folder / "w.json", 1))
+    write_bundle(tmp_path / "models/new", manifest, lambda folder: write_json(folder / "w.json", 1), ())
     return tmp_path
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from ratchet.labels.agreement import agreement, cohen_kappa, krippendorff_alpha
+from ratchet.labels.agreement import agreement, krippendorff_alpha
+from ratchet.labels.kappa import cohen_kappa
 from tests.support.answers import stored_answers
 
 PUBLISHED = {

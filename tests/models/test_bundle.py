@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ratchet.engines.loading import load
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
 from ratchet.models.bundle import MANIFEST, read_manifest, size_mb, write_bundle
-from ratchet.models.predictor import load
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from tests.support.bundles import manifest
 from tests.support.tiny import reviews
 
@@ -26,7 +26,7 @@ def bundle(tmp_path: Path) -> Path:
     frame = reviews(60, 1)
     targets = (frame["label"] == "positive").astype(int).tolist()
     pipeline = fit_pipeline(frame["text"].tolist(), targets, max_ngram=2, inverse_regularization=4.0)
-    write_bundle(tmp_path / "baseline", FACTS, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(tmp_path / "baseline", FACTS, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     return tmp_path / "baseline"
 
 
@@ -34,14 +34,14 @@ def test_the_baseline_predicts_the_same_to_the_last_bit_after_a_round_trip(tmp_p
     frame = reviews(60, 1)
     targets = (frame["label"] == "positive").astype(int).tolist()
     pipeline = fit_pipeline(frame["text"].tolist(), targets, max_ngram=2, inverse_regularization=4.0)
-    write_bundle(tmp_path / "b", FACTS, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(tmp_path / "b", FACTS, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     texts = reviews(20, 9)["text"].tolist()
     np.testing.assert_array_equal(load(tmp_path / "b").predict_proba(texts), pipeline.predict_proba(texts))
 
 
 def test_the_same_model_makes_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
     again = read_manifest(bundle)
-    write_bundle(tmp_path / "again", FACTS, lambda folder: _copy(bundle, folder))
+    write_bundle(tmp_path / "again", FACTS, lambda folder: _copy(bundle, folder), PACKAGES)
     assert read_manifest(tmp_path / "again") == again
 
 
@@ -73,6 +73,14 @@ def invent_a_key(bundle: Path) -> None:
     write_json(bundle / MANIFEST, {**read_json(bundle / MANIFEST), "loader": "os.system"})
 
 
+def name_a_path_as_the_kind(bundle: Path) -> None:
+    write_json(bundle / MANIFEST, {**read_json(bundle / MANIFEST), "kind": "kinds.torch"})
+
+
+def name_an_unknown_kind(bundle: Path) -> None:
+    write_json(bundle / MANIFEST, {**read_json(bundle / MANIFEST), "kind": "loading"})
+
+
 def lose_the_manifest(bundle: Path) -> None:
     (bundle / MANIFEST).unlink()
 
@@ -85,6 +93,8 @@ def lose_the_manifest(bundle: Path) -> None:
         (lose_a_file, "is missing"),
         (break_the_manifest, "manifest is damaged"),
         (invent_a_key, "manifest is damaged"),
+        (name_a_path_as_the_kind, "manifest is damaged"),
+        (name_an_unknown_kind, "No engine here loads this kind of bundle"),
         (lose_the_manifest, "no model bundle"),
     ],
 )
@@ -114,7 +124,7 @@ def test_a_pickle_is_refused_whatever_its_name_even_when_the_manifest_vouches_fo
     with pytest.raises(BundleError, match="pickle"):
         load(bundle)
     with pytest.raises(BundleError, match="pickle"):
-        write_bundle(bundle.with_name("new"), FACTS, lambda folder: put(folder / "model.bin"))
+        write_bundle(bundle.with_name("new"), FACTS, lambda folder: put(folder / "model.bin"), ())
     assert not bundle.with_name("new").exists()
 
 
@@ -126,7 +136,7 @@ def test_a_failure_while_saving_leaves_the_old_bundle_as_it_was(bundle: Path) ->
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_bundle(bundle, FACTS, fail)
+        write_bundle(bundle, FACTS, fail, ())
     assert read_manifest(bundle) == before
     assert [path.name for path in bundle.parent.iterdir()] == [bundle.name]
 

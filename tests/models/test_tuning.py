@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ratchet.engines.loading import load
 from ratchet.errors import BundleError, TrainingError
 from ratchet.models import tuning
 from ratchet.models.backbones import load_classifier
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.forward import logits_of
-from ratchet.models.predictor import load, softmax
+from ratchet.models.predictor import softmax
 from tests.support.bundles import manifest
 from tests.support.tiny import reviews, tiny_backbone
 

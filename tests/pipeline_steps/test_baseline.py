@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from pipeline_steps import baseline
+from ratchet.engines.loading import load
 from ratchet.errors import TrainingError
 from ratchet.files import read_json
-from ratchet.models.predictor import load
 from ratchet.table_files import write_table
 from ratchet.tables import LABELED, SPLIT
 from tests.support.tiny import reviews

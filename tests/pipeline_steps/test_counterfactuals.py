@@ -10,7 +10,7 @@ import pytest
 from pipeline_steps import baseline, counterfactuals
 from ratchet.files import read_json, write_json
 from ratchet.models.bundle import write_bundle
-from ratchet.models.tfidf import save_pipeline
+from ratchet.models.tfidf import PACKAGES, save_pipeline
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from tests.support.bare_figures import bare_figures
@@ -76,7 +76,7 @@ def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) ->
         reviews(120, 1), reviews(20, 2), baseline.Params(max_ngram=2, inverse_regularization=4.0)
     )
     described = manifest("baseline", kind="tfidf", max_tokens=0)
-    write_bundle(Path("models/baseline"), described, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(Path("models/baseline"), described, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     shortlisted("baseline")
     counterfactuals.main()
     told = read_json(Path("reports/counterfactuals.json"))["bundles"]["baseline"]

@@ -23,7 +23,7 @@ from ratchet.measure.scoring import Scored, cost_per_million, energy_per_thousan
 from ratchet.measure.significance import discordant, mcnemar_p, paired_difference
 from ratchet.models.bundle import write_bundle
 from ratchet.models.predictor import Predictor, Proba
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from ratchet.tables import CHALLENGE, PREDICTIONS, check_table, empty_table
 from tests.support.bundles import LABELS, manifest
 from tests.support.films import PATTERNS
@@ -326,7 +326,7 @@ def test_memory_and_cold_start_are_those_of_a_process_that_serves_the_bundle(tmp
         inverse_regularization=1.0,
     )
     facts = manifest("baseline", kind="tfidf", max_tokens=0)
-    write_bundle(tmp_path / "baseline", facts, lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(tmp_path / "baseline", facts, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     ballast = np.ones(100_000_000)  # 800 MB of this process that are not the bundle's
     began = time.perf_counter()
     taken = footprint(tmp_path / "baseline", ["superb film", "dull film"], 1)

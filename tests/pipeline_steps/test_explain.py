@@ -15,7 +15,7 @@ from ratchet.files import read_json, sha256_file, write_json
 from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import write_bundle
 from ratchet.models.lineage import torch_parent
-from ratchet.models.tfidf import save_pipeline
+from ratchet.models.tfidf import PACKAGES, save_pipeline
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from ratchet.trust.lockstep import cached_score
@@ -112,6 +112,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("models/baseline"),
         manifest("baseline", kind="tfidf", max_tokens=0),
         lambda folder: save_pipeline(pipeline, folder),
+        PACKAGES,
     )
     torch_bundle(Path("models"))
     write_json(Path("reports/shortlist.json"), {"shortlist": ["baseline"]})

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from pipeline_steps import export
-from ratchet.compress.compilers import Engine
+from ratchet.compress.compilers import Compilation
 from ratchet.compress.graph_session import run_graph
 from ratchet.compress.graph_writer import Format
+from ratchet.engines.loading import load
 from ratchet.errors import BundleError, ParamsError
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.forward import logits_of
-from ratchet.models.predictor import load
 from tests.support.bundles import torch_bundle
 from tests.support.tiny import reviews
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 PARAMS = export.Params(
     embedding_bits=8, n_calibration=16, n_sensitivity=8, n_check=40, min_agreement=0.0, n_threads=1, seed=0
 )
-ENGINES: list[Engine] = ["onnx-fp32", "onnx-int8", "onnx-int8-dynamic", "onnx-int4", "openvino-fp32", "openvino-int8"]
+ENGINES = ["onnx-fp32", "onnx-int8", "onnx-int8-dynamic", "onnx-int4", "openvino-fp32", "openvino-int8"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_probabilities_stay_with_the_source_alone_together_and_cut_to_length(
-    compiled: dict[str, Any], engine: Engine
+    compiled: dict[str, Any], engine: str
 ) -> None:
     source, target = load(compiled["source"], 1), load(compiled["folder"] / f"pruned-{engine}", 1)
     texts = [*reviews(12, 7)["text"], "superb " * 200, "dull"]
@@ -56,7 +56,7 @@ def test_probabilities_stay_with_the_source_alone_together_and_cut_to_length(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_answer_does_not_depend_on_the_other_texts_but_where_ranges_are_measured_as_they_come(
-    compiled: dict[str, Any], engine: Engine
+    compiled: dict[str, Any], engine: str
 ) -> None:
     target, texts = load(compiled["folder"] / f"pruned-{engine}", 1), [*reviews(12, 7)["text"], "superb " * 200, "dull"]
     alone = np.vstack([target.predict_proba([text]) for text in texts])
@@ -65,7 +65,7 @@ def test_an_answer_does_not_depend_on_the_other_texts_but_where_ranges_are_measu
 
 
 @pytest.mark.parametrize("engine", ["onnx-int8", "onnx-int8-dynamic", "openvino-int8"])
-def test_int8_weights_are_really_int8(compiled: dict[str, Any], engine: Engine) -> None:
+def test_int8_weights_are_really_int8(compiled: dict[str, Any], engine: str) -> None:
     folder: Path = compiled["folder"] / f"pruned-{engine}"
     if engine.startswith("onnx"):
         import onnx
@@ -87,9 +87,7 @@ def test_int8_weights_are_really_int8(compiled: dict[str, Any], engine: Engine) 
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_compiled_bundle_names_its_parent_and_no_path_of_the_machine(
-    compiled: dict[str, Any], engine: Engine
-) -> None:
+def test_a_compiled_bundle_names_its_parent_and_no_path_of_the_machine(compiled: dict[str, Any], engine: str) -> None:
     folder: Path = compiled["folder"] / f"pruned-{engine}"
     manifest = read_manifest(folder)
     assert (manifest.name, manifest.parent) == (f"pruned-{engine}", "pruned")
@@ -101,7 +99,7 @@ def test_a_compiled_bundle_names_its_parent_and_no_path_of_the_machine(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_bundle_says_the_same_whatever_the_number_of_cores(compiled: dict[str, Any], engine: Engine) -> None:
+def test_a_bundle_says_the_same_whatever_the_number_of_cores(compiled: dict[str, Any], engine: str) -> None:
     texts = reviews(12, 7)["text"].tolist()
     one, two, all_there_are = (
         load(compiled["folder"] / f"pruned-{engine}", n_threads).predict_proba(texts) for n_threads in (1, 2, 0)
@@ -134,7 +132,7 @@ def test_openvino_gives_operations_back_until_int8_agrees_with_its_source(
 
 
 def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any], tmp_path: Path) -> None:
-    from ratchet.compress import compilers
+    from ratchet.engines.kinds import onnx as engine
 
     model, _ = load_model(compiled["source"])
     import onnx
@@ -142,7 +140,7 @@ def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any
     tokenizer = load_tokenizer(compiled["source"], 32)
     tokens, seen = (encode(tokenizer, reviews(n, seed)["text"].tolist()) for n, seed in ((12, 7), (16, 4)))
     for precision in get_args(Format)[:3]:
-        compilers._save_traced(model.eval(), tmp_path / f"{precision}.onnx", precision, seen)
+        engine._save_traced(model.eval(), tmp_path / f"{precision}.onnx", precision, seen)
         traced = onnx.load(tmp_path / f"{precision}.onnx")
         assert len(traced.graph.node) > 100
         together, alone = run_graph(traced, tokens, 1), run_graph(traced, tokens, 1, batch_size=1)
@@ -152,7 +150,7 @@ def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any
     model.config.hidden_act = "relu"
     unsupported: Any = model
     with pytest.raises(ParamsError, match="needs a fused graph"):
-        compilers._save_onnx(unsupported, tmp_path / "x.onnx", "int4", 8, [])
+        engine.compile_model(unsupported, tmp_path, "int4", Compilation([]))
 
 
 def test_int8_reports_what_each_matrix_costs(compiled: dict[str, Any]) -> None:
@@ -163,8 +161,7 @@ def test_int8_reports_what_each_matrix_costs(compiled: dict[str, Any]) -> None:
 
 def test_the_same_source_compiles_to_the_same_bytes(compiled: dict[str, Any], tmp_path: Path) -> None:
     texts, calibration = reviews(4, 3)["text"], reviews(16, 4)["text"]
-    engines: list[Engine] = ["onnx-int8", "onnx-int8-dynamic", "openvino-int8"]
-    for engine in engines:
+    for engine in ("onnx-int8", "onnx-int8-dynamic", "openvino-int8"):
         export.run(compiled["source"], tmp_path / engine, engine, calibration, texts, PARAMS)
         assert read_manifest(tmp_path / engine).files == read_manifest(compiled["folder"] / f"pruned-{engine}").files
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline_steps import prune
-from ratchet.compress.compilers import Engine, export
+from ratchet.compress.compilers import Compilation
 from ratchet.compress.distillation import encoder_of
 from ratchet.compress.fake_quantization import round_embeddings, round_matrices
 from ratchet.compress.fused_graph import build_graph
@@ -18,13 +18,14 @@ from ratchet.compress.graph_session import run_graph
 from ratchet.compress.graph_writer import Plan
 from ratchet.compress.pruning import importance_on, magnitude_masks, prune_channels, prune_heads
 from ratchet.compress.quantization import quantize
+from ratchet.engines.compiling import export
+from ratchet.engines.loading import load
 from ratchet.errors import TrainingError
 from ratchet.models.batching import Tokens, encode, load_tokenizer
 from ratchet.models.bundle import size_mb
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.forward import logits_of
-from ratchet.models.predictor import load
 from ratchet.table_files import write_table
 from ratchet.tables import SOFT_LABELS, SPLIT
 from tests.support.bundles import LABELS, manifest, torch_bundle
@@ -129,9 +130,8 @@ def test_a_pruned_model_is_smaller_on_disk_and_every_loader_takes_it(bundle: Pat
         return np.log(proba[:, 0] / proba[:, 1])
 
     np.testing.assert_allclose(margins(target), expected[:, 0] - expected[:, 1], atol=1e-4)
-    engines: list[Engine] = ["onnx-fp32", "openvino-fp32"]
-    for engine in engines:
-        export(target, tmp_path / engine, engine, tokens, "0" * 64)
+    for engine in ("onnx-fp32", "openvino-fp32"):
+        export(target, tmp_path / engine, engine, Compilation(tokens), "0" * 64)
         np.testing.assert_allclose(margins(tmp_path / engine), margins(target), atol=1e-3)
     quantize(target, tmp_path / "nf4", "bnb-nf4", "0" * 64)
     assert np.isfinite(margins(tmp_path / "nf4")).all()

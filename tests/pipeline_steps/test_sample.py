@@ -18,7 +18,7 @@ from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.store import append, write_batch
 from ratchet.models.bundle import MANIFEST, write_bundle
 from ratchet.models.predictor import Predictor, Proba
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import HUMAN_LABELS, LABELED, SPLIT, UNLABELED, check_table
 from tests.support.bundles import LABELS, manifest
@@ -206,7 +206,7 @@ def release_champion() -> None:
     texts, path = reviews(60, 7), Path("models/champion")
     targets = [LABELS.index(label) for label in texts["label"]]
     pipeline = fit_pipeline(texts["text"].tolist(), targets, max_ngram=1, inverse_regularization=4.0)
-    write_bundle(path, manifest("words", kind="tfidf"), lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(path, manifest("words", kind="tfidf"), lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     pointer = {"bundle": path.as_posix(), "manifest_sha256": sha256_file(path / MANIFEST)}
     write_json(Path(sample.READS["champion"]), pointer)
 

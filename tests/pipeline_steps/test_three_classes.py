@@ -12,10 +12,10 @@ import pytest
 
 from pipeline_steps import audit, baseline, behave, challenge, counterfactuals, evaluate, explain
 from ratchet.embeddings.table import write_embeddings
+from ratchet.engines.loading import load
 from ratchet.errors import TableError
 from ratchet.files import read_json, write_json
 from ratchet.measure.footprint import Footprint
-from ratchet.models.predictor import load
 from ratchet.params import check_params, read_yaml
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, LABELED, PREDICTIONS, SPLIT

@@ -13,7 +13,7 @@ import pytest
 from ratchet.data.batches import Batches
 from ratchet.data.rules.suites import read_suite
 from ratchet.data.rules.tallies import Tally
-from ratchet.prediction_log.rules import judge_log, judge_table
+from ratchet.prediction_log.rules import judge_log
 
 SUITE = read_suite(
     Path(__file__).parents[2] / "data" / "suites" / "production_log.yaml", {"labels": ["negative", "positive"]}
@@ -74,17 +74,8 @@ def test_a_row_that_breaks_a_rule_is_found(column: str, value: Any, rule: str) -
     assert _judge(_log(**{column: value})) == {rule: 1}
 
 
-def test_an_arrow_table_is_judged_as_its_rows_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ratchet.prediction_log.rules.BATCH_ROWS", 3)
-    for frame in (_log(), _log(predicted="neutral", request_id="r1"), _log().drop(columns="confidence")):
-        table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-        outcomes, _ = judge_table(table, SUITE, None, "US")
-        assert {item.rule.name: item.observed for item in outcomes if not item.success} == _judge(frame)
-
-
 def test_an_empty_log_breaks_no_rule_about_rows() -> None:
-    outcomes, _ = judge_table(pyarrow.Table.from_pandas(_log()[:0], preserve_index=False), SUITE, None, "US")
-    assert not [item for item in outcomes if len(item.rows)]
+    assert _judge(_log()[:0]).keys().isdisjoint({"missing_text", "empty_text", "repeated_request", "personal_data"})
 
 
 def test_a_missing_text_is_also_an_empty_one() -> None:

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from pipeline_steps import evaluate, promote, report
 from ratchet.errors import ReleaseError
 from ratchet.params import load_params
 from ratchet.registry.model_signature import sign_bundle, signed_digests, verify_bundle
 from ratchet.registry.policy import read_policy
-from ratchet.registry.sbom import check_sbom, make_sbom
+from ratchet.registry.sbom import make_sbom
 from ratchet.registry.signatures import read_signers
 from tests.support.registry import HOOK, ROOT, environment, git, make_clone, make_keys, make_server, push, raw_tag
 
@@ -131,14 +133,14 @@ def test_a_bill_of_materials_keeps_its_schema_and_its_bytes() -> None:
         for text in ("numpy==2.4.6\n", "# pins\nnumpy==2.4.6\n", "numpy==2.4.5\n")
     ]
     assert made[0] == made[1] != made[2]
-    check_sbom(made[0])
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(made[0].decode()) is None
     told = json.loads(made[0])
     assert told["specVersion"] == "1.6"
     card = told["metadata"]["component"]["modelCard"]
     assert [metric["type"] for metric in card["quantitativeAnalysis"]["performanceMetrics"]] == ["accuracy"]
     assert {item["purl"] for item in told["components"] if "purl" in item} == {"pkg:pypi/numpy@2.4.6"}
-    with pytest.raises(ReleaseError, match="breaks its schema"):
-        check_sbom(made[0].replace(b'"library"', b'"librarian"'))
+    assert validator.validate_str(made[0].decode().replace('"library"', '"librarian"')) is not None
 
 
 @pytest.mark.slow

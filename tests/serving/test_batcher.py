@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ratchet.models.predictor import Proba, TokenPredictor, load
+from ratchet.engines.loading import load
+from ratchet.models.predictor import Proba, TokenPredictor
 from ratchet.serving.batcher import BatchDone, Batcher, OverloadedError
 from tests.support.bundles import torch_bundle
 from tests.support.linear_words import LinearWords

@@ -17,7 +17,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ratchet.compress.compilers import export
+from ratchet.compress.compilers import Compilation
+from ratchet.engines.compiling import export
 from ratchet.experiments.assignment import Experiment, assign, write_experiment
 from ratchet.files import sha256_file, write_json
 from ratchet.models.bundle import MANIFEST
@@ -340,7 +341,7 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] in ("onnxrun
 
 @pytest.mark.slow
 def test_a_compiled_bundle_is_served_without_pytorch_in_the_process(tmp_path: Path) -> None:
-    export(torch_bundle(tmp_path, n_layers=1), tmp_path / "compiled", "onnx-int8", [[1, 2]], "0" * 64)
+    export(torch_bundle(tmp_path, n_layers=1), tmp_path / "compiled", "onnx-int8", Compilation([[1, 2]]), "0" * 64)
     command = [sys.executable, "-c", _SERVE_ONCE, str(tmp_path)]
     answer, modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(json.loads(answer)["predictions"]) == 2

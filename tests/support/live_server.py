@@ -16,7 +16,7 @@ import httpx
 from ruamel.yaml import YAML
 
 from ratchet.models.bundle import write_bundle
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from ratchet.serving.auth import SCOPES, Scope, add_key
 from ratchet.serving.settings import LIVE_FILE
 from tests.support.bundles import manifest
@@ -28,7 +28,9 @@ def word_bundle(path: Path, name: str = "words", praise: Sequence[str] = PRAISE,
     pipeline = fit_pipeline(
         [*praise, *blame], [1] * len(praise) + [0] * len(blame), max_ngram=1, inverse_regularization=100.0
     )
-    write_bundle(path, manifest(name, kind="tfidf", max_tokens=0), lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(
+        path, manifest(name, kind="tfidf", max_tokens=0), lambda folder: save_pipeline(pipeline, folder), PACKAGES
+    )
     return path
 
 

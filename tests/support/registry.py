@@ -162,7 +162,7 @@ def write_line(root: Path, accuracy: float = 0.79, weights: str = "weights", *, 
         params_sha256="1" * 64,
         data_sha256="2" * 64,
     )
-    write_bundle(root / "models" / "small-int8", manifest, save)
+    write_bundle(root / "models" / "small-int8", manifest, save, ())
     pointer = json.loads((root / "models" / "champion.json").read_text())
     evaluate = evaluate_report(with_champion=pointer["bundle"] is not None)
     for name in ("small-int8", "small-nf4"):

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline_steps.promote import Params, run
+from ratchet.engines.loading import load
 from ratchet.files import read_json, write_json
 from ratchet.models.bundle import write_bundle
-from ratchet.models.predictor import load
-from ratchet.models.tfidf import fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from tests.support.bundles import LABELS, manifest
 from tests.support.release_reports import Json, estimate, shortlist_report
 
@@ -86,7 +86,7 @@ def line() -> None:
     targets = [LABELS.index(label) for label in table["label"]]
     pipeline = fit_pipeline(table["text"].tolist(), targets, max_ngram=1, inverse_regularization=4.0)
     bundle = Path("models/words")
-    write_bundle(bundle, manifest("words", kind="tfidf"), lambda folder: save_pipeline(pipeline, folder))
+    write_bundle(bundle, manifest("words", kind="tfidf"), lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     pointer = read_json(Path("models/champion.json"))
     bundles, champion = {}, None
     if pointer["bundle"] is not None:

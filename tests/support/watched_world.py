@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as pq
 
+from ratchet.engines.loading import load
 from ratchet.files import write_json
-from ratchet.models.predictor import load
 from ratchet.params import read_yaml
 from ratchet.prediction_log.tables import TableName, arrow_schema, hour_file
 from ratchet.table_files import write_table

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ratchet.engines.loading import load
 from ratchet.errors import TableError
-from ratchet.models.predictor import TorchPredictor, load
+from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.trust.concepts import activations, concept_scores, gradients, read_concepts
 from tests.support.bundles import torch_bundle
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ratchet.compress.graph_predictor import GraphPredictor, as_graph
 from ratchet.data.words import word_spans
-from ratchet.models.predictor import Predictor, load
+from ratchet.engines.loading import load
+from ratchet.models.predictor import Predictor
 from ratchet.trust.attributions import attribute, keep_words
 from ratchet.trust.lockstep import BATCH_TOKENS, cached_score, token_batches
 from ratchet.trust.masked_tokens import masked_tokens

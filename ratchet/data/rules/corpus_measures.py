@@ -84,7 +84,7 @@ def measure_corpus(
     near_duplicates = np.zeros(len(text), dtype=np.int64)
     near_duplicates[firsts] = near.n_earlier()
     twins = {
-        "n_earlier_twins": _earlier(ids.codes, text),
+        "n_earlier_twins": _earlier(text),
         "n_twin_labels": _n_labels(rows["label"], text),
         "n_near_duplicates": near_duplicates,
     }
@@ -197,7 +197,7 @@ def _texts_at(read: Batches, rows: NDArray[np.int64]) -> Iterator[tuple[list[str
             yield chosen.fillna("").tolist(), chosen.isna().to_numpy().astype(np.int64)
 
 
-def _earlier(codes: NDArray[np.int32], text: NDArray[np.int64]) -> NDArray[np.int64]:
+def _earlier(text: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many earlier rows have the same text."""
     order = np.argsort(text, kind="stable")
     ordered = text[order]
