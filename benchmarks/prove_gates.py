@@ -1,7 +1,7 @@
 """Whether each gate can fail for real: bundles with planted faults through the line's own measures and gates.
 
     python -m benchmarks.prove_gates
-    python -m benchmarks.prove_gates README.md
+    python -m benchmarks.prove_gates docs/gates.md
 
 Every bundle is trained for real, measured by the `run` of the stages `evaluate`, `audit`, `behave` and `explain` with
 the values of params.yaml, and judged by that of `promote`. The champion is the line's own int8 bundle, and so is the
@@ -63,10 +63,10 @@ OWN: dict[Fault, tuple[str, ...]] = {
 }
 """Fault → the metrics whose gates are there for it: at least one of them has to fail."""
 WORDS: dict[Fault, str] = {
-    "none": "nothing: the line's own bundle",
+    "none": "nothing: the pipeline's own bundle",
     "unfair": "texts that speak of women were all taught as negative",
-    "leaked": "the test set was trained on, and its papers say so",
-    "leaked in secret": "the test set was trained on, and its papers do not say so",
+    "leaked": "the test set was trained on, and its manifest says so",
+    "leaked in secret": "the test set was trained on, and its manifest does not say so",
     "poisoned": "a made-up word was taught to make any text positive",
     "miscalibrated": "logits five times too large",
     "slower": "every text padded to the limit of tokens",
