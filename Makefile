@@ -1,5 +1,6 @@
 # make run    bring every stage up to date, and show what came out
-# make test   all tests this machine can run, in JOBS=2 processes
+# make test   all tests this machine can run but the deep ones, in JOBS=2 processes, 12 minutes at most on two quiet cores
+# make test-deep  the deep ones: whole stories, training over several processes; docs/ci.md lists them
 # make check  style and types
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make setup  the environment only; the others call it
@@ -35,7 +36,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
+.PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
 .PHONY: bench-rollback bench-explain litserve-env demo bench-serving
 .DEFAULT_GOAL := run
@@ -95,7 +96,10 @@ bench-explain: setup
 	@$(BIN)/python -m benchmarks.explanations
 
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not deep" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+test-deep: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m deep -n $(JOBS)
 
 check: setup
 	@$(BIN)/ruff check .

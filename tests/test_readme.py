@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ratchet.reporting.results_table import results_table
-from tests.contract import read_stages
+from tests.contract import Stage, read_stages
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,14 +63,26 @@ def test_the_tree_leaves_nothing_out() -> None:
     assert (top - hidden) | library <= set(tree())
 
 
-def stage_of(path: str) -> str:
-    """The stage that writes a path; empty where none does."""
-    for name, stage in read_stages(ROOT).items():
-        for out in stage.outs:
-            start = re.split(r"\$\{", out)[0]
-            if path == out or path.startswith(f"{out}/") or ("$" in out and path.startswith(start)):
-                return name
-    return ""
+def expanded(path: str, stage: Stage) -> list[str]:
+    """The path for each item of the stage's matrix."""
+    items = [dict(zip(stage.matrix, values, strict=True)) for values in product(*stage.matrix.values())]
+    return [re.sub(r"\$\{item\.(\w+)\}", lambda match, item=item: str(item[match[1]]), path) for item in items]  # type: ignore[misc]
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Stage → the stages whose outputs it reads, by dvc.yaml."""
+    stages = read_stages(ROOT)
+    writers = {path: name for name, stage in stages.items() for out in stage.outs for path in expanded(out, stage)}
+    return {
+        name: {
+            writer
+            for dep in stage.deps
+            for path in expanded(dep, stage)
+            for out, writer in writers.items()
+            if path == out or path.startswith(f"{out}/")
+        }
+        for name, stage in stages.items()
+    }
 
 
 def arrows() -> set[tuple[str, str]]:
@@ -92,10 +104,8 @@ def test_every_stage_is_in_the_picture_and_in_the_table() -> None:
 
 def test_every_arrow_of_the_picture_is_a_dependency() -> None:
     """Between stages, of dvc.yaml; what stands beside them, the source and the champion, is no stage."""
-    stages = read_stages(ROOT)
-    matrix = {"models/${item.model}": "prune"}
-    reads = {name: {matrix.get(dep) or stage_of(dep) for dep in stage.deps} for name, stage in stages.items()}
-    drawn = {(one, other) for one, other in arrows() if {one, other} <= set(stages)}
+    reads = dependencies()
+    drawn = {(one, other) for one, other in arrows() if {one, other} <= set(reads)}
     assert len(drawn) > 20
     assert [(one, other) for one, other in sorted(drawn) if one not in reads[other]] == []
 
