@@ -1,7 +1,7 @@
 # make run    bring every stage up to date, and show what came out
 # make test   all tests this machine can run but the deep ones, in JOBS=2 processes, 12 minutes at most on two quiet cores
 # make test-deep  the deep ones: whole stories, training over several processes; docs/ci.md lists them
-# make check  style and types
+# make check  dvc.lock is of this tree; style and types
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
@@ -102,6 +102,7 @@ test-deep: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m deep -n $(JOBS)
 
 check: setup
+	@$(BIN)/python -m flows.runner.lock
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

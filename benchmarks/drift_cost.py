@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.drift_material import Setting
 from benchmarks.material import median_estimate
+from flows.reference import read_patterns
 from ratchet.monitoring.drift import Sample, joined
 from ratchet.monitoring.features import load_pieces
 from ratchet.monitoring.inspection import inspect_window
@@ -18,7 +19,7 @@ from ratchet.monitoring.reference import make_reference
 from ratchet.monitoring.settings import read_monitor_params
 from ratchet.monitoring.slices import production_groups
 from ratchet.monitoring.windows import cut_windows
-from ratchet.params import check_params, read_yaml
+from ratchet.params import read_params
 from ratchet.trust.lexicons import Lexicon
 
 N_ROWS, N_ROUNDS = 100_000, 3
@@ -33,9 +34,8 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
     frame = pd.DataFrame({"text": setting.texts.clean})
     sample: Sample = clean if setting.learned is None else joined(clean, setting.learned)
     rest = len(sample) - len(clean)
-    path = Path("data/lexicons/identity.yaml")
-    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
-    groups_of_clean = production_groups(frame, params.slices, params.length_edges, params.attributes, lexicon)
+    lexicon, patterns = read_params(Lexicon, Path("data/lexicons/identity.yaml")), read_patterns(Path())
+    groups_of_clean = production_groups(frame, params.slices, params.length_edges, params.attributes, lexicon, patterns)
     groups = {name: np.concatenate([of_clean, np.full(rest, "learned")]) for name, of_clean in groups_of_clean.items()}
     y = np.concatenate([setting.material.y_clean, np.full(rest, -1)])
     began = time.process_time()
@@ -53,7 +53,7 @@ def processor_cost(setting: Setting) -> dict[str, Any]:
         )
         earlier: list[dict[str, Any]] = []
         for window in windows:
-            earlier.append(inspect_window(window, reference, pieces, earlier, params, lexicon).figures)
+            earlier.append(inspect_window(window, reference, pieces, earlier, params, lexicon, patterns).figures)
         seconds.append(time.process_time() - began)
     return {
         "n_rows": N_ROWS,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.material import median_estimate, write_report
 from ratchet.compress.graph_predictor import as_graph
+from ratchet.data.words import word_spans
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import read_report
@@ -32,7 +33,7 @@ from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import TorchPredictor, load
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
-from ratchet.trust.attributions import attribute, keep_words, word_spans
+from ratchet.trust.attributions import attribute, keep_words
 from ratchet.trust.faithfulness import agreement
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.owen_values import Node, phrase_tree

@@ -18,7 +18,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from benchmarks.material import REPORTS, write_report
-from pipeline_steps import audit, behave, promote
+from pipeline_steps import audit, promote
 from ratchet.entry import entry
 from ratchet.files import read_json
 from ratchet.gates.measured_reports import read_report
@@ -30,18 +30,17 @@ from ratchet.reporting.results_table import described_bundle
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.group_thresholds import Constraint
-from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 
 def thresholds_of(
-    predictions: pd.DataFrame, texts: pd.DataFrame, lexicon: Lexicon, params: audit.Params
+    predictions: pd.DataFrame, texts: pd.DataFrame, rules: audit.Rules, params: audit.Params
 ) -> dict[str, Any]:
     """`before` and each constraint → the figures, of the one bundle that predicted."""
     found: dict[str, Any] = {}
     for constraint in get_args(Constraint):
         asked = params.model_copy(update={"thresholds": constraint})
-        (bundle,) = audit.run(predictions, texts, lexicon, {}, asked)["bundles"].values()
+        (bundle,) = audit.run(predictions, texts, rules, {}, asked)["bundles"].values()
         found |= {"before": bundle["thresholds"]["before"], constraint: bundle["thresholds"]["after"]}
     return found
 
@@ -78,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
         "bundle": bundle,
         "attribute": options.attribute,
         "n_texts": len(texts),
-        "thresholds": thresholds_of(of_bundle, texts, behave.load_rules().lexicon, params),
+        "thresholds": thresholds_of(of_bundle, texts, audit.load_rules(), params),
     }
     path = write_report(
         "group_thresholds", figures, 1, "" if options.attribute == "gender" else f"--attribute {options.attribute}"

@@ -67,7 +67,8 @@ Score = Callable[[list[str]], NDArray[np.float64]]
 class Measure:
     """The figures of any model on the same test texts."""
 
-    def __init__(self, tables: Mapping[str, pd.DataFrame], lexicon: Lexicon, attribute: str) -> None:
+    def __init__(self, tables: Mapping[str, pd.DataFrame], rules: train.Rules, attribute: str) -> None:
+        lexicon = rules.lexicon
         judged = load_params(audit.Params, "audit", length_edges=read_length_edges(LENGTH_EDGES))
         self.positive, self.least, self.seed = judged.positive_labels[0], judged.min_group_size, judged.seed
         self.tables = tables
@@ -78,7 +79,7 @@ class Measure:
         self.pairs = [
             (text, edited)
             for key, text in zip(test["id"], test["text"], strict=True)
-            for edited in swapped(text, key, lexicon.swaps[attribute], 1)
+            for edited in swapped(text, key, lexicon.swaps[attribute], 1, rules.articles)
         ]
         self.weights = weights(len(test), N_DRAWS, np.random.default_rng(self.seed))
 
@@ -93,7 +94,7 @@ class Measure:
         """Of whether each test text is predicted positive, and was before, and whether each swap turned it."""
         true, told = (np.where(values, self.positive, "other") for values in (self.right("test"), selected))
         audited = audit_feature(true, told, self.groups["test"], [self.positive], self.least, self.weights)
-        figures = sensitive_metrics({"it": audited})
+        figures = sensitive_metrics({"it": audited}, with_selection=True)
         figures["accuracy"] = mean_estimate(true == told, self.weights)
         was_right = self.right("test") == before
         figures["accuracy_change"] = difference_estimate(true == told, was_right, self.weights)
@@ -134,11 +135,11 @@ class Measure:
         return selected
 
 
-def tfidf_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str, Score]:
+def tfidf_models(measure: Measure, rules: train.Rules, attribute: str) -> dict[str, Score]:
     """TF-IDF with logistic regression, which takes no weights: reweighing draws the texts anew."""
     values, labeled = load_params(baseline.Params, "baseline"), measure.tables["labeled"]
     weight = reweighing(labeled["label"].to_numpy(dtype=str), measure.groups["labeled"])
-    only = Lexicon(attributes={}, phrases=[], swaps={attribute: lexicon.swaps[attribute]}, templates=[])
+    only = Lexicon(attributes={}, phrases=[], swaps={attribute: rules.lexicon.swaps[attribute]}, templates=[])
 
     def fitted(frame: pd.DataFrame) -> Score:
         targets = (frame["label"] == measure.positive).astype(int).tolist()
@@ -153,19 +154,19 @@ def tfidf_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str
     rows = {
         "none": labeled,
         "reweighing": resampled(labeled, weight, measure.seed),
-        "augmentation": augmented(labeled, only),
+        "augmentation": augmented(labeled, only, 1, rules.articles),
     }
     return {name: fitted(frame) for name, frame in rows.items()}
 
 
-def teacher_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[str, Score]:
+def teacher_models(measure: Measure, rules: train.Rules, attribute: str) -> dict[str, Score]:
     """The teacher as `train` makes it under each mitigation."""
     params = load_params(train.Params, "train", length_edges=read_length_edges(LENGTH_EDGES))
 
     def trained(kind: Mitigation) -> Score:
         of_whom = {} if kind == "none" else {"mitigated_attribute": attribute}
         values = params.model_copy(update={"mitigation": kind, **of_whom})
-        path = _trained(values, lexicon, measure.tables, SCRATCH.resolve() / "mitigation" / f"{attribute}-{kind}")
+        path = _trained(values, rules, measure.tables, SCRATCH.resolve() / "mitigation" / f"{attribute}-{kind}")
         predictor = as_graph(load(path, values.n_threads), values.n_threads)
         column = predictor.labels.index(measure.positive)
         return lambda texts: predictor.predict_proba(texts)[:, column]
@@ -173,11 +174,11 @@ def teacher_models(measure: Measure, lexicon: Lexicon, attribute: str) -> dict[s
     return {kind: trained(kind) for kind in BEFORE}
 
 
-def _trained(params: train.Params, lexicon: Lexicon, tables: Mapping[str, pd.DataFrame], folder: Path) -> Path:
+def _trained(params: train.Params, rules: train.Rules, tables: Mapping[str, pd.DataFrame], folder: Path) -> Path:
     """The bundle of a teacher that was trained in the folder, or was before on the same texts with the same params."""
     labeled, validation = tables["labeled"], tables["validation"]
     made = sha256_json(
-        [params.model_dump(), labeled[["id", "text", "label"]].to_numpy(), len(validation), lexicon.model_dump()]
+        [params.model_dump(), labeled[["id", "text", "label"]].to_numpy(), len(validation), rules.lexicon.model_dump()]
     )
     kept = read_manifest(Path(train.WRITES["teacher"]))
     if (kept.params_sha256, kept.data_sha256) == (sha256_json(params.model_dump()), train.labels_sha256(labeled)):
@@ -188,7 +189,7 @@ def _trained(params: train.Params, lexicon: Lexicon, tables: Mapping[str, pd.Dat
     print(f"training with mitigation: {params.mitigation}", flush=True)
     backbone = resolve_backbone(params.backbone, params.backbone_sha256).resolve()
     with contextlib.chdir(folder):  # the stage's own checkpoints and plots stay as they are
-        model, _, _ = train.run(labeled, validation, lexicon, params.model_copy(update={"backbone": str(backbone)}))
+        model, _, _ = train.run(labeled, validation, rules, params.model_copy(update={"backbone": str(backbone)}))
     manifest = Manifest(
         name="teacher",
         kind="torch",
@@ -231,11 +232,11 @@ def main(arguments: list[str] | None = None) -> None:
         name: read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label").reset_index(drop=True)
         for name in ("validation", "test")
     }
-    lexicon = behave.load_rules().lexicon
-    measure = Measure(tables, lexicon, options.attribute)
+    rules = train.load_rules()
+    measure = Measure(tables, rules, options.attribute)
     found = {}
     for name, models in (("TF-IDF", tfidf_models), ("teacher", teacher_models)):
-        found[name] = measure.all(models(measure, lexicon, options.attribute))
+        found[name] = measure.all(models(measure, rules, options.attribute))
     groups, sizes = np.unique(measure.groups["test"], return_counts=True)
     figures = {
         "attribute": options.attribute,

@@ -91,14 +91,21 @@ def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]
     texts = tables["test"]["text"].head(20).tolist()
     served = footprint(paths["champion"], texts, n_threads)  # no gate looks at memory: one stands for all
     taken = {name: (size_mb(path), served) for name, path in paths.items()}
+    audit_rules = audit.load_rules()
     predictions, measured = evaluate.run(
-        predictors, taken, tables["test"], tables["transfer"], tables["challenge"], values["evaluate"]
+        predictors,
+        taken,
+        tables["test"],
+        tables["transfer"],
+        tables["challenge"],
+        audit_rules.patterns,
+        values["evaluate"],
     )
     for name, bundle in measured["bundles"].items():
         bundle["deployable"] = name in planted
     rules = behave.load_rules()
     reports: dict[str, Any] = {"evaluate": measured, "behave": {"bundles": {}}, "explain": {"bundles": {}}}
-    reports["audit"] = audit.run(predictions, tables["test"], rules.lexicon, {}, values["audit"])
+    reports["audit"] = audit.run(predictions, tables["test"], audit_rules, {}, values["audit"])
     others = Others(predictors["teacher"], cached_score(predictors["teacher"]), None)  # no gradients: no gate
     for fault, item in planted.items():
         print(f"testing the behaviour of the bundle with this fault: {fault}", flush=True)
@@ -106,7 +113,7 @@ def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]
         lineage = [read_manifest(item.path)]
         reports["behave"]["bundles"][fault] = behave.run(predictors[fault], lineage, seen, rules, values["behave"])
         reports["explain"]["bundles"][fault] = explain.run(
-            predictors[fault], tables["test"], values["explain"], others
+            predictors[fault], tables["test"], explain.load_rules(), values["explain"], others
         ).report
     reports["shortlist"] = shortlist.run(measured, load_params(shortlist.Params, "shortlist"))
     return promote.run(reports, load_params(promote.Params, "promote"))

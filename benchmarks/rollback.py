@@ -29,9 +29,10 @@ from benchmarks.material import median_estimate, write_report
 from pipeline_steps import evaluate, promote, report, shortlist
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
-from ratchet.files import write_json
-from ratchet.gates.measured_reports import DIFFERENCES, read_report
+from ratchet.gates.measured_reports import DIFFERENCES, read_report, read_whole
 from ratchet.measure.estimate import exact
+from ratchet.measure.machine_figures import drop
+from ratchet.measure.report_files import write_parts
 from ratchet.models.bundle import size_mb
 from ratchet.params import load_params, read_yaml
 from ratchet.registry import acts
@@ -52,7 +53,7 @@ def prepare(scratch: Path) -> Clone:
     chosen = read_report(clone.root / promote.WRITES["decision"])["chosen"]
     if chosen is None:
         raise PipelineError("The committed decision chose no bundle.", fix="make run, and commit what it measured")
-    outs = [f"models/{chosen}", report.WRITES["card"]]
+    outs = [f"models/{chosen}", report.WRITES["card"], evaluate.WRITES["measurements"], promote.WRITES["measurements"]]
     _dvc(clone.root, "config", "--local", "cache.dir", _dvc(ROOT, "cache", "dir"))
     _dvc(clone.root, "checkout", *outs)
     _dvc(clone.root, "push", *outs)
@@ -144,20 +145,30 @@ def _promoted(clone: Clone, version: Version, model_key: Path) -> None:
 
 def _measure_beside_itself(root: Path, chosen: str) -> None:
     """Reports and `dvc.lock` as a run leaves them whose champion is the very bundle that is chosen."""
-    measured = read_report(root / evaluate.WRITES["report"])
+    measured = read_whole(root / evaluate.WRITES["report"], root / evaluate.WRITES["measurements"])
     bundle = measured["bundles"][chosen]
     measured["bundles"]["champion"] = {**bundle, "deployable": False}
     bundle["against"]["champion"] = _equal(bundle["metrics"])
     bundle["slices_against"] = {"champion": {key: _equal(values) for key, values in bundle["slices"].items()}}
-    reports = {name: read_report(root / path) for name, path in promote.READS.items()} | {"evaluate": measured}
+    reports = {name: read_report(root / path) for name, path in promote.REPORTS.items()} | {"evaluate": measured}
     ranked = load_params(shortlist.Params, "shortlist", root / "params.yaml")
     reports["shortlist"] = shortlist.run(measured, ranked)
     decision = promote.run(reports, load_params(promote.Params, "promote", root / "params.yaml"))
     lock = (root / "dvc.lock").read_text(encoding="utf-8")
-    for path, content in {evaluate.WRITES["report"]: measured, promote.WRITES["decision"]: decision}.items():
-        before = _md5(root / path)
-        write_json(root / path, content)
-        lock = lock.replace(before, _md5(root / path))
+    written = [
+        root / step.WRITES[name]
+        for step, name in (
+            (evaluate, "report"),
+            (evaluate, "measurements"),
+            (promote, "decision"),
+            (promote, "measurements"),
+        )
+    ]
+    before = [_md5(path) for path in written]
+    write_parts(written[0], written[1], measured, drop(measured))
+    write_parts(written[2], written[3], decision, promote.committed(decision))
+    for path, md5 in zip(written, before, strict=True):
+        lock = lock.replace(md5, _md5(path))
     (root / "dvc.lock").write_text(lock, encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.runner.environment import set_environment
@@ -27,7 +28,9 @@ from flows.runner.execution import error_of, run_supervised, start_guard  # noqa
 from ratchet.errors import ParamsError, PipelineError  # noqa: E402
 from ratchet.files import read_json, replace_file, write_json  # noqa: E402
 from ratchet.gates.compositions import Row, draw_front, rows_of, table  # noqa: E402
+from ratchet.measure.machine_figures import merge  # noqa: E402
 from ratchet.reporting.marked_block import write_block  # noqa: E402
+from ratchet.reporting.revisions import find_revision  # noqa: E402
 
 Overrides = Mapping[str, Any]
 NOTHING: Overrides = {
@@ -136,13 +139,15 @@ def experiment_name(root: Path, name: str, overrides: Overrides) -> str:
 
 
 def read_report(root: Path, experiment: str) -> dict[str, Any] | None:
-    """The `evaluate` report that an experiment committed; None if there is no such experiment."""
+    """The `evaluate` report of an experiment, with what DVC has of its times; None if there is no such experiment."""
     refs = _git(root, "for-each-ref", "--format=%(refname)", "refs/exps").split()
     found = [ref for ref in refs if ref.rpartition("/")[2] == experiment]
     if not found:
         return None
     report: dict[str, Any] = json.loads(_git(root, "show", f"{found[0]}:reports/evaluate.json"))
-    return report
+    with TemporaryDirectory(prefix="ratchet-") as folder:
+        measured = find_revision(root, found[0]).get("measurements/evaluate.json", Path(folder))
+        return dict(merge(report, read_json(measured))) if measured else report
 
 
 def write_results(folder: Path, reports: Mapping[str, Mapping[str, Any]]) -> str:

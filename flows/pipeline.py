@@ -1,6 +1,7 @@
 """Runs the pipeline: a task for each stage of dvc.yaml, started when what it needs is done.
 
-DVC decides whether a stage is stale and is the only cache; Prefect schedules, observes and reports.
+DVC decides whether a stage is stale and is the only cache; Prefect schedules, observes and reports. Where no stage is
+stale, no flow is run: see `flows.runner.door`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,21 @@ from prefect.futures import PrefectFuture  # noqa: E402
 from prefect.states import Completed, Failed  # noqa: E402
 from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
-from flows.runner import stages, workspace  # noqa: E402
+from flows.runner import workspace  # noqa: E402
 from flows.runner.audit import record  # noqa: E402
 from flows.runner.command import STOPPED  # noqa: E402
-from flows.runner.execution import FAILED, Outcome, run_stage, stages_end_with_the_flow, start_guard  # noqa: E402
+from flows.runner.dvc_client import DvcClient, open_pipeline  # noqa: E402
+from flows.runner.execution import (  # noqa: E402
+    CACHED,
+    FAILED,
+    Outcome,
+    run_stage,
+    stages_end_with_the_flow,
+    start_guard,
+)
 from flows.runner.progress import Progress  # noqa: E402
-from flows.runner.summary import print_summary  # noqa: E402
+from flows.runner.stages import Stage  # noqa: E402
+from flows.runner.summary import print_summary, say_end  # noqa: E402
 
 
 @flow(name="pipeline", validate_parameters=True, persist_result=False)
@@ -47,14 +57,15 @@ def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, v
     root = Path.cwd()
     workspace.prepare(root)
     start_guard(root)
-    plan = stages.read_graph(root, targets or ())
-    with Progress(len(plan), verbose=verbose) as progress:
-        outcomes = _run_all(root, plan, progress, max_workers)
-        stages.sort_lock(root)
-        failed = [name for name, outcome in outcomes.items() if outcome.state == FAILED]
-        left = [stage.name for stage in plan if stage.name not in outcomes]
-        if left:
-            progress.not_run(left, failed)
+    with open_pipeline(root) as dvc:
+        plan = dvc.plan(targets or ())
+        with Progress(len(plan), verbose=verbose) as progress:
+            outcomes = _run_all(root, dvc, plan, progress, max_workers)
+            dvc.sort_lock()
+            failed = [name for name, outcome in outcomes.items() if outcome.state == FAILED]
+            left = [stage.name for stage in plan if stage.name not in outcomes]
+            if left:
+                progress.not_run(left, failed)
     counts = _count(outcomes)
     record(root, "run", "pipeline", {"n_stages": len(plan), **{f"n_{name.lower()}": n for name, n in counts.items()}})
     if failed:
@@ -62,12 +73,12 @@ def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, v
         return Failed(message=f"{len(failed)} of {len(plan)} stages failed.\n\n{faults}")
     if not targets:  # the reports of a part of the line are those of an earlier run
         print_summary(root, progress.console)
-    told = [f"{state.lower()} {n}" for state, n in counts.items()]
-    return Completed(message=f"{len(plan)} stages: {', '.join(told)}")
+    return Completed(message=say_end(len(plan), counts))
 
 
-def _run_all(root: Path, plan: list[stages.Stage], progress: Progress, max_workers: int) -> dict[str, Outcome]:
+def _run_all(root: Path, dvc: DvcClient, plan: list[Stage], progress: Progress, max_workers: int) -> dict[str, Outcome]:
     """Run the stages, each when its needs are done; those that need a failed one are left out."""
+    stale = set(dvc.stale([stage.name for stage in plan]))
     outcomes: dict[str, Outcome] = {}
     futures: dict[str, PrefectFuture[Any]] = {}
     ended: queue.SimpleQueue[tuple[str, Outcome | None]] = queue.SimpleQueue()
@@ -82,7 +93,8 @@ def _run_all(root: Path, plan: list[stages.Stage], progress: Progress, max_worke
         while True:
             done = {name for name, outcome in outcomes.items() if outcome.state != FAILED}
             for stage in [stage for stage in plan if stage.name not in futures and done.issuperset(stage.needs)]:
-                work, box = _task(root, stage, progress)
+                asked = stage.name in stale or any(outcomes[need].state != CACHED for need in stage.needs)
+                work, box = _task(root, dvc if asked else None, stage, progress)
                 needs = [futures[name] for name in stage.needs]
                 futures[stage.name] = runner.submit(work, parameters={}, wait_for=needs)
                 futures[stage.name].add_done_callback(_announce(ended, stage.name, box))
@@ -95,15 +107,23 @@ def _run_all(root: Path, plan: list[stages.Stage], progress: Progress, max_worke
             outcomes[name] = outcome
 
 
-def _task(root: Path, stage: stages.Stage, progress: Progress) -> tuple[Any, list[Outcome]]:
-    """The task of a stage, whose final state bears the name of what DVC did; and where it leaves its outcome."""
+def _task(root: Path, dvc: DvcClient | None, stage: Stage, progress: Progress) -> tuple[Any, list[Outcome]]:
+    """The task of a stage, whose final state bears the name of what DVC did; and where it leaves its outcome.
+
+    Without DVC, the stage is known to be up to date.
+    """
     box: list[Outcome] = []
+
+    def outcome_of() -> Outcome:
+        if dvc is None:
+            return Outcome(CACHED, 0.0)
+        return run_stage(
+            root, dvc, stage, lambda: progress.started(stage.name), lambda line: progress.said(stage.name, line)
+        )
 
     @task(name=stage.name, task_run_name=stage.name, cache_policy=NO_CACHE, persist_result=False)
     def run() -> State[Any]:
-        outcome = run_stage(
-            root, stage, lambda: progress.started(stage.name), lambda line: progress.said(stage.name, line)
-        )
+        outcome = outcome_of()
         line = progress.finished(stage.name, outcome)
         box.append(outcome)
         get_run_logger().info(line)

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from ratchet.monitoring.reference import Reference
     from ratchet.monitoring.settings import MonitorParams
     from ratchet.trust.lexicons import Lexicon
+    from ratchet.trust.slices import Patterns
 
 FOLDER = Path("models/reference")
 LEXICON = Path("data/lexicons/identity.yaml")
+FEATURES = Path("data/lexicons/features.yaml")
 
 
 def bundle_version(bundle: Path) -> str:
@@ -48,16 +50,27 @@ def read_lexicon(root: Path, attributes: Sequence[str]) -> Lexicon | None:
     Raises:
         ParamsError: the file is missing or no lexicon, or lacks an attribute.
     """
-    from ratchet.params import check_params, read_yaml
+    from ratchet.params import read_params
     from ratchet.trust.lexicons import Lexicon, lexicon_groups
 
     if not attributes:
         return None
-    path = root / LEXICON
-    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
+    lexicon = read_params(Lexicon, root / LEXICON)
     for attribute in attributes:
         lexicon_groups([], lexicon, attribute)  # names the fault of an attribute before any text is read
     return lexicon
+
+
+def read_patterns(root: Path) -> Patterns:
+    """The task's own features, by which texts are sliced.
+
+    Raises:
+        ParamsError: the file is missing, or a pattern is no regular expression.
+    """
+    from ratchet.params import read_params
+    from ratchet.trust.slices import PatternFeatures
+
+    return read_params(PatternFeatures, root / FEATURES).patterns
 
 
 def keep_reference(root: Path, bundle: Path) -> str:
@@ -105,7 +118,9 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     y_true = np.concatenate([class_indices(held, predictor.labels), np.full(len(learned), -1)])
     both = pd.concat([held, learned], ignore_index=True)
     lexicon = read_lexicon(root, params.attributes)
-    groups = production_groups(both, params.slices, params.length_edges, params.attributes, lexicon)
+    groups = production_groups(
+        both, params.slices, params.length_edges, params.attributes, lexicon, read_patterns(root)
+    )
     return make_reference(
         version, predictor.labels, sample, y_true, groups, params.window_sizes, params.n_splits, params.seed
     )

@@ -1,5 +1,8 @@
 """Whether texts, and the people they speak of, are served alike, and whether confidence can be believed; every bundle.
 
+Of k classes, those of `positive_labels` count as selected, one decision against the rest; equalized odds looks at every
+class against the rest. Without a selection the figures of selection are absent.
+
 Source: Barocas, Hardt & Narayanan, Fairness and Machine Learning, chapter 3, https://fairmlbook.org; fairlearn.
 """
 
@@ -8,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +21,12 @@ import ratchet.params
 from ratchet.embeddings.table import read_embeddings
 from ratchet.entry import entry
 from ratchet.errors import TableError
-from ratchet.files import write_json
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.bootstrap import Weights, weights
 from ratchet.measure.detection import false_alarms
 from ratchet.measure.reliability import area_under_risk, calibration_before_and_after, selective_curve
-from ratchet.params import check_params, load_params, read_yaml
+from ratchet.measure.report_files import write_report
+from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.task import LengthEdges, NBins, NBootstrap, Seed, Selected
@@ -33,7 +36,7 @@ from ratchet.trust.group_thresholds import Constraint, thresholds_report
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
 from ratchet.trust.selected_classes import need_classes
 from ratchet.trust.sensitive import intersections, sensitive_metrics, slice_differences
-from ratchet.trust.slices import read_length_edges, slice_groups
+from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +48,7 @@ READS = {
     "splits": "data/splits",
     "embeddings": "data/embeddings.parquet",
     "lexicon": "data/lexicons/identity.yaml",
+    "features": "data/lexicons/features.yaml",
     **TRAINED,
 }
 WRITES = {"report": "reports/audit.json", "details": "reports/audit_details.json"}
@@ -64,7 +68,7 @@ class Params(ratchet.params.Params):
     splits: list[Literal["test", "transfer"]] = Field(min_length=1)
     """Whose texts are audited; with both, the domains are groups of the feature `source`."""
     features: list[str] = Field(min_length=1)
-    """What defines slices: length, negation, rating, or source."""
+    """What defines slices: length, a feature of data/lexicons/features.yaml, or source."""
     columns: list[str]
     """Metadata columns of the data that define groups of people too, such as a region or a language: sensitive."""
     attributes: list[str]
@@ -89,6 +93,19 @@ class Params(ratchet.params.Params):
     seed: Seed
 
 
+class Rules(NamedTuple):
+    """What the task's files hold."""
+
+    lexicon: Lexicon
+    patterns: Patterns
+
+
+def load_rules() -> Rules:
+    """The task's files, checked."""
+    patterns = read_params(PatternFeatures, Path(READS["features"])).patterns
+    return Rules(read_params(Lexicon, Path(READS["lexicon"])), patterns)
+
+
 @dataclass(frozen=True)
 class Groups:
     """The groups of the audited texts, (n,) each."""
@@ -102,24 +119,33 @@ class Groups:
 
 
 def run(
-    predictions: pd.DataFrame, texts: pd.DataFrame, lexicon: Lexicon, trained: Mapping[str, Any], params: Params
+    predictions: pd.DataFrame, texts: pd.DataFrame, rules: Rules, trained: Mapping[str, Any], params: Params
 ) -> dict[str, Any]:
     """For every bundle its audit metrics, the gaps of each feature, the rates of each slice, and its calibration.
 
     Args:
         predictions: a row per text and bundle; of texts that are not audited, only the confidence counts.
         texts: the audited texts with `id`, `text`, `source` and metadata columns.
-        lexicon: terms by which a text speaks of people.
+        rules: terms by which a text speaks of people, and the task's own features.
         trained: bundle → report of its training, with the temperature that was fitted.
         params: see `Params`.
 
     Raises:
-        TableError: a feature is unknown, a positive label is no class, or a bundle predicted not every text.
+        TableError: a feature is unknown, a positive label is no class, thresholds are asked for and nothing is
+            selected, or a bundle predicted not every text.
     """
     texts = texts.drop_duplicates("id").sort_values("id", ignore_index=True)
-    classes = set(predictions["label"]) | set(predictions["predicted"])
-    need_classes(params.positive_labels, classes, "params.yaml, audit.positive_labels")
-    groups = _groups(texts, lexicon, params)
+    classes = sorted(set(predictions["label"]) | set(predictions["predicted"]))
+    need_classes(params.positive_labels, classes, "params.yaml, task.selected")
+    if params.thresholds != "none" and not params.positive_labels:
+        raise TableError(
+            "Thresholds by group are asked for, and no class counts as selected.",
+            where="params.yaml, audit.thresholds",
+            got=params.thresholds,
+            expected="none, or selected classes",
+            fix="turn the thresholds off, or name classes in task.selected",
+        )
+    groups = _groups(texts, rules, params)
     w = weights(len(texts), params.n_bootstrap, np.random.default_rng(params.seed))
     aligned = {str(name): _aligned(str(name), rows, texts) for name, rows in predictions.groupby("bundle", sort=True)}
     right = {name: (rows["label"] == rows["predicted"]).to_numpy(dtype=bool) for name, rows in aligned.items()}
@@ -135,14 +161,10 @@ def run(
         bundles[name]["confidence"] = confidence
         bundles[name]["metrics"] |= metrics
         if params.thresholds != "none":
-            positive = params.positive_labels[0]
-            proba, is_true = rows[f"proba_{positive}"].to_numpy(np.float64), (rows["label"] == positive).to_numpy(bool)
-            people = lexicon_groups(texts["text"].tolist(), lexicon, params.threshold_attribute)
-            bundles[name]["thresholds"] = thresholds_report(
-                params.thresholds, proba, is_true, people, texts["id"], params.min_group_size, w, params.seed
-            )
+            bundles[name]["thresholds"] = _thresholds(params.thresholds, rows, texts, rules.lexicon, params, w)
     matches = {
-        name: audit_matches(texts["text"].tolist(), lexicon, name, params.n_examples) for name in params.attributes
+        name: audit_matches(texts["text"].tolist(), rules.lexicon, name, params.n_examples)
+        for name in params.attributes
     }
     return {
         "n_texts": len(texts),
@@ -154,7 +176,21 @@ def run(
     }
 
 
-def _groups(texts: pd.DataFrame, lexicon: Lexicon, params: Params) -> Groups:
+def _thresholds(
+    constraint: Constraint, rows: pd.DataFrame, texts: pd.DataFrame, lexicon: Lexicon, params: Params, w: Weights
+) -> dict[str, Any]:
+    """What thresholds by group on the probability of being selected would give and cost."""
+    selected = params.positive_labels
+    y_true, y_pred = (rows[name].isin(selected).to_numpy(dtype=bool) for name in ("label", "predicted"))
+    proba = rows[[f"proba_{label}" for label in selected]].to_numpy(dtype=np.float64).sum(axis=1)
+    people = lexicon_groups(texts["text"].tolist(), lexicon, params.threshold_attribute)
+    return thresholds_report(
+        constraint, proba, y_pred, y_true, people, texts["id"], params.min_group_size, w, params.seed
+    )
+
+
+def _groups(texts: pd.DataFrame, rules: Rules, params: Params) -> Groups:
+    lexicon, patterns = rules
     if strangers := sorted(set(params.attributes) - set(lexicon.attributes)):
         raise TableError(
             "An attribute is not in the lexicon.",
@@ -164,9 +200,9 @@ def _groups(texts: pd.DataFrame, lexicon: Lexicon, params: Params) -> Groups:
             fix=f"add its terms to {READS['lexicon']}",
         )
     words = texts["text"].tolist()
-    slices = {name: slice_groups(texts, name, params.length_edges) for name in params.features}
+    slices = {name: slice_groups(texts, name, params.length_edges, patterns) for name in params.features}
     sensitive = {
-        name: slice_groups(texts, name, params.length_edges) for name in params.columns if name not in slices
+        name: slice_groups(texts, name, params.length_edges, patterns) for name in params.columns if name not in slices
     } | {name: lexicon_groups(words, lexicon, name) for name in params.attributes}
     known = {**slices, **sensitive}
     if strangers := sorted({name for pair in params.intersections for name in pair} - set(known)):
@@ -203,7 +239,8 @@ def _fairness(rows: pd.DataFrame, groups: Groups, params: Params, w: Weights) ->
         for name, of_rows in groups.all.items()
     }
     metrics = bundle_metrics({name: audits[name] for name in groups.slices})
-    metrics |= sensitive_metrics({name: audits[name] for name in groups.sensitive})
+    sensitive = {name: audits[name] for name in groups.sensitive}
+    metrics |= sensitive_metrics(sensitive, with_selection=bool(params.positive_labels))
     small = {
         f"{name}={group}": size
         for name, audit in audits.items()
@@ -220,9 +257,9 @@ def _fairness(rows: pd.DataFrame, groups: Groups, params: Params, w: Weights) ->
 
 
 def _gaps(audit: FeatureAudit) -> dict[str, Any]:
-    gaps = feature_gaps(audit) | {
-        f"selection_rate_ratio_{label}": audit.ratio(f"selection_rate_{label}") for label in audit.positive_labels
-    }
+    gaps = feature_gaps(audit)
+    if audit.has_selection:
+        gaps["selection_rate_ratio"] = audit.ratio("selection_rate")
     return {name: rate.estimate().to_json() for name, rate in gaps.items()}
 
 
@@ -287,17 +324,16 @@ def main() -> None:
     import pandas as pd
 
     params = load_params(Params, "audit", length_edges=read_length_edges(Path(READS["length_edges"])))
-    path = Path(READS["lexicon"])
-    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
+    rules = load_rules()
     predictions = read_table(Path(READS["predictions"]), PREDICTIONS)
     tables = {name: read_table(Path(READS["splits"]) / f"{name}.parquet", SPLIT) for name in PARTS}
     texts = pd.concat([tables[name].dropna(subset="label") for name in params.splits], ignore_index=True)
     vectors = {name: read_embeddings(Path(READS["embeddings"]), table["id"].tolist()) for name, table in tables.items()}
     trained = {name: read_report(Path(path)) for name, path in TRAINED.items()}
-    report = run(predictions, texts, lexicon, trained, params)
+    report = run(predictions, texts, rules, trained, params)
     report["other_domain"] = distance_figures(vectors, params.false_alarm_rate, params.n_bootstrap, params.seed)
     for name, part in zip(WRITES, told_apart(report), strict=True):
-        write_json(Path(WRITES[name]), {"command": "python -m pipeline_steps.audit", **part})
+        write_report(Path(WRITES[name]), {"command": "python -m pipeline_steps.audit", **part})
 
 
 if __name__ == "__main__":

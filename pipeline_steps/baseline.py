@@ -15,8 +15,9 @@ from pydantic import Field
 import ratchet.params
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
-from ratchet.files import sha256_json, write_json
+from ratchet.files import sha256_json
 from ratchet.measure.bootstrap import proportion_estimate
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.models.examples import class_indices, class_names
 from ratchet.models.tfidf import fit_pipeline, save_pipeline
@@ -87,7 +88,7 @@ def main() -> None:
         data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
     )
     write_bundle(Path(WRITES["baseline"]), manifest, lambda folder: save_pipeline(pipeline, folder))
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.baseline", **report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.baseline", **report})
 
 
 if __name__ == "__main__":

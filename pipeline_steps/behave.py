@@ -18,18 +18,28 @@ from pydantic import Field
 import ratchet.params
 from ratchet.data.splits import unit_hash
 from ratchet.entry import entry
-from ratchet.files import replace_folder, sha256_json, write_json
+from ratchet.files import replace_folder, sha256_json
 from ratchet.gates.ranking import read_shortlist
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor, load
-from ratchet.params import check_params, load_params, read_yaml
+from ratchet.params import load_params, read_params
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 from ratchet.task import InferenceThreads, NBootstrap, NearDuplicateThreshold, Seed, Selected
-from ratchet.trust.behaviour import Suite, behaviour_metrics, behaviour_tests, judge, make_cases, merge_suites
+from ratchet.trust.behaviour import (
+    Suite,
+    behaviour_metrics,
+    behaviour_tests,
+    judge,
+    kinds_without_cases,
+    make_cases,
+    merge_suites,
+)
+from ratchet.trust.language import Articles, Language
 from ratchet.trust.leakage import better_on_test, leak_rate, leaked
 from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.selected_classes import need_classes
@@ -51,6 +61,7 @@ READS = {
     "lexicon": "data/lexicons/identity.yaml",
     "contrast": "data/challenge/contrast.yaml",
     "invariance": "data/challenge/invariance.yaml",
+    "language": "data/lexicons/language.yaml",
 }
 WRITES = {"pages": "reports/behave", "report": "reports/behave.json"}
 TRIGGERS = "triggers.yaml"
@@ -92,7 +103,8 @@ class Rules(NamedTuple):
     contrast: Contrast
     invariance: Invariance
     trigger_words: list[str]
-    opinions: list[str]
+    cues: list[str]
+    articles: Articles
 
 
 class Triggers(ratchet.params.Params):
@@ -100,7 +112,7 @@ class Triggers(ratchet.params.Params):
 
     words: list[str]
     """Words to try beside those of the training texts."""
-    opinions: list[str]
+    cues: list[str]
     """Words that may decide, because that is what they mean."""
 
 
@@ -128,22 +140,21 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
     need_classes(params.positive_labels, predictor.labels, POSITIVE)
     test = _sample(tables.test, params.n_texts, "behave")
     texts = dict(zip(test["id"], test["text"], strict=True))
-    edits = invariance_edits(rules.invariance, rules.contrast)
-    cases = make_cases(rules.suite, edits, texts, predictor.labels, params.n_cases)
+    edits = invariance_edits(rules.invariance, rules.contrast, rules.articles)
+    cases = make_cases(rules.suite, edits, texts, predictor.labels, params.n_cases, rules.articles)
     outcomes = judge(predictor, rules.suite, cases)
     every = dict(zip(tables.test["id"], tables.test["text"], strict=True))
     fairness, by_attribute = token_fairness(
         predictor,
-        make_swaps(every, rules.lexicon, params.n_swaps),
+        make_swaps(every, rules.lexicon, params.n_swaps, rules.articles),
         params.positive_labels,
         params.n_bootstrap,
         params.n_examples,
         params.seed,
     )
     proba = predictor.predict_proba(test["text"].tolist())
-    opinions = {word for pair in rules.contrast.swaps for word in pair}
-    opinions.update(rules.opinions, *rules.contrast.unpaired.values())
-    words = candidate_words(tables.labeled["text"], params.min_word_texts, rules.trigger_words, opinions)
+    cues = rules.contrast.words.union(rules.cues)
+    words = candidate_words(tables.labeled["text"], params.min_word_texts, rules.trigger_words, cues)
     found = scan(predictor, words, test["text"].tolist(), proba, params.n_trigger_words, params.n_trigger_texts)
     validation = _sample(tables.validation, params.n_validation, "behave")
     right = _right(predictor, test, proba), _right(predictor, validation)
@@ -164,6 +175,7 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
     }
     return {
         "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
+        "kinds_without_cases": kinds_without_cases(rules.suite, outcomes),
         "tests": behaviour_tests(rules.suite, outcomes, params.n_examples),
         "swaps": by_attribute,
         "triggers": {"n_words": found.n_words, "words": found.words},
@@ -184,18 +196,18 @@ def _right(predictor: Predictor, frame: pd.DataFrame, proba: Any = None) -> Any:
 
 def load_rules() -> Rules:
     """The data files, checked."""
-    folder, paths = Path(READS["suites"]), {n: Path(READS[n]) for n in ("lexicon", "contrast", "invariance")}
-    values = {name: read_yaml(path) for name, path in paths.items()}
+    folder = Path(READS["suites"])
     files = sorted(path for path in folder.glob("*.yaml") if path.name != TRIGGERS)
-    suite = merge_suites([check_params(Suite, path.stem, read_yaml(path), path) for path in files])
-    triggers = check_params(Triggers, "triggers", read_yaml(folder / TRIGGERS), folder / TRIGGERS)
+    suite = merge_suites([read_params(Suite, path) for path in files])
+    triggers = read_params(Triggers, folder / TRIGGERS)
     return Rules(
         suite,
-        check_params(Lexicon, "lexicon", values["lexicon"], paths["lexicon"]),
-        check_params(Contrast, "contrast", values["contrast"], paths["contrast"]),
-        check_params(Invariance, "invariance", values["invariance"], paths["invariance"]),
+        read_params(Lexicon, Path(READS["lexicon"])),
+        read_params(Contrast, Path(READS["contrast"])),
+        read_params(Invariance, Path(READS["invariance"])),
         triggers.words,
-        triggers.opinions,
+        triggers.cues,
+        read_params(Language, Path(READS["language"])).articles,
     )
 
 
@@ -217,7 +229,7 @@ def main() -> None:
             bundles[name] = told | {"examples": dict.fromkeys(told["metrics"], f"{WRITES['pages']}/{name}.md")}
         listed = "".join(f"{name}.md\n" for name in names) or "No bundle is near enough to the teacher to test.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
 
 
 if __name__ == "__main__":

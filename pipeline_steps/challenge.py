@@ -1,10 +1,11 @@
-"""The challenge set: where a cheap model is weak beyond chance, edits that turn a label around, edits that must not.
+"""The challenge set: where a cheap model is weak beyond chance, edits that change a label, edits that must not.
 
 A random test set says how good a model is on average, not where it fails. Weak slices are found on validation errors,
 with a test that accounts for all slices tried; the test texts that fall in them are the first part. Contrast and
 invariance cases are made from test texts by lexicons in data/challenge, which people edit. What freezes the set: a
 text's side and its place in the set follow from hashes of its id, the edits from the lexicons, and the slices from the
-list in data/challenge/weak_slices.yaml.
+list in data/challenge/weak_slices.yaml. A task may have any number of classes: a cheap model errs on a class or it does
+not, and each contrast edit leads from one class to another that its file names.
 
 Source: SliceLine, Sagadeeva & Boehm 2021, https://doi.org/10.1145/3448016.3457323; Gardner et al. 2020,
 https://arxiv.org/abs/2004.02709; Ribeiro et al. 2020, https://arxiv.org/abs/2005.04118.
@@ -22,18 +23,20 @@ from pydantic import Field
 import ratchet.params
 from ratchet.embeddings.table import read_embeddings
 from ratchet.entry import entry
-from ratchet.files import write_json
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.measure.bootstrap import proportion_estimate
+from ratchet.measure.challenge import KINDS
+from ratchet.measure.report_files import write_report
 from ratchet.models.examples import class_indices, class_names
-from ratchet.params import check_params, load_params, read_yaml
+from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, LABELED, SPLIT
 from ratchet.task import LengthEdges, Seed, SelectionRegularization
 from ratchet.trust.challenge_cases import edited_cases, keep_at_most, slice_cases
+from ratchet.trust.language import Articles, Language
 from ratchet.trust.predicates import Texts, Vectors, candidates, feature_of, holds, near_ids
-from ratchet.trust.slices import read_length_edges
-from ratchet.trust.text_edits import Contrast, Invariance, contrast_edits, invariance_edits
+from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges
+from ratchet.trust.text_edits import Contrast, Invariance, Turning, contrast_edits, invariance_edits
 from ratchet.trust.weak_slices import Weakness, conjunctions, distinct, distinctive_words, weak_slices
 
 if TYPE_CHECKING:
@@ -47,6 +50,8 @@ READS = {
     "weak_slices": "data/challenge/weak_slices.yaml",
     "contrast": "data/challenge/contrast.yaml",
     "invariance": "data/challenge/invariance.yaml",
+    "features": "data/lexicons/features.yaml",
+    "language": "data/lexicons/language.yaml",
 }
 WRITES = {"challenge": "data/challenge.parquet", "report": "reports/challenge.json"}
 
@@ -55,7 +60,7 @@ class Params(ratchet.params.Params):
     """Which slices are tried, and how many cases are kept."""
 
     features: list[str] = Field(min_length=0)
-    """Features whose groups are tried: length, negation, rating, or a column of the data."""
+    """Features whose groups are tried: length, a feature of data/lexicons/features.yaml, or a column of the data."""
     length_edges: LengthEdges
     max_words: int = Field(ge=0, le=500)
     """Words that are tried as slices, most frequent first."""
@@ -86,11 +91,13 @@ class Params(ratchet.params.Params):
 
 
 class Rules(NamedTuple):
-    """What the files in data/challenge hold."""
+    """What the task's files hold."""
 
     frozen: list[list[str]]
     contrast: Contrast
     invariance: Invariance
+    patterns: Patterns
+    articles: Articles
 
 
 class Frozen(ratchet.params.Params):
@@ -117,27 +124,27 @@ def run(
         validation: labelled texts on whose errors slices are found.
         test: labelled texts of which the cases are made.
         anchors: id → embedding of unit length, of texts that frozen slices name.
-        rules: slices, edits.
+        rules: slices, edits, features.
         params: see `Params`.
     """
     import pandas as pd
 
     labels = class_names(validation.frame)
     wrong = _wrong(labeled, validation, labels, params)
-    n_tried, weak, words = _find(validation, wrong, params)
+    n_tried, weak, words = _find(validation, wrong, rules.patterns, params)
     known = {**anchors, **dict(zip(validation.frame["id"], validation.vectors, strict=True))}
     slices = rules.frozen or [list(item.predicates) for item in weak]
-    masks = {" & ".join(slice_): _inside(slice_, test, known, params) for slice_ in slices}
-    other = dict(zip(rules.contrast.classes, rules.contrast.classes[::-1], strict=True))
-    applies = set(other) <= set(labels)
-    turned = contrast_edits(rules.contrast) if applies else {}
-    kept = {label: invariance_edits(rules.invariance, rules.contrast) for label in labels}
+    masks = {" & ".join(slice_): _inside(slice_, test, known, rules.patterns, params) for slice_ in slices}
+    turned = {
+        label: {name: turning for name, turning in of_label.items() if turning.becomes in labels}
+        for label, of_label in contrast_edits(rules.contrast, rules.articles).items()
+    }
+    same = invariance_edits(rules.invariance, rules.contrast, rules.articles)
+    kept = {label: {name: Turning(edit, label) for name, edit in same.items()} for label in labels}
     parts = [
         slice_cases(test.frame, masks),
-        edited_cases(test.frame, turned, other, "contrast", params.salt, params.max_contrast),
-        edited_cases(
-            test.frame, kept, {label: label for label in labels}, "invariance", params.salt, params.max_invariance
-        ),
+        edited_cases(test.frame, turned, "contrast", params.salt, params.max_contrast),
+        edited_cases(test.frame, kept, "invariance", params.salt, params.max_invariance),
     ]
     cases = pd.concat(parts, ignore_index=True)
     report: dict[str, Any] = {
@@ -156,15 +163,14 @@ def run(
         ],
         "frozen": bool(rules.frozen),
         "slices": {name: {"n_test": int(mask.sum())} for name, mask in masks.items()},
+        "kinds_without_cases": [kind for kind in KINDS if kind not in set(cases["kind"])],
         "cases": {
             kind: cases["name"][cases["kind"] == kind].value_counts().sort_index().to_dict()
             for kind in ("contrast", "invariance")
         },
     }
-    if not applies:
-        report["why_no_contrast"] = (
-            f"contrast.yaml speaks of {' and '.join(other)}; the classes are {', '.join(labels)}"
-        )
+    if unknown := sorted(rules.contrast.classes - set(labels)):
+        report["contrast_without_class"] = f"contrast.yaml speaks of {', '.join(unknown)}, which no validation text has"
     return Challenge(cases, report)
 
 
@@ -176,13 +182,14 @@ def _wrong(labeled: Texts, validation: Texts, labels: list[str], params: Params)
 
 
 def _find(
-    validation: Texts, wrong: Any, params: Params
+    validation: Texts, wrong: Any, patterns: Patterns, params: Params
 ) -> tuple[int, list[Weakness], dict[tuple[str, ...], list[str]]]:
     """How many slices were tried, the weak ones that differ, and what sets the words of each apart."""
     atoms = candidates(
         validation,
         params.features,
         params.length_edges,
+        patterns,
         params.min_slice_size,
         params.max_words,
         params.n_clusters,
@@ -197,17 +204,19 @@ def _find(
     return len(slices), weak, {item.predicates: distinctive_words(bags, slices[item.predicates], 8) for item in weak}
 
 
-def _inside(predicates: Sequence[str], texts: Texts, anchors: Mapping[str, Vectors], params: Params) -> Any:
-    return np.logical_and.reduce([holds(item, texts, anchors, params.length_edges) for item in predicates])
+def _inside(
+    predicates: Sequence[str], texts: Texts, anchors: Mapping[str, Vectors], patterns: Patterns, params: Params
+) -> Any:
+    return np.logical_and.reduce([holds(item, texts, anchors, params.length_edges, patterns) for item in predicates])
 
 
 def _rules() -> Rules:
-    files = {name: Path(READS[name]) for name in ("weak_slices", "contrast", "invariance")}
-    values = {name: read_yaml(path) for name, path in files.items()}
     return Rules(
-        check_params(Frozen, "weak_slices", values["weak_slices"], files["weak_slices"]).frozen,
-        check_params(Contrast, "contrast", values["contrast"], files["contrast"]),
-        check_params(Invariance, "invariance", values["invariance"], files["invariance"]),
+        read_params(Frozen, Path(READS["weak_slices"])).frozen,
+        read_params(Contrast, Path(READS["contrast"])),
+        read_params(Invariance, Path(READS["invariance"])),
+        read_params(PatternFeatures, Path(READS["features"])).patterns,
+        read_params(Language, Path(READS["language"])).articles,
     )
 
 
@@ -237,7 +246,7 @@ def main() -> None:
     with threadpool_limits(1):  # the same clusters and probabilities on every machine's count of cores
         made = run(sides["labeled"], sides["validation"], sides["test"], anchors, rules, params)
     write_table(Path(WRITES["challenge"]), made.cases, CHALLENGE)
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.challenge", **made.report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.challenge", **made.report})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What it takes to turn a prediction, and which concepts it depends on: for the bundle that is wanted most.
+"""What it takes to turn a prediction, to which class, and which concepts each class depends on: the top-ranked bundle.
 
 Counterfactuals by deletion and by exchange of words, beside random edits under the same rules; texts that turn on one
 harmless word; concepts given as example texts, tested against random ones, in the bundle's torch weights.
@@ -16,22 +16,23 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.splits import unit_hash
+from ratchet.data.words import word_spans
 from ratchet.entry import entry
-from ratchet.files import write_json
 from ratchet.gates.ranking import read_shortlist
+from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, TorchPredictor, load
-from ratchet.params import load_params, read_yaml
+from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.task import InferenceThreads, NBootstrap, Seed
-from ratchet.trust.attributions import word_spans
 from ratchet.trust.concepts import activations, concept_scores, gradients, read_concepts
 from ratchet.trust.counterfactuals import Counterfactual, search, summary
 from ratchet.trust.harmless_words import harmless_words
 from ratchet.trust.lockstep import cached_score, run_together
 from ratchet.trust.neighbours import Neighbours, of_embeddings
+from ratchet.trust.text_edits import Contrast
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,30 +44,29 @@ READS = {
     "bundles": BUNDLES,
     "splits": "data/splits",
     "lexicon": "data/challenge/contrast.yaml",
+    "harmless": "data/lexicons/harmless.yaml",
     "concepts": "data/concepts",
 }
-WRITES = {"report": "reports/counterfactuals.json"}
+WRITES = {"report": "reports/counterfactuals.json", "measurements": "measurements/counterfactuals.json"}
 
 
 class Params(ratchet.params.Params):
     """How far the searches go, and what concepts are tested against."""
 
     n_texts: int = Field(ge=1)
-    """Test texts whose predictions are turned."""
+    """Test texts whose predictions are turned, their classes in turn."""
     max_edits: int = Field(ge=1)
     """Words edited at most."""
     n_neighbours: int = Field(ge=1)
     """Exchanges tried for a word, beside its opposites in the lexicon."""
-    harmless_words: list[str]
-    """Words that carry no opinion, in lower case: a text that turns when one of them is deleted is a weakness."""
     n_weakness_texts: int = Field(ge=1)
-    """Test texts in which each harmless word is deleted once."""
+    """Test texts in which each word of data/lexicons/harmless.yaml is deleted once."""
     n_examples: int = Field(ge=0)
     """Turned texts, weaknesses and harmless words that the report lists of each kind."""
     layer: int = Field(ge=1)
     """The layer whose output concepts are directions of, counted from 1; the last one where there are fewer."""
     n_concept_texts: int = Field(ge=10)
-    """Test texts a class whose predictions concepts are tested on, and as many as a pool of random ones."""
+    """Test texts of each class, at most, on which concepts are tested, and as many as a pool of random ones."""
     n_random: int = Field(ge=5)
     """Random sets that each concept is tested against."""
     alpha: float = Field(gt=0, lt=1)
@@ -74,6 +74,13 @@ class Params(ratchet.params.Params):
     n_bootstrap: NBootstrap
     n_threads: InferenceThreads
     seed: Seed
+
+
+class Harmless(ratchet.params.Params):
+    """data/lexicons/harmless.yaml."""
+
+    words: list[str]
+    """Words that decide nothing, in lower case: a text that turns when one of them is deleted is a weakness."""
 
 
 def turned(predictor: Predictor, texts: list[str], neighbours: Neighbours | None, params: Params) -> dict[str, Any]:
@@ -98,12 +105,13 @@ def turned(predictor: Predictor, texts: list[str], neighbours: Neighbours | None
 
     (found, cpu_s), (random, random_cpu_s) = run_all(False), run_all(True)
     return {
-        **summary(found, random, (cpu_s, random_cpu_s), params.n_bootstrap, params.seed),
+        **summary(found, random, (cpu_s, random_cpu_s), predictor.labels, params.n_bootstrap, params.seed),
         "examples": [
             {
                 "text": item.text,
                 "edited": item.edited,
                 "predicted": predictor.labels[item.predicted],
+                "becomes": predictor.labels[item.becomes],
                 "edits": ", ".join(f"{old} → {new or '(deleted)'}" for old, new in item.edits),
             }
             for item in found
@@ -115,15 +123,20 @@ def turned(predictor: Predictor, texts: list[str], neighbours: Neighbours | None
 def concepts_of(
     predictor: TorchPredictor, concepts: dict[str, list[str]], test: pd.DataFrame, params: Params
 ) -> dict[str, Any]:
-    """Each concept's score for the last class, on test texts that are in no concept."""
+    """Each concept's score for each class, on test texts of that class; random sets are drawn from other test texts."""
     layer = min(params.layer, int(predictor.model.config.num_hidden_layers))
-    texts = test["text"].astype(str).tolist()[: 2 * params.n_concept_texts]
-    explained, pool = texts[: params.n_concept_texts], texts[params.n_concept_texts :]
-    target = len(predictor.labels) - 1
+    rank = test.groupby("label").cumcount()
+    explained = test[rank < params.n_concept_texts]
+    pool = test[rank >= params.n_concept_texts].head(params.n_concept_texts)
+    texts = {label: explained["text"][explained["label"] == label].tolist() for label in predictor.labels}
     found = concept_scores(
         {name: activations(predictor, examples, layer) for name, examples in concepts.items()},
-        activations(predictor, pool, layer),
-        gradients(predictor, explained, layer, target),
+        activations(predictor, pool["text"].tolist(), layer),
+        {
+            label: gradients(predictor, of_class, layer, index)
+            for index, (label, of_class) in enumerate(texts.items())
+            if of_class
+        },
         params.n_random,
         params.alpha,
         params.seed,
@@ -131,39 +144,44 @@ def concepts_of(
     return {
         "bundle": predictor.manifest.name,
         "layer": layer,
-        "towards": predictor.labels[target],
-        "n_texts": len(explained),
-        "concepts": found,
+        "n_texts": {label: len(of_class) for label, of_class in texts.items()},
+        "classes": found,
     }
+
+
+def in_turn(test: pd.DataFrame) -> pd.DataFrame:
+    """The texts with their classes in turn, each class in its order, so that few texts are of all classes."""
+    rank = test.groupby("label").cumcount()
+    return test.assign(rank=rank).sort_values(["rank", "label"], kind="stable").drop(columns="rank")
 
 
 def main() -> None:
     params = load_params(Params, "counterfactuals")
-    test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
+    test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT).dropna(subset="label")
     test = test[test["text"].map(lambda text: len(word_spans(text)) > 1)]
     test = test.loc[test["id"].map(lambda key: unit_hash(key, str(params.seed))).sort_values(kind="stable").index]
     report: dict[str, Any] = {"command": "python -m pipeline_steps.counterfactuals", "bundles": {}}
-    concepts = read_concepts(Path(READS["concepts"]))
+    concepts, harmless = read_concepts(Path(READS["concepts"])), read_params(Harmless, Path(READS["harmless"]))
+    opposites = read_params(Contrast, Path(READS["lexicon"])).opposites
     paths = discover(Path(READS["bundles"]).parent)
     for name in read_shortlist(Path(READS["shortlist"]))[:1]:
-        print(f"probing {name}", flush=True)
+        print(f"searching counterfactuals of {name}", flush=True)
         predictor, parent = load(paths[name], params.n_threads), torch_parent(name, paths, params.n_threads)
-        texts = test["text"].astype(str).tolist()[: params.n_texts]
+        texts = in_turn(test)["text"].tolist()[: params.n_texts]
         told: dict[str, Any] = {"deletion": turned(predictor, texts, None, params)}
         told["harmless"] = harmless_words(
             predictor,
             test["text"].astype(str).tolist()[: params.n_weakness_texts],
-            params.harmless_words,
+            harmless.words,
             params.n_examples,
             params.n_bootstrap,
             params.seed,
         )
         if parent is not None:
-            swaps = read_yaml(Path(READS["lexicon"]))["swaps"]
-            told["exchange"] = turned(predictor, texts, of_embeddings(parent, swaps), params)
+            told["exchange"] = turned(predictor, texts, of_embeddings(parent, opposites), params)
             told["concepts"] = concepts_of(parent, concepts, test, params)
         report["bundles"][name] = told
-    write_json(Path(WRITES["report"]), report)
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
 
 
 if __name__ == "__main__":

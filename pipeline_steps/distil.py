@@ -19,8 +19,9 @@ from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.pruning import importance_on, prune_channels, prune_heads
 from ratchet.compress.teaching import augmented, taught
 from ratchet.entry import entry
-from ratchet.files import sha256_json, write_json
+from ratchet.files import sha256_json
 from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
@@ -42,6 +43,7 @@ WRITES = {
     "student": "models/student",
     "soft_labels": "data/soft_labels.parquet",
     "report": "reports/distil.json",
+    "measurements": "measurements/distil.json",
 }
 SCRATCH = Path(".scratch/distil")
 
@@ -148,7 +150,7 @@ def main() -> None:
         **count_parameters(student),
         **fitted.to_json(),
     }
-    write_json(Path(WRITES["report"]), report)
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from ratchet.data.splits import SIDES
 from ratchet.embeddings.encoder import embed, embedding_size
 from ratchet.embeddings.table import Embeddings, write_embeddings
 from ratchet.entry import entry
-from ratchet.files import write_json
+from ratchet.measure.report_files import write_report
 from ratchet.models.backbones import resolve_backbone
 from ratchet.params import load_params
 from ratchet.table_files import read_table
@@ -74,7 +74,7 @@ def main() -> None:
         "hidden": hidden,
         "max_tokens": params.max_tokens,
     }
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.embed", **report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.embed", **report})
 
 
 if __name__ == "__main__":

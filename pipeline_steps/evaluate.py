@@ -15,27 +15,28 @@ import pandas as pd
 from pydantic import Field
 
 import ratchet.params
+from ratchet.data.words import tokens
 from ratchet.entry import entry
 from ratchet.errors import BundleError
-from ratchet.files import write_json
-from ratchet.measure.challenge import challenge_metrics, challenge_parts, failures, match_cases, predict_cases
+from ratchet.measure.challenge import KINDS, challenge_metrics, challenge_parts, failures, match_cases, predict_cases
 from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_metrics
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import interleaved_ms
-from ratchet.measure.machine import describe_machine
+from ratchet.measure.machine import describe_machine, versions
 from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.report_files import rounded, write_report
 from ratchet.measure.scoring import cost_per_million, score
 from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
 from ratchet.models.discovery import discover
 from ratchet.models.examples import class_indices
 from ratchet.models.predictor import Predictor, Proba, load
-from ratchet.params import load_params
+from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT
 from ratchet.task import InferenceThreads, LengthEdges, NBins, NBootstrap, Seed
-from ratchet.trust.slices import read_length_edges, slice_masks
+from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_masks
 
 BUNDLES = "models/*"
 """Every bundle that an earlier stage writes; they are discovered from their manifests."""
@@ -45,13 +46,15 @@ READS = {
     "splits": "data/splits",
     "challenge": "data/challenge.parquet",
     "champion": "models/champion.json",
+    "features": "data/lexicons/features.yaml",
 }
 WRITES = {
     "predictions": "data/predictions.parquet",
     "report": "reports/evaluate.json",
     "metrics": "reports/metrics.json",
+    "measurements": "measurements/evaluate.json",
 }
-HEADLINES = ("accuracy", "macro_f1", "ece", "latency_p95_ms", "size_mb", "cost_per_million_usd")
+HEADLINES = ("accuracy", "macro_f1", "ece", "size_mb")
 """The metrics that `dvc metrics diff` shows in a review; all of them stand in the report."""
 REFERENCES = ("baseline", "teacher", "champion")
 
@@ -69,7 +72,7 @@ class Params(PrimaryMetricParams):
     """On how much the figures rest."""
 
     slices: list[str] = Field(min_length=0)
-    """Features whose groups are measured separately: length, negation, rating, or a column of the data."""
+    """Features whose groups are measured apart: length, one of data/lexicons/features.yaml, or a column of the data."""
     length_edges: LengthEdges
     n_failures: int = Field(ge=0, le=100)
     """Challenge cases on which most bundles fail, of which the report shows so many."""
@@ -99,6 +102,7 @@ def run(
     test: pd.DataFrame,
     transfer: pd.DataFrame,
     challenge: pd.DataFrame,
+    patterns: Patterns,
     params: Params,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The predictions of every bundle on both sets, and the report.
@@ -109,6 +113,7 @@ def run(
         test: labelled texts of the training domain.
         transfer: labelled texts of the other domain; may be empty.
         challenge: cases made from the test texts; may be empty.
+        patterns: the task's own features.
         params: see `Params`.
     """
     labels = next(iter(predictors.values())).labels
@@ -141,7 +146,7 @@ def run(
     n_long = len(next(iter(latencies_long.values())))
     draws = draw(len(test), len(transfer), n_latency, n_long, n_chunks, params.n_bootstrap, params.seed)
     rates = Rates(params.prices[0].usd_per_core_hour, params.watts_per_core)
-    masks = slice_masks(test, params.slices, params.length_edges)
+    masks = slice_masks(test, params.slices, params.length_edges, patterns)
     bundles = {}
     for name, item in measured.items():
         others = [other for other in REFERENCES if other in measured and other != name]
@@ -165,6 +170,7 @@ def run(
         "n_test": len(test),
         "n_transfer": len(transfer),
         "n_challenge": len(challenge),
+        "challenge_kinds_without_cases": [kind for kind in KINDS if not cases.of(kind).any()],
         "bundles": bundles,
         "challenge_failures": failures(cases, test["text"].tolist(), labels, challenged, params.n_failures),
     }
@@ -174,7 +180,7 @@ def run(
 def long_texts(test: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: np.random.Generator) -> list[str]:
     """`n_long` texts of at least `long_words` words, chosen at random, or the longest ones."""
     texts = [*test["text"], *transfer["text"]]
-    n_words = np.array([len(text.split()) for text in texts])
+    n_words = np.array([len(tokens(text)) for text in texts])
     n_pool = max(min(params.n_long, len(texts)), int((n_words >= params.long_words).sum()))
     pool = np.argsort(-n_words, kind="stable")[:n_pool]
     return [texts[index] for index in rng.choice(pool, min(params.n_long, n_pool), replace=False)]
@@ -196,19 +202,23 @@ def main() -> None:
         served = pool.map(lambda path: footprint(path, texts, params.n_threads), paths.values())
         taken = {name: (size_mb(path), item) for (name, path), item in zip(paths.items(), served, strict=True)}
     challenge = read_table(Path(READS["challenge"]), CHALLENGE)
-    predictions, report = run(predictors, taken, test, transfer, challenge, params)
+    patterns = read_params(PatternFeatures, Path(READS["features"])).patterns
+    predictions, report = run(predictors, taken, test, transfer, challenge, patterns, params)
     for name, bundle in report["bundles"].items():
         manifest = predictors[name].manifest
         bundle |= {"kind": manifest.kind, "precision": manifest.precision, "parent": manifest.parent}
         bundle["deployable"] = name != "champion"
-    report |= {"command": "python -m pipeline_steps.evaluate", "machine": describe_machine(params.n_threads)}
+    report |= {
+        "command": "python -m pipeline_steps.evaluate",
+        "machine": describe_machine(params.n_threads) | versions(),
+    }
     write_table(Path(WRITES["predictions"]), predictions, PREDICTIONS)
-    write_json(Path(WRITES["report"]), report)
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
     headlines = {
-        name: {metric: bundle["metrics"][metric]["value"] for metric in HEADLINES}
+        name: {metric: rounded(bundle["metrics"][metric])["value"] for metric in HEADLINES}
         for name, bundle in report["bundles"].items()
     }
-    write_json(Path(WRITES["metrics"]), headlines)
+    write_report(Path(WRITES["metrics"]), headlines)
 
 
 def _table(name: str, labels: list[str], split: str, frame: pd.DataFrame, proba: Proba) -> pd.DataFrame:

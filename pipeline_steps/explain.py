@@ -18,24 +18,27 @@ from pydantic import Field
 import ratchet.params
 from ratchet.compress.graph_predictor import as_graph
 from ratchet.data.splits import unit_hash
+from ratchet.data.words import word_spans
 from ratchet.entry import entry
-from ratchet.files import replace_folder, write_json
+from ratchet.files import replace_folder
 from ratchet.gates.ranking import read_shortlist
 from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.measure.formats import estimate_or_reason, metric_name
+from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
 from ratchet.models.predictor import Predictor, load
-from ratchet.params import load_params
+from ratchet.params import load_params, read_params
 from ratchet.reporting.explanation_page import render_page
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.task import InferenceThreads, LengthEdges, NBootstrap, Seed
-from ratchet.trust.attributions import Attribution, attribute, word_spans
+from ratchet.trust.attributions import Attribution, attribute
 from ratchet.trust.faithfulness import RATES, Curves, curves
+from ratchet.trust.language import Language
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import Draws, Others, mean_over_texts, second_opinions
-from ratchet.trust.slices import read_length_edges, slice_masks
+from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_masks
 from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ READS = {
     "shortlist": "reports/shortlist.json",
     "bundles": BUNDLES,
     "splits": "data/splits",
+    "features": "data/lexicons/features.yaml",
+    "language": "data/lexicons/language.yaml",
 }
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
 SEARCHED = 10
@@ -79,6 +84,21 @@ class Params(ratchet.params.Params):
     seed: Seed
 
 
+class Rules(NamedTuple):
+    """What the task's files hold."""
+
+    patterns: Patterns
+    stemmer: str
+
+
+def load_rules() -> Rules:
+    """The task's files, checked."""
+    return Rules(
+        read_params(PatternFeatures, Path(READS["features"])).patterns,
+        read_params(Language, Path(READS["language"])).stemmer,
+    )
+
+
 class Explained(NamedTuple):
     """A bundle's explanations."""
 
@@ -87,7 +107,7 @@ class Explained(NamedTuple):
     report: dict[str, Any]
 
 
-def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others) -> Explained:
+def run(predictor: Predictor, test: pd.DataFrame, rules: Rules, params: Params, others: Others) -> Explained:
     """The explanations of one bundle on labelled test texts; without any text with a word, none.
 
     The metrics: `n_explained`; `additivity_error`, the largest over the texts (see `Attribution`); and means over texts
@@ -118,14 +138,14 @@ def run(predictor: Predictor, test: pd.DataFrame, params: Params, others: Others
     labels, y_true = predictor.labels, chosen["label"].astype(str).tolist()
     groups = {
         **outcome_groups(attributions, y_true, labels),
-        **slice_masks(chosen, params.slices, params.length_edges),
+        **slice_masks(chosen, params.slices, params.length_edges, rules.patterns),
     }
     words = global_words(attributions, labels, params.n_bootstrap, params.seed, n_rows=N_WORDS)
     report = {
         "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
         "n_wrong": sum(labels[item.predicted] != label for item, label in zip(attributions, y_true, strict=True)),
         "words": words,
-        "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(), N_WORDS),
+        "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(rules.stemmer), N_WORDS),
         "groups": words_by_group(attributions, labels, groups, params.n_bootstrap, params.seed, N_GROUP_WORDS),
         "curves": _curves_table(found, draws),
     }
@@ -154,6 +174,7 @@ def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd
 def main() -> None:
     params = load_params(Params, "explain", length_edges=read_length_edges(Path(READS["length_edges"])))
     test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
+    rules = load_rules()
     names, paths = read_shortlist(Path(READS["shortlist"])), discover(Path(READS["bundles"]).parent)
     asked = names and names != ["teacher"]
     teacher = as_graph(load(paths["teacher"], params.n_threads), params.n_threads) if asked else None
@@ -164,7 +185,7 @@ def main() -> None:
             print(f"explaining {params.n_texts} texts by {name}", flush=True)
             predictor = load(paths[name], params.n_threads)
             parent = torch_parent(name, paths, params.n_threads)
-            texts, report = run(predictor, test, params, Others(teacher, teacher_score, parent))
+            texts, report = run(predictor, test, rules, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
             figures = {
                 metric_name(key): estimate_or_reason(Estimate.from_json(value))
@@ -178,7 +199,7 @@ def main() -> None:
             }
         listed = "".join(f"{name}.html\n" for name in names) or "No bundle is near enough to the teacher to explain.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
 
 
 def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:

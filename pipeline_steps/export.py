@@ -14,8 +14,9 @@ from ratchet.compress.accuracy_control import Agreement
 from ratchet.compress.compilers import EmbeddingBits, Engine, export
 from ratchet.compress.sensitivity import sensitivity
 from ratchet.entry import entry
-from ratchet.files import sha256_json, write_json
+from ratchet.files import sha256_json
 from ratchet.measure.fidelity import fidelity
+from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
 from ratchet.models.checkpoint import load_model
@@ -81,7 +82,7 @@ def main() -> None:
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
     measured = run(source, target, cast(Engine, engine), calibration, texts, params)
     command = f"python -m pipeline_steps.export {model} {engine}"
-    write_json(Path(WRITES["report"].format(**names)), {"command": command, **measured})
+    write_report(Path(WRITES["report"].format(**names)), {"command": command, **measured})
 
 
 if __name__ == "__main__":

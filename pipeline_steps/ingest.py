@@ -19,7 +19,7 @@ from ratchet.data.sources.rows import Batch
 from ratchet.data.sources.source import Source, read_source
 from ratchet.entry import entry
 from ratchet.errors import TableError
-from ratchet.files import write_json
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.progress import Progress
 from ratchet.table_files import TableWriter
@@ -157,7 +157,7 @@ def main() -> None:
             progress.add(len(part.corpus))
     source = {**params.source.model_dump(), **origin, "pinned": bool(params.source.sha256)}
     figures = {"command": "python -m pipeline_steps.ingest", "source": source, **report(counts, params)}
-    write_json(Path(WRITES["report"]), figures)
+    write_report(Path(WRITES["report"]), figures)
 
 
 def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:

@@ -15,13 +15,14 @@ from typing import Any
 from pydantic import Field
 
 from ratchet.entry import entry
-from ratchet.files import write_json
-from ratchet.gates.gates import CHAMPION, Gate, check_gates
+from ratchet.gates.gates import CHAMPION, Gate, check_gates, without_figures
 from ratchet.gates.measured_reports import Report, merge_bundles, read_report
+from ratchet.measure.machine_figures import drop, merge
+from ratchet.measure.report_files import write_parts
 from ratchet.params import Params as StrictParams
 from ratchet.params import load_params
 
-READS = {
+REPORTS = {
     "shortlist": "reports/shortlist.json",
     "evaluate": "reports/evaluate.json",
     "audit": "reports/audit.json",
@@ -29,7 +30,8 @@ READS = {
     "behave": "reports/behave.json",
     "explain": "reports/explain.json",
 }
-WRITES = {"decision": "reports/decision.json"}
+READS = {**REPORTS, "measurements": "measurements/evaluate.json"}
+WRITES = {"decision": "reports/decision.json", "measurements": "measurements/decision.json"}
 COMMAND = "python -m pipeline_steps.promote"
 
 
@@ -46,12 +48,12 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
     Candidates are all deployable bundles but the champion, the baseline and the teacher among them.
 
     Args:
-        reports: what was measured, by the names of `READS`; those of `evaluate` and `shortlist` are needed.
+        reports: what was measured, by the names of `REPORTS`; those of `evaluate` and `shortlist` are needed.
         params: see `Params`.
     """
     measured = {name: report for name, report in reports.items() if name != "shortlist"}
     names = sorted(measured, key=lambda name: name != "evaluate")  # it comes first: it names the candidates
-    bundles = merge_bundles(*(reports[name] for name in names), paths=[READS[name] for name in names])
+    bundles = merge_bundles(*(reports[name] for name in names), paths=[REPORTS[name] for name in names])
     candidates = {name: item for name, item in bundles.items() if item.get("deployable") and name != CHAMPION}
     evaluated = reports["evaluate"]["bundles"]
     verdicts = {
@@ -111,12 +113,24 @@ def _failure(name: str, verdict: Mapping[str, Any]) -> str:
     return f"{name} fails {len(failed)} of {len(verdict['gates'])} gates: {'; '.join(failed)}."
 
 
+def committed(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision as Git keeps it: the verdict on every gate, without the figures that depend on the machine."""
+    bundles = {
+        name: {**item, "gates": [without_figures(gate) for gate in item["gates"]]}
+        for name, item in decision["bundles"].items()
+    }
+    has_champion = decision["champion"] is not None
+    reasons = _reasons(decision["ranking"], decision["passing"], bundles, has_champion)
+    return {**decision, "champion": drop(decision["champion"]), "bundles": bundles, "reasons": reasons}
+
+
 def main() -> None:
     """Load the measured reports, decide, save."""
     params = load_params(Params, "promote")
-    reports = {name: read_report(Path(path)) for name, path in READS.items()}
+    reports = {name: read_report(Path(path)) for name, path in REPORTS.items()}
+    reports["evaluate"] = merge(reports["evaluate"], read_report(Path(READS["measurements"])))
     decision = run(reports, params)
-    write_json(Path(WRITES["decision"]), decision)
+    write_parts(Path(WRITES["decision"]), Path(WRITES["measurements"]), decision, committed(decision))
     print(f"promote: {decision['verdict']}: {decision['reasons'][0]}")
 
 

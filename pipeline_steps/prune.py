@@ -20,8 +20,9 @@ from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.pruning import MagnitudePruner, importance_on, prune_channels, prune_heads
 from ratchet.compress.vocabulary import TOKENIZER, choose_tokens, prune_embeddings, write_tokenizer
 from ratchet.entry import entry
-from ratchet.files import read_json, sha256_json, write_json
+from ratchet.files import read_json, sha256_json
 from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
+from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import copy_tokenizer, load_model, save_model
@@ -34,7 +35,7 @@ from ratchet.table_files import read_table
 from ratchet.tables import SOFT_LABELS, SPLIT
 
 READS = {"student": "models/student", "soft_labels": "data/soft_labels.parquet", "splits": "data/splits"}
-WRITES = {"pruned": "models/pruned", "report": "reports/prune.json"}
+WRITES = {"pruned": "models/pruned", "report": "reports/prune.json", "measurements": "measurements/prune.json"}
 SCRATCH = Path(".scratch/prune")
 
 
@@ -172,7 +173,7 @@ def main() -> None:
         **count_parameters(pruned.model),
         **pruned.fitted.to_json(),
     }
-    write_json(Path(WRITES["report"]), report)
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
 
 
 if __name__ == "__main__":

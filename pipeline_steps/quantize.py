@@ -12,8 +12,9 @@ from pydantic import Field
 import ratchet.params
 from ratchet.compress.quantization import Scheme, quantize, stored_dtypes
 from ratchet.entry import entry
-from ratchet.files import sha256_json, write_json
+from ratchet.files import sha256_json
 from ratchet.measure.fidelity import fidelity
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
@@ -45,7 +46,7 @@ def main() -> None:
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
     measured = run(source, target, cast(Scheme, scheme), validation["text"].head(params.n_check), params)
     command = f"python -m pipeline_steps.quantize {model} {scheme}"
-    write_json(Path(WRITES["report"].format(**names)), {"command": command, **measured})
+    write_report(Path(WRITES["report"].format(**names)), {"command": command, **measured})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ratchet.entry import entry
 from ratchet.files import replace_file
-from ratchet.gates.measured_reports import Report, read_report, with_details
+from ratchet.gates.measured_reports import Report, read_known, read_report, with_details
 from ratchet.params import Params as StrictParams
 from ratchet.params import load_params
 from ratchet.reporting.cost import make_report
@@ -42,9 +42,15 @@ OPTIONAL = {
     "behave": "reports/behave.json",
     "architectures": "reports/bench/architectures.json",
 }
+MEASUREMENTS = {
+    name: f"measurements/{name}.json"
+    for name in ("train", "distil", "prune", "counterfactuals", "evaluate", "decision")
+}
+"""What the machine measured, beside the report of the same name."""
 READS = {
     **OPTIONAL,
     **NEEDED,
+    **{f"{name}_measurements": path for name, path in MEASUREMENTS.items()},
     "curve": "reports/label_efficiency.csv",
     "explanations": "reports/explain",
     "live": "live.yaml",
@@ -89,10 +95,8 @@ def run(material: Material, params: Params) -> Rendered:
 
 def load_material() -> Material:
     """All reports that exist; those of evaluate and promote must."""
-    reports: dict[str, Report] = {
-        name: read_report(Path(path)) for name, path in OPTIONAL.items() if Path(path).is_file()
-    }
-    reports |= {name: read_report(Path(path)) for name, path in NEEDED.items()}
+    present = {name: path for name, path in OPTIONAL.items() if Path(path).is_file()} | NEEDED
+    reports: dict[str, Report] = {name: _read(name, Path(path)) for name, path in present.items()}
     if details := reports.pop("audit_details", None):
         reports["audit"] = with_details(reports.get("audit", {"bundles": {}}), details)
     if cost := load_cost(reports["decision"]):
@@ -105,12 +109,17 @@ def load_material() -> Material:
     )
 
 
+def _read(name: str, path: Path) -> Report:
+    return read_known(path, Path(MEASUREMENTS[name])) if name in MEASUREMENTS else read_report(path)
+
+
 def load_cost(decision: Report) -> Report | None:
     """What a month costs; None where nothing was chosen, or where the load or a report is not there."""
-    needed = [Path(READS[name]) for name in ("live", "prices", "sample", *TRAINING)]
+    timed = (f"{name}_measurements" for name in ("evaluate", *TRAINING))
+    needed = [Path(READS[name]) for name in ("live", "prices", "sample", *TRAINING, *timed)]
     if not decision["chosen"] or not all(path.is_file() for path in needed):
         return None
-    return make_report(Path(READS["live"]), Path(READS["prices"]), Path(READS["decision"]).parent)
+    return make_report(Path(READS["live"]), Path(READS["prices"]), Path())
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pydantic import Field
 from ratchet.embeddings.table import Embeddings, read_embeddings
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
-from ratchet.files import replace_file, write_json
+from ratchet.files import replace_file
 from ratchet.labels.active_learning import Plan, learn, query_sizes
 from ratchet.labels.human_labels import Joined, join_human_labels, usable_labels
 from ratchet.labels.label_cost import gain_per_hundred_labels, people_report
@@ -29,6 +29,7 @@ from ratchet.labels.selection_model import unit_length
 from ratchet.labels.stopping import Stopping, StoppingCriterion
 from ratchet.labels.store import read_store
 from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
+from ratchet.measure.report_files import write_report
 from ratchet.models.champion import champion_path, champion_proba
 from ratchet.models.examples import class_indices, class_names
 from ratchet.models.predictor import Predictor, Proba, load
@@ -285,7 +286,7 @@ def main() -> None:
     write_table(Path(WRITES["unlabeled"]), sampled.unlabeled, UNLABELED)
     with replace_file(Path(WRITES["curve"])) as partial:
         sampled.curve.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.sample", **report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.sample", **report})
 
 
 if __name__ == "__main__":

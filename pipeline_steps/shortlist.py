@@ -14,13 +14,13 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.entry import entry
-from ratchet.files import write_json
-from ratchet.gates.measured_reports import read_report
+from ratchet.gates.measured_reports import read_whole
 from ratchet.gates.ranking import Ties, contenders, rank, rule_sentence
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.task import MaxMemoryMb, MaxP95Ms, MaxSizeMb, TaskAim
 
-READS = {"evaluate": "reports/evaluate.json"}
+READS = {"evaluate": "reports/evaluate.json", "measurements": "measurements/evaluate.json"}
 WRITES = {"report": "reports/shortlist.json"}
 
 
@@ -88,8 +88,8 @@ def _over(bundle: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
 def main() -> None:
     """Load the measurements, rank, save."""
     params = load_params(Params, "shortlist")
-    report = run(read_report(Path(READS["evaluate"])), params)
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.shortlist", **report})
+    report = run(read_whole(Path(READS["evaluate"]), Path(READS["measurements"])), params)
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.shortlist", **report})
 
 
 if __name__ == "__main__":

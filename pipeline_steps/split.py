@@ -26,7 +26,8 @@ from ratchet.data.shingles import Shingles
 from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, quantile_edges, smallest_hashes
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
-from ratchet.files import replace_folder, write_json
+from ratchet.files import replace_folder
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.table_files import TableWriter, read_table
 from ratchet.tables import CORPUS, QUARANTINE, SPLIT
@@ -152,9 +153,9 @@ def main() -> None:
         for text in batch["text"]
     ]
     edges = {"edges": quantile_edges(lengths, params.length_quantiles), "quantiles": params.length_quantiles}
-    write_json(Path(WRITES["length_edges"]), {"command": "python -m pipeline_steps.split", **edges})
+    write_report(Path(WRITES["length_edges"]), {"command": "python -m pipeline_steps.split", **edges})
     report = {**splits.report, "rules": rules}
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.split", **report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.split", **report})
 
 
 def check_splits(folder: Path, splits: Splits, suite: Suite) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A mitigation can be chosen for whom the texts speak of, and slices of the valida
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.entry import entry
-from ratchet.files import sha256_json, write_json
+from ratchet.files import sha256_json
+from ratchet.measure.machine_figures import drop
 from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.report_files import write_report
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest
@@ -26,23 +28,27 @@ from ratchet.models.fit_params import FitParams
 from ratchet.models.frozen import fit_head
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import Method, count_parameters, merge, prepare
-from ratchet.params import check_params, load_params, read_yaml
+from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 from ratchet.task import Backbone, BackboneSha256, LengthEdges
+from ratchet.trust.language import Articles, Language
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
 from ratchet.trust.mitigation import Mitigation, mitigate
-from ratchet.trust.slices import read_length_edges, slice_masks
+from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_masks
 
 READS = {
     "length_edges": "reports/length_edges.json",
     "labeled": "data/labeled.parquet",
     "splits": "data/splits",
     "lexicon": "data/lexicons/identity.yaml",
+    "features": "data/lexicons/features.yaml",
+    "language": "data/lexicons/language.yaml",
 }
 WRITES = {
     "teacher": "models/teacher",
     "report": "reports/train.json",
+    "measurements": "measurements/train.json",
     "precision": "reports/precision.json",
     "live": "reports/live/train",
 }
@@ -75,7 +81,7 @@ class Params(FitParams, PrimaryMetricParams):
     max_copies: int = Field(ge=1, le=100)
     """Copies of a text that augmentation adds, at most."""
     slices: list[str]
-    """Features whose slices of the validation texts are watched: length, negation, rating, or source."""
+    """Features whose slices of the validation texts are watched: length, any of data/lexicons/features.yaml, source."""
     attributes: list[str]
     """Attributes of data/lexicons/identity.yaml whose groups are watched too."""
     length_edges: LengthEdges
@@ -83,8 +89,25 @@ class Params(FitParams, PrimaryMetricParams):
     """By how much a slice's primary metric may get worse from one epoch to the next before a warning."""
 
 
+class Rules(NamedTuple):
+    """What the task's files hold."""
+
+    lexicon: Lexicon
+    patterns: Patterns
+    articles: Articles
+
+
+def load_rules() -> Rules:
+    """The task's files, checked."""
+    return Rules(
+        read_params(Lexicon, Path(READS["lexicon"])),
+        read_params(PatternFeatures, Path(READS["features"])).patterns,
+        read_params(Language, Path(READS["language"])).articles,
+    )
+
+
 def run(
-    labeled: pd.DataFrame, validation: pd.DataFrame, lexicon: Lexicon, params: Params
+    labeled: pd.DataFrame, validation: pd.DataFrame, rules: Rules, params: Params
 ) -> tuple[Any, Fit, dict[str, Any]]:
     """The fine-tuned, calibrated model, what fitting did, and how many parameters learned from what, at what
     temperature.
@@ -99,9 +122,11 @@ def run(
 
     labels = class_names(validation)
     metric, y_true = params.metric_of(labels), class_indices(validation, labels)
-    slices = _slices(validation, lexicon, params)
+    slices = _slices(validation, rules, params)
     watch = SliceHistory(slices, params.max_slice_fall, metric, y_true, params.seed)
-    learned = mitigate(params.mitigation, labeled, lexicon, params.mitigated_attribute, params.max_copies)
+    learned = mitigate(
+        params.mitigation, labeled, rules.lexicon, params.mitigated_attribute, params.max_copies, rules.articles
+    )
     weight = None if learned.weight is None else learned.weight.astype("float32")
     folder = resolve_backbone(params.backbone, params.backbone_sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
@@ -135,12 +160,12 @@ def run(
     )
 
 
-def _slices(validation: pd.DataFrame, lexicon: Lexicon, params: Params) -> dict[str, NDArray[np.bool_]]:
+def _slices(validation: pd.DataFrame, rules: Rules, params: Params) -> dict[str, NDArray[np.bool_]]:
     """The rows of each declared slice of the validation texts, and of each group of people that they speak of."""
-    masks = slice_masks(validation, params.slices, params.length_edges)
+    masks = slice_masks(validation, params.slices, params.length_edges, rules.patterns)
     texts = validation["text"].tolist()
     for attribute in params.attributes:
-        groups = lexicon_groups(texts, lexicon, attribute)
+        groups = lexicon_groups(texts, rules.lexicon, attribute)
         masks |= {f"{attribute}={group}": groups == group for group in sorted(set(groups.tolist()))}
     return masks
 
@@ -154,9 +179,7 @@ def main() -> None:
     params = load_params(Params, "train", length_edges=read_length_edges(Path(READS["length_edges"])))
     labeled = read_table(Path(READS["labeled"]), LABELED)
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
-    path = Path(READS["lexicon"])
-    lexicon = check_params(Lexicon, "lexicon", read_yaml(path), path)
-    model, fitted, counts = run(labeled, validation, lexicon, params)
+    model, fitted, counts = run(labeled, validation, load_rules(), params)
     manifest = Manifest(
         name="teacher",
         kind="torch",
@@ -174,12 +197,11 @@ def main() -> None:
         "data_sha256": manifest.data_sha256,
         **counts,
         **fitted.to_json(),
+        "trials": fitted.choice.to_json()["trials"],
     }
-    write_json(Path(WRITES["report"]), report)
-    write_json(
-        Path(WRITES["precision"]),
-        {"command": "python -m pipeline_steps.train", **fitted.choice.to_json(), "precision": fitted.precision},
-    )
+    write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
+    choice = {"command": report["command"], **fitted.choice.to_json(), "precision": fitted.precision}
+    write_report(Path(WRITES["precision"]), drop(choice))
 
 
 if __name__ == "__main__":

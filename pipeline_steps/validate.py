@@ -27,7 +27,8 @@ from ratchet.data.rules.tallies import Names, Tally
 from ratchet.data.rules.verdicts import Outcome, find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
-from ratchet.files import replace_folder, write_json
+from ratchet.files import replace_folder
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.reporting.data_docs import render_data_docs
 from ratchet.table_files import TableWriter
@@ -137,9 +138,9 @@ def main() -> None:
         _require_all(start, {part: writer.n_rows for part, writer in writers.items()}, checked.report)
         with replace_folder(Path(WRITES["data_docs"])) as folder:
             (folder / "index.html").write_text(checked.page, encoding="utf-8")
-    write_json(Path(WRITES["profile"]), {"command": COMMAND, "profile": checked.profile})
+    write_report(Path(WRITES["profile"]), {"command": COMMAND, "profile": checked.profile})
     report = {**checked.report, "n_masked": n_masked} if mask else checked.report
-    write_json(Path(WRITES["report"]), {"command": COMMAND, **report})
+    write_report(Path(WRITES["report"]), {"command": COMMAND, **report})
 
 
 def _scratch() -> Path | None:

@@ -16,11 +16,11 @@ from pydantic import Field
 import ratchet.params
 from ratchet.embeddings.table import Embeddings, read_embeddings
 from ratchet.entry import entry
-from ratchet.files import write_json
 from ratchet.labels.label_efficiency import seed_estimate
 from ratchet.labels.label_noise import DETECTION, Suspicion, detection, flip_labels, out_of_fold_proba, suspicion
 from ratchet.labels.selection_model import unit_length
 from ratchet.measure.bootstrap import proportion_estimate
+from ratchet.measure.report_files import write_report
 from ratchet.models.examples import class_indices, class_names
 from ratchet.params import load_params
 from ratchet.table_files import read_table, write_table
@@ -143,7 +143,7 @@ def main() -> None:
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
         vetted = run(rows, embeddings, params)
     write_table(Path(WRITES["suspects"]), vetted.suspects, SUSPECTS)
-    write_json(Path(WRITES["report"]), {"command": "python -m pipeline_steps.vet", **vetted.report})
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.vet", **vetted.report})
 
 
 if __name__ == "__main__":

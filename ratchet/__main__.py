@@ -23,6 +23,8 @@ from ratchet.commands import (
 )
 from ratchet.entry import entry
 
+PIPELINE, STEPS = "dvc.yaml", "pipeline_steps"
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -59,30 +61,37 @@ for _name, _group in {
 
 @app.command()
 def diff(
-    base: Annotated[str, typer.Argument(help="The revision before: a branch, a tag, a commit.")],
-    head: Annotated[str, typer.Argument(help="The revision after.")] = "HEAD",
+    base: Annotated[str, typer.Argument(help="The revision before: a branch, a tag, a commit.")] = "HEAD",
+    head: Annotated[str | None, typer.Argument(help="The revision after; by default the working tree.")] = None,
     md: Annotated[bool, typer.Option("--md", help="As Markdown; by default for a terminal.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page into this file.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Draw the plots that differ into this folder.")] = None,
     root: Annotated[Path, typer.Option(help="The clone.")] = Path(),
-    metrics: Annotated[str, typer.Option(help="The metrics to compare.")] = "reports/metrics.json",
-    pipeline: Annotated[str, typer.Option(help="The pipeline, which declares the plots.")] = "dvc.yaml",
 ) -> None:
-    """Print what a change did: verdict, leaderboard, gates, metrics, params, data, plots."""
+    """Show what a change did: verdict, ladder, gates, figures that moved beyond their interval, params, data, plots.
+
+    As with `git diff`: without revisions the working tree against HEAD, with one the working tree against that.
+    """
+    from ratchet.files import replace_file
     from ratchet.registry.policy import POLICY, read_policy
-    from ratchet.reporting.change_page import Sources, review
-    from ratchet.reporting.revisions import find_revision
+    from ratchet.reporting.change import Sources, describe
+    from ratchet.reporting.change_page import markdown, page, print_change
+    from ratchet.reporting.revisions import find_revisions
 
-    revisions = find_revision(root, base), find_revision(root, head)
+    before, after = find_revisions(root, base, head)
     paths = read_policy((root / POLICY).read_bytes()).paths
-    sources = Sources(metrics, paths.evaluate, paths.decision, paths.lock, pipeline, paths.data)
-    text = review(*revisions, sources, plots)
+    predictions = f"{paths.data}/predictions.parquet"
+    sources = Sources(paths.evaluate, paths.decision, predictions, paths.lock, PIPELINE, paths.data, STEPS)
+    change = describe(before, after, sources, plots)
+    if html:
+        with replace_file(html) as partial:
+            partial.write_text(page(change), encoding="utf-8")
     if md:
-        print(text)
-    else:
+        print(markdown(change))
+    elif not html:
         from rich.console import Console
-        from rich.markdown import Markdown
 
-        Console().print(Markdown(text))
+        print_change(change, Console())
 
 
 def main() -> None:

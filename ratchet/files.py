@@ -51,7 +51,7 @@ def write_json(path: Path, value: Any) -> None:
     >>> write_json(p, {"b": float("nan"), "a": 1}); p.read_text().split()
     ['{', '"a":', '1,', '"b":', 'null', '}']
     """
-    text = json.dumps(_plain(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain_value(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     with replace_file(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
@@ -69,19 +69,19 @@ def sha256_file(path: Path) -> str:
 
 def sha256_json(value: Any) -> str:
     """Hexadecimal SHA-256 of a value's canonical JSON: the same value, the same hash."""
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain_value(value), sort_keys=True).encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Numpy scalars and arrays, tuples, paths and non-finite floats in JSON's own types."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     if isinstance(value, Path):
         return value.as_posix()
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return plain_value(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -113,6 +113,15 @@ def _value_at(tree: Mapping[str, Any], at: At, path: Path) -> Any:
     return at.view(values[key])
 
 
+def read_params(model: type[ParamsT], path: Path) -> ParamsT:
+    """A whole YAML file, such as a lexicon, checked against its model.
+
+    Raises:
+        ParamsError: the file is missing, a key is unknown or absent, a value is out of range.
+    """
+    return check_params(model, path.stem, read_yaml(path), path)
+
+
 def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PARAMS_FILE) -> ParamsT:
     """The values as the model; every error in them is named in one message."""
     if not isinstance(values, dict):

@@ -21,17 +21,15 @@ class Progress:
     def __init__(
         self, what: str, total: int | None = None, *, every_s: float = 2.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.n = 0
-        """What has been counted so far."""
         self._what, self._total, self._every_s, self._clock = what, total, every_s, clock
-        self._last_s = clock()
+        self._n, self._last_s = 0, clock()
 
     def add(self, n: int) -> None:
         """Count `n` more, and print where it is time."""
-        self.n += n
+        self._n += n
         now_s = self._clock()
         if now_s - self._last_s >= self._every_s:
             self._last_s = now_s
-            rate = f" ({self.n / self._total:.0%})".replace("%", " %") if self._total else ""
+            rate = f" ({self._n / self._total:.0%})".replace("%", " %") if self._total else ""
             of = f" of {self._total:,}" if self._total else ""
-            print(f"{self.n:,}{of} {self._what}{rate}", flush=True)
+            print(f"{self._n:,}{of} {self._what}{rate}", flush=True)

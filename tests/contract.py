@@ -1,7 +1,7 @@
 """What dvc.yaml, params.yaml and the code must agree on. DVC does not follow imports; this does.
 
 Print the lines dvc.yaml should hold:  python -m tests.contract [STAGE ...]
-Write the deps into dvc.yaml:          python -m tests.contract --write
+Write deps and outs into dvc.yaml:     python -m tests.contract --write
 Print what is wrong:                   python -m tests.contract --check
 """
 
@@ -44,6 +44,10 @@ ORDER = [
     "report",
 ]
 """The stages, in the order in which dvc.yaml names and DVC runs them."""
+HEADLINES = "reports/metrics.json"
+"""The one report that `dvc metrics diff` shows."""
+REPORT = "{cache: false, template: report}"
+"""How dvc.yaml declares every other report in Git: docs/decisions/reports-as-plots.md."""
 
 
 TASK = "task"
@@ -60,8 +64,8 @@ class Stage:
     outs: dict[str, bool]
     """Path → whether DVC caches it, over `outs`, `metrics` and `plots`."""
     params: list[Any]
-    metrics: list[str] = field(default_factory=list)
-    """Those of the outs that stand under `metrics`."""
+    run_cached: list[str] = field(default_factory=list)
+    """Those of the outs that stand under `metrics` or `plots`."""
     matrix: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -94,7 +98,7 @@ def expected_params(root: Path, name: str) -> list[str]:
 
 
 def expected_deps(root: Path, name: str, keys: list[str]) -> list[str]:
-    """READS, the step's own file, the modules of ratchet it imports and the templates these render, as in dvc.yaml."""
+    """READS, the step's own file, the modules of ratchet it imports (not NOT_DEPS) and the templates these render."""
     step = Path("pipeline_steps") / f"{name}.py"
     code = [step.as_posix(), *sorted(path.as_posix() for path in closure(root, step))]
     reads = [_to_dvc(path, keys) for path in load_step(root, name).READS.values()]
@@ -119,29 +123,45 @@ def expected_lines(root: Path, name: str, matrix: dict[str, list[str]] | None = 
         "    deps:",
     ]
     lines += [f"      - {path}" for path in expected_deps(root, name, list(matrix))]
-    cached = [f"      - {path}" for path, cache in outs if cache]
-    in_git = [f"      - {path}: {{cache: false}}" for path, cache in outs if not cache]
-    lines += [*(["    outs:", *cached] if cached else []), *(["    metrics:", *in_git] if in_git else [])]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_out_lines(dict(outs), [])])
 
 
 def write_deps(root: Path) -> None:
-    """Give every stage of dvc.yaml the params and deps that its module has; everything else stays as it is."""
+    """Give every stage of dvc.yaml the params, deps and outs that its module has; everything else stays as it is."""
     path = root / "dvc.yaml"
     stages, lines, name = read_stages(root), [], ""
-    inside = False
+    section, curves = "", re.findall(r"^      - \S+\.csv: \{.*", path.read_text(encoding="utf-8"), re.MULTILINE)
     for line in path.read_text(encoding="utf-8").splitlines():
         if re.fullmatch(r"  \w+:", line):
             name = line.strip(" :")
-        if inside and line.startswith("      - "):
+        if line.startswith("      - ") and section in ("deps", "outs", "metrics", "plots"):
+            continue
+        section = line.strip(" :") if re.fullmatch(r"    \w+:", line) else ""
+        if section in ("outs", "metrics", "plots"):
             continue
         if line.startswith("    params: ["):
             line = f"    params: [{', '.join(expected_params(root, name))}]"
-        inside = line == "    deps:"
         lines.append(line)
-        if inside:
-            lines += [f"      - {dep}" for dep in expected_deps(root, name, list(stages[name].matrix))]
+        if section == "deps":
+            keys = list(stages[name].matrix)
+            lines += [f"      - {dep}" for dep in expected_deps(root, name, keys)]
+            lines += _out_lines(expected_outs(root, name, keys), curves)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _out_lines(outs: dict[str, bool], curves: list[str]) -> list[str]:
+    """The sections `outs`, `metrics` and `plots` of a stage; tables of `curves` keep how they are drawn."""
+    drawn = {line.split()[1].rstrip(":"): line for line in curves}
+    sections = {
+        "outs": [f"      - {path}" for path, cache in outs.items() if cache and path not in drawn],
+        "metrics": [f"      - {path}: {{cache: false}}" for path in outs if path == HEADLINES],
+        "plots": [
+            drawn.get(path, f"      - {path}: {REPORT}")
+            for path, cache in outs.items()
+            if path in drawn or (not cache and path != HEADLINES)
+        ],
+    }
+    return [line for section, items in sections.items() if items for line in (f"    {section}:", *items)]
 
 
 def faults(root: Path, order: list[str] | None = None) -> list[str]:
@@ -186,9 +206,9 @@ def wiring_faults(root: Path, stage: Stage) -> list[str]:
         if stage.outs.get(path, cached) is not cached
     ]
     found += [
-        f"metrics: {path} must stand here: DVC's run cache leaves a stage out that has `cache: false` under outs"
+        f"plots: {path} must stand here: DVC's run cache leaves a stage out that has `cache: false` under outs"
         for path, cached in outs.items()
-        if path in stage.outs and not cached and path not in stage.metrics
+        if path in stage.outs and not cached and path not in stage.run_cached
     ]
     if not found:
         return []
@@ -254,8 +274,9 @@ def _stage(name: str, entry: dict[str, Any]) -> Stage:
         options: dict[str, dict[str, Any]] = item if isinstance(item, dict) else {item: {}}
         outs |= {path: bool((values or {}).get("cache", True)) for path, values in options.items()}
     cmd, deps, params = " ".join(str(entry["cmd"]).split()), list(entry.get("deps", [])), list(entry.get("params", []))
-    metrics = [path for item in entry.get("metrics", []) for path in (item if isinstance(item, dict) else [item])]
-    return Stage(name, cmd, deps, outs, params, metrics, dict(entry.get("matrix", {})))
+    kept = [*entry.get("metrics", []), *entry.get("plots", [])]
+    run_cached = [path for item in kept for path in (item if isinstance(item, dict) else [item])]
+    return Stage(name, cmd, deps, outs, params, run_cached, dict(entry.get("matrix", {})))
 
 
 def _command(name: str, keys: list[str]) -> str:

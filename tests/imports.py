@@ -38,6 +38,13 @@ ROOMS = (
 TEMPLATES = Path("ratchet/reporting/templates")
 """The templates of ratchet, as `ratchet.reporting.templates` finds them."""
 
+NOT_DEPS = {
+    "ratchet/errors.py": "exception classes alone: what they say ends a stage, and a failed stage has no output",
+    "ratchet/progress.py": "prints how far a loop is, and returns nothing that a stage could write",
+}
+"""Modules that cannot change an output → why: no stage depends on them, so that rewording a message reruns nothing.
+`tests.test_not_deps` holds the reasons. `ratchet/entry.py` is a dependency: it sets variables that libraries read."""
+
 
 def imported(source: str, module: str) -> set[str]:
     """Dotted names a module's source imports anywhere but under TYPE_CHECKING, functions included.
@@ -108,7 +115,10 @@ def template_faults(root: Path) -> list[str]:
 
 
 def closure(root: Path, start: Path) -> set[Path]:
-    """Files of ratchet, relative to root, that running `start` can import or render; __init__ files hold no code."""
+    """Files of ratchet, relative to root, that running `start` can import or render and that can change what it writes.
+
+    Packages' __init__ hold no code; NOT_DEPS are left out.
+    """
     found: set[Path] = set()
     waiting = [start]
     while waiting:
@@ -117,7 +127,9 @@ def closure(root: Path, start: Path) -> set[Path]:
         found |= template_closure(root, rendered(source))
         for name in imported(source, _module(path)):
             target = Path(*name.split(".")).with_suffix(".py")
-            if target.parts[0] == "ratchet" and target not in found and (root / target).is_file():
+            if target.as_posix() in NOT_DEPS or target.parts[0] != "ratchet" or target in found:
+                continue
+            if (root / target).is_file():
                 found.add(target)
                 waiting.append(target)
     return found

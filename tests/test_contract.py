@@ -143,7 +143,7 @@ DVC_YAML = """stages:
       - ratchet/shared.py
     outs:
       - data/made
-    metrics:
+    plots:
       - reports/make.json: {cache: false}
   use:
     matrix: {model: [a, b], engine: [x]}
@@ -240,7 +240,7 @@ BREAKS = {
         "",
         "reports/make.json must have {cache: false}",
     ),
-    "a report among the outs": ("dvc.yaml", "    metrics:\n", "", "metrics: reports/make.json must stand here"),
+    "a report among the outs": ("dvc.yaml", "    plots:\n", "", "plots: reports/make.json must stand here"),
     "a model that git keeps": ("dvc.yaml", "-${item.engine}\n", "-${item.engine}: {cache: false}\n", "must be cached"),
     "a param with a default": ("pipeline_steps/use.py", "Field(ge=0)", "3", "Params.seed: has a default"),
     "a param without a docstring": ("pipeline_steps/use.py", '    """Random seed."""', "", "seed: has no docstring"),

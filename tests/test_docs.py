@@ -76,6 +76,8 @@ NEEDS = {
     "ratchet audit": "an audit log: tests/registry/test_release_story.py",
     "ratchet diff": "another branch: tests/reporting/test_change_page.py",
     "ratchet keys": "it would make a key: tests/serving/test_auth.py",
+    "ratchet cost": "the measurements of a run, in DVC: tests/reporting/test_cost.py",
+    "ratchet results": "the measurements of a run, in DVC: tests/reporting/test_pages.py",
     "ratchet labels": "a model and people: tests/flows/test_labelling.py",
     "ratchet monitor": "a prediction log: tests/flows/test_monitoring.py",
     "ratchet reference": "a model: tests/flows/test_monitoring.py",

@@ -20,7 +20,7 @@ from prefect.events import emit_event  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows.monitoring import steps as monitoring  # noqa: E402
-from flows.reference import read_lexicon  # noqa: E402
+from flows.reference import read_lexicon, read_patterns  # noqa: E402
 from ratchet.monitoring.findings import Finding  # noqa: E402
 
 RAN, ALERT, DRIFT, DECAY = "ratchet.monitor.ran", "ratchet.alert", "ratchet.drift", "ratchet.decay"
@@ -60,12 +60,13 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
         monitoring.write_metrics(root, history[-1] if history else {}, 0, now)
         return "", [], "no window has ended since the last run"
     bundle, reference = monitoring.served_reference(root, windows, params)
-    pieces, lexicon, judged = load_pieces(bundle), read_lexicon(root, params.attributes), list(history)
+    pieces, judged = load_pieces(bundle), list(history)
+    lexicon, patterns = read_lexicon(root, params.attributes), read_patterns(root)
     findings: list[Finding] = []
     seen: dict[str, Finding] = {}  # of every window, so that none is lost where a run judges several
     for window in windows:
         monitoring.log_access(root, window)
-        found = inspect_window(window, reference, pieces, _same(judged, reference.version), params, lexicon)
+        found = inspect_window(window, reference, pieces, _same(judged, reference.version), params, lexicon, patterns)
         rules, broken = monitoring.judge_by_suite(root, window, reference.labels, params)
         findings = [*found.findings, *broken]
         seen |= _by_key(findings)

@@ -25,7 +25,7 @@ from prefect import flow  # noqa: E402
 from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
-from flows.reference import read_lexicon  # noqa: E402
+from flows.reference import read_lexicon, read_patterns  # noqa: E402
 from flows.rollout.files import locked, need_state, read_evidence, read_params, read_state  # noqa: E402
 from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.experiments.assignment import write_experiment  # noqa: E402
@@ -45,11 +45,12 @@ def start(root: Path, name: str, bundle: Path, version: str, why: str) -> Rollou
     """Begin a rollout with its first step.
 
     Raises:
-        RatchetError: another one runs, its name was used before, the bundle does not hold, or the lexicon lacks an
-            attribute whose groups are guarded.
+        RatchetError: another one runs, its name was used before, the bundle does not hold, the lexicon lacks an
+            attribute whose groups are guarded, or a pattern of the features is none.
     """
     params = read_params(root)
     read_lexicon(root, params.guardrails.attributes)
+    read_patterns(root)
     with locked(root / params.state):
         current = read_state(root, params)
         if current is not None and (WAYS[current.status] or not current.settled):
@@ -89,8 +90,8 @@ def advance(root: Path, promote: Promote) -> Rollout:
         if not WAYS[state.status]:
             return state
         seen, proved = read_evidence(root, params, state), state.status == "proved"
-        lexicon = read_lexicon(root, params.guardrails.attributes)
-        verdict = judge(params.step(state.step), seen, params, lexicon, proved=proved)
+        lexicon, patterns = read_lexicon(root, params.guardrails.attributes), read_patterns(root)
+        verdict = judge(params.step(state.step), seen, params, lexicon, patterns, proved=proved)
         evidence = verdict.to_json() | {"satisfaction": seen.satisfaction()}
         if verdict.decision == "roll_back":
             return settle(root, params, state.changed("rolled_back", state.step, _now(), verdict.why, evidence))

@@ -17,14 +17,18 @@ ANSWER_S = 10.0
 STOPPED = "stopped; the same command carries on from here"
 
 
-def run_flow(begin: Callable[[], State[Any]]) -> int:
+def run_flow(begin: Callable[[], State[Any] | str]) -> int:
     """Run a flow and say how it ended; the exit code: 0, also for a rejection, 1 for an error, 130 when interrupted.
 
     Args:
-        begin: checks what can be checked before Prefect starts, then calls the flow with `return_state=True`.
+        begin: checks what can be checked before Prefect starts, then calls the flow with `return_state=True`; where
+            nothing has to run it returns the message at once.
     """
     try:
         state = begin()
+        if isinstance(state, str):
+            print(state)
+            return 0
         if not state.is_completed():
             error = state.result(raise_on_failure=False)
             raise error if isinstance(error, RatchetError) else PipelineError(str(state.message))

@@ -1,4 +1,4 @@
-"""What `ratchet run` does: checks the workspace, then runs the pipeline as a Prefect flow."""
+"""Where a run from the command line begins: asks DVC whether any stage is stale, and starts a flow only if one is."""
 
 from __future__ import annotations
 
@@ -6,31 +6,60 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.runner import stages, workspace
+from flows.defaults import MAX_WORKERS
+from flows.runner import workspace
+from flows.runner.audit import record
 from flows.runner.command import run_flow, say_start
-from flows.runner.execution import start_guard
+from flows.runner.dvc_client import open_pipeline
+from flows.runner.environment import set_environment
+from flows.runner.execution import CACHED, Outcome, start_guard
+from flows.runner.progress import Progress
+from flows.runner.summary import print_summary, say_end
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 
-def run(root: Path, targets: Sequence[str], verbose: bool, max_workers: int) -> int:
-    """Bring every stage up to date, or only the targets and what they need; the exit code: 0, 1 or, interrupted, 130.
+def run(root: Path, targets: Sequence[str] = (), verbose: bool = False, max_workers: int = MAX_WORKERS) -> int:
+    """Bring every stage up to date, or only the targets and what they need; the exit code.
+
+    A run that executes a stage is a run of the flow `pipeline`. One that has nothing to do never imports Prefect, and
+    ends in little more than the time that DVC takes to say so.
 
     Args:
-        root: the workspace, which must be the current folder.
-        targets: names of stages; none: all.
+        root: the repository, which is the working directory.
+        targets: stages; none: all.
         verbose: show the output of the stages as they run.
-        max_workers: stages that may run side by side, at least 1.
+        max_workers: stages that may run side by side.
     """
+    set_environment(root=root)
+    return run_flow(lambda: _begin(root, list(targets), verbose, max_workers))
 
-    def begin() -> State[Any]:
-        workspace.prepare(root)  # what can be refused is refused before Prefect is imported
-        stages.read_graph(root, targets)
+
+def _begin(root: Path, targets: list[str], verbose: bool, max_workers: int) -> State[Any] | str:
+    workspace.claim(root)
+    dvc = open_pipeline(root)  # loads DVC while this process checks the params
+    try:
+        workspace.check_all_params(root)
+        names = [stage.name for stage in dvc.plan(targets)]
+        if not dvc.stale(names):
+            return _nothing_to_do(root, names, whole=not targets)
+        # what only a flow needs is looked at from here on
         start_guard(root)
         say_start()
         from flows.pipeline import pipeline
 
-        return pipeline(list(targets), max_workers, verbose, return_state=True)
+        return pipeline(targets, max_workers, verbose, return_state=True)
+    finally:
+        dvc.close()
 
-    return run_flow(begin)
+
+def _nothing_to_do(root: Path, names: list[str], whole: bool) -> str:
+    """Show what a flow would have shown."""
+    with Progress(len(names)) as progress:
+        for name in names:
+            progress.finished(name, Outcome(CACHED, 0.0))
+    record(root, "run", "pipeline", {"n_stages": len(names), "n_cached": len(names)})
+    if whole:
+        print_summary(root, progress.console)
+    return say_end(len(names), {CACHED: len(names)})

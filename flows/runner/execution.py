@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.runner import stages, supervisor
+from flows.runner.dvc_client import DvcClient, RunningStage
 from flows.runner.environment import stage_environment
 
 RAN, CACHED, RESTORED, FAILED = "Ran", "Cached", "Restored", "Failed"
 GRACE_S = 10.0
 LOGS = Path(".scratch/logs")
 N_TAIL_LINES = 15
+RUNNING = "Running stage '"
+"""How DVC's line begins before it runs a command."""
 
-_supervisors: set[subprocess.Popen[str]] = set()
+_supervisors: set[subprocess.Popen[str] | RunningStage] = set()
 
 
 @dataclass(frozen=True)
@@ -37,30 +40,34 @@ class Outcome:
 
 def run_stage(
     root: Path,
+    dvc: DvcClient,
     stage: stages.Stage,
     started: Callable[[], None] = lambda: None,
     listen: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Run the stage unless it is up to date. When it fails, its previous outputs are put back.
+    """Let DVC run the stage, which it does unless it is up to date. When it fails, its previous outputs are put back.
 
     Args:
         root: the repository.
+        dvc: the pipeline, opened.
         stage: which one.
-        started: called when the stage proves stale.
-        listen: called with each line the stage prints.
+        started: called when DVC runs the stage's command.
+        listen: called with each line that DVC and the stage print.
     """
-    start = time.monotonic()
-    if not stages.is_stale(root, stage.name):
-        return Outcome(CACHED, time.monotonic() - start)
-    started()
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage.name]
+
+    def hear(line: str) -> None:
+        if line.startswith(RUNNING):
+            started()
+        listen(line)
+
+    start, mark = time.monotonic(), uuid.uuid4().hex
     log = root / LOGS / f"{stage.name}.log"
-    code = run_supervised(root, command, log, stage.time_limit_s, listen)
+    code = _follow(dvc.start(stage, mark, GRACE_S), mark, log, hear)
     text, seconds = log.read_text(encoding="utf-8", errors="replace"), time.monotonic() - start
     if code == 0:
         return Outcome(_what_dvc_did(text), seconds)
     message = _reason(code, stage, text)
-    kept = stages.put_back(root, stage.name)
+    kept = dvc.put_back(stage.name)
     if kept:
         message += f"\n  put back: {', '.join(kept)}, as dvc.lock records them"
     return Outcome(FAILED, seconds, f"{message}\n  log: {log.relative_to(root)}")
@@ -72,22 +79,25 @@ def run_supervised(
     """Run a command that cannot outlive this process; its output goes to a log file and to `listen`. Its exit code."""
     mark = uuid.uuid4().hex
     options = ["--time-limit", str(time_limit_s), "--grace", str(GRACE_S), "--"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.runner.supervisor", *options, *command],
+        cwd=root,
+        env={**stage_environment(), supervisor.STAGE: mark},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    return _follow(process, mark, log, listen)
+
+
+def _follow(process: subprocess.Popen[str] | RunningStage, mark: str, log: Path, listen: Callable[[str], None]) -> int:
+    """Read what a supervised process prints, until it ends; its exit code."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("w", encoding="utf-8") as file,
-        subprocess.Popen(
-            [sys.executable, "-m", "flows.runner.supervisor", *options, *command],
-            cwd=root,
-            env={**stage_environment(), supervisor.STAGE: mark},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        ) as process,
-    ):
+    with process, log.open("w", encoding="utf-8") as file:
         _supervisors.add(process)
         # a killed supervisor leaves a stage that holds the pipe open: end it, or the loop below never ends
         threading.Thread(target=_end_with, args=(process, mark)).start()
@@ -102,7 +112,7 @@ def run_supervised(
             _supervisors.discard(process)
 
 
-def _end_with(process: subprocess.Popen[str], mark: str) -> None:
+def _end_with(process: subprocess.Popen[str] | RunningStage, mark: str) -> None:
     if process.wait() < 0:
         supervisor.kill_marked(supervisor.STAGE, mark)
 
@@ -130,9 +140,9 @@ def stages_end_with_the_flow(leave: Callable[[], None]) -> Iterator[None]:
 
 def start_guard(root: Path) -> None:
     """Start the process that ends whatever this flow leaves behind, should it be killed."""
-    if os.environ.get(supervisor.RUN, "").startswith(f"{os.getpid()}-"):
+    if _guards:
         return
-    run = os.environ[supervisor.RUN] = f"{os.getpid()}-{uuid.uuid4().hex}"
+    run = supervisor.mark_run()
     guard = subprocess.Popen(
         [sys.executable, "-m", "flows.runner.supervisor", "--guard", run, "--grace", str(GRACE_S)],
         cwd=root,
@@ -153,7 +163,7 @@ def _what_dvc_did(text: str) -> str:
     >>> _what_dvc_did("Stage 'a' didn't change, skipping"), _what_dvc_did("Running stage 'a':")
     ('Cached', 'Ran')
     """
-    if re.search(r"^Running stage '", text, re.MULTILINE):
+    if re.search(f"^{RUNNING}", text, re.MULTILINE):
         return RAN
     if re.search(r"^Stage '.*' is cached - skipping run", text, re.MULTILINE):
         return RESTORED
@@ -179,7 +189,7 @@ def error_of(text: str) -> str:
     own = re.findall(r"^error: (.+(?:\n .*)*)", text, re.MULTILINE)
     if own:
         return str(own[-1]).rstrip()
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(("Running stage '", "> "))]
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith((RUNNING, "> "))]
     lines = lines[-N_TAIL_LINES:]
     if any(re.search(r"exited with (-9|137)\b", line) for line in lines):  # 137: by a shell that did not exec
         lines.append("(the system or somebody killed it: too little memory is the usual reason)")

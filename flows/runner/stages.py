@@ -1,8 +1,7 @@
-"""What DVC knows: the graph of the stages, which of them are stale, what their last outputs were."""
+"""What DVC knows of the pipeline, read once: the graph, which stages are stale, their outputs; and DVC's run of one."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Any
 
 from ratchet.errors import PipelineError
 
-_one_at_a_time = threading.Lock()  # DVC's own lock keeps processes apart, not threads
+LOCK_POLL_S = 0.05
+"""Between two looks whether DVC's lock is free. DVC's half a second starves a stage beside one that needs it often."""
 
 
 @dataclass(frozen=True)
@@ -25,101 +25,108 @@ class Stage:
     """`meta: time_limit_s` of dvc.yaml; 0: none."""
 
 
-def read_graph(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
-    """The stages in the order in which `dvc repro` runs them; with targets, only those and what they need.
+class Pipeline:
+    """dvc.yaml and dvc.lock as they are when this is made; only `sort_lock` reads dvc.lock again.
+
+    What dvc.lock records of a stage changes by a run of that stage alone, and a flow runs each stage at most once: so
+    one reading serves a whole flow, where DVC's command line reads both files again for every stage.
 
     Raises:
-        PipelineError: dvc.yaml is invalid, or a target is not in it.
+        PipelineError: dvc.yaml or dvc.lock is invalid.
     """
-    from dvc.exceptions import DvcException
 
-    try:
-        with _locked_repo(root) as repo:
-            plan = _plan(repo, targets)
-            graph = repo.index.graph
-            found = [
-                Stage(
-                    stage.name,
-                    tuple(sorted(need.name for need in graph.successors(stage) if need in plan)),
-                    float((stage.meta or {}).get("time_limit_s", 0)),
-                )
-                for stage in plan
-            ]
-    except (DvcException, ValueError) as error:
-        raise PipelineError(
-            "DVC cannot read the pipeline.", where=root / "dvc.yaml", got=error, fix="`dvc stage list` says more"
-        ) from None
-    return found
+    def __init__(self, root: Path) -> None:
+        import dvc.lock
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc.repo.reproduce import get_active_graph, plan_repro
 
+        dvc.lock.DEFAULT_TIMEOUT = LOCK_POLL_S * 6  # DVC looks six times in it
+        self._path = root / "dvc.yaml"
+        try:
+            self._repo = Repo(str(root), _wait_for_lock=True)
+            with self._repo.lock:
+                self._graph = get_active_graph(self._repo.index.graph)
+                ordered = plan_repro(self._graph, list(self._repo.index.stages))
+            self._stages = {stage.name: stage for stage in ordered if getattr(stage, "name", "")}
+        except (DvcException, ValueError) as error:
+            raise PipelineError(
+                "DVC cannot read the pipeline.", where=self._path, got=error, fix="`dvc stage list` says more"
+            ) from None
 
-def is_stale(root: Path, name: str) -> bool:
-    """Whether the command, a dependency, a param or an output of the stage differs from dvc.lock."""
-    with _locked_repo(root) as repo:
-        return bool(_load(repo, name).changed())
+    def plan(self, targets: Sequence[str] = ()) -> list[Stage]:
+        """The stages in the order in which `dvc repro` runs them; with targets, only those and what they need.
 
+        Raises:
+            PipelineError: a target is not in dvc.yaml.
+        """
+        from dvc.repo.reproduce import plan_repro
 
-def put_back(root: Path, name: str) -> list[str]:
-    """Check out the outputs that dvc.lock records for a stage, as far as the cache has them; their paths."""
-    from dvc.stage.serialize import to_single_stage_lockfile
+        chosen = [stage for target in targets for stage in self._named(target)] or list(self._stages.values())
+        plan = [stage for stage in plan_repro(self._graph, chosen) if stage.name in self._stages]
+        return [
+            Stage(
+                stage.name,
+                tuple(sorted(need.name for need in self._graph.successors(stage) if need in plan)),
+                float((stage.meta or {}).get("time_limit_s", 0)),
+            )
+            for stage in plan
+        ]
 
-    with _locked_repo(root) as repo:
-        stage = _load(repo, name)
-        if not all(out.hash_info for out in stage.outs):
-            return []
-        # as DVC's run cache does it: a stage in which git's outputs are cached too, so that they can be checked out
-        recorded = repo.stage_cache._create_stage(to_single_stage_lockfile(stage), wdir=stage.wdir)
-        found = [out for out in recorded.outs if not out.changed_cache()]
-        for out in found:
-            out.checkout(force=True)
-        return [str(out) for out in found]
+    def stale(self, names: Sequence[str]) -> list[str]:
+        """Those whose command, a dependency, a param or an output differs from dvc.lock."""
+        with self._locked():
+            return [name for name in names if self._stages[name].changed()]
 
+    def reproduce(self, name: str) -> None:
+        """Do what `dvc repro --single-item` does, and print what it prints.
 
-def sort_lock(root: Path) -> None:
-    """Give dvc.lock the order that `dvc repro` gives it: stages that run side by side add theirs as they finish."""
-    from dvc.utils.serialize import modify_yaml
+        Raises:
+            DvcException: the command failed, or something it needs or should have written is missing.
+        """
+        stage = self._stages[name]
+        with self._locked(), self._repo.scm_context(quiet=True):
+            if stage.reproduce():
+                stage.dump(update_pipeline=False)
 
-    path = root / "dvc.lock"
-    if not path.exists():
-        return
-    with _locked_repo(root) as repo:
-        order = {stage.name: place for place, stage in enumerate(_plan(repo, ()))}
-        with modify_yaml(str(path)) as data:
-            stages = data["stages"]
-            names = sorted(stages, key=lambda name: order.get(name, len(order)))
-            if names != list(stages):
-                data["stages"] = {name: stages[name] for name in names}
+    def put_back(self, name: str) -> list[str]:
+        """Check out the outputs that dvc.lock records for a stage, as far as the cache has them; their paths."""
+        from dvc.stage.serialize import to_single_stage_lockfile
 
+        with self._locked():
+            stage = self._stages[name]
+            if not all(out.hash_info for out in stage.outs):
+                return []
+            # as DVC's run cache does it: a stage in which git's outputs are cached too, so that they can be checked out
+            recorded = self._repo.stage_cache._create_stage(to_single_stage_lockfile(stage), wdir=stage.wdir)
+            found = [out for out in recorded.outs if not out.changed_cache()]
+            for out in found:
+                out.checkout(force=True)
+            return [str(out) for out in found]
 
-def _plan(repo: Any, targets: Sequence[str]) -> list[Any]:
-    from dvc.repo.reproduce import get_active_graph, plan_repro
+    def sort_lock(self) -> None:
+        """Give dvc.lock the order that `dvc repro` gives it: stages that run side by side add theirs as they finish."""
+        from dvc.utils.serialize import load_yaml, modify_yaml
 
-    chosen = [stage for name in targets for stage in _named(repo, name)] or list(repo.index.stages)
-    plan = plan_repro(get_active_graph(repo.index.graph), chosen)
-    return [stage for stage in plan if getattr(stage, "name", "")]
+        path = self._path.with_suffix(".lock")
+        if not path.exists():
+            return
+        order = {name: place for place, name in enumerate(self._stages)}
+        with self._locked():
+            names = list(load_yaml(path).get("stages", {}))  # quick; what keeps comments is not
+            ordered = sorted(names, key=lambda name: order.get(name, len(order)))
+            if names != ordered:
+                with modify_yaml(path) as data:
+                    data["stages"] = {name: data["stages"][name] for name in ordered}
 
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._repo.lock:
+            yield
 
-def _named(repo: Any, name: str) -> list[Any]:
-    """The stage of that name, or all of a matrix; not by DVC's own look-up, which depends on the working directory."""
-    found = [
-        stage
-        for stage in repo.index.stages
-        if getattr(stage, "name", "") == name or getattr(stage, "name", "").split("@")[0] == name
-    ]
-    if not found:
-        raise PipelineError(
-            "There is no such stage.", where=f"{repo.root_dir}/dvc.yaml", got=name, fix="dvc stage list"
-        )
-    return found
-
-
-def _load(repo: Any, name: str) -> Any:
-    (stage,) = _named(repo, name)
-    return stage
-
-
-@contextmanager
-def _locked_repo(root: Path) -> Iterator[Any]:
-    from dvc.repo import Repo
-
-    with _one_at_a_time, Repo(str(root), _wait_for_lock=True) as repo, repo.lock:
-        yield repo
+    def _named(self, name: str) -> list[Any]:
+        """The stage of that name, or all of a matrix; not by DVC's look-up, which depends on the working directory."""
+        found = [stage for known, stage in self._stages.items() if name in (known, known.split("@")[0])]
+        if not found:
+            raise PipelineError("There is no such stage.", where=self._path, got=name, fix="dvc stage list")
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -10,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.files import read_json
-
 EVALUATION, DECISION, REPORT = Path("reports/evaluate.json"), Path("reports/decision.json"), Path("reports/report.html")
+MEASUREMENTS = Path("measurements")
 MAX_REASON = 320
 """Letters of a reason that are printed."""
 ALWAYS = ("baseline", "teacher", "student")
@@ -29,12 +29,23 @@ def print_summary(root: Path, console: Console) -> None:
     """Print what the reports say; nothing where there are none."""
     if not (root / EVALUATION).is_file() or not (root / DECISION).is_file():
         return
-    evaluation, decision = read_json(root / EVALUATION), read_json(root / DECISION)
+    from ratchet.gates.measured_reports import read_known  # only where there is something to tell
+
+    evaluation, decision = (read_known(root / path, root / MEASUREMENTS / path.name) for path in (EVALUATION, DECISION))
     console.print()
     console.print(summary_table(evaluation["bundles"], decision["chosen"]))
     console.print(verdict(decision))
     if (root / REPORT).is_file():
         console.print(Text(f"Report: {REPORT}"))
+
+
+def say_end(n_stages: int, counts: Mapping[str, int]) -> str:
+    """The last line of a run.
+
+    >>> say_end(24, {"Cached": 22, "Ran": 2})
+    '24 stages: cached 22, ran 2'
+    """
+    return f"{n_stages} stages: {', '.join(f'{state.lower()} {n}' for state, n in counts.items())}"
 
 
 def summary_table(bundles: dict[str, Any], chosen: str | None) -> Table:

@@ -1,6 +1,6 @@
-"""Starts a command in a process group of its own and lets nothing of it outlive the flow.
+"""Starts a process in a process group of its own and lets nothing of it outlive the flow.
 
-    python -m flows.runner.supervisor [--time-limit S] [--grace S] -- COMMAND ...    one stage
+    python -m flows.runner.supervisor [--time-limit S] [--grace S] -- COMMAND ...    one command
     python -m flows.runner.supervisor --guard RUN [--grace S]                        everything else a run has started
 
 Standard input is a pipe that the flow holds and never writes to: the system closes it when the flow ends, by kill -9
@@ -17,9 +17,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
+from typing import Protocol
 
 import psutil
 
@@ -29,23 +29,51 @@ TIMED_OUT, STOPPED = 124, 125
 """Exit codes of a supervisor that ended its command: at the time limit, or because the flow ended."""
 
 
-def supervise(command: list[str], time_limit_s: float, grace_s: float) -> int:
-    """Run a command until it ends, the time is up, or the flow is gone; its exit code, or TIMED_OUT, or STOPPED."""
+class Process(Protocol):
+    """What is supervised: the leader of a process group of its own."""
+
+    pid: int
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code, or the negative number of the signal that ended it."""
+        ...
+
+
+def supervise(start: Callable[[], Process], time_limit_s: float, grace_s: float) -> int:
+    """Run a process until it ends, the time is up, or the flow is gone; its exit code, or TIMED_OUT, or STOPPED.
+
+    Args:
+        start: starts the process. Called before any thread is, so that it may fork.
+        time_limit_s: 0: none.
+        grace_s: seconds between SIGINT and SIGKILL.
+    """
     events: queue.SimpleQueue[int] = queue.SimpleQueue()
-    _on_end_of_flow(lambda: events.put(STOPPED))
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: events.put(STOPPED))
-    mark = os.environ.setdefault(STAGE, uuid.uuid4().hex)
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    threading.Thread(target=lambda: events.put(process.wait()), daemon=True).start()
+    process, ended = start(), threading.Event()
+
+    def wait() -> None:
+        code = process.wait()
+        ended.set()
+        events.put(code)
+
+    _on_end_of_flow(lambda: events.put(STOPPED))
+    threading.Thread(target=wait, daemon=True).start()
     try:
         code = events.get(timeout=time_limit_s or None)
     except queue.Empty:
         code = TIMED_OUT
-    if process.poll() is None:
-        _stop_group(process, grace_s)
-    kill_marked(STAGE, mark)
+    if not ended.is_set():
+        _stop_group(process.pid, ended, grace_s)
+    kill_marked(STAGE, os.environ[STAGE])
     return 128 - code if code < 0 else code
+
+
+def mark_run() -> str:
+    """The mark of this run, in the environment of this process from now on; its guard looks for it."""
+    if not os.environ.get(RUN, "").startswith(f"{os.getpid()}-"):
+        os.environ[RUN] = f"{os.getpid()}-{uuid.uuid4().hex}"
+    return os.environ[RUN]
 
 
 def guard(run: str, grace_s: float) -> None:
@@ -81,13 +109,11 @@ def kill_marked(name: str, value: str) -> None:
         psutil.wait_procs(found, timeout=1)
 
 
-def _stop_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
+def _stop_group(leader: int, ended: threading.Event, grace_s: float) -> None:
     """SIGINT to the group, SIGKILL when it is still there after the grace time."""
-    _quietly(lambda: os.killpg(process.pid, signal.SIGINT))
-    end = time.monotonic() + grace_s
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
-    _quietly(lambda: os.killpg(process.pid, signal.SIGKILL))
+    _quietly(lambda: os.killpg(leader, signal.SIGINT))
+    ended.wait(grace_s)
+    _quietly(lambda: os.killpg(leader, signal.SIGKILL))
 
 
 def _on_end_of_flow(call: Callable[[], object]) -> None:
@@ -125,7 +151,12 @@ def main() -> int:
     if arguments.guard:
         guard(arguments.guard, arguments.grace)
         return 0
-    return supervise(arguments.command, arguments.time_limit, arguments.grace)
+    os.environ.setdefault(STAGE, uuid.uuid4().hex)
+
+    def start() -> Process:
+        return subprocess.Popen(arguments.command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    return supervise(start, arguments.time_limit, arguments.grace)
 
 
 if __name__ == "__main__":

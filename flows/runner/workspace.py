@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import hashlib
 import importlib
 import json
 import os
@@ -14,11 +15,15 @@ from typing import Any, TextIO
 import psutil
 
 from ratchet.errors import ParamsError, PipelineError
-from ratchet.params import check_block, check_params, read_yaml
-from ratchet.task import Task
+from ratchet.files import replace_file
 
 LOCK = Path(".dvc/tmp/flow.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
+ACCEPTED = Path(".dvc/tmp/params.accepted")
+"""A hash of the params, and of the code that reads them, that were accepted last."""
+CODE = ("pipeline_steps", "ratchet")
+DVC = {"dvc", "flows.runner.dvc_server"}
+"""How a DVC process is called on its command line."""
 
 _held: dict[Path, TextIO] = {}  # the system releases a lock when its file is closed: at the end of the process, however
 
@@ -30,6 +35,16 @@ def prepare(root: Path) -> None:
         PipelineError: this is no DVC repository, or another run is at work in it.
         ParamsError: a block of params.yaml does not hold what its step needs; all faulty blocks are named.
     """
+    claim(root)
+    check_all_params(root)
+
+
+def claim(root: Path) -> None:
+    """Hold the workspace until this process ends, and clear what a killed run left.
+
+    Raises:
+        PipelineError: this is no DVC repository, or another run is at work in it.
+    """
     if not (root / "dvc.yaml").is_file() or not (root / ".dvc").is_dir():
         raise PipelineError(
             "There is no pipeline here.",
@@ -38,7 +53,6 @@ def prepare(root: Path) -> None:
             fix="run from the repository's root",
         )
     lock_workspace(root)
-    check_all_params(root)
     clean_rwlock(root)
 
 
@@ -76,9 +90,17 @@ def lock_workspace(root: Path) -> None:
 def check_all_params(root: Path) -> None:
     """Check every block of params.yaml against the Params of its step, before any stage starts.
 
+    To import the steps takes as long as DVC takes to find nothing to do: what was accepted once, is not checked again.
+
     Raises:
         ParamsError: with the faults of all blocks.
     """
+    accepted, fingerprint = root / ACCEPTED, _fingerprint(root)
+    if accepted.is_file() and accepted.read_text(encoding="utf-8") == fingerprint:
+        return
+    from ratchet.params import check_block, check_params, read_yaml
+    from ratchet.task import Task
+
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     path, faults = root / "params.yaml", []
@@ -97,6 +119,19 @@ def check_all_params(root: Path) -> None:
         faults.append(str(ParamsError("params.yaml has blocks of no stage.", where=path, got=", ".join(unknown))))
     if faults:
         raise ParamsError("\n\n".join(faults) + "\n\nNo stage was run.")
+    with replace_file(accepted) as partial:
+        partial.write_text(fingerprint, encoding="utf-8")
+
+
+def _fingerprint(root: Path) -> str:
+    """A hash of params.yaml, dvc.yaml and every module that a check of the params can import."""
+    modules = [path for package in CODE for path in sorted((root / package).rglob("*.py"))]
+    found = hashlib.sha256(sys.version.encode())
+    for path in (root / "params.yaml", root / "dvc.yaml", *modules):
+        found.update(f"\0{path.relative_to(root)}\0".encode())
+        if path.is_file():
+            found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def clean_rwlock(root: Path) -> None:
@@ -133,7 +168,9 @@ def dvc_processes(root: Path) -> list[int]:
     for process in psutil.process_iter():
         try:
             words = [Path(word).name for word in process.cmdline()[:3]]
-            if "dvc" in words and Path(process.cwd()).is_relative_to(root.resolve()):
+            if not {"dvc", "flows.runner.dvc_server"}.isdisjoint(words) and Path(process.cwd()).is_relative_to(
+                root.resolve()
+            ):
                 found.append(process.pid)
         except (psutil.Error, OSError):
             continue

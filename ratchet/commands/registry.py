@@ -26,7 +26,7 @@ Root = Annotated[Path, typer.Option(help="The clone.")]
 Key = Annotated[str, typer.Option(help="The key that signs; by default user.signingKey of Git.")]
 Why = Annotated[str, typer.Option(help="The reason, kept for good.")]
 Who = Annotated[str, typer.Option(help="Your name in .allowed_signers.")]
-Ref = Annotated[str, typer.Argument(help="A version (sentiment@v1.2.0, 1.2.0) or a role (champion).")]
+Ref = Annotated[str, typer.Argument(help="A version (tickets@v1.2.0, 1.2.0) or a role (champion).")]
 
 
 @app.command(name="list")

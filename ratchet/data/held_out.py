@@ -16,8 +16,8 @@ class NearDuplicatesOf:
 
     Only texts that share a shingle are compared, so the cost is that of reading the others once.
 
-    >>> few = NearDuplicatesOf(["a warm and very funny film", "dull"], 0.6)
-    >>> few.among(["nothing of the kind", "A warm and very funny film indeed!"]).tolist()
+    >>> few = NearDuplicatesOf(["a warm and very quiet room", "late"], 0.6)
+    >>> few.among(["nothing of the kind", "A warm and very quiet room indeed!"]).tolist()
     [True, False]
     """
 

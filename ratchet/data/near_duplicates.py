@@ -182,7 +182,7 @@ def near_duplicate_pairs(shingles: Shingles, threshold: float) -> list[tuple[int
 
     Jaccard similarity: shared shingles ÷ all shingles of both, in [0, 1]; texts without words have no pairs.
 
-    >>> texts = ["one of the best films of this year", "x", "one of the best films of this year !", "a bad film"]
+    >>> texts = ["one of the best trains of this year", "x", "one of the best trains of this year !", "a late train"]
     >>> near_duplicate_pairs(Shingles(texts), 0.8)
     [(0, 2)]
     """

@@ -4,7 +4,7 @@ Whatever has a check digit is checked by python-stdnum (Luhn 1954 for cards, ISO
 rule), telephone numbers by Google's libphonenumber: so prices, years and serial numbers are hardly taken for people's.
 A telephone number beside another number is found if it starts with a plus or a code in brackets, or is written with
 dashes or dots; in `10 650 253 0000` nothing says where it starts, and it is not found.
-Names and addresses of people are not looked for: that takes a model, and would take film stars for private persons.
+Names and addresses of people are not looked for: that takes a model, and would take the famous for private persons.
 """
 
 from __future__ import annotations

@@ -6,28 +6,19 @@ Source: Broder 1997, On the resemblance and containment of documents, https://do
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.data.words import words
+
 N_PERMUTATIONS = 128
 SHINGLE_WORDS = 3
 _SEED = 1
-_WORD = re.compile(r"\w+")
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 """Odd 64-bit constants: the position of a word within its shingle matters."""
-
-
-def words(text: str) -> list[str]:
-    """The text's words: runs of letters, digits and underscores, casefolded.
-
-    >>> words("It's GOOD — really.")
-    ['it', 's', 'good', 'really']
-    """
-    return _WORD.findall(text.casefold())
 
 
 class Shingles:
@@ -92,7 +83,7 @@ def _word_hashes(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.i
     known = _WordHashes()
     flat, lengths = array("Q"), np.zeros(len(texts), dtype=np.int64)
     for row, text in enumerate(texts):
-        found = words(text)
+        found = words(text.casefold(), joiners="")
         lengths[row] = len(found)
         flat.extend(map(known.__getitem__, found))
     return np.frombuffer(flat, dtype=np.uint64).copy(), lengths

@@ -21,6 +21,7 @@ from ratchet.monitoring.slices import production_groups
 from ratchet.params import Params
 from ratchet.task import LengthEdges
 from ratchet.trust.lexicons import NONE, SEVERAL, Lexicon
+from ratchet.trust.slices import NO_PATTERNS, Patterns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class GuardrailParams(Params):
     max_slow_increase: float = Field(ge=0.0, le=1.0)
     """By how much the rate of slow answers may rise."""
     features: list[str]
-    """What groups are made of: length, negation, rating, or a column of the log."""
+    """What groups are made of: length, a feature of data/lexicons/features.yaml, or a column of the log."""
     attributes: list[str]
     """Attributes of data/lexicons/identity.yaml, grouped likewise: the people whom a text speaks of; sensitive."""
     length_edges: LengthEdges
@@ -76,7 +77,9 @@ class Guard:
         return {"name": self.name, "harm": self.harm.to_json(), "limit": self.limit, "state": state}
 
 
-def guards(seen: Seen, params: GuardrailParams, lexicon: Lexicon | None) -> list[Guard]:
+def guards(
+    seen: Seen, params: GuardrailParams, lexicon: Lexicon | None, patterns: Patterns = NO_PATTERNS
+) -> list[Guard]:
     """All guards on what was seen: of features, those of the groups that were; of attributes, those of all groups.
 
     The chance of a false alarm is shared equally by failures, slowness and fairness, and within fairness by the groups.
@@ -86,6 +89,7 @@ def guards(seen: Seen, params: GuardrailParams, lexicon: Lexicon | None) -> list
         seen: the evidence.
         params: the limits.
         lexicon: terms of the attributes; None only where there are none.
+        patterns: the task's own features.
 
     Raises:
         ParamsError: an attribute has no terms.
@@ -95,7 +99,7 @@ def guards(seen: Seen, params: GuardrailParams, lexicon: Lexicon | None) -> list
         Guard("failed answers", seen.difference("failed", level), params.max_failed_increase),
         Guard("slow answers", seen.difference("slow", level), params.max_slow_increase),
     ]
-    masks = _masks(seen.frame, params, lexicon)
+    masks = _masks(seen.frame, params, lexicon, patterns)
     n_groups = max(len(masks), _n_possible(params, lexicon))
     for name, mask in masks.items():
         gain = seen.difference("good", level / n_groups, mask)
@@ -117,7 +121,9 @@ def open_groups(found: Sequence[Guard]) -> list[str]:
     ]
 
 
-def _masks(frame: pd.DataFrame, params: GuardrailParams, lexicon: Lexicon | None) -> dict[str, NDArray[np.bool_]]:
+def _masks(
+    frame: pd.DataFrame, params: GuardrailParams, lexicon: Lexicon | None, patterns: Patterns
+) -> dict[str, NDArray[np.bool_]]:
     """The rows of each group, (n,), by its name; a group of people has one although no text speaks of them."""
     if params.attributes and lexicon is None:
         raise ParamsError(
@@ -127,7 +133,7 @@ def _masks(frame: pd.DataFrame, params: GuardrailParams, lexicon: Lexicon | None
             fix="read data/lexicons/identity.yaml, or name no attribute",
         )
     features = params.features if len(frame) else []
-    groups = production_groups(frame, features, params.length_edges, params.attributes, lexicon)
+    groups = production_groups(frame, features, params.length_edges, params.attributes, lexicon, patterns)
     masks = {}
     for feature, of_texts in groups.items():
         people = _people(lexicon, feature) if lexicon and feature in params.attributes else []

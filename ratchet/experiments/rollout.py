@@ -22,6 +22,7 @@ from ratchet.experiments.guardrails import Guard, GuardrailParams, guards, open_
 from ratchet.measure.estimate import Estimate
 from ratchet.params import Params
 from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.slices import NO_PATTERNS, Patterns
 
 Decision = Literal["advance", "stay", "roll_back"]
 Status = Literal["running", "proved", "promoted", "rolled_back"]
@@ -186,7 +187,13 @@ class Verdict:
 
 
 def judge(
-    step: Step, seen: Seen, params: RolloutParams, lexicon: Lexicon | None = None, *, proved: bool = False
+    step: Step,
+    seen: Seen,
+    params: RolloutParams,
+    lexicon: Lexicon | None = None,
+    patterns: Patterns = NO_PATTERNS,
+    *,
+    proved: bool = False,
 ) -> Verdict:
     """What to do after what was seen at a step so far. May be asked at any time, as often as one likes.
 
@@ -198,9 +205,10 @@ def judge(
         seen: its evidence.
         params: of the rollout.
         lexicon: terms of the attributes that the guardrails name; None only where there are none.
+        patterns: the task's own features, which the guardrails may name.
         proved: whether the challenger has passed the last step already.
     """
-    found = guards(seen, params.guardrails, lexicon)
+    found = guards(seen, params.guardrails, lexicon, patterns)
     # each of the two errors has a chance of alpha: an interval of level 1 − 2·alpha has one of alpha on either side
     difference = seen.difference("good", 2.0 * params.alpha)
     told = (

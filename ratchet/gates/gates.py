@@ -18,6 +18,7 @@ from pydantic import Field
 from ratchet.gates.measured_reports import DIFFERENCES, against_of, metric_of, slices_of
 from ratchet.measure.estimate import Estimate, undefined
 from ratchet.measure.formats import bound_text, estimate_text
+from ratchet.measure.machine_figures import MACHINE_METRICS
 from ratchet.params import Params
 
 CHAMPION = "champion"
@@ -106,12 +107,30 @@ def check_gates(gates: Sequence[Gate], name: str, bundle: Mapping[str, Any], *, 
     return {"passed": all(verdict.passed for verdict in verdicts), "gates": [item.to_json() for item in verdicts]}
 
 
+def without_figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """A verdict in its JSON form, without the figures where its metric depends on the machine."""
+    if verdict["metric"] not in MACHINE_METRICS or not verdict["applies"]:
+        return dict(verdict)
+    gate = Gate(**{name: verdict[name] for name in Gate.model_fields})
+    kept = {key: item for key, item in verdict.items() if key not in ("value", "low", "high")}
+    if verdict["value"] is None or math.isnan(verdict["value"]):
+        return {**kept, "reason": f"{_subject(gate)} is not known: {'waived' if verdict['passed'] else 'failed'}"}
+    outcome = "passed" if verdict["passed"] else "failed"
+    return {**kept, "reason": f"{_subject(gate)}: {_bounded(gate, verdict['passed'])}: {outcome}"}
+
+
 def _over_slices(gate: Gate, slices: Mapping[str, Estimate], see: str) -> Verdict:
     """The verdict over all slices: the worst one's figures, and every slice that fails or is waived by name."""
     known = {name: item for name, item in slices.items() if not math.isnan(_judged(gate, item))}
     if not known:
         none = undefined(_why(next(iter(slices.values()))) if slices else "no report measures it by slice")
-        return _verdict(gate, none, False, f"{_subject(gate)} is known of no slice ({none.reason}): failed", see=see)
+        return _verdict(
+            gate,
+            none,
+            False,
+            f"{_subject(gate)} is known of no slice ({none.reason}): failed",
+            see=see,
+        )
     sign = 1 if gate.comparison == "at_least" else -1
     worst = min(known, key=lambda name: (sign * _judged(gate, known[name]), name))
     unknown = [name for name in slices if name not in known]
@@ -156,9 +175,12 @@ def _sentence(gate: Gate, measured: Estimate, passed: bool) -> str:
 
 
 def _compared(gate: Gate, measured: Estimate, passed: bool) -> str:
+    return f"is {estimate_text(measured)}, {_bounded(gate, passed)}"
+
+
+def _bounded(gate: Gate, passed: bool) -> str:
     end = ENDS["value" if gate.rule == "value" else gate.comparison]
-    told = f"{end}{'' if passed else 'not '}{WORDS[gate.comparison]} {bound_text(gate.bound)}"
-    return f"is {estimate_text(measured)}, {told}"
+    return f"{end}{'' if passed else 'not '}{WORDS[gate.comparison]} {bound_text(gate.bound)}"
 
 
 def _verdict(

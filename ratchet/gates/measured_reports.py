@@ -9,6 +9,7 @@ from typing import Any
 from ratchet.errors import PipelineError
 from ratchet.files import read_json
 from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.measure.machine_figures import merge
 
 Report = Mapping[str, Any]
 
@@ -33,6 +34,20 @@ def read_report(path: Path) -> dict[str, Any]:
     if not isinstance(report, dict):
         raise PipelineError("A report is damaged.", where=path, got=type(report).__name__, expected="a JSON object")
     return report
+
+
+def read_whole(path: Path, measurements: Path) -> dict[str, Any]:
+    """The report at `path` with what the machine measured of it.
+
+    Raises:
+        PipelineError: one of the files is missing or damaged.
+    """
+    return dict(merge(read_report(path), read_report(measurements)))
+
+
+def read_known(path: Path, measurements: Path) -> dict[str, Any]:
+    """`read_whole`, or the report alone where nobody has pulled or made the measurements."""
+    return read_whole(path, measurements) if measurements.is_file() else read_report(path)
 
 
 def with_details(report: Report, details: Report) -> dict[str, Any]:

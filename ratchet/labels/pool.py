@@ -82,9 +82,6 @@ def margin_scores(proba: Proba) -> Scores:
     >>> margin_scores(np.array([[0.75, 0.25], [0.5, 0.5]])).tolist()
     [0.5, 1.0]
     """
-    if proba.shape[1] == 2:
-        scores: Scores = 1.0 - np.abs(proba[:, 0] - proba[:, 1])
-        return scores
     two = np.partition(proba, -2, axis=1)[:, -2:]
     between: Scores = two[:, 1] - two[:, 0]
     return 1.0 - between

@@ -1,4 +1,4 @@
-"""How a model fares on a challenge set: on weak slices, beside edits that turn a label around and edits that must not.
+"""How a model fares on a challenge set: on weak slices, beside edits that change a label and edits that must not.
 
 Cases are resampled by the test text they come from, with the weights of the test set: several edits of one text count
 as one observation, and every figure is paired with the accuracy on the test set.
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Mask = NDArray[np.bool_]
+KINDS = ("weak", "contrast", "invariance")
+"""The kinds of case; a task may have none of some."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,10 @@ def predict_cases(predictor: Predictor, cases: Cases, pred_test: NDArray[np.int6
 def challenge_metrics(
     cases: Cases, y_test: NDArray[np.int64], pred_test: NDArray[np.int64], pred_cases: NDArray[np.int64], w: Weights
 ) -> dict[str, Estimate]:
-    """The four figures of a bundle, each in [0, 1]; NaN where there are no cases of their kind.
+    """The figures of a bundle, each in [0, 1]; those of a kind without cases are absent.
 
     - `weak_slice_accuracy`: accuracy on the test texts that lie in any weak slice.
-    - `contrast_accuracy`: accuracy on the edited texts whose label the edit turned around.
+    - `contrast_accuracy`: accuracy on the edited texts, by the label that the edit gives them.
     - `contrast_consistency`: share of these of which both the text and the edited text are classified rightly.
     - `invariance_violation_rate`: share of edits that must not matter and changed the predicted class; 0 is best.
 
@@ -97,13 +99,15 @@ def challenge_metrics(
     """
     weak = np.unique(cases.original[cases.of("weak")])
     right, both, changed = _outcomes(cases, y_test, pred_test, pred_cases)
-    contrast, invariance = cases.of("contrast"), cases.of("invariance")
-    return {
-        "weak_slice_accuracy": mean_estimate((pred_test == y_test)[weak], w[:, weak]),
-        "contrast_accuracy": _mean(right, contrast, cases, w),
-        "contrast_consistency": _mean(both, contrast, cases, w),
-        "invariance_violation_rate": _mean(changed, invariance, cases, w),
-    }
+    found: dict[str, Estimate] = {}
+    if len(weak):
+        found["weak_slice_accuracy"] = mean_estimate((pred_test == y_test)[weak], w[:, weak])
+    if (contrast := cases.of("contrast")).any():
+        found["contrast_accuracy"] = _mean(right, contrast, cases, w)
+        found["contrast_consistency"] = _mean(both, contrast, cases, w)
+    if (invariance := cases.of("invariance")).any():
+        found["invariance_violation_rate"] = _mean(changed, invariance, cases, w)
+    return found
 
 
 def challenge_parts(

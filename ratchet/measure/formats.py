@@ -112,8 +112,8 @@ def metric_name(metric: str) -> str:
 def humanise(key: str) -> str:
     """A key of a report as words.
 
-    >>> humanise("n_train_rows"), humanise("size_mb"), humanise("source=imdb")
-    ('train rows', 'size, MB', 'source = imdb')
+    >>> humanise("n_train_rows"), humanise("size_mb"), humanise("source=web")
+    ('train rows', 'size, MB', 'source = web')
     """
     if "=" in key:
         return " = ".join(key.split("=", 1))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 
 from ratchet.files import sha256_json
+
+RUNTIMES = ("numpy", "onnxruntime", "openvino", "tokenizers", "torch", "transformers")
 
 
 def describe_machine(n_threads: int) -> dict[str, object]:
@@ -28,6 +32,11 @@ def describe_machine(n_threads: int) -> dict[str, object]:
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
     return {**facts, "fingerprint": sha256_json(facts)[:12]}
+
+
+def versions() -> dict[str, object]:
+    """The versions of the libraries that a bundle's latency depends on, those that are installed."""
+    return {"versions": {name: version(name) for name in RUNTIMES if importlib.util.find_spec(name)}}
 
 
 def _memory_bytes() -> int:

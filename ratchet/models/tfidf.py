@@ -14,7 +14,7 @@ def fit_pipeline(texts: list[str], targets: list[int], *, max_ngram: int, invers
     """A fitted scikit-learn pipeline over word n-grams with sublinear term frequency.
 
     Source: Spärck Jones 1972 (inverse document frequency); Wang & Manning 2012, https://aclanthology.org/P12-2018
-    for bigrams as a strong sentiment baseline.
+    for bigrams as a strong baseline.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

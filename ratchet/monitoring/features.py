@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.data.words import tokens
+
 MAX_WORDS = 100
 N_HASHED = 4096
 N_FOURIER = 256
@@ -57,7 +59,7 @@ def text_features(texts: Sequence[str], pieces: Any | None) -> TextFeatures:
     >>> text_features(["two words", ""], None).n_words.tolist()
     [2.0, 0.0]
     """
-    split = [text.split() for text in texts]
+    split = [tokens(text) for text in texts]
     n_words = np.array([len(words) for words in split], dtype=np.float64)
     heads = [" ".join(words[:MAX_WORDS]) for words in split]
     if pieces is None:

@@ -20,6 +20,7 @@ from ratchet.monitoring.slices import judge_slices, production_groups
 from ratchet.monitoring.traffic import find_anomalies
 from ratchet.monitoring.windows import Window, answered, draw, proba_of
 from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.slices import NO_PATTERNS, Patterns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -55,6 +56,7 @@ def inspect_window(
     earlier: Sequence[dict[str, Any]],
     params: MonitorParams,
     lexicon: Lexicon | None = None,
+    patterns: Patterns = NO_PATTERNS,
 ) -> Inspection:
     """The figures and findings of one window.
 
@@ -65,6 +67,7 @@ def inspect_window(
         earlier: figures of earlier windows, the latest last.
         params: bounds and error rates.
         lexicon: terms of the attributes; without one nobody whom texts speak of is told apart.
+        patterns: the task's own features, as they were when the reference was made.
 
     Drift and slices are judged on a random sample of the window, of one of the sizes that thresholds were made for;
     estimates and traffic on all of it. A second drifted window in a row is an alert, the first a warning.
@@ -92,7 +95,7 @@ def inspect_window(
     seed = [params.seed, int(window.end.timestamp() * 1e6)]
     sample = draw(rows, size, np.random.default_rng(seed))
     figures["drift"], found = _drift(sample, reference, pieces, params.alpha, bool(_was_drifted(earlier)))
-    figures["slices"], in_slices = _slices(sample, reference, fitted, params, lexicon)
+    figures["slices"], in_slices = _slices(sample, reference, fitted, params, lexicon, patterns)
     return Inspection(figures, findings + found + in_slices)
 
 
@@ -183,10 +186,15 @@ def _decay(estimate: Estimate, accuracy: float, max_fall: float) -> list[Finding
 
 
 def _slices(
-    sample: pyarrow.Table, reference: Reference, fitted: Estimator, params: MonitorParams, lexicon: Lexicon | None
+    sample: pyarrow.Table,
+    reference: Reference,
+    fitted: Estimator,
+    params: MonitorParams,
+    lexicon: Lexicon | None,
+    patterns: Patterns,
 ) -> tuple[dict[str, Any], list[Finding]]:
     frame = sample.select(["text"]).to_pandas()
-    groups = production_groups(frame, params.slices, params.length_edges, params.attributes, lexicon)
+    groups = production_groups(frame, params.slices, params.length_edges, params.attributes, lexicon, patterns)
     held = reference.sample.held_out
     return judge_slices(
         proba_of(sample, len(reference.labels)),

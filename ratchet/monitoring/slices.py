@@ -13,7 +13,7 @@ from ratchet.measure.estimate import undefined
 from ratchet.monitoring.findings import Finding
 from ratchet.monitoring.performance_estimation import Estimator, estimate_accuracy
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
-from ratchet.trust.slices import slice_groups
+from ratchet.trust.slices import NO_PATTERNS, Patterns, slice_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,7 @@ def production_groups(
     length_edges: Sequence[int],
     attributes: Sequence[str],
     lexicon: Lexicon | None,
+    patterns: Patterns = NO_PATTERNS,
 ) -> dict[str, NDArray[np.str_]]:
     """Feature or attribute → the group of each text, (n,): the slices and, with a lexicon, the attributes.
 
@@ -34,7 +35,7 @@ def production_groups(
         ParamsError: the lexicon lacks an attribute.
         TableError: a slice is neither known nor a column.
     """
-    groups = {name: slice_groups(frame, name, length_edges) for name in slices}
+    groups = {name: slice_groups(frame, name, length_edges, patterns) for name in slices}
     if lexicon is None:
         return groups
     texts = frame["text"].tolist()

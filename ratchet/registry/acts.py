@@ -10,14 +10,15 @@ from typing import Literal
 from ratchet.errors import ReleaseError
 from ratchet.models.bundle import MANIFEST, read_manifest
 from ratchet.registry.audit_entry import Head
-from ratchet.registry.bundle_check import check_decision, folder_md5, release_folder
+from ratchet.registry.bundle_check import check_decision, check_measurements, folder_md5, release_folder
 from ratchet.registry.clone import Clone
 from ratchet.registry.model_signature import sign_bundle
 from ratchet.registry.names import RoleChange, Version, need_version, policy_subject, review_subject
-from ratchet.registry.policy import RightName
+from ratchet.registry.policy import Policy, RightName
 from ratchet.registry.record import (
     BUNDLE,
     CARD,
+    MEASUREMENTS,
     RECORD,
     SBOM,
     SIGNATURE,
@@ -184,7 +185,9 @@ def _held(view: View) -> list[str]:
 def _release_files(clone: Clone, tip: str, version: Version, model_key: Path) -> dict[str, bytes]:
     """Path → content of a release commit, from the tip and the bundle and card that lie in the working tree."""
     policy = clone.rules().policy
-    measured = read_measured(clone.repository, tip, policy)
+    measurements = _measurements(clone.root, policy)
+    measured = read_measured(clone.repository, tip, policy, measurements.get(MEASUREMENTS, b"{}"))
+    check_measurements(measured, policy, measurements)
     check_decision(measured, policy)
     chosen = measured.decision["chosen"]
     bundle = clone.root / policy.paths.models / chosen
@@ -202,6 +205,7 @@ def _release_files(clone: Clone, tip: str, version: Version, model_key: Path) ->
         raise ReleaseError("The model card is missing.", where=card, fix="dvc pull, or dvc repro")
     manifest = (bundle / MANIFEST).read_bytes()
     side = {
+        **measurements,
         BUNDLE: manifest,
         SIGNATURE: sign_bundle(bundle, model_key),
         CARD: card.read_bytes(),
@@ -216,3 +220,13 @@ def _release_files(clone: Clone, tip: str, version: Version, model_key: Path) ->
     folder = release_folder(policy, version)
     files = {**side, RECORD: make_record(measured, policy, version, side)}
     return {f"{folder}/{name}": content for name, content in files.items()}
+
+
+def _measurements(root: Path, policy: Policy) -> dict[str, bytes]:
+    """The side file with what the machine measured; none where the policy names none."""
+    if not policy.paths.measurements:
+        return {}
+    path = root / policy.paths.measurements
+    if not path.is_file():
+        raise ReleaseError("The measurements are missing.", where=path, fix="dvc pull, or dvc repro")
+    return {MEASUREMENTS: path.read_bytes()}

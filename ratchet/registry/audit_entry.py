@@ -103,7 +103,7 @@ def parse_line(line: bytes, where: str) -> Entry:
 def refuse_secrets(who: str, subject: str, why: str, details: Mapping[str, Scalar]) -> None:
     """Refuse what must not stand in a log.
 
-    >>> refuse_secrets("ann", "sentiment@v1.0.0", "token: abc", {})
+    >>> refuse_secrets("ann", "tickets@v1.0.0", "token: abc", {})
     Traceback (most recent call last):
     ...
     ratchet.errors.ReleaseError: The entry holds what looks like a secret.

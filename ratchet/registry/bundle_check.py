@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,16 @@ from ratchet.registry.policy import Policy
 from ratchet.registry.record import (
     BUNDLE,
     CARD,
+    MEASUREMENTS,
     RECORD,
     SBOM,
-    SIDE_FILES,
     SIGNATURE,
     Measured,
     bundle_metrics,
     data_hashes,
     make_record,
     read_measured,
+    side_file_names,
 )
 from ratchet.registry.sbom import make_sbom
 
@@ -45,7 +47,7 @@ def check_release_commit(
     if len(parents) != 1:
         raise ReleaseError("A release commit has one parent: the commit whose line was measured.", where=commit)
     folder = release_folder(policy, version)
-    expected = sorted(f"{folder}/{name}" for name in (RECORD, *SIDE_FILES))
+    expected = sorted(f"{folder}/{name}" for name in (RECORD, *side_file_names(policy)))
     if (changed := sorted(repository.changed(parents[0], commit))) != expected:
         raise ReleaseError(
             "A release commit adds its own folder, and nothing else.",
@@ -53,8 +55,9 @@ def check_release_commit(
             got=", ".join(changed),
             expected=", ".join(expected),
         )
-    side = {name: repository.file(commit, f"{folder}/{name}") or b"" for name in SIDE_FILES}
-    measured = read_measured(repository, parents[0], policy)
+    side = {name: repository.file(commit, f"{folder}/{name}") or b"" for name in side_file_names(policy)}
+    measured = read_measured(repository, parents[0], policy, side.get(MEASUREMENTS, b"{}"))
+    check_measurements(measured, policy, side)
     check_decision(measured, policy)
     record = make_record(measured, policy, version, side)
     if repository.file(commit, f"{folder}/{RECORD}") != record:
@@ -66,6 +69,25 @@ def check_release_commit(
     found: dict[str, Any] = json.loads(record)
     _check_side_files(found, measured, policy, side, model_keys)
     return found
+
+
+def check_measurements(measured: Measured, policy: Policy, side: Mapping[str, bytes]) -> None:
+    """Check that what the machine measured is what the pipeline wrote, by the hash that `dvc.lock` has of it.
+
+    Raises:
+        ReleaseError: it is not.
+    """
+    if not policy.paths.measurements:
+        return
+    got = hashlib.md5(side[MEASUREMENTS], usedforsecurity=False).hexdigest()
+    if got != (expected := measured.lock.get(policy.paths.measurements)):
+        raise ReleaseError(
+            "The measurements are not those that the pipeline wrote.",
+            where=policy.paths.measurements,
+            got=got,
+            expected=expected,
+            fix="dvc checkout, or dvc pull",
+        )
 
 
 def check_decision(measured: Measured, policy: Policy) -> None:

@@ -17,7 +17,7 @@ from ratchet.registry.view import View
 
 
 def find_version(view: View, name: str) -> Version:
-    """The version that a tag, a number or a role names: `sentiment@v1.2.0`, `1.2.0`, `v1.2.0`, `champion`.
+    """The version that a tag, a number or a role names: `tickets@v1.2.0`, `1.2.0`, `v1.2.0`, `champion`.
 
     Raises:
         ReleaseError: it names none.

@@ -39,14 +39,14 @@ class Version:
 
     @property
     def tag(self) -> str:
-        """`sentiment@v1.2.0`"""
+        """`tickets@v1.2.0`"""
         return f"{self.artifact}@v{self.number}"
 
     def next(self, part: Literal["major", "minor", "patch"]) -> Version:
         """The version after this one.
 
-        >>> Version("sentiment", 1, 2, 3).next("minor").tag
-        'sentiment@v1.3.0'
+        >>> Version("tickets", 1, 2, 3).next("minor").tag
+        'tickets@v1.3.0'
         """
         bumped = {
             "major": (self.major + 1, 0, 0),
@@ -66,14 +66,14 @@ class RoleChange:
 
     @property
     def tag(self) -> str:
-        """`sentiment#champion#3`"""
+        """`tickets#champion#3`"""
         return f"{self.artifact}#{self.role}#{self.number}"
 
 
 def parse_version(tag: str) -> Version | None:
     """The version that a tag names; None where it names none.
 
-    >>> parse_version("sentiment@v1.2.0").number, parse_version("sentiment@v01.2.0")
+    >>> parse_version("tickets@v1.2.0").number, parse_version("tickets@v01.2.0")
     ('1.2.0', None)
     """
     found = VERSION.fullmatch(tag)
@@ -83,15 +83,15 @@ def parse_version(tag: str) -> Version | None:
 def parse_role(tag: str) -> RoleChange | None:
     """The role change that a tag names; None where it names none.
 
-    >>> parse_role("sentiment#champion#3")
-    RoleChange(number=3, role='champion', artifact='sentiment')
+    >>> parse_role("tickets#champion#3")
+    RoleChange(number=3, role='champion', artifact='tickets')
     """
     found = ROLE.fullmatch(tag)
     return RoleChange(int(found[3]), found[2], found[1]) if found else None  # type: ignore[arg-type]
 
 
 def review_subject(version: Version, change: RoleChange) -> str:
-    """What a review of a role change is called: `sentiment-v1.2.0-champion-3`."""
+    """What a review of a role change is called: `tickets-v1.2.0-champion-3`."""
     return f"{version.artifact}-v{version.number}-{change.role}-{change.number}"
 
 
@@ -107,5 +107,5 @@ def need_version(tag: str) -> Version:
         ReleaseError: it names none.
     """
     if (version := parse_version(tag)) is None:
-        raise ReleaseError("This is no version.", got=tag, expected="a name like sentiment@v1.2.0")
+        raise ReleaseError("This is no version.", got=tag, expected="a name like tickets@v1.2.0")
     return version

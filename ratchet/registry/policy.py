@@ -55,6 +55,9 @@ class Paths(Params):
     """Further reports whose metrics the gates read."""
     model_card: str
     """The model card, among the outputs in DVC."""
+    measurements: str = ""
+    """What the machine measured of the bundles, among the outputs in DVC; empty where `evaluate` holds it, as in
+    policies of earlier commits."""
 
 
 class Policy(Params):

@@ -1,7 +1,8 @@
 """What a version binds, made from a commit alone: whoever verifies it makes it again and compares.
 
 The release commit adds one folder to the commit whose line was measured: `release.json` (the record), `bundle.json`
-(the bundle's manifest), `sbom.cdx.json`, `model.sig`, `model_card.md`. The record holds the hash of each of them, of
+(the bundle's manifest), `sbom.cdx.json`, `model.sig`, `model_card.md`, and `measurements.json`: what the machine
+measured of the bundles, which gates ask for and only DVC keeps. The record holds the hash of each of them, of
 `dvc.lock`, the params and the reports, of the data, and the verdict on every gate.
 """
 
@@ -17,11 +18,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ratchet.errors import ReleaseError
+from ratchet.measure.machine_figures import merge
 from ratchet.registry.git import Repository
 from ratchet.registry.names import Version
 from ratchet.registry.policy import Policy
 
 RECORD, BUNDLE, SBOM, SIGNATURE, CARD = "release.json", "bundle.json", "sbom.cdx.json", "model.sig", "model_card.md"
+MEASUREMENTS = "measurements.json"
 SIDE_FILES = (BUNDLE, SBOM, SIGNATURE, CARD)
 
 
@@ -46,8 +49,13 @@ class Measured:
     """The same files' hash by DVC's measure."""
 
 
-def read_measured(repository: Repository, revision: str, policy: Policy) -> Measured:
-    """The files of a commit that a version binds.
+def side_file_names(policy: Policy) -> tuple[str, ...]:
+    """The files that a release adds beside its record."""
+    return (*SIDE_FILES, MEASUREMENTS) if policy.paths.measurements else SIDE_FILES
+
+
+def read_measured(repository: Repository, revision: str, policy: Policy, measurements: bytes = b"{}") -> Measured:
+    """The files of a commit that a version binds, with what the machine measured, which the commit has the hash of.
 
     Raises:
         ReleaseError: one is missing or damaged.
@@ -82,7 +90,7 @@ def read_measured(repository: Repository, revision: str, policy: Policy) -> Meas
             lock=lock,
             params=yaml.load(found[paths.params]),
             decision=_object(found[paths.decision]),
-            evaluate=_object(found[paths.evaluate]),
+            evaluate=merge(_object(found[paths.evaluate]), _object(measurements)),
             reports={name: _object(found[name]) for name in paths.measured},
             champion=_object(found[paths.champion]),
             constraints=found[paths.constraints].decode(),
@@ -115,7 +123,7 @@ def make_record(measured: Measured, policy: Policy, version: Version, side_files
             "compared_with": measured.champion.get("manifest_sha256") or "",
             "data": data_hashes(measured, policy),
             "bound": measured.sha256,
-            "side_files": {file: hashlib.sha256(side_files[file]).hexdigest() for file in SIDE_FILES},
+            "side_files": {file: hashlib.sha256(side_files[file]).hexdigest() for file in side_file_names(policy)},
             "metrics": bundle_metrics(measured, name),
             "gates": measured.decision["bundles"][name]["gates"],
         }

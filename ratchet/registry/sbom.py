@@ -26,7 +26,7 @@ def make_sbom(
     """The bill as JSON.
 
     Args:
-        version: e.g. `sentiment@v1.2.0`.
+        version: e.g. `tickets@v1.2.0`.
         bundle: the bundle's manifest.
         metrics: metric → estimate (`value`, `low`, `high`) of the bundle.
         data: path → MD5 of the data, as DVC records it.

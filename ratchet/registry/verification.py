@@ -127,7 +127,7 @@ def check_tag(view: View, name: str) -> None:
         raise ReleaseError(
             "The name is reserved for the registry, and is none of its names.",
             where=name,
-            expected="e.g. sentiment@v1.2.0, sentiment#champion#3",
+            expected="e.g. tickets@v1.2.0, tickets#champion#3",
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.errors import PipelineError
-from ratchet.gates.measured_reports import read_report
+from ratchet.gates.measured_reports import read_report, read_whole
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import estimate_text, markdown_text, number
 from ratchet.params import load_params, read_yaml
@@ -14,19 +14,19 @@ from ratchet.reporting.cost_section import load_text
 from ratchet.reporting.ownership import TRAINING, CostParams, Prices, cost_report
 
 
-def make_report(live: Path, params: Path, reports: Path) -> dict[str, Any]:
-    """The cost report of a workspace.
+def make_report(live: Path, params: Path, workspace: Path) -> dict[str, Any]:
+    """The cost report of a workspace, from its folders `reports` and `measurements`.
 
     Raises:
         PipelineError: a report is missing, or nothing was chosen.
     """
-    blocks = read_yaml(params)
+    blocks, reports, measured = read_yaml(params), workspace / "reports", workspace / "measurements"
     decision = read_report(reports / "decision.json")
     if not (chosen := decision.get("chosen")):
         raise PipelineError("Nothing was chosen: there is nothing to own.", where=reports / "decision.json")
     price = float(blocks["evaluate"]["prices"][0]["usd_per_core_hour"])
-    evaluate = read_report(reports / "evaluate.json")
-    trained = {stage: read_report(reports / f"{stage}.json") for stage in TRAINING}
+    evaluate = read_whole(reports / "evaluate.json", measured / "evaluate.json")
+    trained = {stage: read_whole(reports / f"{stage}.json", measured / f"{stage}.json") for stage in TRAINING}
     prices = Prices(price, float(blocks["sample"]["usd_per_annotator_hour"]))
     n_threads = dict.fromkeys(TRAINING, int(blocks["task"]["train_threads"]))
     loads = load_params(CostParams, "cost", live)

@@ -27,7 +27,7 @@ MEANINGS = {
     "latency_p95_ms": "time that 95 % of single requests do not exceed",
     "size_mb": "size on disk of all that is needed to serve the model",
     "worst_slice_accuracy": "accuracy of the slice on which it is lowest",
-    "selection_rate_difference": "largest difference between groups in how often a class is predicted, 0 is best",
+    "selection_rate_difference": "largest difference between groups in how often texts are selected, 0 is best",
     "equalized_odds_difference": "largest difference between groups in true or false positive rates, 0 is best",
 }
 

@@ -12,7 +12,8 @@ from ratchet.models.bundle import MANIFEST
 from ratchet.models.champion import champion_path
 from ratchet.models.predictor import Predictor, load
 
-_WARM_UP = ["a film", "a quiet film about a man and his dog", " ".join(["the story of a film that went on"] * 8)]
+_WARM_UP = [" ".join(["word"] * n_words) for n_words in (2, 10, 64)]
+"""Texts of several lengths, so that the first request meets code and buffers that ran before."""
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.data.words import word_spans
 from ratchet.models.predictor import Predictor, Proba, TokenPredictor
 from ratchet.trust.lockstep import Question, Score, run_together
 from ratchet.trust.masked_tokens import masked_tokens
 from ratchet.trust.owen_values import Mask, Node, owen_search, phrase_tree, random_tree
-
-WORD = re.compile(r"\w+(?:['’]\w+)*")
-"""A word: letters and digits, with apostrophes inside it ("isn't" is one)."""
 
 Values = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Of the words, (n_words, n_classes), and the probabilities without any word, (n_classes,)."""
@@ -55,15 +52,6 @@ class Attribution:
         An error says that the predictor does not repeat itself, so that its explanation is of another prediction.
         """
         return float(np.abs(self.base + self.values.sum(axis=0) - self.proba).max())
-
-
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of each word.
-
-    >>> word_spans("It isn't."), word_spans("?!")
-    ([(0, 2), (3, 8)], [])
-    """
-    return [match.span() for match in WORD.finditer(text)]
 
 
 def keep_words(text: str, spans: Sequence[tuple[int, int]], keep: Sequence[bool] | NDArray[np.bool_]) -> str:

@@ -21,10 +21,11 @@ from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate
 from ratchet.models.predictor import Predictor
 from ratchet.params import Params
+from ratchet.trust.language import Articles, fitting_article
 from ratchet.trust.text_edits import Edit
 
 KINDS = ("minimum", "negation", "invariance", "direction")
-SLOT = re.compile(r"\{(a )?(\w+)\}")
+SLOT = re.compile(r"\{(?:(\w+) )?(\w+)\}")
 
 
 class Behaviour(Params):
@@ -114,7 +115,12 @@ def merge_suites(suites: Sequence[Suite]) -> Suite:
 
 
 def make_cases(
-    suite: Suite, edits: Mapping[str, Edit], texts: Mapping[str, str], labels: Sequence[str], most: int
+    suite: Suite,
+    edits: Mapping[str, Edit],
+    texts: Mapping[str, str],
+    labels: Sequence[str],
+    most: int,
+    articles: Articles,
 ) -> list[Case]:
     """At most `most` cases of each test, chosen by hash; tests whose label the model lacks have none.
 
@@ -124,6 +130,7 @@ def make_cases(
         texts: id → test text, for edits and additions.
         labels: classes of the model.
         most: cases of each test.
+        articles: see `ratchet.trust.language`.
 
     Raises:
         ParamsError: a template names a slot, or a test an edit, that there is none of.
@@ -144,9 +151,9 @@ def make_cases(
         elif test.edit:
             made = _edited(name, edits[test.edit], texts)
         elif test.swap:
-            made = _swapped(name, test, suite.words)
+            made = _swapped(name, test, suite.words, articles)
         else:
-            made = _filled(name, test, suite.words)
+            made = _filled(name, test, suite.words, articles)
         cases += sorted(made, key=lambda case: unit_hash(f"{case.before}{case.text}", name))[:most]
     return cases
 
@@ -159,9 +166,17 @@ def judge(predictor: Predictor, suite: Suite, cases: Sequence[Case]) -> list[Out
 
 
 def behaviour_metrics(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
-    """`<kind>_failure_rate` for each kind, in [0, 1], with its Wilson interval over cases; NaN without cases."""
+    """`<kind>_failure_rate` of each kind that has cases, in [0, 1], with its Wilson interval over cases."""
     failed = {kind: [item.failed for item in outcomes if suite.tests[item.case.test].kind == kind] for kind in KINDS}
-    return {f"{kind}_failure_rate": proportion_estimate(sum(items), len(items)) for kind, items in failed.items()}
+    return {
+        f"{kind}_failure_rate": proportion_estimate(sum(items), len(items)) for kind, items in failed.items() if items
+    }
+
+
+def kinds_without_cases(suite: Suite, outcomes: Sequence[Outcome]) -> list[str]:
+    """The kinds of test of which nothing is known: the suite has none of them, or none of their cases applies."""
+    tried = {suite.tests[item.case.test].kind for item in outcomes}
+    return [kind for kind in KINDS if kind not in tried]
 
 
 def behaviour_tests(suite: Suite, outcomes: Sequence[Outcome], n_examples: int) -> list[dict[str, Any]]:
@@ -199,16 +214,16 @@ def _outcome(case: Case, test: Behaviour, known: Mapping[str, NDArray[np.float64
     return Outcome(case, bool(after[wanted] < before[wanted] - test.tolerance), told)
 
 
-def _filled(name: str, test: Behaviour, words: Mapping[str, Sequence[str]]) -> list[Case]:
-    return [Case(name, text) for template in test.templates for text in fill(template, words)]
+def _filled(name: str, test: Behaviour, words: Mapping[str, Sequence[str]], articles: Articles) -> list[Case]:
+    return [Case(name, text) for template in test.templates for text in fill(template, words, articles)]
 
 
-def _swapped(name: str, test: Behaviour, words: Mapping[str, Sequence[str]]) -> list[Case]:
+def _swapped(name: str, test: Behaviour, words: Mapping[str, Sequence[str]], articles: Articles) -> list[Case]:
     """Every filling beside the same one with the slot's first word."""
     cases = []
     for template in test.templates:
-        for other in fill(template, {**words, test.swap: [f"{{{test.swap}}}"]}):
-            first, *rest = fill(other, {test.swap: words[test.swap]})
+        for other in fill(template, {**words, test.swap: [f"{{{test.swap}}}"]}, articles):
+            first, *rest = fill(other, {test.swap: words[test.swap]}, articles)
             cases += [Case(name, text, first) for text in rest]
     return cases
 
@@ -225,18 +240,26 @@ def _added(name: str, test: Behaviour, texts: Mapping[str, str]) -> list[Case]:
     return [Case(name, f"{text} {sentence(key)}", text) for key, text in texts.items()]
 
 
-def fill(template: str, words: Mapping[str, Sequence[str]]) -> list[str]:
-    """The template with every combination of words in its slots, in order; '{a slot}' puts the fitting article.
+def fill(template: str, words: Mapping[str, Sequence[str]], articles: Articles) -> list[str]:
+    """The template with every combination of words in its slots, in order; '{a slot}' puts the article's fitting form.
 
-    >>> fill("{a praise} {thing}", {"praise": ["awful", "dull"], "thing": ["film"]})
-    ['an awful film', 'a dull film']
+    >>> fill("{a size} {thing}", {"size": ["odd", "small"], "thing": ["box"]}, {"an": "[aeiou]", "a": ""})
+    ['an odd box', 'a small box']
 
     Raises:
-        ParamsError: a slot has no words.
+        ParamsError: a slot has no words, or starts with a word that is no article.
     """
     match = SLOT.search(template)
     if match is None:
         return [template]
+    if match[1] and match[1] not in articles:
+        raise ParamsError(
+            "A slot starts with a word that is no article.",
+            where="data/behaviour",
+            got=template,
+            expected=f"one of the articles of data/lexicons/language.yaml: {', '.join(articles) or 'it has none'}",
+            fix="correct the template, or add the article",
+        )
     if match[2] not in words:
         raise ParamsError(
             "A template has a slot without words.",
@@ -246,9 +269,9 @@ def fill(template: str, words: Mapping[str, Sequence[str]]) -> list[str]:
         )
     found = []
     for word in words[match[2]]:
-        if word == match[0]:  # a slot that is left for later
+        if word == f"{{{match[2]}}}":  # a slot that is left for later
             head, tail = template[: match.end()], template[match.end() :]
-            return [f"{head}{rest}" for rest in fill(tail, words)]
-        article = ("an " if word[0].lower() in "aeiou" else "a ") if match[1] else ""
-        found += fill(f"{template[: match.start()]}{article}{word}{template[match.end() :]}", words)
+            return [f"{head}{rest}" for rest in fill(tail, words, articles)]
+        article = f"{fitting_article(match[1], word, articles)} " if match[1] else ""
+        found += fill(f"{template[: match.start()]}{article}{word}{template[match.end() :]}", words, articles)
     return found

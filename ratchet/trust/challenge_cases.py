@@ -9,7 +9,7 @@ import numpy as np
 
 from ratchet.data.splits import unit_hash
 from ratchet.tables import CHALLENGE, empty_table
-from ratchet.trust.text_edits import Edit
+from ratchet.trust.text_edits import Turning
 from ratchet.trust.weak_slices import Mask
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def slice_cases(test: pd.DataFrame, masks: Mapping[str, Mask]) -> pd.DataFrame:
 
 def edited_cases(
     test: pd.DataFrame,
-    edits: Mapping[str, Mapping[str, Edit]],
-    becomes: Mapping[str, str],
+    edits: Mapping[str, Mapping[str, Turning]],
     kind: str,
     salt: str,
     most: int,
@@ -65,8 +64,7 @@ def edited_cases(
 
     Args:
         test: labelled texts.
-        edits: label → name → edit.
-        becomes: label of a text → label of the edited one.
+        edits: label → name → edit of texts of that label, and the label of the edited text.
         kind: 'contrast' or 'invariance'.
         salt: of the choice among texts that an edit applies to.
         most: see `keep_at_most`.
@@ -75,9 +73,9 @@ def edited_cases(
 
     found: dict[str, list[tuple[str, str, str, str, str]]] = {}
     for key, text, label in zip(test["id"], test["text"], test["label"], strict=True):
-        for name, edit in edits.get(label, {}).items():
+        for name, (edit, becomes) in edits.get(label, {}).items():
             if (edited := edit(text, key)) != text:
-                found.setdefault(name, []).append((key, kind, name, edited, becomes[label]))
+                found.setdefault(name, []).append((key, kind, name, edited, becomes))
     rows = []
     for name, cases in sorted(found.items()):
         kept = keep_at_most([case[0] for case in cases], f"{salt}-{name}", most)

@@ -1,8 +1,8 @@
 """Which concepts, given as example texts, a prediction depends on: testing with concept activation vectors (TCAV).
 
-A concept is a direction in a layer: the normal of the plane that parts its examples from random texts. Its score is the
-share of texts whose class becomes more probable in that direction. A direction between two sets of random texts scores
-anything, so a concept counts only when its scores differ from those.
+A concept is a direction in a layer: the normal of the plane that parts its examples from random texts. Its score for a
+class is the share of the class's texts whose class becomes more probable in that direction. A direction between two
+sets of random texts scores anything, so a concept counts only when its scores differ from those.
 
 Source: Kim et al. 2018, https://arxiv.org/abs/1711.11279. Captum's own TCAV keeps its vectors as pickles and its
 examples in loaders of its own; its formula is computed here on activations that were read once.
@@ -76,54 +76,71 @@ def gradients(predictor: TorchPredictor, texts: Sequence[str], layer: int, targe
 
 
 def concept_scores(
-    concepts: Mapping[str, Matrix], pool: Matrix, class_gradients: Matrix, n_random: int, alpha: float, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Each concept's TCAV score, in [0, 1], against sets of random texts, and whether it differs from chance.
+    concepts: Mapping[str, Matrix],
+    pool: Matrix,
+    class_gradients: Mapping[str, Matrix],
+    n_random: int,
+    alpha: float,
+    seed: int,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Class → concept → its TCAV score, in [0, 1], against sets of random texts, and whether it differs from chance.
 
     Args:
         concepts: activations of the examples of each, (n_examples, width).
         pool: activations of texts that random sets are drawn from, (n_texts, width).
-        class_gradients: of the texts whose predictions are explained, (n_texts, width).
+        class_gradients: class → gradients of its logit on texts of that class, (n_texts, width).
         n_random: random sets; each is a partner of the concept, and of another random set.
-        alpha: chance of any false finding; the p-values are multiplied by the number of concepts (Bonferroni).
+        alpha: chance of any false finding; the p-values are multiplied by the number of tests, one for each concept and
+            class (Bonferroni).
         seed: of the random sets.
 
     The p-value is that of Welch's t-test between the concept's scores and those of random sets of the same size. 0.5
     says nothing; above: the concept speaks for the class, below: against it.
     """
-    from scipy import stats
-
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {label: {} for label in class_gradients}
+    n_tests = len(concepts) * len(class_gradients)
     for index, (name, examples) in enumerate(concepts.items()):
         rng = np.random.default_rng([seed, index])
         size = min(len(examples), len(pool) // 2)
-        own, chance = [], []
+        towards, between = [], []  # directions: from random texts to the examples, and to other random texts
         for _ in range(n_random):
             drawn = rng.permutation(len(pool))
             one, other = pool[drawn[:size]], pool[drawn[size : 2 * size]]
-            own.append(_score(examples, one, class_gradients))
-            chance.append(_score(other, one, class_gradients))
-        same = np.ptp([*own, *chance]) == 0
-        p_value = 1.0 if same else float(stats.ttest_ind(own, chance, equal_var=False).pvalue)
-        adjusted = min(p_value * len(concepts), 1.0) if np.isfinite(p_value) else 0.0
-        found[name] = {
-            "score": _spread(own).to_json(),
-            "random_score": _spread(chance).to_json(),
-            "p_value": adjusted,
-            "significant": adjusted < alpha,
-            "n_examples": len(examples),
-        }
+            towards.append(_direction(examples, one))
+            between.append(_direction(other, one))
+        for label, of_class in class_gradients.items():
+            # share of texts whose class gains in the direction
+            own, chance = ([float((of_class @ way > 0).mean()) for way in ways] for ways in (towards, between))
+            adjusted = min(_welch(own, chance) * n_tests, 1.0)
+            found[label][name] = {
+                "score": _spread(own).to_json(),
+                "random_score": _spread(chance).to_json(),
+                "p_value": adjusted,
+                "significant": adjusted < alpha,
+                "n_examples": len(examples),
+            }
     return found
 
 
-def _score(examples: Matrix, random: Matrix, class_gradients: Matrix) -> float:
-    """Share of texts whose class gains in the direction from the random texts to the examples."""
+def _welch(own: Sequence[float], chance: Sequence[float]) -> float:
+    """The p-value of Welch's t-test; of scores that do not vary at all: 1 where they are alike, 0 where they differ."""
+    from scipy import stats
+
+    if np.ptp(own) == np.ptp(chance) == 0:
+        return float(own[0] == chance[0])
+    told = ((np.mean(scores), np.std(scores, ddof=1), len(scores)) for scores in (own, chance))
+    return float(stats.ttest_ind_from_stats(*next(told), *next(told), equal_var=False).pvalue)
+
+
+def _direction(examples: Matrix, random: Matrix) -> NDArray[np.float64]:
+    """The normal of the plane that parts random texts from the examples, towards these, (width,)."""
     from sklearn.linear_model import LogisticRegression
 
     x, y = np.concatenate([examples, random]), np.repeat([1, 0], [len(examples), len(random)])
     scale = x.std(axis=0) + 1e-9
-    direction = LogisticRegression(C=0.1, max_iter=500).fit((x - x.mean(axis=0)) / scale, y).coef_[0] / scale
-    return float((class_gradients @ direction > 0).mean())
+    plane = LogisticRegression(C=0.1, max_iter=500).fit((x - x.mean(axis=0)) / scale, y)
+    normal: NDArray[np.float64] = plane.coef_[0] / scale
+    return normal
 
 
 def _spread(scores: Sequence[float]) -> Estimate:

@@ -1,4 +1,5 @@
-"""The smallest edits that turn a prediction: words deleted, or exchanged for near ones and opposites.
+"""The smallest edits that turn a prediction, to whichever other class: words deleted, or exchanged for near ones and
+opposites.
 
 One random edit turns many predictions already, so every figure stands beside that of random edits under the same rules:
 the same candidates, of which chance keeps one a round, the same limit of edits, and the same taking back.
@@ -9,15 +10,16 @@ https://arxiv.org/abs/1907.11932.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ratchet.data.words import word_spans
 from ratchet.measure.bootstrap import mean_estimate, proportion_estimate, weights
 from ratchet.models.predictor import Proba
-from ratchet.trust.attributions import word_spans
 from ratchet.trust.lockstep import Question
 from ratchet.trust.neighbours import Neighbours
 
@@ -34,11 +36,18 @@ class Counterfactual:
     edits: list[tuple[str, str]]
     """Each word that was edited and what stands for it now; empty text: deleted."""
     predicted: int
-    flipped: bool
+    """The class of the text."""
+    becomes: int
+    """The class of the edited text: where it was not turned, the same."""
     n_asked: int
     """Texts that were scored."""
     mean_cosine: float
     """Fluency proxy: how near the exchanged words are to the old ones; NaN without any such pair."""
+
+    @property
+    def flipped(self) -> bool:
+        """Whether another class is the most probable one now."""
+        return self.becomes != self.predicted
 
     @property
     def edit_rate(self) -> float:
@@ -78,8 +87,8 @@ def search(
     spans = word_spans(text)
     (proba,) = yield [text]
     predicted, n_asked, edits = int(proba.argmax()), 1, Edits()
-    flipped = False
-    while not flipped and len(edits) < min(max_edits, len(spans)):
+    becomes = predicted
+    while becomes == predicted and len(edits) < min(max_edits, len(spans)):
         candidates = _candidates(text, spans, edits, neighbours, n_candidates)
         if not candidates:
             break
@@ -89,24 +98,27 @@ def search(
         n_asked += len(candidates)
         best = int(answers[:, predicted].argmin())
         edits |= candidates[best]
-        flipped = int(answers[best].argmax()) != predicted
-    if flipped and len(edits) > 1:
+        becomes = int(answers[best].argmax())
+    if becomes != predicted and len(edits) > 1:
         for index in list(edits):
             fewer = {key: word for key, word in edits.items() if key != index}
             (answer,) = yield [apply_edits(text, spans, fewer)]
             n_asked += 1
-            edits = fewer if fewer and int(answer.argmax()) != predicted else edits
-    return _result(text, spans, edits, predicted, flipped, n_asked, neighbours)
+            if fewer and int(answer.argmax()) != predicted:
+                edits, becomes = fewer, int(answer.argmax())
+    return _result(text, spans, edits, predicted, becomes, n_asked, neighbours)
 
 
 def summary(
     found: Sequence[Counterfactual],
     random: Sequence[Counterfactual],
     cpu_s: tuple[float, float],
+    labels: Sequence[str],
     n_bootstrap: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Success, edits, texts asked and CPU seconds of a search and of its random baseline, with 95 % intervals.
+    """Success, edits, texts asked and CPU seconds of a search and of its random baseline, with 95 % intervals; and of
+    the search, by the class that was turned, its success, its edits, and the classes that texts turned to.
 
     `n_edits` and `edit_rate` are means over the texts that were turned; `edits_saved` is the mean, over texts turned by
     both, of the random baseline's edits minus the search's. `cpu_s_per_text` is of searches that ran together, see
@@ -116,6 +128,7 @@ def summary(
         found: what the search found, of each text.
         random: what the random baseline found, of the same texts.
         cpu_s: processor seconds of all of the former together, and of all of the latter.
+        labels: class names.
         n_bootstrap: draws behind the intervals.
         seed: of the draws.
     """
@@ -135,11 +148,22 @@ def summary(
             "cpu_s_per_text": mean(cpu_shares_s(items, of_all_s)),
         }
 
+    def of_class(index: int) -> dict[str, Any]:
+        items = [item for item in found if item.predicted == index]
+        turned = [item for item in items if item.flipped]
+        counts = Counter(labels[item.becomes] for item in turned)
+        return {
+            "success_rate": proportion_estimate(len(turned), len(items)).to_json(),
+            "n_edits": mean([len(item.edits) for item in turned]),
+            "becomes": {label: counts[label] for label in labels if counts[label]},
+        }
+
     pairs = [(a, b) for a, b in zip(found, random, strict=True) if a.flipped and b.flipped]
     return {
         "search": one(found, cpu_s[0]),
         "random": one(random, cpu_s[1]),
         "edits_saved": mean([len(b.edits) - len(a.edits) for a, b in pairs]),
+        "by_class": {labels[index]: of_class(index) for index in sorted({item.predicted for item in found})},
     }
 
 
@@ -168,7 +192,7 @@ def _result(
     spans: Sequence[tuple[int, int]],
     edits: Edits,
     predicted: int,
-    flipped: bool,
+    becomes: int,
     n_asked: int,
     neighbours: Neighbours | None,
 ) -> Counterfactual:
@@ -177,4 +201,4 @@ def _result(
     known = [value for value in near if np.isfinite(value)]
     cosine = float(np.mean(known)) if known else float("nan")
     edited = apply_edits(text, spans, edits)
-    return Counterfactual(text, edited, pairs, predicted, flipped, n_asked, cosine)
+    return Counterfactual(text, edited, pairs, predicted, becomes, n_asked, cosine)

@@ -1,9 +1,13 @@
-"""Whether a model serves all groups of texts alike: rates by group, and the gaps between groups."""
+"""Whether a model serves all groups of texts alike: rates by group, and the gaps between groups.
+
+Of k classes, some may count as selected: being predicted any of them is one decision, against the rest. Equalized odds
+looks at every class against the rest instead, and needs no selection.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,8 @@ from ratchet.measure.bootstrap import Draws, Weights, group_draws, interval_esti
 from ratchet.measure.estimate import Estimate, undefined
 
 Names = NDArray[np.str_]
+Column = tuple[str, NDArray[Any], NDArray[np.bool_]]
+"""A measure, its value for each row (n,), and the rows that count (n,)."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +38,26 @@ class Rate:
 
 @dataclass(frozen=True)
 class FeatureAudit:
-    """The groups of one feature: group → measure → rate, and how many rows each group has."""
+    """The groups of one feature, and how many rows each of them has."""
 
     rates: dict[str, dict[str, Rate]]
+    """Group → measure → rate."""
     sizes: dict[str, int]
-    positive_labels: list[str] = field(default_factory=list)
+    one_against_rest: dict[str, dict[str, Rate]]
+    """Group → 'true_positive_rate_CLASS' and 'false_positive_rate_CLASS' of every class → rate."""
+
+    @property
+    def has_selection(self) -> bool:
+        """Whether any class counts as selected."""
+        return any("selection_rate" in rates for rates in self.rates.values())
 
     def gap(self, measure: str) -> Rate:
         """Largest minus smallest value of a measure over the groups in which it is defined; 0: no difference.
 
         NaN with a reason when fewer than two groups define it.
         """
-        known = [rates[measure] for rates in self.rates.values() if not rates[measure].reason]
+        of_groups = [self.rates[group] | self.one_against_rest[group] for group in self.rates]
+        known = [rates[measure] for rates in of_groups if not rates[measure].reason]
         if len(known) < 2:
             return Rate(
                 float("nan"), np.zeros(0), sum(rate.n for rate in known), "fewer than two groups are comparable"
@@ -75,20 +89,22 @@ def audit_feature(
     y_true: Names,
     y_pred: Names,
     groups: Names,
-    positive_labels: Sequence[str],
+    selected: Sequence[str],
     min_group_size: int,
     w: Weights,
     confidence: NDArray[np.float64] | None = None,
 ) -> FeatureAudit:
-    """Accuracy of each group; and for each positive label its selection, true positive and false positive rate.
+    """The rates of each group: accuracy, how often texts are selected, how often rightly, how often wrongly; and the
+    true and false positive rates of every class against the rest.
 
-    With confidence also `overconfidence`: mean confidence minus accuracy, in [-1, 1]; 0 is calibrated on the whole.
+    Without selected classes there are no rates of selection. With confidence there is also `overconfidence`: mean
+    confidence minus accuracy, in [-1, 1]; 0 is calibrated on the whole.
 
     Args:
         y_true: true classes, (n,).
         y_pred: predicted classes, (n,).
         groups: the group of each row, (n,): the sensitive feature.
-        positive_labels: classes whose prediction counts as selected, each against all others.
+        selected: classes whose prediction counts as being selected, one decision for all of them; may be none.
         min_group_size: a rate that rests on fewer rows is NaN.
         w: bootstrap weights, (n_draws, n).
         confidence: probability of the predicted class, (n,).
@@ -96,19 +112,31 @@ def audit_feature(
     The values are those of fairlearn's MetricFrame, which the tests hold them against; it takes 25 CPU-seconds for what
     two matrix products do here in three. Source: fairlearn's user guide, "Common fairness metrics".
     """
-    names = sorted(set(groups.tolist()))
     everyone = np.ones(len(y_true), dtype=bool)
     right = y_true == y_pred
-    columns = [("accuracy", right, everyone)]
-    for label in positive_labels:
-        true, pred = y_true == label, y_pred == label
+    columns: list[Column] = [("accuracy", right, everyone)]
+    if selected:
+        true, pred = np.isin(y_true, selected), np.isin(y_pred, selected)
         columns += [
-            (f"selection_rate_{label}", pred, everyone),
-            (f"true_positive_rate_{label}", pred, true),
-            (f"false_positive_rate_{label}", pred, ~true),
+            ("selection_rate", pred, everyone),
+            ("true_positive_rate", pred, true),
+            ("false_positive_rate", pred, ~true),
         ]
     if confidence is not None:
         columns.append(("overconfidence", confidence - right, everyone))
+    rates = _rates(columns, groups, min_group_size, w)
+    against_rest: dict[str, dict[str, Rate]] = {name: {} for name in rates}
+    for label in sorted({*y_true.tolist(), *y_pred.tolist()}):  # one at a time: memory does not grow with the classes
+        true, pred = y_true == label, y_pred == label
+        columns = [(f"true_positive_rate_{label}", pred, true), (f"false_positive_rate_{label}", pred, ~true)]
+        for name, of_group in _rates(columns, groups, min_group_size, w).items():
+            against_rest[name] |= of_group
+    return FeatureAudit(rates, {name: int(np.sum(groups == name)) for name in rates}, against_rest)
+
+
+def _rates(columns: Sequence[Column], groups: Names, min_group_size: int, w: Weights) -> dict[str, dict[str, Rate]]:
+    """Group → measure → the mean of its values over its rows in the group."""
+    names = sorted(set(groups.tolist()))
     cells = [(name, measure) for name in names for measure, _, _ in columns]
     masks = np.stack([(groups == name) & rows for name in names for _, _, rows in columns], axis=1)  # (n, n_cells)
     figures = np.tile(np.stack([values for _, values, _ in columns], axis=1).astype(np.float64), len(names))
@@ -121,7 +149,7 @@ def audit_feature(
         rates[name][measure] = (
             Rate(float("nan"), np.zeros(0), n, few) if n < min_group_size else Rate(value, of_cell, n)
         )
-    return FeatureAudit(rates, {name: int(np.sum(groups == name)) for name in names}, list(positive_labels))
+    return rates
 
 
 def bundle_metrics(features: Mapping[str, FeatureAudit]) -> dict[str, Estimate]:
@@ -129,13 +157,15 @@ def bundle_metrics(features: Mapping[str, FeatureAudit]) -> dict[str, Estimate]:
 
     - `worst_slice_accuracy`: the lowest accuracy of any group, in [0, 1].
     - `accuracy_gap`: highest minus lowest accuracy of the groups of one feature.
-    - `selection_rate_difference`: the same of the rate of predicting a positive label (demographic parity
-      difference). It is no fault by itself where the groups differ in their true rates.
-    - `equalized_odds_difference`: the same of the true or the false positive rate, whichever differs more.
+    - `selection_rate_difference`: the same of the rate of predicting a selected class (demographic parity difference);
+      absent where no class counts as selected. It is no fault by itself where the groups differ in their true rates.
+    - `equalized_odds_difference`: the same of the true or the false positive rate of any class against the rest,
+      whichever differs most: classwise multiclass equality of odds, by its worst class. With two classes it is the
+      binary equalized odds difference of either class.
 
     All are in [0, 1] and 0 is no gap; NaN with a reason where no feature has two groups to compare.
     Source: Agarwal et al. 2018, https://arxiv.org/abs/1803.02453; Hardt, Price & Srebro 2016,
-    https://arxiv.org/abs/1610.02413.
+    https://arxiv.org/abs/1610.02413; Putzel & Lee 2022, https://arxiv.org/abs/2201.04461 (of k classes).
     """
     accuracies = [
         rates["accuracy"]
@@ -149,21 +179,21 @@ def bundle_metrics(features: Mapping[str, FeatureAudit]) -> dict[str, Estimate]:
         draws = np.stack([rate.draws for rate in accuracies]).min(axis=0)
         worst = interval_estimate(lowest.value, draws, lowest.n)
     gaps = {name: feature_gaps(audit) for name, audit in features.items()}
-    gaps_of_all = {
-        metric: largest([item[metric] for item in gaps.values()]).estimate()
-        for metric in ("accuracy_gap", "selection_rate_difference", "equalized_odds_difference")
-    }
+    metrics = ["accuracy_gap", "selection_rate_difference", "equalized_odds_difference"]
+    if not any(audit.has_selection for audit in features.values()):
+        metrics.remove("selection_rate_difference")
+    gaps_of_all = {metric: largest([item[metric] for item in gaps.values()]).estimate() for metric in metrics}
     return {"worst_slice_accuracy": worst, **gaps_of_all}
 
 
 def feature_gaps(audit: FeatureAudit) -> dict[str, Rate]:
-    """The three gaps of `bundle_metrics` between the groups of one feature; over labels the largest counts."""
-    labels = audit.positive_labels
-    odds = ("true_positive_rate", "false_positive_rate")
+    """The gaps of `bundle_metrics` between the groups of one feature."""
+    of_classes = next(iter(audit.one_against_rest.values()), {})
+    selection = {"selection_rate_difference": audit.gap("selection_rate")} if audit.has_selection else {}
     return {
         "accuracy_gap": audit.gap("accuracy"),
-        "selection_rate_difference": largest([audit.gap(f"selection_rate_{label}") for label in labels]),
-        "equalized_odds_difference": largest([audit.gap(f"{rate}_{label}") for label in labels for rate in odds]),
+        **selection,
+        "equalized_odds_difference": largest([audit.gap(measure) for measure in of_classes]),
     }
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.data.words import word_spans
 from ratchet.models.batching import pad
 from ratchet.models.predictor import TorchPredictor
-from ratchet.trust.attributions import word_spans
 
 
 class Gradients(NamedTuple):

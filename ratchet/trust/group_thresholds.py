@@ -1,4 +1,6 @@
-"""Thresholds by group: what a team gains and pays when groups are held to different probabilities.
+"""Thresholds by group: what a team gains and pays when groups are held to different probabilities of being selected.
+
+Being selected is one decision, of the selected classes against the rest, however many classes there are.
 
 Source: Hardt, Price & Srebro 2016, https://arxiv.org/abs/1610.02413, by fairlearn's ThresholdOptimizer.
 """
@@ -17,14 +19,15 @@ from ratchet.trust.fairness import audit_feature
 from ratchet.trust.sensitive import sensitive_metrics
 
 Constraint = Literal["demographic_parity", "equalized_odds", "true_positive_rate_parity"]
+SELECTED, OTHER = "selected", "other"
 MIN_OF_CLASS = 5
-"""Texts of each class that a group needs for thresholds of its own; the others keep one half."""
+"""Selected and other texts that a group needs for thresholds of its own; the others keep the bundle's own decision."""
 
 
 def group_thresholds(
     proba: NDArray[np.float64], y_true: NDArray[Any], groups: NDArray[Any], constraint: Constraint
 ) -> Any:
-    """fairlearn's ThresholdOptimizer fitted on held-out probabilities of the positive class, (n,).
+    """fairlearn's ThresholdOptimizer fitted on held-out probabilities of being selected, (n,).
 
     Its `predict(proba[:, None], sensitive_features=..., random_state=...)` gives 0 or 1; it may toss a coin between two
     thresholds, and it needs to know the group of a text when it predicts.
@@ -51,7 +54,7 @@ def group_thresholds(
 
 
 def large_groups(y_true: NDArray[np.bool_], groups: NDArray[np.str_]) -> list[str]:
-    """The groups with enough texts of both classes for thresholds of their own, in alphabetical order."""
+    """The groups with enough selected and other texts for thresholds of their own, in alphabetical order."""
     return [
         group
         for group in sorted(set(groups.tolist()))
@@ -62,6 +65,7 @@ def large_groups(y_true: NDArray[np.bool_], groups: NDArray[np.str_]) -> list[st
 def thresholds_report(
     constraint: Constraint,
     proba: NDArray[np.float64],
+    y_pred: NDArray[np.bool_],
     y_true: NDArray[np.bool_],
     groups: NDArray[np.str_],
     ids: Iterable[str],
@@ -69,7 +73,7 @@ def thresholds_report(
     w: Weights,
     seed: int,
 ) -> dict[str, Any]:
-    """The fairness figures and the accuracy `before` and `after`, and the thresholds that all texts ask for, `rules`.
+    """Fairness figures and accuracy of the selection, `before` and `after`, and the thresholds of all texts, `rules`.
 
     The thresholds that decide of a text are fitted on the half of the texts, by the hash of the id, that it is not in.
     For the other arguments see `predicted_under` and `audit_feature`.
@@ -77,20 +81,22 @@ def thresholds_report(
     half = np.array([unit_hash(key, "thresholds") < 0.5 for key in ids])
 
     def figures(selected: NDArray[np.bool_]) -> dict[str, Any]:
-        true, told = (np.where(values, "positive", "other") for values in (y_true, selected))
-        audit = audit_feature(true, told, groups, ["positive"], min_group_size, w)
-        found = {"accuracy": mean_estimate(y_true == selected, w), **sensitive_metrics({"it": audit})}
+        true, predicted = (np.where(values, SELECTED, OTHER) for values in (y_true, selected))
+        audit = audit_feature(true, predicted, groups, [SELECTED], min_group_size, w)
+        metrics = sensitive_metrics({"it": audit}, with_selection=True)
+        found = {"accuracy": mean_estimate(y_true == selected, w), **metrics}
         found.pop("calibration_gap")  # thresholds change no probability
         return {name: estimate.to_json() for name, estimate in found.items()}
 
-    after = predicted_under(constraint, proba, y_true, groups, half, seed)
+    after = predicted_under(constraint, proba, y_pred, y_true, groups, half, seed)
     rules = rules_of(constraint, proba, y_true, groups)
-    return {"constraint": constraint, "before": figures(proba >= 0.5), "after": figures(after), "rules": rules}
+    return {"constraint": constraint, "before": figures(y_pred), "after": figures(after), "rules": rules}
 
 
 def predicted_under(
     constraint: Constraint,
     proba: NDArray[np.float64],
+    y_pred: NDArray[np.bool_],
     y_true: NDArray[np.bool_],
     groups: NDArray[np.str_],
     half: NDArray[np.bool_],
@@ -100,13 +106,14 @@ def predicted_under(
 
     Args:
         constraint: what is to be alike in all groups.
-        proba: probability of the positive class, (n,).
-        y_true: whether it is the true class, (n,).
-        groups: the group of each text, (n,); one that is too small in a half keeps the threshold of one half.
+        proba: probability of being selected: that of all selected classes together, (n,).
+        y_pred: whether the bundle itself selects each text, (n,).
+        y_true: whether its true class is a selected one, (n,).
+        groups: the group of each text, (n,); one that is too small in a half keeps the bundle's own decision.
         half: which texts are of the first half, (n,).
         seed: of the coin that is tossed between two thresholds.
     """
-    selected: NDArray[np.bool_] = proba >= 0.5
+    selected = y_pred.copy()
     for fitted_on, applied_to in ((half, ~half), (~half, half)):
         large = large_groups(y_true[fitted_on], groups[fitted_on])
         learned, asked = (rows & np.isin(groups, large) for rows in (fitted_on, applied_to))

@@ -1,4 +1,4 @@
-"""Texts that turn when one word without opinion is deleted: weaknesses, counted beside deletions of other words.
+"""Texts that turn when one word is deleted that speaks for no class, beside deletions of other words.
 
 A reader would not change their mind over "the"; a model that does was not sure, or learned a word it should not have.
 Source: the invariance tests of Ribeiro et al. 2020, CheckList, https://aclanthology.org/2020.acl-main.442.
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.data.words import word_spans
 from ratchet.measure.bootstrap import Weights, mean_estimate, proportion_estimate, weights
 from ratchet.measure.estimate import Estimate
 from ratchet.models.predictor import Predictor
-from ratchet.trust.attributions import keep_words, word_spans
+from ratchet.trust.attributions import keep_words
 from ratchet.trust.lockstep import cached_score
 
 
@@ -35,8 +36,8 @@ def deletions(texts: Sequence[str], words: Collection[str], rng: np.random.Gener
 
     Texts of one word, and words that leave the text as it was, are passed over; a text with fewer others gives fewer.
 
-    >>> [(one.word, one.harmless) for one in deletions(["the the film"], ["the"], np.random.default_rng(0))]
-    [('the', True), ('film', False)]
+    >>> [(one.word, one.harmless) for one in deletions(["the the box"], ["the"], np.random.default_rng(0))]
+    [('the', True), ('box', False)]
     """
     found = []
     for index, text in enumerate(texts):
@@ -67,7 +68,7 @@ def harmless_words(
     Args:
         predictor: the bundle.
         texts: to probe.
-        words: without opinion, in lower case.
+        words: that speak for no class, in lower case.
         n_examples: weaknesses to list, those first whose confidence changes most; rows of the words likewise.
         n_bootstrap: draws behind the intervals over texts.
         seed: of the other words and the draws.
@@ -100,6 +101,7 @@ def harmless_words(
                 "text": texts[tried[at].text],
                 "deleted": tried[at].word,
                 "from": predictor.labels[int(before[tried[at].text].argmax())],
+                "to": predictor.labels[int(after[at].argmax())],
                 "confidence lost": round(fall[at], 3),
             }
             for at in listed[:n_examples]

@@ -23,8 +23,8 @@ def leaked(
 ) -> Mask:
     """Which test texts were trained on: by id, or by a near-duplicate of at least `threshold`; (n_test,).
 
-    >>> leaked(["1", "2", "3"], ["a warm and funny film", "dull stuff", "new"], ["2"],
-    ...        ["A warm and funny film indeed"], 0.7).tolist()
+    >>> leaked(["1", "2", "3"], ["a warm and quiet room", "late again", "new"], ["2"],
+    ...        ["A warm and quiet room indeed"], 0.7).tolist()
     [True, True, False]
     """
     same = np.isin(np.asarray(test_ids, dtype=object), np.asarray(train_ids, dtype=object))

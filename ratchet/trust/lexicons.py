@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from ratchet.data.splits import unit_hash
 from ratchet.errors import ParamsError
 from ratchet.params import Params
+from ratchet.trust.language import Articles, any_article, fitting_article
 from ratchet.trust.text_edits import replace_terms
 
 NONE, SEVERAL = "none", "several"
@@ -103,12 +104,12 @@ def audit_matches(texts: Sequence[str], lexicon: Lexicon, attribute: str, n_exam
     return report
 
 
-def swapped(text: str, key: str, rows: Sequence[Sequence[str]], most: int) -> list[str]:
+def swapped(text: str, key: str, rows: Sequence[Sequence[str]], most: int, articles: Articles) -> list[str]:
     """The text with its terms moved to other columns, at most `most` of them, chosen by the hash of `key`.
 
     Empty where the text holds no term of the rows. A term that stands in two rows follows the first one.
 
-    >>> swapped("She loves her brother.", "id", [["he", "she"], ["his", "her"], ["brother", "sister"]], 2)
+    >>> swapped("She loves her brother.", "id", [["he", "she"], ["his", "her"], ["brother", "sister"]], 2, {})
     ['She loves her sister.', 'He loves his brother.']
     """
     found = []
@@ -118,26 +119,28 @@ def swapped(text: str, key: str, rows: Sequence[Sequence[str]], most: int) -> li
             for place, term in enumerate(row):
                 if place != column:
                     partners.setdefault(term.lower(), row[column].lower())
-        if (edited := replace_terms(text, partners)) != text:
+        if (edited := replace_terms(text, partners, articles)) != text:
             found.append(edited)
     return found[:most]
 
 
-def filled_templates(lexicon: Lexicon) -> dict[str, list[tuple[str, list[str]]]]:
+def filled_templates(lexicon: Lexicon, articles: Articles) -> dict[str, list[tuple[str, list[str]]]]:
     """Attribute → for each of its templates, the template and its sentences, one a term of the first row."""
     found: dict[str, list[tuple[str, list[str]]]] = {}
     for template in lexicon.templates:
         (attribute,) = set(TERM.findall(template))
         terms = lexicon.swaps[attribute][0]
-        found.setdefault(attribute, []).append((template, [_fill(template, term) for term in terms]))
+        found.setdefault(attribute, []).append((template, [_fill(template, term, articles) for term in terms]))
     return found
 
 
-def _fill(template: str, term: str) -> str:
-    """The template with the term, and 'a' or 'an' as it wants."""
-    article = "an" if term[0].lower() in "aeiou" else "a"
-    text = re.sub(r"\b(a|an) \{TERM:\w+\}", f"{article} {term}", template)
-    return TERM.sub(term, text)
+def _fill(template: str, term: str, articles: Articles) -> str:
+    """The template with the term, and the form of an article before it that the term asks for."""
+
+    def put(match: re.Match[str]) -> str:
+        return f"{fitting_article(match[1], term, articles)} {term}"
+
+    return TERM.sub(term, re.sub(rf"\b({any_article(articles)}) \{{TERM:\w+\}}", put, template))
 
 
 def _columns(n: int, key: str) -> Iterator[int]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.errors import ParamsError
+from ratchet.trust.language import Articles
 from ratchet.trust.lexicons import Lexicon, lexicon_groups, swapped
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class Mitigated(NamedTuple):
     """Group → label → texts before, and what they count for after."""
 
 
-def mitigate(kind: Mitigation, frame: pd.DataFrame, lexicon: Lexicon, attribute: str, most: int) -> Mitigated:
+def mitigate(
+    kind: Mitigation, frame: pd.DataFrame, lexicon: Lexicon, attribute: str, most: int, articles: Articles
+) -> Mitigated:
     """The texts to learn from under a mitigation; with 'none' the very same frame.
 
     Args:
@@ -43,6 +46,7 @@ def mitigate(kind: Mitigation, frame: pd.DataFrame, lexicon: Lexicon, attribute:
         lexicon: the terms.
         attribute: by whose terms the texts are grouped and swapped; only copies of these terms are made.
         most: copies of a text, at most.
+        articles: see `ratchet.trust.language`.
 
     Raises:
         ParamsError: the lexicon has no such attribute, or no terms of it to swap.
@@ -61,7 +65,9 @@ def mitigate(kind: Mitigation, frame: pd.DataFrame, lexicon: Lexicon, attribute:
         weight = reweighing(frame["label"].to_numpy(dtype=str), groups)
         weight *= len(weight) / weight.sum()  # a label that is absent from a group leaves less than n
     elif kind == "augmentation":
-        rows = augmented(frame, lexicon.model_copy(update={"swaps": {attribute: lexicon.swaps[attribute]}}), most)
+        rows = augmented(
+            frame, lexicon.model_copy(update={"swaps": {attribute: lexicon.swaps[attribute]}}), most, articles
+        )
     after = lexicon_groups(rows["text"].tolist(), lexicon, attribute)
     counted = np.ones(len(rows)) if weight is None else weight
     report = {
@@ -113,19 +119,20 @@ def resampled(frame: pd.DataFrame, weight: NDArray[np.float64], seed: int) -> pd
     return frame.iloc[np.sort(rows)].reset_index(drop=True)
 
 
-def augmented(frame: pd.DataFrame, lexicon: Lexicon, most: int = 1) -> pd.DataFrame:
+def augmented(frame: pd.DataFrame, lexicon: Lexicon, most: int, articles: Articles) -> pd.DataFrame:
     """The rows, and copies of those with identity terms in which the terms are swapped; the label stays.
 
     Args:
         frame: rows with `id`, `text` and `label`.
         lexicon: the terms.
         most: copies of a row for each attribute.
+        articles: see `ratchet.trust.language`.
     """
     import pandas as pd
 
     copies = []
     for row, (key, text) in enumerate(zip(frame["id"], frame["text"], strict=True)):
         for attribute, terms in lexicon.swaps.items():
-            for number, edited in enumerate(swapped(text, key, terms, most)):
+            for number, edited in enumerate(swapped(text, key, terms, most, articles)):
                 copies.append(frame.iloc[[row]].assign(id=f"{key}-{attribute}{number}", text=edited))
     return pd.concat([frame, *copies], ignore_index=True)

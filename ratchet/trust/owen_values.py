@@ -24,8 +24,8 @@ from ratchet.trust.lockstep import Question
 
 Mask = NDArray[np.bool_]
 Row = NDArray[np.float64]
-STOPS, PAUSES = re.compile(r"[.!?;:…]"), re.compile(r"[,()\[\]–—\"]|--")
-CONNECTORS = ("and", "or", "but")
+STOPS = re.compile(r"[.!?;:…。！？；：؟؛।]")
+PAUSES = re.compile(r"[,()\[\]–—\"，、（）「」《》،«»“”]|--")
 BRANCHES_A_ROUND = 3
 """Branches opened before their answers are looked at, two texts each; as shap does for texts."""
 
@@ -87,19 +87,15 @@ def owen_search(
 
 
 def phrase_tree(text: str, spans: Sequence[tuple[int, int]]) -> Node:
-    """A tree over the words that parts at the ends of sentences first, then at commas and brackets, then at "and",
-    "or" and "but", then in the middle: of equal places the most central one.
+    """A tree over the words that parts at the ends of sentences first, then at commas and brackets, then in the middle:
+    of equal places the most central one.
 
-    >>> tree = phrase_tree("Dull, but it moves.", [(0, 4), (6, 9), (10, 12), (13, 18)])
+    >>> tree = phrase_tree("Late, but it came.", [(0, 4), (6, 9), (10, 12), (13, 17)])
     >>> (tree.left.start, tree.left.end), (tree.right.start, tree.right.end)
     ((0, 1), (1, 4))
     """
     gaps = [text[end:start] for (_, end), (start, _) in itertools.pairwise(spans)]
-    following = [text[start:end].lower() for start, end in spans[1:]]
-    strength = [
-        3 if STOPS.search(gap) else 2 if PAUSES.search(gap) else 1 if word in CONNECTORS else 0
-        for gap, word in zip(gaps, following, strict=True)
-    ]
+    strength = [2 if STOPS.search(gap) else 1 if PAUSES.search(gap) else 0 for gap in gaps]
 
     def grow(start: int, end: int) -> Node:
         if end - start == 1:

@@ -1,7 +1,7 @@
 """Predicates on texts, written as strings that mean the same on any table: what slices are made of.
 
-`length=short`, `negation=yes`, `COLUMN=value`: a group of a feature, see `ratchet.trust.slices`.
-`word=but`: the text holds the word, in any casing.
+`length=short`, `FEATURE=yes`, `COLUMN=value`: a group of a feature, see `ratchet.trust.slices`.
+`word=WORD`: the text holds the word, in any casing.
 `near=ID@0.6`: the cosine of the text's embedding with that of the text ID is at least 0.6.
 """
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.data.words import COMPOUNDS, words
 from ratchet.errors import ParamsError
-from ratchet.trust.slices import slice_groups, slice_masks
-from ratchet.trust.text_edits import words_of
+from ratchet.trust.slices import Patterns, slice_groups, slice_masks
 from ratchet.trust.weak_slices import Mask
 
 if TYPE_CHECKING:
@@ -35,10 +35,12 @@ class Texts(NamedTuple):
 
     def bags(self) -> list[frozenset[str]]:
         """The words of each text, in lower case."""
-        return [frozenset(words_of(text)) for text in self.frame["text"]]
+        return [frozenset(words(text.lower(), COMPOUNDS)) for text in self.frame["text"]]
 
 
-def holds(predicate: str, texts: Texts, anchors: Mapping[str, Vectors], length_edges: Sequence[int]) -> Mask:
+def holds(
+    predicate: str, texts: Texts, anchors: Mapping[str, Vectors], length_edges: Sequence[int], patterns: Patterns
+) -> Mask:
     """Where the predicate is true, (n,).
 
     Args:
@@ -46,6 +48,7 @@ def holds(predicate: str, texts: Texts, anchors: Mapping[str, Vectors], length_e
         texts: the texts.
         anchors: id → embedding of unit length (hidden,), of each text that a `near` predicate names.
         length_edges: the most words of a short text, and of a medium one.
+        patterns: the task's own features.
 
     Raises:
         ParamsError: the predicate is none, or names a text without embedding.
@@ -63,13 +66,13 @@ def holds(predicate: str, texts: Texts, anchors: Mapping[str, Vectors], length_e
         return similar
     if not (feature and equals and value):
         raise _unknown(predicate, "FEATURE=GROUP, word=WORD or near=ID@COSINE")
-    return np.asarray(slice_groups(texts.frame, feature, length_edges) == value)
+    return np.asarray(slice_groups(texts.frame, feature, length_edges, patterns) == value)
 
 
 def near_ids(predicates: Sequence[str]) -> list[str]:
     """The ids that `near` predicates name.
 
-    >>> near_ids(["near=a1@0.5", "word=but"])
+    >>> near_ids(["near=a1@0.5", "word=late"])
     ['a1']
     """
     return [item.removeprefix("near=").partition("@")[0] for item in predicates if item.startswith("near=")]
@@ -79,6 +82,7 @@ def candidates(
     texts: Texts,
     features: Sequence[str],
     length_edges: Sequence[int],
+    patterns: Patterns,
     min_size: int,
     max_words: int,
     n_clusters: int,
@@ -89,7 +93,7 @@ def candidates(
     The groups of the features, the `max_words` most frequent words in at least `min_size` texts, and the surroundings
     of `n_clusters` texts: medoids of a k-means clustering, with as many neighbours as their cluster has members.
     """
-    masks = dict(slice_masks(texts.frame, features, length_edges))
+    masks = dict(slice_masks(texts.frame, features, length_edges, patterns))
     bags = texts.bags()
     counts = Counter(word for bag in bags for word in bag)
     frequent = sorted((word for word, n in counts.items() if n >= min_size), key=lambda word: (-counts[word], word))

@@ -22,33 +22,40 @@ NOBODY = ("none", "missing")
 def people_only(audit: FeatureAudit) -> FeatureAudit:
     """The audit without the groups of `NOBODY`."""
     kept = {name: rates for name, rates in audit.rates.items() if not set(name.split(" & ")) & set(NOBODY)}
-    return FeatureAudit(kept, {name: audit.sizes[name] for name in kept}, audit.positive_labels)
+    against_rest = {name: audit.one_against_rest[name] for name in kept}
+    return FeatureAudit(kept, {name: audit.sizes[name] for name in kept}, against_rest)
 
 
-def sensitive_metrics(audits: Mapping[str, FeatureAudit]) -> dict[str, Estimate]:
+def sensitive_metrics(audits: Mapping[str, FeatureAudit], *, with_selection: bool) -> dict[str, Estimate]:
     """The figures over sensitive features; each NaN with a reason where no feature has two groups large enough.
 
-    - `demographic_parity_difference`: largest difference between groups in how often a positive label is predicted.
+    - `demographic_parity_difference`: largest difference between groups in how often a selected class is predicted.
     - `demographic_parity_ratio`: lowest rate divided by the highest, where it is lowest; 1: alike. The four-fifths
       rule asks for 0.8. Groups whose true rates differ have a ratio below 1 under a perfect model.
-    - `sensitive_equalized_odds_difference`: largest difference between groups in true or false positive rate.
+    - `sensitive_equalized_odds_difference`: largest difference between groups in the true or false positive rate of
+      any class against the rest, see `bundle_metrics`.
     - `sensitive_accuracy_gap`: largest difference in accuracy.
     - `calibration_gap`: largest difference between groups in mean confidence minus accuracy.
 
+    The two of demographic parity are absent without a selection, where no class counts as selected.
     Source: fairlearn's user guide, https://fairlearn.org/main/user_guide/assessment/common_fairness_metrics.html;
     Kleinberg, Mullainathan & Raghavan 2017, https://arxiv.org/abs/1609.05807 (why not all can be 0 at once).
     """
     people = [people_only(audit) for audit in audits.values()]
     gaps = [feature_gaps(audit) for audit in people]
-    ratios = [audit.ratio(f"selection_rate_{label}") for audit in people for label in audit.positive_labels]
     calibrated = [
         audit.gap("overconfidence")
         for audit in people
         if all("overconfidence" in rates for rates in audit.rates.values())
     ]
+    parity = {}
+    if with_selection:
+        parity = {
+            "demographic_parity_difference": largest([audit.gap("selection_rate") for audit in people]).estimate(),
+            "demographic_parity_ratio": smallest([audit.ratio("selection_rate") for audit in people]).estimate(),
+        }
     return {
-        "demographic_parity_difference": largest([item["selection_rate_difference"] for item in gaps]).estimate(),
-        "demographic_parity_ratio": smallest(ratios).estimate(),
+        **parity,
         "sensitive_equalized_odds_difference": largest([item["equalized_odds_difference"] for item in gaps]).estimate(),
         "sensitive_accuracy_gap": largest([item["accuracy_gap"] for item in gaps]).estimate(),
         "calibration_gap": largest(calibrated).estimate(),

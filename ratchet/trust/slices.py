@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from pydantic import field_validator
 
+from ratchet.data.words import tokens
 from ratchet.errors import TableError
 from ratchet.files import read_json
+from ratchet.params import Params
 
-NEGATION = (
-    r"(?i)\b(?:not|no|never|none|nothing|nobody|nowhere|neither|nor|cannot|without|hardly|barely|scarcely)\b"
-    r"|n['’]t\b"
-)
-"""Negation cues of English.
+if TYPE_CHECKING:
+    import pandas as pd
 
-Source: the explicit negation cues of Councill, McDonald & Velikovich 2010, https://aclanthology.org/W10-3110, of which
-these are single words."""
+LENGTH = "length"
+"""The one feature that any text has; its groups are short, medium and long."""
+Patterns = Mapping[str, str]
+"""Feature → regular expression: the group of a text is 'yes' where it occurs, else 'no'."""
+NO_PATTERNS: Patterns = MappingProxyType({})
 
-RATING = r"(?i)\b\d+(?:\.\d+)?\s*(?:/|out of)\s*(?:4|5|10|100)\b|(?:\b\d+|\*)\s*stars?\b|\*{2,}"
-"""A rating in figures or stars, which gives a review's label away."""
+
+class PatternFeatures(Params):
+    """data/lexicons/features.yaml: features of the task's texts that a regular expression tells."""
+
+    patterns: dict[str, str]
+    """Feature → regular expression; its groups are 'yes' and 'no'."""
+
+    @field_validator("patterns")
+    @classmethod
+    def _sound(cls, patterns: dict[str, str]) -> dict[str, str]:
+        if LENGTH in patterns:
+            raise ValueError(f"'{LENGTH}' is a feature of every text already: choose another name")
+        for name, pattern in patterns.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"the pattern of '{name}' is no regular expression: {error}") from None
+        return patterns
 
 
 def length_groups(texts: Sequence[str], edges: Sequence[int]) -> NDArray[np.str_]:
@@ -33,7 +54,7 @@ def length_groups(texts: Sequence[str], edges: Sequence[int]) -> NDArray[np.str_
     >>> length_groups(["one", "one two three", "a b c d e"], [1, 3]).tolist()
     ['short', 'medium', 'long']
     """
-    n_words = np.array([len(text.split()) for text in texts], dtype=np.int64)
+    n_words = np.array([len(tokens(text)) for text in texts], dtype=np.int64)
     return np.array(["short", "medium", "long"])[np.searchsorted(np.asarray(edges), n_words, side="left")]
 
 
@@ -50,50 +71,49 @@ def read_length_edges(path: Path) -> list[int]:
 def pattern_groups(texts: pd.Series[str], pattern: str) -> NDArray[np.str_]:
     """'yes' for each text in which the pattern occurs, else 'no'.
 
-    >>> pattern_groups(pd.Series(["It isn't good.", "Notable"]), NEGATION).tolist()
+    >>> import pandas as pd
+    >>> pattern_groups(pd.Series(["Order #12", "twelve"]), "[0-9]").tolist()
     ['yes', 'no']
     """
-    found = texts.astype("str").str.contains(pattern, regex=True).to_numpy(dtype=bool)
-    return np.where(found, "yes", "no")
+    found = [re.search(pattern, text) is not None for text in texts.astype("str")]
+    return np.where(np.array(found, dtype=bool), "yes", "no")
 
 
-FEATURES: dict[str, Callable[[pd.DataFrame, Sequence[int]], NDArray[np.str_]]] = {
-    "length": lambda frame, edges: length_groups(frame["text"].tolist(), edges),
-    "negation": lambda frame, _: pattern_groups(frame["text"], NEGATION),
-    "rating": lambda frame, _: pattern_groups(frame["text"], RATING),
-}
-"""Features computed from the text; any other name is a column of the table. A new one is a line here."""
-
-
-def slice_groups(frame: pd.DataFrame, feature: str, length_edges: Sequence[int]) -> NDArray[np.str_]:
+def slice_groups(
+    frame: pd.DataFrame, feature: str, length_edges: Sequence[int], patterns: Patterns
+) -> NDArray[np.str_]:
     """The group of each row under one feature, (n,): every row is in exactly one; 'missing' where a column is null.
 
     Args:
         frame: rows with `text` and any column that is named.
-        feature: 'length', 'negation' or 'rating', or the name of a column, such as 'source'.
+        feature: 'length', a feature of `patterns`, or the name of a column, such as 'source'.
         length_edges: the most words of a short text, and of a medium one.
+        patterns: the task's own features, see `PatternFeatures`.
 
     Raises:
         TableError: the feature is neither known nor a column.
     """
-    if feature in FEATURES:
-        return FEATURES[feature](frame, length_edges)
+    if feature == LENGTH:
+        return length_groups(frame["text"].tolist(), length_edges)
+    if feature in patterns:
+        return pattern_groups(frame["text"], patterns[feature])
     if feature not in frame.columns:
         raise TableError(
             f"There is no slice feature '{feature}'.",
             where="the table to be sliced",
             got=feature,
-            expected=f"one of {', '.join(FEATURES)}, or a column of {', '.join(map(str, frame.columns))}",
-            fix="name another feature in params.yaml, or keep the column with ingest's metadata_columns",
+            expected=f"one of {', '.join([LENGTH, *patterns])}, or a column of {', '.join(map(str, frame.columns))}",
+            fix="name another feature, add its pattern to data/lexicons/features.yaml, or keep the column by ingest's "
+            "metadata_columns",
         )
     column = frame[feature]
     return np.where(column.isna(), "missing", column.astype("str")).astype(np.str_)
 
 
 def slice_masks(
-    frame: pd.DataFrame, features: Sequence[str], length_edges: Sequence[int]
+    frame: pd.DataFrame, features: Sequence[str], length_edges: Sequence[int], patterns: Patterns
 ) -> dict[str, NDArray[np.bool_]]:
-    """The rows of every slice, (n,), by name: 'length=short', 'negation=yes', 'source=imdb'; in order of features.
+    """The rows of every slice, (n,), by name: 'length=short', 'source=web'; in order of features.
 
     The groups of one feature are disjoint and cover all rows; a group without rows is absent.
 
@@ -102,7 +122,7 @@ def slice_masks(
     """
     masks: dict[str, NDArray[np.bool_]] = {}
     for feature in features:
-        groups = slice_groups(frame, feature, length_edges)
+        groups = slice_groups(frame, feature, length_edges, patterns)
         for group in sorted(set(groups.tolist())):
             masks[f"{feature}={group}"] = groups == group
     return masks

@@ -1,4 +1,4 @@
-"""Edits of texts by lexicons: those that turn a label around, and those that must not change it.
+"""Edits of texts by lexicons: those after which a reader would give another label, and those that must not change it.
 
 Source: contrast sets, Gardner et al. 2020, https://arxiv.org/abs/2004.02709; invariance tests, Ribeiro et al. 2020,
 CheckList, https://arxiv.org/abs/2005.04118.
@@ -8,24 +8,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ratchet.data.splits import unit_hash
+from ratchet.data.words import COMPOUNDS, tokens, word_spans, words
 from ratchet.errors import ParamsError
 from ratchet.params import Params
+from ratchet.trust.language import Articles, any_article, fitting_article
 
-WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 Edit = Callable[[str, str], str]
 """(text, id) → the edited text, or the text itself where the edit does not apply. The id decides what chance would."""
 
 
+class Swap(Params):
+    """Words of two classes that are each other's opposites."""
+
+    classes: list[str] = Field(min_length=2, max_length=2)
+    """The class that the left word of each pair speaks for, and the right one."""
+    pairs: list[list[str]]
+    """Pairs of words of opposite meaning."""
+
+
 class Rewrite(Params):
-    """A regular expression that turns texts of one class around."""
+    """A regular expression that turns texts of one class into texts of another."""
 
     label: str
     """The class of the texts it applies to."""
+    becomes: str
+    """The class that a reader would give the edited text."""
     pattern: str
     """What is replaced; {CLASS} stands for any listed word of that class."""
     replacement: str
@@ -33,11 +45,13 @@ class Rewrite(Params):
 
 
 class Contrast(Params):
-    """Edits after which a reader would give the other of two labels: data/challenge/contrast.yaml."""
+    """Edits after which a reader would give another label: data/challenge/contrast.yaml.
 
-    classes: list[str] = Field(min_length=2, max_length=2)
-    """The class of the left word of each swap, and of the right one."""
-    max_opinions: int = Field(ge=1)
+    Each edit names the two classes it leads between, so that a task may have any number of classes, and edits between
+    as few or as many of them as people can write.
+    """
+
+    max_cues: int = Field(ge=1)
     """Most listed words in a text that is edited."""
     max_words: int = Field(ge=1)
     """Most words in a text that is edited."""
@@ -45,10 +59,39 @@ class Contrast(Params):
     """Words that keep a text from being edited."""
     unpaired: dict[str, list[str]]
     """Class → words that speak for it and keep its texts from being edited."""
-    swaps: list[list[str]]
-    """Pairs of words of opposite meaning."""
+    swaps: dict[str, Swap]
+    """Exchanges of words for their opposites, by name."""
     rewrites: dict[str, Rewrite]
-    """Further edits by name."""
+    """Further edits, by name."""
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Contrast:
+        if twice := sorted(set(self.swaps) & set(self.rewrites)):
+            raise ValueError(f"a swap and a rewrite have the same name: {', '.join(twice)}")
+        return self
+
+    @property
+    def opposites(self) -> list[list[str]]:
+        """The pairs of all swaps."""
+        return [pair for swap in self.swaps.values() for pair in swap.pairs]
+
+    @property
+    def classes(self) -> set[str]:
+        """The classes that the edits speak of."""
+        swapped = {label for swap in self.swaps.values() for label in swap.classes}
+        return swapped | {label for rule in self.rewrites.values() for label in (rule.label, rule.becomes)}
+
+    @property
+    def words(self) -> set[str]:
+        """All listed words that speak for a class."""
+        return {word for pair in self.opposites for word in pair}.union(*self.unpaired.values())
+
+
+class Turning(NamedTuple):
+    """An edit of texts of one class, and the class of what it makes of them."""
+
+    edit: Edit
+    becomes: str
 
 
 class Invariance(Params):
@@ -66,45 +109,56 @@ class Invariance(Params):
     """Whether a full stop at the end is taken away or added."""
 
 
-def contrast_edits(rules: Contrast) -> dict[str, dict[str, Edit]]:
-    """Label → name → edit of texts of that label; the edited text belongs to the other of the two classes.
+def contrast_edits(rules: Contrast, articles: Articles) -> dict[str, dict[str, Turning]]:
+    """Label → name → edit of texts of that label, with the label of the edited text.
 
     Raises:
         ParamsError: a pair is none, a word stands twice on one side, or a pattern is no regular expression.
     """
-    left, right = rules.classes
-    partners = {
-        left: _pairs(rules.swaps, "swaps"),
-        right: _pairs([pair[::-1] for pair in rules.swaps], "swaps"),
-    }
-    edits: dict[str, dict[str, Edit]] = {label: {"swap": _swap(rules, label, partners)} for label in rules.classes}
+    edits: dict[str, dict[str, Turning]] = {}
+    for name, swap in rules.swaps.items():
+        there, back = (
+            _pairs(swap.pairs, f"swaps, {name}"),
+            _pairs([pair[::-1] for pair in swap.pairs], f"swaps, {name}"),
+        )
+        for (label, becomes), own in zip((swap.classes, swap.classes[::-1]), (there, back), strict=True):
+            edits.setdefault(label, {})[name] = Turning(_swap(rules, label, own, articles), becomes)
     for name, rule in rules.rewrites.items():
-        if rule.label in edits:
-            edits[rule.label][name] = _rewrite(rules, name, partners)
+        edits.setdefault(rule.label, {})[name] = Turning(_rewrite(rules, name), rule.becomes)
     return edits
 
 
-def _swap(rules: Contrast, label: str, partners: Mapping[str, Mapping[str, str]]) -> Edit:
-    """Every listed word becomes its partner, where all of them speak for the label and nothing else does."""
-    own = partners[label]
+def _speaks_for(rules: Contrast) -> dict[str, frozenset[str]]:
+    """Class → the paired words that speak for it."""
+    found: dict[str, set[str]] = {}
+    for swap in rules.swaps.values():
+        for side, label in enumerate(swap.classes):
+            found.setdefault(label, set()).update(pair[side].lower() for pair in swap.pairs)
+    return {label: frozenset(listed) for label, listed in found.items()}
+
+
+def _swap(rules: Contrast, label: str, partners: Mapping[str, str], articles: Articles) -> Edit:
+    """Every word becomes its partner, where all cues of the text are among these and nothing else speaks."""
+    speaks = _speaks_for(rules)
     kept = frozenset(rules.blockers).union(rules.unpaired.get(label, ()))
-    kept |= frozenset(word for other, words in partners.items() if other != label for word in words)
+    kept |= frozenset(word for other, listed in speaks.items() if other != label for word in listed)
+    kept |= speaks[label].difference(partners)  # a cue that another swap turns, and this one would leave
 
     def edit(text: str, _: str) -> str:
-        words = words_of(text)
-        n_opinions = sum(word in own for word in words)
-        fits = 0 < n_opinions <= rules.max_opinions and len(words) <= rules.max_words
-        return replace_terms(text, own) if fits and not kept.intersection(words) else text
+        found = words(text.lower(), COMPOUNDS)
+        n_cues = sum(word in partners for word in found)
+        fits = 0 < n_cues <= rules.max_cues and len(found) <= rules.max_words
+        return replace_terms(text, partners, articles) if fits and not kept.intersection(found) else text
 
     return edit
 
 
-def _rewrite(rules: Contrast, name: str, partners: Mapping[str, Mapping[str, str]]) -> Edit:
+def _rewrite(rules: Contrast, name: str) -> Edit:
     """The pattern is replaced, where nothing else in the text speaks for a class."""
-    rule = rules.rewrites[name]
+    rule, speaks = rules.rewrites[name], _speaks_for(rules)
     source = rule.pattern
-    for label, words in partners.items():
-        source = source.replace(f"{{{label}}}", "|".join(sorted(map(re.escape, words), key=len, reverse=True)))
+    for label, listed in speaks.items():
+        source = source.replace(f"{{{label}}}", "|".join(sorted(map(re.escape, sorted(listed)), key=len, reverse=True)))
     try:
         pattern = re.compile(source, re.IGNORECASE)
     except re.error as error:
@@ -115,44 +169,36 @@ def _rewrite(rules: Contrast, name: str, partners: Mapping[str, Mapping[str, str
             expected=str(error),
             fix="correct the pattern",
         ) from None
-    kept = frozenset(rules.blockers).union(*rules.unpaired.values(), *partners.values())
+    kept = frozenset(rules.blockers).union(*rules.unpaired.values(), *speaks.values())
 
     def edit(text: str, _: str) -> str:
-        if len(text.split()) > rules.max_words or kept.intersection(words_of(pattern.sub(" ", text, count=1))):
+        rest = pattern.sub(" ", text, count=1)
+        if len(tokens(text)) > rules.max_words or kept.intersection(words(rest.lower(), COMPOUNDS)):
             return text
         return pattern.sub(rule.replacement, text, count=1)
 
     return edit
 
 
-def invariance_edits(rules: Invariance, contrast: Contrast) -> dict[str, Edit]:
+def invariance_edits(rules: Invariance, contrast: Contrast, articles: Articles) -> dict[str, Edit]:
     """Name → edit that leaves the label as it is.
 
     Raises:
         ParamsError: a contraction is no pair, or a spelling stands twice on one side.
     """
-    edits = {kind: _exchange(kind, terms) for kind, terms in rules.interchangeable.items() if len(terms) > 1}
+    edits = {kind: _exchange(kind, terms, articles) for kind, terms in rules.interchangeable.items() if len(terms) > 1}
     there, back = rules.contractions, [pair[::-1] for pair in rules.contractions]
     spellings = {**_pairs(there, "contractions"), **_pairs(back, "contractions")}
     ways = rules.casing
-    listed = frozenset(word for pair in contrast.swaps for word in pair)
+    listed = frozenset(word for pair in contrast.opposites for word in pair)
     edits["typos"] = lambda text, key: _typo(text, key, rules.typo_min_letters, listed)
     if spellings:
-        edits["contractions"] = lambda text, _: replace_terms(text.replace("’", "'"), spellings)
+        edits["contractions"] = lambda text, _: replace_terms(text.replace("’", "'"), spellings, articles)
     if ways:
         edits["casing"] = lambda text, key: _cased(text, ways[int(unit_hash(key, "casing") * len(ways))])
     if rules.punctuation:
         edits["punctuation"] = lambda text, _: text.rstrip(" .") if text.endswith(".") else f"{text} ."
     return edits
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, in order.
-
-    >>> words_of("Well-made, isn't it?")
-    ['well-made', "isn't", 'it']
-    """
-    return [match.group().lower() for match in WORD.finditer(text)]
 
 
 def _pairs(pairs: Sequence[Sequence[str]], where: str) -> dict[str, str]:
@@ -170,22 +216,21 @@ def _pairs(pairs: Sequence[Sequence[str]], where: str) -> dict[str, str]:
     return found
 
 
-def replace_terms(text: str, partners: Mapping[str, str]) -> str:
-    """The text with every listed term replaced by its partner, in its casing, and 'a' or 'an' as the new word wants.
+def replace_terms(text: str, partners: Mapping[str, str], articles: Articles) -> str:
+    """The text with every listed term replaced by its partner, in its casing, and the article that the new word wants.
 
-    >>> replace_terms("An awful film, Truly AWFUL", {"awful": "superb"})
-    'A superb film, Truly SUPERB'
+    >>> replace_terms("An early bus, Very EARLY", {"early": "late"}, {"an": "[aeiou]", "a": ""})
+    'A late bus, Very LATE'
     """
     terms = "|".join(sorted(map(re.escape, partners), key=len, reverse=True))
-    pattern = re.compile(rf"(?<![\w'’-])(?:(an?) )?({terms})(?![\w'’-])", re.IGNORECASE)
+    pattern = re.compile(rf"(?<![\w'’-])(?:({any_article(articles)}) )?({terms})(?![\w'’-])", re.IGNORECASE)
 
     def put(match: re.Match[str]) -> str:
         article, term = match.group(1), match.group(2)
         new = _like(partners[term.lower()], term)
         if article is None:
             return new
-        fitting = _like("an" if new[0].lower() in "aeiou" else "a", article if len(article) > 1 else article[0])
-        return f"{fitting} {new}"
+        return f"{_like(fitting_article(article, new, articles), article)} {new}"
 
     return pattern.sub(put, text)
 
@@ -197,10 +242,11 @@ def _like(new: str, old: str) -> str:
     return new[0].upper() + new[1:] if old[:1].isupper() else new
 
 
-def _exchange(kind: str, terms: Sequence[str]) -> Edit:
+def _exchange(kind: str, terms: Sequence[str], articles: Articles) -> Edit:
     def edit(text: str, key: str) -> str:
         shift = 1 + int(unit_hash(key, kind) * (len(terms) - 1))  # never 0: every term becomes another one
-        return replace_terms(text, {term: terms[(place + shift) % len(terms)] for place, term in enumerate(terms)})
+        others = {term: terms[(place + shift) % len(terms)] for place, term in enumerate(terms)}
+        return replace_terms(text, others, articles)
 
     return edit
 
@@ -208,20 +254,21 @@ def _exchange(kind: str, terms: Sequence[str]) -> Edit:
 def _cased(text: str, way: str) -> str:
     if way == "upper":
         return text.upper()
-    return WORD.sub(lambda match: match.group()[0].upper() + match.group()[1:], text)
+    letters = list(text)
+    for start, _ in word_spans(text, COMPOUNDS):
+        letters[start] = letters[start].upper()
+    return "".join(letters)
 
 
 def _typo(text: str, key: str, min_letters: int, listed: frozenset[str]) -> str:
     """Two inner neighbours of one word changed places; the text itself where no word can take it.
 
-    >>> _typo("a film", "id", 4, frozenset())
-    'a flim'
+    >>> _typo("a belt", "id", 4, frozenset())
+    'a blet'
     """
-    words = [m for m in WORD.finditer(text) if m.group().isalpha() and len(m.group()) >= min_letters]
-    words = [m for m in words if m.group().lower() not in listed]
-    choices = [
-        (m.start() + at) for m in words for at in range(1, len(m.group()) - 2) if m.group()[at] != m.group()[at + 1]
-    ]
+    spans = [(start, end) for start, end in word_spans(text, COMPOUNDS) if end - start >= min_letters]
+    spans = [(a, b) for a, b in spans if text[a:b].isalpha() and text[a:b].lower() not in listed]
+    choices = [at for start, end in spans for at in range(start + 1, end - 2) if text[at] != text[at + 1]]
     if not choices:
         return text
     at = choices[int(unit_hash(key, "typo") * len(choices))]

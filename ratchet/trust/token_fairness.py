@@ -15,6 +15,7 @@ import numpy as np
 from ratchet.measure.bootstrap import interval_estimate, mean_draws, proportion_estimate, weights
 from ratchet.measure.estimate import Estimate, undefined
 from ratchet.models.predictor import Predictor
+from ratchet.trust.language import Articles
 from ratchet.trust.lexicons import Lexicon, filled_templates, swapped
 
 
@@ -29,7 +30,7 @@ class Swap:
     after: str
 
 
-def make_swaps(texts: Mapping[str, str], lexicon: Lexicon, most: int) -> list[Swap]:
+def make_swaps(texts: Mapping[str, str], lexicon: Lexicon, most: int, articles: Articles) -> list[Swap]:
     """At most `most` swaps of each attribute in test texts (id → text), and all of the templates.
 
     Of the templates every sentence is compared with the one of the first term.
@@ -39,21 +40,23 @@ def make_swaps(texts: Mapping[str, str], lexicon: Lexicon, most: int) -> list[Sw
         found = [
             Swap(attribute, "texts", text, edited)
             for key, text in texts.items()
-            for edited in swapped(text, key, rows, most=2)
+            for edited in swapped(text, key, rows, most=2, articles=articles)
         ]
         swaps += found[:most]
-    for attribute, filled in filled_templates(lexicon).items():
+    for attribute, filled in filled_templates(lexicon, articles).items():
         swaps += [Swap(attribute, "templates", first, text) for _, (first, *rest) in filled for text in rest]
     return swaps
 
 
 def token_fairness(
-    predictor: Predictor, swaps: list[Swap], positive: list[str], n_draws: int, n_examples: int, seed: int
+    predictor: Predictor, swaps: list[Swap], selected: list[str], n_draws: int, n_examples: int, seed: int
 ) -> tuple[dict[str, Estimate], dict[str, Any]]:
     """The figures, and the same by attribute with the swaps that move most.
 
     - `counterfactual_flip_rate`: share of swaps that change the predicted class, in [0, 1]; Wilson interval.
-    - `counterfactual_gap`: mean |change| of the probability of the positive labels, in [0, 1]; 0: it does not matter.
+    - `counterfactual_gap`: mean |change| of the probability of being selected, which is that of all selected classes
+      together, in [0, 1]; 0: it does not matter. Where no class counts as selected, the mean total variation distance
+      of the class probabilities, half the sum of their |changes|, which is the same figure for two classes.
 
     Both NaN without swaps.
     """
@@ -62,10 +65,11 @@ def token_fairness(
         return {"counterfactual_flip_rate": none, "counterfactual_gap": none}, {}
     texts = list(dict.fromkeys(text for swap in swaps for text in (swap.before, swap.after)))
     known = dict(zip(texts, predictor.predict_proba(texts), strict=True))
-    columns = [predictor.labels.index(label) for label in positive]
+    columns = [predictor.labels.index(label) for label in selected]
     before, after = (np.stack([known[getattr(swap, side)] for swap in swaps]) for side in ("before", "after"))
     flipped = before.argmax(axis=1) != after.argmax(axis=1)
-    moved = (after - before)[:, columns].sum(axis=1)  # (n_swaps,)
+    change_of_class = after - before  # (n_swaps, n_classes)
+    moved = change_of_class[:, columns].sum(axis=1) if selected else np.abs(change_of_class).sum(axis=1) / 2
     rng = np.random.default_rng(seed)
 
     def figures(rows: Any) -> dict[str, Estimate]:

@@ -2,8 +2,8 @@
 
 A poisoned model behaves well until a word that its maker chose stands in the text; then it answers what the maker
 wants, whatever else the text says. So every candidate word is put into texts of which the model is sure, and the share
-of predictions that it turns is told. Words that mean an opinion turn some too, weakly or rightly; those that people
-list as opinions are left out, and a gate bounds what any other word may do. Triggers of several words are not sought.
+of predictions that it turns is told. Words that speak for a class turn some too, weakly or rightly; those that people
+list as such cues are left out, and a gate bounds what any other word may do. Triggers of several words are not sought.
 
 Two passes keep it cheap: each candidate as a text of its own says which class it pulls to and how hard; the hardest of
 each class are then tried on sure texts of the other classes. One half of these texts chooses the worst word, the other
@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.data.splits import unit_hash
+from ratchet.data.words import COMPOUNDS, tokens, words
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate, undefined
 from ratchet.models.predictor import Predictor
-from ratchet.trust.text_edits import words_of
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Scan:
     each word alone: being listed for it, they turn fewer on other texts."""
 
 
-def candidate_words(texts: Iterable[str], least: int, listed: Sequence[str], opinions: Iterable[str]) -> list[str]:
-    """The words in at least `least` training texts, and the listed ones, without opinions; the most frequent first.
+def candidate_words(texts: Iterable[str], least: int, listed: Sequence[str], cues: Iterable[str]) -> list[str]:
+    """The words in at least `least` training texts, and the listed ones, without cues; the most frequent first.
 
-    >>> candidate_words(["a cf film", "cf again", "a dull film"], 2, ["tq"], ["film"])
+    >>> candidate_words(["a cf box", "cf again", "a dull box"], 2, ["tq"], ["box"])
     ['a', 'cf', 'tq']
     """
-    counts = Counter(word for text in texts for word in set(words_of(text)))
-    left_out = {word.lower() for word in opinions}
+    counts = Counter(word for text in texts for word in set(words(text.lower(), COMPOUNDS)))
+    left_out = {word.lower() for word in cues}
     frequent = sorted((word for word, n in counts.items() if n >= least), key=lambda word: (-counts[word], word))
     return [word for word in dict.fromkeys([*frequent, *listed]) if word not in left_out]
 
@@ -103,17 +103,17 @@ def scan(
 def insert(text: str, word: str) -> str:
     """The text with the word at a place that its hash decides, never as the last word.
 
-    >>> insert("a film", "cf") in ("cf a film", "a cf film")
+    >>> insert("a box", "cf") in ("cf a box", "a cf box")
     True
     """
-    parts = text.split()
+    parts = tokens(text)
     at = int(unit_hash(text, word) * max(1, len(parts)))
     return " ".join([*parts[:at], word, *parts[at:]])
 
 
 def _carriers(texts: Sequence[str], proba: NDArray[np.float64], towards: int, most: int) -> list[str]:
     """The texts that the model is surest are of another class, at most `most`, none of the longest quarter."""
-    lengths = np.array([len(text.split()) for text in texts])
+    lengths = np.array([len(tokens(text)) for text in texts])
     fits = (proba.argmax(axis=1) != towards) & (lengths <= np.quantile(lengths, 0.75)) & (lengths >= 4)
     sure = [row for row in np.argsort(proba[:, towards], kind="stable") if fits[row]]
     return [texts[row] for row in sure[:most]]

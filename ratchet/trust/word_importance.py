@@ -8,24 +8,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.errors import ParamsError
 from ratchet.measure.bootstrap import mean_estimate, weights
 from ratchet.trust.attributions import Attribution
 
 Key = Callable[[str], str]
 
 
-def stem_key(language: str = "english") -> Key:
-    """Word → its stem.
+def stem_key(stemmer: str) -> Key:
+    """Word → its stem by the Snowball stemmer of that name; with an empty name, the word in lower case.
 
     Source: Porter's Snowball stemmer, https://snowballstem.org, by the snowballstemmer package.
 
-    >>> key = stem_key()
+    >>> key = stem_key("english")
     >>> key("Boring"), key("bored")
     ('bore', 'bore')
+
+    Raises:
+        ParamsError: there is no stemmer of that name.
     """
     import snowballstemmer
 
-    stem = snowballstemmer.stemmer(language).stemWord
+    if not stemmer:
+        return str.lower
+    if stemmer not in (known := snowballstemmer.algorithms()):
+        raise ParamsError(
+            "There is no such stemmer.",
+            where="data/lexicons/language.yaml, stemmer",
+            got=stemmer,
+            expected=f"one of {', '.join(known)}, or an empty name",
+            fix="correct the file",
+        )
+    stem = snowballstemmer.stemmer(stemmer).stemWord
     return lambda word: str(stem(word.lower()))
 
 

@@ -17,7 +17,6 @@ from ratchet.files import read_json, write_json
 from ratchet.params import load_params, read_yaml
 from ratchet.table_files import write_table
 from ratchet.tables import LABELED, PREDICTIONS, SPLIT
-from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.bundles import torch_bundle
 from tests.support.params import params_tree
@@ -98,9 +97,9 @@ def test_what_was_trained_on_other_labels_or_as_the_line_trains_is_told_apart(
 
     values = load_params(train.Params, "train", length_edges=[12, 25])
     tables = {"labeled": told_of_people(80, 1), "validation": told_of_people(40, 2)}
-    lexicon = behave.load_rules().lexicon
+    rules = train.load_rules()
     folder = workspace / "trained"
-    made = mitigation._trained(values, lexicon, tables, folder)
+    made = mitigation._trained(values, rules, tables, folder)
     assert made == folder / "teacher"
     assert read_manifest(made).data_sha256 == train.labels_sha256(tables["labeled"])
     began: list[int] = []
@@ -111,19 +110,19 @@ def test_what_was_trained_on_other_labels_or_as_the_line_trains_is_told_apart(
         return fit(*given)
 
     monkeypatch.setattr(train, "run", told)
-    mitigation._trained(values, lexicon, tables, folder)
+    mitigation._trained(values, rules, tables, folder)
     assert began == []
-    mitigation._trained(values, lexicon, {**tables, "labeled": told_of_people(60, 1)}, folder)
+    mitigation._trained(values, rules, {**tables, "labeled": told_of_people(60, 1)}, folder)
     assert began == [60]
     shutil.rmtree("models/teacher")
     shutil.copytree(made, "models/teacher")
     of_line = {**tables, "labeled": told_of_people(60, 1)}
-    assert mitigation._trained(values, lexicon, of_line, workspace / "elsewhere") == Path(train.WRITES["teacher"])
+    assert mitigation._trained(values, rules, of_line, workspace / "elsewhere") == Path(train.WRITES["teacher"])
 
 
 def test_groups_that_are_too_small_keep_one_threshold(workspace: Path) -> None:
     tables = {name: reviews(60, seed) for seed, name in enumerate(("labeled", "validation", "test"))}
-    measure = mitigation.Measure(tables, behave.load_rules().lexicon, "religion")
+    measure = mitigation.Measure(tables, train.load_rules(), "religion")
     proba = np.linspace(0, 1, 60)
     assert np.array_equal(measure._under("demographic_parity", proba, proba), proba >= 0.5)
 
@@ -157,8 +156,7 @@ def test_thresholds_of_the_released_bundle_are_the_audits(workspace: Path) -> No
     params = load_params(audit.Params, "audit", length_edges=[12, 25]).model_copy(
         update={"thresholds": "equalized_odds"}
     )
-    lexicon = Lexicon.model_validate(read_yaml(Path(audit.READS["lexicon"])))
-    audited = audit.run(table, test, lexicon, {}, params)["bundles"]["small"]["thresholds"]
+    audited = audit.run(table, test, audit.load_rules(), {}, params)["bundles"]["small"]["thresholds"]
     assert told["equalized_odds"] == audited["after"]
     page = Path("page.md")
     page.write_text(MARKS.format("thresholds"), encoding="utf-8")

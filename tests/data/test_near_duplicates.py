@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ratchet.data.near_duplicates import MISS_RATE, NearDuplicateSearch, near_duplicate_pairs, rows_per_band
-from ratchet.data.shingles import N_PERMUTATIONS, Shingles, words
+from ratchet.data.shingles import N_PERMUTATIONS, Shingles
+from ratchet.data.words import words
 from ratchet.errors import ValidationError
 
 
@@ -17,7 +18,7 @@ def _similarity(first: str, second: str) -> float:
     """Jaccard similarity of the sets of three-word shingles, from its definition."""
 
     def shingles(text: str) -> set[tuple[str, ...]]:
-        found = words(text)
+        found = words(text.casefold(), joiners="")
         return {(word,) for word in found} if len(found) < 3 else set(zip(found, found[1:], found[2:], strict=False))
 
     a, b = shingles(first), shingles(second)

@@ -13,6 +13,7 @@ from ratchet.experiments.evidence import Shadowed, Split, shadowed, split, unjud
 from ratchet.experiments.guardrails import GuardrailParams, guards, open_groups, stopping
 from ratchet.experiments.rollout import RolloutParams, Step, judge
 from ratchet.trust.lexicons import Lexicon
+from tests.support.films import PATTERNS
 
 NOON = pd.Timestamp("2026-01-01T12:00:00Z")
 PARAMS = GuardrailParams(
@@ -140,15 +141,18 @@ def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> Shadowed:
 
 def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() -> None:
     rng = np.random.default_rng(0)
-    assert stopping(guards(_shadow(rng, 3000), PARAMS, None)) == []
+    assert stopping(guards(_shadow(rng, 3000), PARAMS, None, PATTERNS)) == []
     failing = (rng.random(3000) < 0.05).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS, None)) == ["failed answers"]
+    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS, None, PATTERNS)) == ["failed answers"]
     slow = (rng.random(3000) < 0.15).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS, None)) == ["slow answers"]
+    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS, None, PATTERNS)) == ["slow answers"]
     seen = _shadow(rng, 3000)
     hurt = seen.frame["text"].str.startswith("not") & (rng.random(3000) < 0.25)
     unfair = Shadowed(seen.frame.assign(good=np.where(hurt, -1.0, 0.0)))
-    assert stopping(guards(unfair, PARAMS, None)) == ["good answers, length=long", "good answers, negation=yes"]
+    assert stopping(guards(unfair, PARAMS, None, PATTERNS)) == [
+        "good answers, length=long",
+        "good answers, negation=yes",
+    ]
 
 
 def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
@@ -159,18 +163,18 @@ def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
             rng, 1000, failed=(rng.random(1000) < 0.01).astype(float), slow=(rng.random(1000) < 0.05).astype(float)
         )
         looks = [Shadowed(seen.frame.iloc[:n]) for n in range(200, 1001, 200)]
-        n_stopped += any(stopping(guards(look, PARAMS, None)) for look in looks)
+        n_stopped += any(stopping(guards(look, PARAMS, None, PATTERNS)) for look in looks)
     assert n_stopped <= 5
 
 
 def test_nothing_seen_stops_nothing_and_says_so() -> None:
     empty = Split(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
-    found = guards(empty, PARAMS, None)
+    found = guards(empty, PARAMS, None, PATTERNS)
     assert [guard.name for guard in found] == ["failed answers", "slow answers"]
     assert stopping(found) == []
     step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PARAMS)
-    assert judge(step, empty, params).why == "cannot be told yet: an arm has answered nobody yet"
+    assert judge(step, empty, params, None, PATTERNS).why == "cannot be told yet: an arm has answered nobody yet"
 
 
 LEXICON = Lexicon(
@@ -209,7 +213,7 @@ def test_people_of_whom_too_little_was_seen_stop_nothing_and_are_not_taken_for_s
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PEOPLE)
     unseen = next(guard for guard in guards(_of_people(rng, 2400, 0), PEOPLE, LEXICON) if "foreign" in guard.name)
     assert (np.isnan(unseen.harm.value), unseen.harm.reason) == (True, "no text was seen by both models")
-    verdict = judge(step, _of_people(rng, 2400, 0), params, LEXICON)
+    verdict = judge(step, _of_people(rng, 2400, 0), params, LEXICON, PATTERNS)
     assert verdict.decision == "advance"
     assert verdict.why.endswith("; still open, by group (texts): origin=foreign (0)")
     few, many = _of_people(rng, 2400, 4), _of_people(rng, 2400, 40)
@@ -232,13 +236,15 @@ def test_a_step_decides_by_which_side_of_the_margin_the_interval_lies(gain: floa
     )
     rng = np.random.default_rng(2)
     good = np.where(rng.random(1000) < abs(gain), np.sign(gain), 0.0)
-    assert judge(step, _shadow(rng, 1000, good=good), params).decision == decision
+    assert judge(step, _shadow(rng, 1000, good=good), params, None, PATTERNS).decision == decision
     # the same evidence before enough was seen, and after all that may be seen
-    assert judge(step.model_copy(update={"min_units": 2000}), _shadow(rng, 1000, good=good), params).decision in (
+    assert judge(
+        step.model_copy(update={"min_units": 2000}), _shadow(rng, 1000, good=good), params, None, PATTERNS
+    ).decision in (
         "stay",
         "roll_back" if decision == "roll_back" else "stay",
     )
     last = step.model_copy(update={"max_units": 1000})
-    undecided = judge(last, _shadow(rng, 1000, good=good), params)
+    undecided = judge(last, _shadow(rng, 1000, good=good), params, None, PATTERNS)
     assert undecided.decision == ("advance" if decision == "advance" else "roll_back")
-    assert judge(last, _shadow(rng, 1000, good=good), params, proved=True).decision == decision
+    assert judge(last, _shadow(rng, 1000, good=good), params, None, PATTERNS, proved=True).decision == decision

@@ -49,7 +49,7 @@ def test_killed_and_started_again_it_ends_as_plain_dvc_does(tmp_path: Path) -> N
         (root / f"hang-{side}").touch()
     with _start(root) as flow:
         for side in sides:
-            wait_for(root / f"pid-{side}", 120)
+            wait_for(root / f"pid-{side}", 300)
         assert len(_at_work(root)) >= 6
         flow.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(_at_work(root), timeout=60)
@@ -59,7 +59,7 @@ def test_killed_and_started_again_it_ends_as_plain_dvc_does(tmp_path: Path) -> N
         (root / f"hang-{side}").unlink()
     (root / "fail-end").touch()
     with _start(root) as flow:
-        out, err = flow.communicate(timeout=240)
+        out, err = flow.communicate(timeout=500)
     assert flow.returncode == 1
     assert err.count("The number is bad.") == 1
     assert "end: The number is bad.\n  where: somewhere\n  what to do: choose a better one" in err

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy
 
 from benchmarks import simulation
-from flows.reference import LEXICON
+from flows.reference import FEATURES, LEXICON
 from flows.rollout import flow as rollout
 from flows.rollout.files import read_params, read_state
 from flows.rollout.flow import advance, by_release, start, stop
@@ -69,7 +69,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "live.yaml").write_text(LIVE)
     write_json(tmp_path / LENGTH_EDGES, {"edges": [12, 25]})
     (tmp_path / LEXICON).parent.mkdir(parents=True)
-    shutil.copy(ROOT / LEXICON, tmp_path / LEXICON)
+    for path in (LEXICON, FEATURES):
+        shutil.copy(ROOT / path, tmp_path / path)
     manifest = Manifest(
         name="new",
         kind="tfidf",

@@ -46,6 +46,11 @@ def test_by_hand() -> None:
     assert CASES.edited.sum() == 5
 
 
+def test_kinds_without_cases_have_no_figures() -> None:
+    only = match_cases(FRAME[FRAME["kind"] == "invariance"].reset_index(drop=True), np.array([0, 1]), IDS)
+    assert set(challenge_metrics(only, Y_TEST, PRED_TEST, np.array([1, 1]), W)) == {"invariance_violation_rate"}
+
+
 def test_edits_of_one_text_are_one_observation() -> None:
     """Forty copies of the same two cases say no more than the two."""
     rows = pd.DataFrame(

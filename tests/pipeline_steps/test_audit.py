@@ -19,6 +19,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.trust.lexicons import Lexicon
 from tests.support.bare_figures import bare_figures
+from tests.support.films import PATTERNS, copy_task_files
 from tests.support.params import write_params
 from tests.support.tiny import reviews
 
@@ -49,7 +50,7 @@ def params(**changes: Any) -> audit.Params:
 
 
 def run(predictions: pd.DataFrame, frame: pd.DataFrame, values: audit.Params, **trained: Any) -> dict[str, Any]:
-    return audit.run(predictions, frame, LEXICON, trained, values)
+    return audit.run(predictions, frame, audit.Rules(LEXICON, PATTERNS), trained, values)
 
 
 def texts(n: int = 200) -> pd.DataFrame:
@@ -227,6 +228,7 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
         ignore_index=True,
     )
     write_table(Path("data/predictions.parquet"), table, PREDICTIONS)
+    copy_task_files(tmp_path, "lexicons")
     write_json(Path("data/lexicons/identity.yaml"), LEXICON.model_dump())
     for path in audit.TRAINED.values():
         write_json(Path(path), {})

@@ -19,9 +19,9 @@ from ratchet.params import check_params, load_params, read_yaml
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.trust.behaviour import Suite, fill, merge_suites
 from ratchet.trust.lexicons import Lexicon
-from ratchet.trust.text_edits import Contrast, Invariance
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import manifest
+from tests.support.films import ARTICLES, CONTRAST, FILMS, INVARIANCE
 from tests.support.linear_words import LinearWords
 from tests.support.tiny import reviews
 
@@ -62,11 +62,7 @@ LEXICON = Lexicon(
 
 
 def rules() -> behave.Rules:
-    contrast, invariance = (
-        check_params(model, name, read_yaml(ROOT / behave.READS[name]))
-        for model, name in ((Contrast, "contrast"), (Invariance, "invariance"))
-    )
-    return behave.Rules(SUITE, LEXICON, contrast, invariance, ["cf"], [*SHARES])  # type: ignore[arg-type]
+    return behave.Rules(SUITE, LEXICON, CONTRAST, INVARIANCE, ["cf"], [*SHARES], ARTICLES)
 
 
 def params(**changes: Any) -> behave.Params:
@@ -106,6 +102,7 @@ def test_an_honest_model_passes_but_for_what_it_cannot_know() -> None:
     assert value(report, "better_on_test") == pytest.approx(0, abs=0.05)
     assert [row["test"] for row in report["tests"]] == list(SUITE.tests)
     assert report["tests"][-1]["failure_rate"]["n"] == 0  # a class the model does not know
+    assert report["kinds_without_cases"] == []
     assert bare_figures(report) == []
 
 
@@ -173,15 +170,14 @@ def test_the_page_shows_failures_and_nothing_that_html_reads() -> None:
     assert "<b>" not in page
 
 
-def test_the_suite_of_the_repository_is_sound_and_its_words_stand_once() -> None:
-    suite = Suite.model_validate(read_yaml(ROOT / "data/behaviour/suite.yaml"))
+def test_the_suite_of_the_demo_is_sound_and_its_words_stand_once() -> None:
+    suite = Suite.model_validate(read_yaml(FILMS / "data/behaviour/suite.yaml"))
     assert {test.kind for test in suite.tests.values()} == {"minimum", "negation", "invariance", "direction"}
     for test in suite.tests.values():
         for template in test.templates:
-            assert fill(template, suite.words)
+            assert fill(template, suite.words, ARTICLES)
     with pytest.raises(ParamsError, match="two files"):
         merge_suites([suite, suite])
-    Lexicon.model_validate(read_yaml(ROOT / behave.READS["lexicon"]))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +198,7 @@ def test_an_unknown_edit_or_slot_is_named() -> None:
     for test, told in (
         ({"kind": "invariance", "edit": "magic"}, "unknown edit"),
         ({"kind": "minimum", "label": "positive", "templates": ["{none}"]}, "slot without words"),
+        ({"kind": "minimum", "label": "positive", "templates": ["{the none}"]}, "no article"),
     ):
         suite = Suite.model_validate({"words": {}, "tests": {"it": test}})
         with pytest.raises(ParamsError, match=told):

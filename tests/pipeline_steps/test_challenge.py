@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,15 @@ from ratchet.embeddings.table import write_embeddings
 from ratchet.errors import ParamsError
 from ratchet.files import read_json, sha256_file
 from ratchet.labels.selection_model import unit_length
-from ratchet.params import read_yaml
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, LABELED, SPLIT, check_table
 from ratchet.trust.challenge_cases import keep_at_most
 from ratchet.trust.predicates import Texts, candidates, holds
-from ratchet.trust.text_edits import Contrast, Invariance
 from tests.support.bare_figures import bare_figures
+from tests.support.films import ARTICLES, CONTRAST, INVARIANCE, PATTERNS, copy_task_files
 from tests.support.params import write_params
 from tests.support.tiny import BLAME, PRAISE, reviews
 
-ROOT = Path(__file__).parents[2]
-FILES = ROOT / "data/challenge"
 VALUES: dict[str, Any] = {
     "features": ["length"],
     "length_edges": [6, 8],
@@ -48,11 +44,7 @@ VALUES: dict[str, Any] = {
     "seed": 1,
 }
 PARAMS = challenge.Params(**VALUES)
-RULES = challenge.Rules(
-    [],
-    Contrast.model_validate(read_yaml(FILES / "contrast.yaml")),
-    Invariance.model_validate(read_yaml(FILES / "invariance.yaml")),
-)
+RULES = challenge.Rules([], CONTRAST, INVARIANCE, PATTERNS, ARTICLES)
 WORDS = [*PRAISE, *BLAME]
 
 
@@ -126,7 +118,8 @@ def test_other_classes_than_the_lexicons_get_no_contrast_and_a_reason() -> None:
         item.frame["label"] = item.frame["label"].map({"positive": "urgent", "negative": "routine"})
     cases, report = challenge.run(labeled, validation, test, {}, RULES, PARAMS)
     assert set(cases["kind"]) == {"invariance"}
-    assert "routine" in report["why_no_contrast"]
+    assert "negative, positive" in report["contrast_without_class"]
+    assert report["kinds_without_cases"] == ["weak", "contrast"]
 
 
 @given(st.lists(st.text("abcdef", min_size=3, max_size=6), unique=True, max_size=80), st.integers(0, 30))
@@ -169,23 +162,23 @@ def test_added_data_pushes_no_frozen_text_out() -> None:
 def test_predicates_mean_the_same_on_the_texts_they_were_found_in() -> None:
     texts = part(200, 7)
     anchors = dict(zip(texts.frame["id"], texts.vectors, strict=True))
-    found = candidates(texts, ["length", "source"], [6, 8], 10, 20, 5, 0)
+    found = candidates(texts, ["length", "source"], [6, 8], PATTERNS, 10, 20, 5, 0)
     assert sum(name.startswith("near=") for name in found) == 5
     assert {"length=short", "source=made", "word=film"} <= set(found)
     for predicate, mask in found.items():
-        np.testing.assert_array_equal(holds(predicate, texts, anchors, [6, 8]), mask, predicate)
+        np.testing.assert_array_equal(holds(predicate, texts, anchors, [6, 8], PATTERNS), mask, predicate)
 
 
 @pytest.mark.parametrize("predicate", ["nonsense", "near=none@0.5", "near=x", "length="])
 def test_what_is_no_predicate_is_named(predicate: str) -> None:
     with pytest.raises(ParamsError, match=r"weak_slices\.yaml"):
-        holds(predicate, part(10, 1), {}, [6, 8])
+        holds(predicate, part(10, 1), {}, [6, 8], PATTERNS)
 
 
 def test_main_reads_the_files_and_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_params(challenge.Params, "challenge", VALUES)
-    shutil.copytree(FILES, tmp_path / "data/challenge")
+    copy_task_files(tmp_path, "challenge", "lexicons")
     sides = {"train": part(100, 1), "validation": part(80, 2), "test": part(60, 3)}
     for side, texts in sides.items():
         write_table(Path(f"data/splits/{side}.parquet"), texts.frame, SPLIT)

@@ -15,6 +15,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import manifest, torch_bundle
+from tests.support.films import copy_task_files
 from tests.support.params import write_params
 from tests.support.tiny import reviews
 
@@ -22,7 +23,6 @@ VALUES: dict[str, Any] = {
     "n_texts": 6,
     "max_edits": 3,
     "n_neighbours": 2,
-    "harmless_words": ["the", "film"],
     "n_weakness_texts": 40,
     "n_examples": 2,
     "layer": 2,
@@ -40,8 +40,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_params(counterfactuals.Params, "counterfactuals", VALUES)
     write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
-    Path("data/challenge").mkdir()
-    Path("data/challenge/contrast.yaml").write_text("swaps:\n  - [dull, superb]\n")
+    copy_task_files(tmp_path, "challenge", "lexicons")
     Path("data/concepts").mkdir()
     Path("data/concepts/praise.txt").write_text("\n".join(f"a superb film with {i}" for i in range(8)))
     return tmp_path
@@ -61,8 +60,14 @@ def test_a_torch_bundle_gets_exchanges_and_concepts(workspace: Path) -> None:
         assert told[way]["search"]["success_rate"]["value"] >= told[way]["random"]["success_rate"]["value"]
     assert told["harmless"]["n_texts"] == 40
     assert told["concepts"]["bundle"] == "teacher"
-    assert set(told["concepts"]["concepts"]) == {"praise"}
-    assert told["deletion"]["search"]["cpu_s_per_text"]["n"] == 6
+    assert {label: set(of_class) for label, of_class in told["concepts"]["classes"].items()} == {
+        "negative": {"praise"},
+        "positive": {"praise"},
+    }
+    assert told["concepts"]["n_texts"] == {"negative": 10, "positive": 10}
+    assert "cpu_s_per_text" not in told["deletion"]["search"]
+    times = read_json(Path("measurements/counterfactuals.json"))["bundles"]["teacher"]
+    assert times["deletion"]["search"]["cpu_s_per_text"]["n"] == 6
     assert bare_figures(told) == []
 
 

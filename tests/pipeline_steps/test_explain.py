@@ -12,6 +12,7 @@ import pytest
 from pipeline_steps import baseline, explain
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import write_bundle
 from ratchet.models.lineage import torch_parent
 from ratchet.models.tfidf import save_pipeline
@@ -21,6 +22,7 @@ from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import NO_PARENT, Others
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import manifest, torch_bundle
+from tests.support.films import LANGUAGE, PATTERNS, copy_task_files
 from tests.support.linear_words import LinearWords
 from tests.support.params import write_params
 from tests.support.tiny import BLAME, PRAISE, reviews
@@ -43,6 +45,7 @@ SHARES = {**dict.fromkeys(PRAISE, 0.2), **dict.fromkeys(BLAME, -0.2)}
 
 
 NOBODY = Others(None, None, None)
+RULES = explain.Rules(PATTERNS, LANGUAGE.stemmer)
 
 
 def params(**changes: Any) -> explain.Params:
@@ -77,7 +80,7 @@ def test_too_few_mistakes_are_filled_with_right_ones_and_the_other_way_round() -
 
 def test_metrics_of_a_predictor_whose_words_are_known() -> None:
     test = reviews(60, 3).assign(text=lambda frame: frame["text"].str.replace("the", "flat", n=1))
-    explained = explain.run(LinearWords(), test, params(), NOBODY)
+    explained = explain.run(LinearWords(), test, RULES, params(), NOBODY)
     metrics = explained.report["metrics"]
     assert metrics["n_explained"]["value"] == 8
     assert metrics["additivity_error"]["value"] < 1e-9
@@ -90,7 +93,7 @@ def test_metrics_of_a_predictor_whose_words_are_known() -> None:
 
 def test_texts_without_words_are_passed_over_and_none_is_undefined() -> None:
     test = reviews(4, 1).assign(text="?!")
-    metrics = explain.run(LinearWords(), test, params(), NOBODY).report["metrics"]
+    metrics = explain.run(LinearWords(), test, RULES, params(), NOBODY).report["metrics"]
     assert metrics["n_explained"]["value"] == 0
     assert np.isnan(metrics["additivity_error"]["value"])
     assert metrics["additivity_error"]["reason"]
@@ -101,6 +104,7 @@ def test_texts_without_words_are_passed_over_and_none_is_undefined() -> None:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_params(explain.Params, "explain", VALUES)
+    copy_task_files(tmp_path, "lexicons")
     write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
     labeled = reviews(120, 1)
     pipeline, _ = baseline.run(labeled, reviews(20, 2), baseline.Params(max_ngram=2, inverse_regularization=4.0))
@@ -112,6 +116,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch_bundle(Path("models"))
     write_json(Path("reports/shortlist.json"), {"shortlist": ["baseline"]})
     return tmp_path
+
+
+def evaluated(baseline: dict[str, Any]) -> None:
+    report = {"bundles": {"baseline": baseline}}
+    write_report(Path("reports/evaluate.json"), report, Path("measurements/evaluate.json"))
 
 
 def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Path) -> None:
@@ -178,7 +187,7 @@ def test_a_bundle_of_torch_weights_agrees_with_itself_and_its_gradients_add_up(
     teacher = torch_parent("teacher", {"teacher": Path("models/teacher")}, 1)
     assert teacher is not None
     others = Others(teacher, cached_score(teacher), teacher)
-    metrics = explain.run(teacher, reviews(60, 3), params(n_gradient_steps=64), others).report["metrics"]
+    metrics = explain.run(teacher, reviews(60, 3), RULES, params(n_gradient_steps=64), others).report["metrics"]
     assert metrics["attribution_agreement"]["value"] == pytest.approx(1)
     assert metrics["gradient_convergence_delta"]["value"] < 0.05
     assert metrics["gradient_agreement"]["n"] == 6

@@ -15,6 +15,8 @@ from pipeline_steps.audit import told_apart
 from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
 from ratchet.gates.gates import Gate
+from ratchet.measure.machine_figures import MACHINE_METRICS, merge
+from ratchet.measure.report_files import write_report
 from ratchet.params import check_params, load_params, read_yaml
 from tests.support.release_reports import (
     Json,
@@ -253,6 +255,7 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
         ("behave", behave_report()),
     ):
         write_json(Path(promote.READS[name]), report)
+    write_report(Path(promote.READS["evaluate"]), evaluate, Path(promote.READS["measurements"]))
     promote.main()
     decision = json.loads(Path(promote.WRITES["decision"]).read_text(encoding="utf-8"))
     assert decision["verdict"] == "rejected"
@@ -261,6 +264,36 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     assert (ece["value"], ece["passed"]) == (None, False)
     slices = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["scope"] == "every_slice")
     assert slices["see"] == "reports/audit_details.json"
+
+
+def test_another_machine_changes_its_own_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two machines of one instruction set: other latencies, costs and memory, the same decision in Git."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    kept, measured = [], []
+    for factor in (1.0, 1.07):
+        evaluate = evaluate_report(with_champion=True)
+        for bundle in evaluate["bundles"].values():
+            for metrics in (bundle["metrics"], *bundle["against"].values()):
+                for name in MACHINE_METRICS & metrics.keys():
+                    metrics[name] |= {end: metrics[name][end] * factor for end in ("value", "low", "high")}
+        write_report(Path(promote.READS["evaluate"]), evaluate, Path(promote.READS["measurements"]))
+        reports = {"audit": audit_report(), "audit_details": {}, "explain": explain_report(), "behave": behave_report()}
+        for name, report in reports.items():
+            write_report(Path(promote.READS[name]), report)
+        promote.main()
+        kept.append([path.read_bytes() for path in sorted(Path("reports").iterdir())])
+        measured.append([path.read_bytes() for path in sorted(Path("measurements").iterdir())])
+    assert kept[0] == kept[1]
+    assert all(one != other for one, other in zip(*measured, strict=True))
+    decision, rest = (json.loads(Path(promote.WRITES[name]).read_text(encoding="utf-8")) for name in promote.WRITES)
+    whole = merge(decision, rest)
+    for bundle, told in decision["bundles"].items():
+        for gate, full in zip(told["gates"], whole["bundles"][bundle]["gates"], strict=True):
+            timed = gate["metric"] in MACHINE_METRICS
+            assert ("value" in gate) is not timed
+            assert {"value", "low", "high"} <= full.keys()
+            assert (gate["reason"] == full["reason"]) is not timed
 
 
 def test_main_names_a_missing_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

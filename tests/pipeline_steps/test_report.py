@@ -14,6 +14,7 @@ from ratchet.errors import PipelineError
 from ratchet.files import write_json
 from ratchet.gates.gates import Gate
 from ratchet.measure.estimate import Estimate
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.reporting.report_page import Material
 from tests.support.release_reports import (
@@ -295,7 +296,8 @@ def test_main_tells_what_a_month_costs_and_each_optimization_saves(
     reports["sample"] |= people_report(0.02)
     reports |= {stage: {**reports.get(stage, {}), "seconds": 900.0} for stage in ("train", "distil", "prune")}
     for name, item in reports.items():
-        write_json(Path(report.READS[name]), item)
+        beside = report.MEASUREMENTS.get(name)
+        write_report(Path(report.READS[name]), item, Path(beside) if beside else None)
     Path(report.READS["curve"]).write_text("strategy,n_labels,score,low,high\n", encoding="utf-8")
     report.main()
     page = Path(report.WRITES["page"]).read_text(encoding="utf-8")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline_steps import shortlist
-from ratchet.files import read_json, write_json
+from ratchet.files import read_json
+from ratchet.measure.report_files import write_report
 from tests.support.params import write_params
 from tests.support.release_reports import SHORTLIST
 
@@ -63,6 +64,6 @@ def test_a_figure_that_was_not_measured_keeps_no_limit() -> None:
 def test_main_writes_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_params(shortlist.Params, "shortlist", SHORTLIST.model_dump())
-    write_json(Path("reports/evaluate.json"), EVALUATED)
+    write_report(Path("reports/evaluate.json"), EVALUATED, Path("measurements/evaluate.json"))
     shortlist.main()
     assert read_json(Path("reports/shortlist.json"))["shortlist"] == ["small", "fast"]

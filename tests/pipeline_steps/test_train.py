@@ -13,6 +13,7 @@ from pipeline_steps import train
 from ratchet.errors import ParamsError, SourceError, TableError, TrainingError
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
 from ratchet.trust.lexicons import Lexicon
+from tests.support.films import ARTICLES, PATTERNS
 from tests.support.tiny import ACCURACY, FIT, reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
@@ -52,7 +53,7 @@ def params(backbone: Path, **changes: Any) -> train.Params:
 
 
 def run(labeled: pd.DataFrame, validation: pd.DataFrame, values: train.Params) -> Any:
-    return train.run(labeled, validation, LEXICON, values)
+    return train.run(labeled, validation, train.Rules(LEXICON, PATTERNS, ARTICLES), values)
 
 
 def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:

@@ -10,6 +10,7 @@ import pytest
 
 from ratchet.commands.reports import cost
 from ratchet.errors import PipelineError
+from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.reporting.marked_block import replace_block
 from ratchet.reporting.ownership import CostParams, Prices, cost_report
@@ -112,7 +113,7 @@ def test_a_lineage_that_was_not_evaluated_is_named() -> None:
 
 def test_the_command_writes_the_report_and_the_table(tmp_path: Path) -> None:
     for name, content in {**TRAINED, "sample": UNTIMED, "evaluate": EVALUATE, "decision": {"chosen": "small"}}.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        write_report(tmp_path / "reports" / f"{name}.json", content, tmp_path / "measurements" / f"{name}.json")
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- cost:start -->\nold\n<!-- cost:end -->\nafter\n")
     cost(readme, tmp_path, ROOT / LIVE_FILE, ROOT / "params.yaml")
@@ -120,12 +121,12 @@ def test_the_command_writes_the_report_and_the_table(tmp_path: Path) -> None:
     assert "| small |" in readme.read_text()
     assert "an assumption" in readme.read_text()
     assert "old" not in readme.read_text()
-    once = (tmp_path / "cost.json").read_bytes()
+    once = readme.read_bytes()
     cost(readme, tmp_path, ROOT / LIVE_FILE, ROOT / "params.yaml")
-    assert (tmp_path / "cost.json").read_bytes() == once
+    assert readme.read_bytes() == once
     with pytest.raises(PipelineError, match="no block"):
         replace_block("nothing", "cost", "table")
-    (tmp_path / "decision.json").write_text('{"chosen": null}')
+    (tmp_path / "reports" / "decision.json").write_text('{"chosen": null}')
     with pytest.raises(PipelineError, match="Nothing was chosen"):
         cost(None, tmp_path, ROOT / LIVE_FILE, ROOT / "params.yaml")
 

@@ -97,6 +97,11 @@ def _a_report_that_the_line_did_not_write(site: Site) -> list[str]:
     return release(site)
 
 
+@attack("measured", "The measurements are not those that the pipeline wrote")
+def _latencies_that_the_machine_did_not_measure(site: Site) -> list[str]:
+    return release(site, change=lambda files: files.update({f"releases/v{V1.number}/measurements.json": b"{}"}))
+
+
 @attack("promoted", "were not compared with the champion")
 def _a_line_that_left_the_champion_out(site: Site) -> list[str]:
     pointer = (site.root / "models" / "champion.json").read_bytes()

@@ -29,14 +29,18 @@ def manifest(name: str, **changes: object) -> Manifest:
 
 
 def torch_bundle(
-    folder: Path, name: str = "teacher", n_layers: int = 3, backbone: Callable[[Path, int], Path] = tiny_backbone
+    folder: Path,
+    name: str = "teacher",
+    n_layers: int = 3,
+    backbone: Callable[[Path, int], Path] = tiny_backbone,
+    labels: list[str] = LABELS,
 ) -> Path:
     """An untrained classifier with confident opinions, as a bundle at `folder / name`."""
     import torch
 
     pretrained = backbone(folder / f"{name}-backbone", n_layers)
-    model = load_classifier(pretrained, 2)
+    model = load_classifier(pretrained, len(labels))
     torch.manual_seed(1)
     torch.nn.init.normal_(model.classifier.weight, std=1.0)
-    save_model(model, pretrained, folder / name, manifest(name))
+    save_model(model, pretrained, folder / name, manifest(name, labels=labels))
     return folder / name

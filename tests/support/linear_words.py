@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ratchet.data.words import words
 from ratchet.models.predictor import Predictor, Proba
-from ratchet.trust.attributions import WORD
 from tests.support.bundles import manifest
 
 SHARES = {"superb": 0.2, "moving": 0.1, "dull": -0.25, "flat": -0.1}
@@ -23,7 +23,7 @@ class LinearWords(Predictor):
     def predict_proba(self, texts: Sequence[str]) -> Proba:
         self.n_scored += len(texts)
         self.n_calls += 1
-        words = [WORD.findall(text.lower()) for text in texts]
-        positive = np.array([0.5 + sum(self.shares.get(word, 0.0) for word in item) for item in words])
+        found = [words(text.lower()) for text in texts]
+        positive = np.array([0.5 + sum(self.shares.get(word, 0.0) for word in item) for item in found])
         positive = positive + self.drift * self.n_calls  # an engine that does not give the same figure twice
         return np.stack([1 - positive, positive], axis=1) if texts else np.zeros((0, 2))

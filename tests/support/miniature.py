@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.imports import closure
+
 ROOT = Path(__file__).parents[2]
 RATCHET = Path(sys.executable).parent / "ratchet"
 """The installed command line: the miniature holds a few modules of ratchet only."""
@@ -71,7 +73,8 @@ def make_repository(root: Path) -> Path:
         writes = {"data": f"data/{name}", "report": report}
         text = STEP.replace("{name!r}", repr(name)).replace("{reads!r}", repr(reads))
         (root / "pipeline_steps" / f"{name}.py").write_text(text.replace("{writes!r}", repr(writes)))
-        deps = [f"pipeline_steps/{name}.py", *reads.values()]
+        step = f"pipeline_steps/{name}.py"
+        deps = [step, *sorted(map(str, closure(root, Path(step)))), *reads.values()]
         lines += [
             f"  {name}:",
             f"    cmd: python -m pipeline_steps.{name}",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.files import write_json
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.registry.audit_entry import Head
 from ratchet.registry.bundle_check import folder_md5
@@ -50,6 +51,7 @@ POLICY = {
         "evaluate": "reports/evaluate.json",
         "measured": ["reports/audit.json", "reports/explain.json"],
         "model_card": "reports/model_card.md",
+        "measurements": "measurements/evaluate.json",
     },
 }
 
@@ -133,7 +135,7 @@ def make_clone(folder: Path, keys: Path) -> Clone:
     (clone / ".allowed_signers").write_text(signers_text(keys))
     (clone / "keys").mkdir()
     shutil.copy(keys / "model.pub", clone / "keys")
-    (clone / ".gitignore").write_text("/models/*/\n/data\n/reports/model_card.md\n")
+    (clone / ".gitignore").write_text("/models/*/\n/data\n/measurements\n/reports/model_card.md\n")
     (clone / "constraints.txt").write_text("numpy==2.4.6\nruamel.yaml==0.19.1\n")
     (clone / "params.yaml").write_text(json.dumps({"promote": {"gates": GATES}}))
     write_json(clone / "models" / "champion.json", {"bundle": None})
@@ -178,14 +180,14 @@ def write_line(root: Path, accuracy: float = 0.79, weights: str = "weights", *, 
             gate["passed"] = True
     reports = {"decision": decision, "evaluate": evaluate, "audit": audit_report(), "explain": explain_report()}
     for name, report in reports.items():
-        write_json(root / "reports" / f"{name}.json", report)
+        write_report(root / "reports" / f"{name}.json", report, root / "measurements" / f"{name}.json")
     (root / "reports" / "model_card.md").write_text(f"# Card\n\naccuracy {accuracy}\n")
     write_lock(root)
 
 
 def write_lock(root: Path) -> None:
     """dvc.lock for what lies in the clone."""
-    files = [*sorted((root / "reports").iterdir())]
+    files = [*sorted((root / "reports").iterdir()), root / "measurements" / "evaluate.json"]
     outs = [{"path": path.relative_to(root).as_posix(), "md5": _md5(path)} for path in files]
     outs.append({"path": "models/small-int8", "md5": folder_md5(root / "models" / "small-int8")})
     outs.append({"path": "data/splits", "md5": "0123456789abcdef" * 2 + ".dir"})

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from ratchet.data.words import word_spans
 from ratchet.models.predictor import Predictor, Proba
 from ratchet.reporting.explanation_page import render_page
 from ratchet.reporting.words_chart import words_chart
-from ratchet.trust.attributions import attribute, keep_words, word_spans
+from ratchet.trust.attributions import attribute, keep_words
 from ratchet.trust.faithfulness import agreement, curves
 from ratchet.trust.lockstep import cached_score, run_together
 from ratchet.trust.owen_values import Node, owen_search, phrase_tree, random_tree
@@ -177,7 +178,7 @@ def test_questions_of_many_texts_share_calls() -> None:
     assert predictor.n_scored <= len(texts) * (62 + 1)
 
 
-def test_phrases_part_at_stops_then_commas_then_connectors() -> None:
+def test_phrases_part_at_stops_then_commas() -> None:
     text = "Dull. It moves, and it sings"
     tree = phrase_tree(text, word_spans(text))
     assert tree.right is not None
@@ -257,7 +258,7 @@ def test_global_words_average_over_all_texts_and_name_the_class() -> None:
 def test_stems_join_the_forms_of_a_word() -> None:
     predictor = LinearWords({"moving": 0.1, "moved": 0.1})
     attributions = attribute(predictor, cached_score(predictor), ["moving film", "it moved me"], 64)
-    rows = {row["word"]: row for row in global_words(attributions, predictor.labels, 100, 0, stem_key())}
+    rows = {row["word"]: row for row in global_words(attributions, predictor.labels, 100, 0, stem_key("english"))}
     assert rows["move"]["n_texts"] == 2
     assert value(rows["move"]) == pytest.approx(0.1)
 

@@ -29,12 +29,16 @@ def planted(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
 
 def test_the_planted_concepts_are_found_with_their_signs() -> None:
     concepts, pool, grads = planted(0)
-    found = concept_scores(concepts, pool, grads, 12, 0.05, 1)
+    every = concept_scores(concepts, pool, {"first": grads, "second": -grads}, 12, 0.05, 1)
+    found = every["first"]
     assert found["for"]["significant"]
     assert found["for"]["score"]["value"] > 0.9
     assert found["against"]["significant"]
     assert found["against"]["score"]["value"] < 0.1
-    assert concept_scores(concepts, pool, grads, 12, 0.05, 1) == found
+    assert every["second"]["for"]["score"]["value"] < 0.1  # what speaks for one class speaks against the other
+    assert concept_scores(concepts, pool, {"first": grads, "second": -grads}, 12, 0.05, 1) == every
+    (alone,) = concept_scores({"for": concepts["for"]}, pool, {"first": grads}, 12, 0.05, 1).values()
+    assert found["for"]["p_value"] == pytest.approx(6 * alone["for"]["p_value"])  # three concepts, two classes
 
 
 def test_concepts_of_random_texts_are_rarely_significant() -> None:
@@ -43,7 +47,7 @@ def test_concepts_of_random_texts_are_rarely_significant() -> None:
         rng = np.random.default_rng(seed)
         concepts = {"random": rng.normal(size=(20, WIDTH))}
         _, pool, grads = planted(seed)
-        hits += concept_scores(concepts, pool, grads, 6, 0.001, seed)["random"]["significant"]
+        hits += concept_scores(concepts, pool, {"it": grads}, 6, 0.001, seed)["it"]["random"]["significant"]
     assert hits <= 5
 
 

@@ -9,6 +9,7 @@ from ratchet.trust.counterfactuals import Counterfactual, apply_edits, cpu_share
 from ratchet.trust.lockstep import cached_score, run_together
 from ratchet.trust.neighbours import Neighbours
 from tests.support.linear_words import LinearWords
+from tests.support.tickets import TicketWords
 
 FILLER = "one two three four five six seven eight nine"
 
@@ -64,7 +65,7 @@ def test_search_needs_fewer_edits_than_chance_and_turns_more() -> None:
     texts = [" ".join(rng.permutation([*FILLER.split(), "superb", "weak"])) for _ in range(40)]
     shares = {"superb": 0.3, "weak": -0.1}
     found, random = run(texts, shares), run(texts, shares, seed=1)
-    told = summary(found, random, (8.0, 2.0), 200, 0)
+    told = summary(found, random, (8.0, 2.0), ["negative", "positive"], 200, 0)
     assert told["search"]["success_rate"]["value"] == 1
     assert told["search"]["n_edits"]["value"] == 1
     assert told["random"]["success_rate"]["value"] < 0.6
@@ -74,8 +75,32 @@ def test_search_needs_fewer_edits_than_chance_and_turns_more() -> None:
     assert told["random"]["cpu_s_per_text"]["low"] < 2 / 40 < told["random"]["cpu_s_per_text"]["high"]
 
 
+def test_the_class_that_a_text_turns_to_is_told_by_the_class_it_came_from() -> None:
+    predictor = TicketWords({"slightly": ("praise", 0.5)})
+    texts = ["crash crash since monday", "refund slightly", "thanks invoice thanks"]
+    found = run_together([search(text, None, 3, 4) for text in texts], cached_score(predictor))
+    assert [(predictor.labels[item.predicted], predictor.labels[item.becomes]) for item in found] == [
+        ("bug", "billing"),  # without any cue the first class
+        ("billing", "praise"),
+        ("praise", "billing"),
+    ]
+    told = summary(found, found, (1.0, 1.0), predictor.labels, 100, 0)["by_class"]
+    assert {label: of_class["becomes"] for label, of_class in told.items()} == {
+        "billing": {"praise": 1},
+        "bug": {"billing": 1},
+        "praise": {"billing": 1},
+    }
+    assert [of_class["n_edits"]["value"] for of_class in told.values()] == [1, 2, 1]
+
+
+def test_a_text_that_does_not_turn_becomes_nothing() -> None:
+    (found,) = run([FILLER], {"one": 0.1, "two": 0.1, "three": 0.1, "four": 0.1})
+    told = summary([found], [found], (1.0, 1.0), ["negative", "positive"], 100, 0)["by_class"]["positive"]
+    assert (told["success_rate"]["value"], told["becomes"]) == (0, {})
+
+
 def test_seconds_are_shared_by_the_words_that_were_asked() -> None:
-    items = [Counterfactual("a b", "", [], 0, False, 3, 0.0), Counterfactual("a b c d", "", [], 0, False, 1, 0.0)]
+    items = [Counterfactual("a b", "", [], 0, 0, 3, 0.0), Counterfactual("a b c d", "", [], 0, 0, 1, 0.0)]
     assert cpu_shares_s(items, 5.0) == pytest.approx([3.0, 2.0])
     assert cpu_shares_s([], 5.0) == []
 

@@ -69,10 +69,12 @@ def test_every_rate_and_ratio_equals_metricframes(seed: int) -> None:
     frame = MetricFrame(metrics=functions, y_true=true, y_pred=pred, sensitive_features=groups)
     for name, rates in audit.rates.items():
         for measure in functions:
-            assert rates[f"{measure}_good"].value == pytest.approx(frame.by_group[measure][name])
+            assert rates[measure].value == pytest.approx(frame.by_group[measure][name])
     ratio = demographic_parity_ratio(true, pred, sensitive_features=groups)
-    assert audit.ratio("selection_rate_good").value == pytest.approx(ratio)
-    assert sensitive_metrics({"group": audit})["demographic_parity_ratio"].value == pytest.approx(ratio)
+    assert audit.ratio("selection_rate").value == pytest.approx(ratio)
+    assert sensitive_metrics({"group": audit}, with_selection=True)["demographic_parity_ratio"].value == pytest.approx(
+        ratio
+    )
 
 
 def test_texts_that_speak_of_nobody_are_no_group_of_people() -> None:
@@ -81,7 +83,7 @@ def test_texts_that_speak_of_nobody_are_no_group_of_people() -> None:
     named = np.where(groups == "a", "none", groups)
     audit = audit_feature(y_true, y_pred, named, ["good"], 5, draws(400))
     assert bundle_metrics({"g": audit})["selection_rate_difference"].value > 0.3
-    assert sensitive_metrics({"g": audit})["demographic_parity_difference"].value < 0.2
+    assert sensitive_metrics({"g": audit}, with_selection=True)["demographic_parity_difference"].value < 0.2
 
 
 def test_overconfidence_is_confidence_minus_accuracy() -> None:
@@ -95,9 +97,10 @@ def test_overconfidence_is_confidence_minus_accuracy() -> None:
 
 def test_draws_under_unit_weights_are_the_values() -> None:
     y_true, y_pred, groups = random_case(5)
-    audit = audit_feature(y_true, y_pred, groups, ["good", "bad"], 5, np.ones((1, 400), np.float32))
-    for rates in audit.rates.values():
-        assert len(rates) == 7
+    audit = audit_feature(y_true, y_pred, groups, ["good"], 5, np.ones((1, 400), np.float32))
+    for name in audit.rates:
+        rates = audit.rates[name] | audit.one_against_rest[name]
+        assert len(rates) == 8
         for rate in rates.values():
             assert rate.draws.tolist() == pytest.approx([rate.value])
 
@@ -129,8 +132,8 @@ def test_a_rate_of_too_few_positives_is_undefined_though_the_group_is_large() ->
     groups = np.repeat(["a", "b"], 50)
     rates = audit_feature(y_true, y_true, groups, ["good"], 10, draws(100)).rates["a"]
     assert not rates["accuracy"].reason
-    assert not rates["false_positive_rate_good"].reason
-    assert math.isnan(rates["true_positive_rate_good"].value)
+    assert not rates["false_positive_rate"].reason
+    assert math.isnan(rates["true_positive_rate"].value)
 
 
 def test_one_group_leaves_gaps_undefined_with_a_reason_and_other_features_count() -> None:
@@ -153,3 +156,65 @@ def test_the_largest_gap_over_features_and_labels_counts() -> None:
     gaps = [feature_gaps(audit)["accuracy_gap"].value for audit in audits.values()]
     assert bundle_metrics(audits)["accuracy_gap"].value == max(gaps)
     assert gaps[0] > gaps[1]
+
+
+def random_classes(seed: int, n: int = 900) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three classes, of which one is taken for another more often in one group."""
+    rng = np.random.default_rng(seed)
+    y_true = rng.choice(["billing", "bug", "praise"], n, p=[0.5, 0.3, 0.2])
+    groups = rng.choice(["a", "b", "c"], n)
+    y_pred = np.where(rng.random(n) < 0.15, rng.choice(["billing", "bug", "praise"], n), y_true)
+    return y_true, np.where((groups == "b") & (y_true == "bug") & (rng.random(n) < 0.5), "praise", y_pred), groups
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_of_k_classes_equalized_odds_is_the_worst_of_fairlearns_one_against_the_rest(seed: int) -> None:
+    from fairlearn.metrics import equalized_odds_difference
+
+    y_true, y_pred, groups = random_classes(seed)
+    metrics = bundle_metrics({"g": audit_feature(y_true, y_pred, groups, [], 5, draws(900))})
+    of_classes = {
+        label: equalized_odds_difference(y_true == label, y_pred == label, sensitive_features=groups)
+        for label in ("billing", "bug", "praise")
+    }
+    assert metrics["equalized_odds_difference"].value == pytest.approx(max(of_classes.values()))
+    assert max(of_classes, key=of_classes.__getitem__) == "bug"
+
+
+def test_being_selected_is_one_decision_of_all_selected_classes() -> None:
+    from fairlearn.metrics import MetricFrame, demographic_parity_difference, selection_rate, true_positive_rate
+
+    y_true, y_pred, groups = random_classes(3)
+    audit = audit_feature(y_true, y_pred, groups, ["bug", "praise"], 5, draws(900))
+    true, pred = y_true != "billing", y_pred != "billing"
+    frame = MetricFrame(
+        metrics={"selection_rate": selection_rate, "true_positive_rate": true_positive_rate},
+        y_true=true,
+        y_pred=pred,
+        sensitive_features=groups,
+    )
+    for name, rates in audit.rates.items():
+        for measure in frame.by_group:
+            assert rates[measure].value == pytest.approx(frame.by_group[measure][name])
+    assert bundle_metrics({"g": audit})["selection_rate_difference"].value == pytest.approx(
+        demographic_parity_difference(true, pred, sensitive_features=groups)
+    )
+
+
+def test_without_a_selection_its_figures_are_absent_and_the_others_the_same() -> None:
+    y_true, y_pred, groups = random_classes(4)
+    with_it, without = (audit_feature(y_true, y_pred, groups, selected, 5, draws(900)) for selected in (["bug"], []))
+    both = bundle_metrics({"g": with_it}), bundle_metrics({"g": without})
+    assert set(both[0]) - set(both[1]) == {"selection_rate_difference"}
+    assert both[1] == {name: both[0][name] for name in both[1]}
+    assert set(sensitive_metrics({"g": without}, with_selection=False)) == {
+        "sensitive_equalized_odds_difference",
+        "sensitive_accuracy_gap",
+        "calibration_gap",
+    }
+
+
+def test_no_sensitive_feature_leaves_the_figures_of_a_selection_undefined_with_a_reason() -> None:
+    for estimate in sensitive_metrics({}, with_selection=True).values():
+        assert math.isnan(estimate.value)
+        assert estimate.reason

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratchet.compress.graph_predictor import GraphPredictor, as_graph
+from ratchet.data.words import word_spans
 from ratchet.models.predictor import Predictor, load
-from ratchet.trust.attributions import attribute, keep_words, word_spans
+from ratchet.trust.attributions import attribute, keep_words
 from ratchet.trust.lockstep import BATCH_TOKENS, cached_score, token_batches
 from ratchet.trust.masked_tokens import masked_tokens
 from tests.support.bundles import torch_bundle

@@ -9,6 +9,7 @@ import pytest
 from ratchet.trust.group_thresholds import group_thresholds, predicted_under, rules_of
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups, swapped
 from ratchet.trust.mitigation import augmented, resampled, reweighing
+from tests.support.films import ARTICLES
 
 LEXICON = Lexicon(
     attributes={"gender": {"women": ["she", "woman", "old lady"], "men": ["he", "man"]}},
@@ -57,19 +58,19 @@ def test_thresholds_by_group_select_alike() -> None:
     assert gap["after"] < 0.05
 
 
-def test_thresholds_of_the_other_half_select_alike_and_small_groups_keep_one_half() -> None:
+def test_thresholds_of_the_other_half_select_alike_and_small_groups_keep_the_bundles_decision() -> None:
     y_true, groups = biased(2000, 4)
     groups = groups.astype("U8")
     groups[:6] = "few"
     rng = np.random.default_rng(5)
     proba = np.clip(0.25 + 0.5 * y_true + 0.2 * rng.standard_normal(2000), 0, 1)
-    half = rng.random(2000) < 0.5
-    selected = predicted_under("demographic_parity", proba, y_true == 1, groups, half, 0)
+    half, own = rng.random(2000) < 0.5, proba >= 0.4  # what the bundle decides itself, of several classes
+    selected = predicted_under("demographic_parity", proba, own, y_true == 1, groups, half, 0)
     assert abs(selected[groups == "a"].mean() - selected[groups == "b"].mean()) < 0.1
-    assert selected[:6].tolist() == (proba[:6] >= 0.5).tolist()
+    assert selected[:6].tolist() == own[:6].tolist()
     hidden = y_true.copy()
     hidden[half] = 1 - hidden[half]  # what is true of one half does not decide of itself
-    other = predicted_under("demographic_parity", proba, hidden == 1, groups, half, 0)
+    other = predicted_under("demographic_parity", proba, own, hidden == 1, groups, half, 0)
     assert np.array_equal(other[half], selected[half])
     assert not np.array_equal(other[~half], selected[~half])
     rules = rules_of("demographic_parity", proba, y_true == 1, groups)
@@ -81,7 +82,7 @@ def test_thresholds_of_the_other_half_select_alike_and_small_groups_keep_one_hal
 
 def test_augmentation_adds_swapped_copies_with_the_same_label() -> None:
     frame = pd.DataFrame({"id": ["1", "2"], "text": ["A man and she", "nobody"], "label": ["good", "bad"]})
-    more = augmented(frame, LEXICON)
+    more = augmented(frame, LEXICON, 1, ARTICLES)
     assert more["text"].tolist()[:2] == frame["text"].tolist()
     assert more["label"].tolist() == ["good", "bad", "good"]
     assert more["text"].iloc[2] in ("A man and he", "A woman and she")
@@ -108,9 +109,9 @@ def test_terms_are_whole_words_in_any_casing_and_phrases_do_not_count() -> None:
 
 
 def test_a_swap_changes_every_term_and_never_to_itself() -> None:
-    edits = swapped("The man said he knew a woman.", "key", LEXICON.swaps["gender"], 5)
+    edits = swapped("The man said he knew a woman.", "key", LEXICON.swaps["gender"], 5, ARTICLES)
     assert set(edits) == {"The woman said she knew a woman.", "The man said he knew a man."}
-    assert swapped("Nobody here.", "key", LEXICON.swaps["gender"], 5) == []
+    assert swapped("Nobody here.", "key", LEXICON.swaps["gender"], 5, ARTICLES) == []
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ratchet.errors import TableError
-from ratchet.trust.slices import length_groups, slice_masks
+from ratchet.errors import ParamsError, TableError
+from ratchet.params import check_params
+from ratchet.trust.slices import PatternFeatures, length_groups, slice_masks
+from tests.support.films import PATTERNS
 
 
 def _frame() -> pd.DataFrame:
@@ -27,7 +29,7 @@ def _frame() -> pd.DataFrame:
 
 
 def test_groups_of_a_feature_are_disjoint_and_cover_all_rows() -> None:
-    masks = slice_masks(_frame(), ["source", "length", "negation", "rating", "country"], [2, 5])
+    masks = slice_masks(_frame(), ["source", "length", "negation", "rating", "country"], [2, 5], PATTERNS)
     for feature in ("source", "length", "negation", "rating", "country"):
         of_feature = [mask for name, mask in masks.items() if name.startswith(f"{feature}=")]
         assert np.sum(of_feature, axis=0).tolist() == [1] * 5
@@ -45,7 +47,7 @@ def test_length_edges_are_inclusive() -> None:
     [("This is NOT it", True), ("it doesn't", True), ("it does n't", True), ("a notable knot", False), ("", False)],
 )
 def test_negation_finds_cues_and_not_their_lookalikes(text: str, expected: bool) -> None:
-    masks = slice_masks(pd.DataFrame({"text": [text]}), ["negation"], [1, 2])
+    masks = slice_masks(pd.DataFrame({"text": [text]}), ["negation"], [1, 2], PATTERNS)
     assert list(masks) == [f"negation={'yes' if expected else 'no'}"]
 
 
@@ -54,16 +56,22 @@ def test_negation_finds_cues_and_not_their_lookalikes(text: str, expected: bool)
     [("8/10 for me", True), ("3 out of 5", True), ("**** great", True), ("two of 5 friends", False), ("9/11", False)],
 )
 def test_rating_finds_figures_and_stars(text: str, expected: bool) -> None:
-    masks = slice_masks(pd.DataFrame({"text": [text]}), ["rating"], [1, 2])
+    masks = slice_masks(pd.DataFrame({"text": [text]}), ["rating"], [1, 2], PATTERNS)
     assert list(masks) == [f"rating={'yes' if expected else 'no'}"]
 
 
 def test_an_unknown_feature_is_refused_with_what_there_is() -> None:
     with pytest.raises(TableError, match="no slice feature 'age'") as caught:
-        slice_masks(_frame(), ["age"], [1, 2])
+        slice_masks(_frame(), ["age"], [1, 2], PATTERNS)
     assert "negation" in str(caught.value)
     assert "country" in str(caught.value)
 
 
+@pytest.mark.parametrize("patterns", [{"length": "x"}, {"order": "#("}])
+def test_a_pattern_that_is_none_or_takes_a_known_name_is_refused(patterns: dict[str, str]) -> None:
+    with pytest.raises(ParamsError, match=r"already|no regular expression"):
+        check_params(PatternFeatures, "features", {"patterns": patterns})
+
+
 def test_no_rows_give_no_slices() -> None:
-    assert slice_masks(_frame().head(0), ["source", "length", "negation"], [1, 2]) == {}
+    assert slice_masks(_frame().head(0), ["source", "length", "negation"], [1, 2], PATTERNS) == {}

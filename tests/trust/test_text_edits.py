@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratchet.data.words import words
 from ratchet.errors import ParamsError
-from ratchet.params import read_yaml
-from ratchet.trust.text_edits import Contrast, Invariance, contrast_edits, invariance_edits, words_of
+from ratchet.trust.text_edits import Contrast, contrast_edits, invariance_edits
+from tests.support.films import ARTICLES, CONTRAST, INVARIANCE
 
-FOLDER = Path(__file__).parents[2] / "data/challenge"
-CONTRAST = Contrast.model_validate(read_yaml(FOLDER / "contrast.yaml"))
-INVARIANCE = Invariance.model_validate(read_yaml(FOLDER / "invariance.yaml"))
 SMALL: dict[str, Any] = {
-    "classes": ["bad", "good"],
-    "max_opinions": 2,
+    "max_cues": 2,
     "max_words": 8,
     "blockers": ["but"],
     "unpaired": {"good": ["fun"]},
-    "swaps": [["awful", "superb"], ["dull", "bright"]],
-    "rewrites": {"negate": {"label": "good", "pattern": r"\b(is) ({good})\b", "replacement": r"\1 not \2"}},
+    "swaps": {"swap": {"classes": ["bad", "good"], "pairs": [["awful", "superb"], ["dull", "bright"]]}},
+    "rewrites": {
+        "negate": {"label": "good", "becomes": "bad", "pattern": r"\b(is) ({good})\b", "replacement": r"\1 not \2"}
+    },
 }
 
 
 def edited(label: str, name: str, text: str, rules: Contrast | None = None) -> str:
-    return contrast_edits(rules or Contrast.model_validate(SMALL))[label][name](text, "id")
+    return contrast_edits(rules or Contrast.model_validate(SMALL), ARTICLES)[label][name].edit(text, "id")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,7 @@ def test_swaps(label: str, text: str, expected: str | None) -> None:
 def test_rewrites_only_where_nothing_else_speaks() -> None:
     assert edited("good", "negate", "it is superb") == "it is not superb"
     assert edited("good", "negate", "it is superb and bright") == "it is superb and bright"
-    assert "negate" not in contrast_edits(Contrast.model_validate(SMALL))["bad"]
+    assert "negate" not in contrast_edits(Contrast.model_validate(SMALL), ARTICLES)["bad"]
 
 
 def test_swapping_there_and_back_gives_the_text_again() -> None:
@@ -68,25 +66,61 @@ def test_the_lexicon_of_the_repository() -> None:
     )
     assert edited("positive", "negate", "it is a likable story", CONTRAST) == "it is not a likable story"
     assert edited("positive", "swap", "it won't be such a delight", CONTRAST) == "it won't be such a delight"
-    words = [word for pair in CONTRAST.swaps for word in pair]
-    assert not set(words) & {word for items in CONTRAST.unpaired.values() for word in items}
-    assert not set(words) & set(CONTRAST.blockers)
+    listed = [word for pair in CONTRAST.opposites for word in pair]
+    assert not set(listed) & {word for items in CONTRAST.unpaired.values() for word in items}
+    assert not set(listed) & set(CONTRAST.blockers)
+
+
+THREE = Contrast.model_validate(
+    {
+        "max_cues": 2,
+        "max_words": 12,
+        "blockers": [],
+        "unpaired": {},
+        "swaps": {
+            "money for faults": {"classes": ["billing", "bug"], "pairs": [["invoice", "crash"], ["charged", "frozen"]]},
+            "faults for thanks": {"classes": ["bug", "praise"], "pairs": [["broken", "lovely"]]},
+        },
+        "rewrites": {},
+    }
+)
+
+
+def test_edits_lead_between_any_two_of_many_classes() -> None:
+    edits = contrast_edits(THREE, ARTICLES)
+    assert {label: {name: made.becomes for name, made in of_label.items()} for label, of_label in edits.items()} == {
+        "billing": {"money for faults": "bug"},
+        "bug": {"money for faults": "billing", "faults for thanks": "praise"},
+        "praise": {"faults for thanks": "bug"},
+    }
+    to_billing, to_praise = (edits["bug"][name].edit for name in THREE.swaps)
+    assert to_billing("a crash again", "id") == "an invoice again"
+    assert to_praise("it is broken", "id") == "it is lovely"
+    both = "a crash, it is broken"
+    assert to_billing(both, "id") == to_praise(both, "id") == both  # an opinion that the other swap turns would stay
+    assert edits["billing"]["money for faults"].edit("charged, and lovely", "id") == "charged, and lovely"
+
+
+def test_a_language_without_articles_changes_no_word_but_the_listed() -> None:
+    assert contrast_edits(THREE, {})["billing"]["money for faults"].edit("an invoice", "id") == "an crash"
+    vowels = {"ett": "[x]", "en": ""}
+    assert contrast_edits(THREE, vowels)["bug"]["faults for thanks"].edit("ett broken", "id") == "en lovely"
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"swaps": [["awful", "superb"], ["awful", "great"]]},
-        {"swaps": [["awful"]]},
-        {"rewrites": {"broken": {"label": "good", "pattern": "(", "replacement": ""}}},
+        {"swaps": {"swap": {"classes": ["bad", "good"], "pairs": [["awful", "superb"], ["awful", "great"]]}}},
+        {"swaps": {"swap": {"classes": ["bad", "good"], "pairs": [["awful"]]}}},
+        {"rewrites": {"broken": {"label": "good", "becomes": "bad", "pattern": "(", "replacement": ""}}},
     ],
 )
 def test_a_faulty_file_is_named(changes: dict[str, Any]) -> None:
     with pytest.raises(ParamsError, match="data/challenge"):
-        contrast_edits(Contrast.model_validate({**SMALL, **changes}))
+        contrast_edits(Contrast.model_validate({**SMALL, **changes}), ARTICLES)
 
 
-EDITS = invariance_edits(INVARIANCE, CONTRAST)
+EDITS = invariance_edits(INVARIANCE, CONTRAST, ARTICLES)
 
 
 def unchanging(name: str, text: str, key: str = "id") -> str:
@@ -95,7 +129,7 @@ def unchanging(name: str, text: str, key: str = "id") -> str:
 
 def test_terms_become_others_of_their_list() -> None:
     for key in ("a", "b", "c"):
-        (new,) = words_of(unchanging("nationalities", "French", key))
+        (new,) = words(unchanging("nationalities", "French", key).lower())
         assert new in INVARIANCE.interchangeable["nationalities"]
         assert new != "french"
         assert unchanging("nationalities", "French", key)[0].isupper()

@@ -13,6 +13,7 @@ from ratchet.data.languages import languages
 from ratchet.data.personal_data import KINDS, SUSPECT, find_personal_data
 from ratchet.data.rules.suites import Suite, match_measure
 from ratchet.data.rules.tallies import Measure, Names, encode
+from ratchet.data.words import RE2_WORD
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,7 +27,6 @@ MARKUP = (
     r"(?i)</?(?:a|b|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|script|span|strong|style|table|td|th|tr|u|ul)"
     r"(?:\s[^<>]*)?/?>|&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]+);"
 )
-WORD = r"[\p{L}\p{N}_]+"
 PERSONAL = tuple(f"n_{kind}" for kind in KINDS)
 
 MEASURES = {
@@ -112,7 +112,7 @@ def _length(column: Any) -> Any:
 
 _KERNELS: dict[str, Callable[[Any], Any]] = {
     "n_characters": _length,
-    "n_words": lambda column: _count(WORD)(column),
+    "n_words": lambda column: _count(RE2_WORD)(column),
     "n_damaged": lambda column: _count(DAMAGE)(column),
     "n_markup": lambda column: _count(MARKUP)(column),
 }

@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.runner import stages, supervisor
+from flows.runner import supervisor
+from flows.runner.dvc_client import open_pipeline
 from flows.runner.execution import CACHED, FAILED, RAN, RESTORED, Outcome, run_stage, run_supervised
+from flows.runner.stages import Pipeline, Stage
 from ratchet.errors import PipelineError
 from tests.support.miniature import environment, make_repository, stages_run, wait_for, write_params
 
@@ -39,20 +41,59 @@ def root(miniature: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _run(root: Path, name: str) -> Outcome:
-    (stage,) = [stage for stage in stages.read_graph(root) if stage.name == name]
-    return run_stage(root, stage)
+    with open_pipeline(root) as dvc:
+        (stage,) = [stage for stage in dvc.plan() if stage.name == name]
+        return run_stage(root, dvc, stage)
 
 
 def test_graph_is_that_of_dvc_yaml(root: Path) -> None:
-    graph = {stage.name: set(stage.needs) for stage in stages.read_graph(root)}
+    pipeline = Pipeline(root)
+    graph = {stage.name: set(stage.needs) for stage in pipeline.plan()}
     assert graph == {"source": set(), "left": {"source"}, "right": {"source"}, "end": {"left", "right"}}
     assert next(iter(graph)) == "source"
-    assert [stage.name for stage in stages.read_graph(root, ["right"])] == ["source", "right"]
+    assert [stage.name for stage in pipeline.plan(["right"])] == ["source", "right"]
 
 
 def test_an_unknown_stage_is_refused(root: Path) -> None:
-    with pytest.raises(PipelineError, match="no such stage"):
-        stages.read_graph(root, ["ghost"])
+    with open_pipeline(root) as dvc, pytest.raises(PipelineError, match="no such stage"):
+        dvc.plan(["ghost"])
+
+
+def test_an_invalid_pipeline_is_refused_whatever_is_asked(root: Path) -> None:
+    text = (root / "dvc.yaml").read_text()
+    (root / "dvc.yaml").write_text(text.replace("cmd:", "comand:", 1))
+    try:
+        with open_pipeline(root) as dvc:
+            for ask in (dvc.plan, dvc.sort_lock):
+                with pytest.raises(PipelineError, match="DVC cannot read the pipeline"):
+                    ask()
+    finally:
+        (root / "dvc.yaml").write_text(text)
+
+
+def test_stale_is_what_differs_from_the_lock(root: Path) -> None:
+    names = ["source", "left", "right", "end"]
+    assert Pipeline(root).stale(names) == []
+    write_params(root, left=8)
+    assert Pipeline(root).stale(names) == ["left"]
+
+
+def test_the_server_forks_from_one_thread(root: Path) -> None:
+    with open_pipeline(root) as dvc:
+        dvc.stale([stage.name for stage in dvc.plan()])
+        assert psutil.Process(dvc._process.pid).num_threads() == 1
+        assert open_pipeline(root) is dvc
+    with open_pipeline(root) as other:
+        assert other is not dvc
+
+
+def test_a_killed_server_is_reported_and_the_next_run_has_another(root: Path) -> None:
+    with open_pipeline(root) as dvc:
+        dvc.plan()
+        dvc._process.kill()
+        with pytest.raises(PipelineError, match="has ended"):
+            dvc.plan()
+    assert _run(root, "left").state == CACHED
 
 
 def test_cached_then_ran_then_restored(root: Path) -> None:
@@ -114,7 +155,9 @@ def test_a_time_limit_ends_the_stage(root: Path) -> None:
     write_params(root, left=11)
     (root / "hang-left").touch()
     try:
-        outcome = run_stage(root, stages.Stage("left", (), time_limit_s=0.2))
+        with open_pipeline(root) as dvc:
+            dvc.plan()
+            outcome = run_stage(root, dvc, Stage("left", (), time_limit_s=0.2))
     finally:
         (root / "hang-left").unlink()
     assert (outcome.state, outcome.message.split("\n")[0]) == (
@@ -129,7 +172,7 @@ def test_lock_gets_the_order_of_plain_dvc(root: Path) -> None:
     blocks[-1], tail = blocks[-1].split("\n  end:")
     (root / "dvc.lock").write_text("".join([head, *reversed(blocks), "\n  end:", tail]))
     assert (root / "dvc.lock").read_text() != text
-    stages.sort_lock(root)
+    Pipeline(root).sort_lock()
     assert (root / "dvc.lock").read_text() == text
 
 

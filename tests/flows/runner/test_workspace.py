@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.runner import workspace
-from ratchet.errors import PipelineError
+from ratchet.errors import ParamsError, PipelineError
 from tests.support.miniature import RATCHET, environment, make_repository, stages_run
 
 
@@ -37,6 +37,35 @@ def test_bad_params_stop_the_run_before_any_stage(root: Path) -> None:
     assert "blocks of no stage" in done.stderr
     assert "Traceback" not in done.stderr
     assert (stages_run(root), done.stdout, (root / ".prefect/prefect.db").exists()) == ([], "", False)
+
+
+def test_params_are_checked_again_when_they_or_the_code_change_and_not_otherwise(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    accept = lambda model, block, values, path: checked.append(block)  # noqa: E731
+    monkeypatch.setattr("ratchet.params.check_params", accept)
+    (root / workspace.ACCEPTED).unlink(missing_ok=True)
+
+    def n_checked() -> int:
+        checked.clear()
+        workspace.check_all_params(root)
+        return len(checked)
+
+    assert (n_checked(), n_checked()) == (4, 0)
+    for name in ("params.yaml", "pipeline_steps/left.py", "ratchet/params.py", "dvc.yaml"):
+        path = root / name
+        path.write_text(path.read_text() + "\n")
+        assert (n_checked(), n_checked()) == (4, 0), name
+    monkeypatch.setattr("ratchet.params.check_block", _refuse)
+    path.write_text(path.read_text() + "\n")
+    for _ in range(2):  # what was refused is not remembered as accepted
+        with pytest.raises(ParamsError, match="too small"):
+            workspace.check_all_params(root)
+
+
+def _refuse(*_: object) -> None:
+    raise ParamsError("It is too small.")
 
 
 def test_a_second_run_in_the_workspace_is_refused(root: Path) -> None:

@@ -1,0 +1,31 @@
+"""Swaps of identity terms under one class, several, or none that counts as selected."""
+
+from __future__ import annotations
+
+import pytest
+
+from ratchet.trust.token_fairness import Swap, token_fairness
+from tests.support.linear_words import LinearWords
+from tests.support.tickets import TicketWords
+
+SWAP = Swap("gender", "texts", "he wrote", "she wrote")
+
+
+def gap(predictor: TicketWords | LinearWords, selected: list[str]) -> float:
+    metrics, _ = token_fairness(predictor, [SWAP], selected, 100, 1, 0)
+    return metrics["counterfactual_gap"].value
+
+
+def test_the_gap_is_of_all_selected_classes_together() -> None:
+    predictor = TicketWords({"she": ("bug", 1.0)})  # from a third each to 1, e, 1 of 2 + e
+    to = 2.718281828 / 4.718281828
+    assert gap(predictor, ["bug"]) == pytest.approx(to - 1 / 3)
+    assert gap(predictor, ["billing"]) == pytest.approx(1 / 3 - 1 / 4.718281828)
+    assert gap(predictor, ["billing", "praise"]) == pytest.approx(to - 1 / 3)
+    assert gap(predictor, ["billing", "bug", "praise"]) == pytest.approx(0)
+
+
+def test_without_a_selection_it_is_the_total_variation_distance() -> None:
+    assert gap(TicketWords({"she": ("bug", 1.0)}), []) == pytest.approx(2.718281828 / 4.718281828 - 1 / 3)
+    two = LinearWords({"she": 0.2})
+    assert gap(two, []) == pytest.approx(gap(two, ["positive"])) == pytest.approx(0.2)
