@@ -12,6 +12,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple
@@ -168,18 +170,28 @@ def _route_fault(words: list[str]) -> str:
     return "" if f'("{path}"' in routes else f"no such route: {path}"
 
 
-def all_commands(group: Any = None, words: str = "ratchet") -> dict[str, Any]:
-    """Each command of the command line by the words that call it."""
+@cache
+def command_line() -> Any:
+    """The command `ratchet`, as click has it."""
     from typer.main import get_command
 
     from ratchet.__main__ import app
 
-    top: Any = group or get_command(app)
-    found: dict[str, Any] = {}
-    for name, command in top.commands.items():
-        inner = hasattr(command, "commands")
-        found |= all_commands(command, f"{words} {name}") if inner else {f"{words} {name}": command}
-    return found
+    return get_command(app)
+
+
+@cache
+def all_commands() -> dict[str, Any]:
+    """Each command of the command line by the words that call it."""
+    return dict(_leaves(command_line(), "ratchet"))
+
+
+def _leaves(group: Any, words: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{words} {name}")
+        else:
+            yield f"{words} {name}", command
 
 
 def _module_fault(words: list[str]) -> str:
@@ -196,11 +208,7 @@ def _module_fault(words: list[str]) -> str:
 
 def _ratchet_fault(words: list[str]) -> str:
     """Follow the words through the groups of the command line, then look at the options."""
-    from typer.main import get_command
-
-    from ratchet.__main__ import app
-
-    command: Any = get_command(app)
+    command = command_line()
     while words and words[0] in getattr(command, "commands", {}):
         command, *words = command.commands[words[0]], *words[1:]
     options = {option for param in command.params for option in param.opts}
