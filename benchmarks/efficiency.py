@@ -60,7 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     size = QUICK if options.quick else FULL
     params = load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES))
     chosen = read_report(Path("reports/decision.json")).get("chosen")
-    names = options.bundles or list(dict.fromkeys(["teacher", "student", "pruned", *([chosen] if chosen else [])]))
+    usual = ["teacher"] if options.quick else ["teacher", "student", "pruned"]
+    names = options.bundles or [*usual, *([chosen] if chosen else [])]
     names = list(dict.fromkeys(["teacher", *names]))
     paths = {name: MODELS / name for name in names}
     splits = Path(evaluate.READS["splits"])

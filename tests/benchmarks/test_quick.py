@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a teacher, a student, a pruned model and its compiled ones, and texts to measure them on."""
+    """A folder with a teacher, a pruned model and its compiled ones, and texts to measure them on."""
     root = tmp_path_factory.mktemp("quick")
     write_json(root / "params.yaml", read_yaml(ROOT / "params.yaml"))
     write_json(root / LENGTH_EDGES, {"edges": [12, 25]})
@@ -37,7 +37,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
         texts = [" ".join((f"{text} " * n_words).split()[:n_words]) for text in frame["text"]]
         write_table(root / f"data/splits/{name}.parquet", frame.assign(text=texts), SPLIT)
     models = root / "models"
-    pruned, *_ = (torch_bundle(models, name, backbone=word_pieces) for name in ("pruned", "teacher", "student"))
+    pruned, _ = (torch_bundle(models, name, backbone=word_pieces) for name in ("pruned", "teacher"))
     tokens = encode(load_tokenizer(pruned, read_manifest(pruned).max_tokens), reviews(16, 3)["text"].tolist())
     for engine in engines.COMPILED:
         export(pruned, models / f"pruned-{engine}", cast(Engine, engine), tokens, "0" * 64)
