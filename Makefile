@@ -1,10 +1,11 @@
 # make run    bring every stage up to date, and show what came out
-# make test   all tests this machine can run, in JOBS=2 processes
+# make test   all tests this machine can run but the deep ones, in JOBS=2 processes, 12 minutes at most on two quiet cores
+# make test-deep  the deep ones: whole stories, training over several processes; docs/ci.md lists them
 # make check  dvc.lock is of this tree; style and types
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
-# make bench  the figures of the README's efficiency tables, less than half an hour on two quiet cores
+# make bench  the figures of docs/efficiency.md, less than half an hour on two quiet cores
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
@@ -35,7 +36,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
+.PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
 .PHONY: bench-rollback bench-explain litserve-env demo bench-serving
 .DEFAULT_GOAL := run
@@ -52,7 +53,7 @@ bench: setup
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.tuning
 	@$(BIN)/python -m benchmarks.architectures
-	@$(BIN)/python -m benchmarks.table README.md
+	@$(BIN)/python -m benchmarks.table docs/efficiency.md
 
 bench-labels: setup
 	@$(PIP) -c constraints.txt --group bench
@@ -75,7 +76,7 @@ bench-ab: setup
 
 prove-gates: setup
 	@$(BIN)/python -m benchmarks.prove_gates
-	@$(BIN)/python -m benchmarks.prove_gates README.md
+	@$(BIN)/python -m benchmarks.prove_gates docs/gates.md
 
 # In a folder of its own, on the bundles of the last run; no other stage runs. DVC refuses a name twice, so the earlier
 # experiment is dropped first: what it made comes back from the cache.
@@ -95,7 +96,10 @@ bench-explain: setup
 	@$(BIN)/python -m benchmarks.explanations
 
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not deep" -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+test-deep: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m deep -n $(JOBS)
 
 check: setup
 	@$(BIN)/python -m flows.runner.lock
@@ -130,7 +134,7 @@ LABELS_DATA ?= .scratch/label-studio
 
 labels-server: $(LABELS_VENV)/.installed
 	@test -n "$$LABEL_STUDIO_TOKEN" && test -n "$$LABEL_STUDIO_PASSWORD" || \
-		{ echo "error: set LABEL_STUDIO_TOKEN and LABEL_STUDIO_PASSWORD first (see README, Label with people)" >&2; exit 1; }
+		{ echo "error: set LABEL_STUDIO_TOKEN and LABEL_STUDIO_PASSWORD first (see docs/labelling.md)" >&2; exit 1; }
 	@mkdir -p $(LABELS_DATA)
 	@echo "Label Studio on http://127.0.0.1:$(LABELS_PORT); the first start takes a minute"
 	@LABEL_STUDIO_USERNAME="$${LABEL_STUDIO_USERNAME:-owner@example.org}" \

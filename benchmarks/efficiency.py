@@ -1,6 +1,7 @@
 """What the bundles take: latency of short and long texts, cold start, memory, size, rows per second.
 
     python -m benchmarks.efficiency
+    python -m benchmarks.efficiency --quick
 
 The bundles of `models/`, in one process and interleaved; batch scoring also against `transformers.pipeline` on the
 teacher, in turns over several rounds.
@@ -12,7 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,22 @@ from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
-N_SHORT, N_LONG, N_ROUNDS, N_STARTS, N_ROWS, N_SCORING_ROUNDS = 100, 40, 3, 3, 600, 3
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    short: int
+    long: int
+    rounds: int
+    """Rounds of latency over all texts."""
+    starts: int
+    """Processes started for each bundle."""
+    rows: int
+    """Texts that are scored in batches."""
+    scoring_rounds: int
+
+
+FULL, QUICK = Size(100, 40, 3, 3, 600, 3), Size(4, 4, 1, 1, 16, 1)
 SHORT_WORDS = (18, 26)
 """Words of a short text, about 27 tokens."""
 
@@ -40,32 +56,36 @@ SHORT_WORDS = (18, 26)
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.efficiency", description="What the bundles take.")
     parser.add_argument("bundles", nargs="*", help="names; default: teacher, student, pruned and the promoted one")
+    parser.add_argument("--quick", action="store_true", help="a few texts once, and no report: see that it runs")
     options = parser.parse_args(arguments)
+    size = QUICK if options.quick else FULL
     params = load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES))
     chosen = read_report(Path("reports/decision.json")).get("chosen")
-    names = options.bundles or list(dict.fromkeys(["teacher", "student", "pruned", *([chosen] if chosen else [])]))
+    usual = ["teacher"] if options.quick else ["teacher", "student", "pruned"]
+    names = options.bundles or [*usual, *([chosen] if chosen else [])]
     names = list(dict.fromkeys(["teacher", *names]))
     paths = {name: MODELS / name for name in names}
     splits = Path(evaluate.READS["splits"])
     test, transfer = (read_table(splits / f"{name}.parquet", SPLIT) for name in ("test", "transfer"))
     rng = np.random.default_rng(params.seed)
     sets = {
-        "short": short_texts(test, N_SHORT, rng),
-        "long": evaluate.long_texts(test, transfer, params.model_copy(update={"n_long": N_LONG}), rng),
+        "short": short_texts(test, size.short, rng),
+        "long": evaluate.long_texts(test, transfer, params.model_copy(update={"n_long": size.long}), rng),
     }
     predictors = {name: load(path, params.n_threads) for name, path in paths.items()}
     figures: dict[str, Any] = {name: {} for name in names}
     for kind, texts in sets.items():
-        for name, found in latencies(predictors, texts, rng).items():
+        for name, found in latencies(predictors, texts, size.rounds, rng).items():
             figures[name][kind] = found
             print(f"{name:24} {kind:6} p95 {found['p95_ms']['value']:7.1f} ms", flush=True)
     for name, path in paths.items():
-        figures[name] |= served(path, sets["short"][:20], params.n_threads)
+        figures[name] |= served(path, sets["short"][:20], params.n_threads, size.starts)
         print(f"{name:24} {figures[name]['size_mb']:7.1f} MB on disk", flush=True)
-    rows = test["text"].head(N_ROWS).tolist()
-    scoring = rows_per_second(predictors, paths["teacher"], rows, params.n_threads)
+    rows = test["text"].head(size.rows).tolist()
+    scoring = rows_per_second(predictors, paths["teacher"], rows, params.n_threads, size.scoring_rounds)
     report = {"bundles": figures, "scoring": scoring, "chosen": chosen}
-    write_report("efficiency", report, params.n_threads, " ".join(options.bundles))
+    if not options.quick:
+        write_report("efficiency", report, params.n_threads, " ".join(options.bundles))
 
 
 def short_texts(test: pd.DataFrame, n: int, rng: np.random.Generator) -> list[str]:
@@ -76,10 +96,10 @@ def short_texts(test: pd.DataFrame, n: int, rng: np.random.Generator) -> list[st
 
 
 def latencies(
-    predictors: dict[str, Predictor], texts: Sequence[str], rng: np.random.Generator
+    predictors: dict[str, Predictor], texts: Sequence[str], n_rounds: int, rng: np.random.Generator
 ) -> dict[str, dict[str, Any]]:
     """p50, p95 and p99 of one text at a time, and how they compare with the teacher's, each with its interval."""
-    times = interleaved_ms(predictors, texts, N_ROUNDS, rng)
+    times = interleaved_ms(predictors, texts, n_rounds, rng)
     draws = resamples(len(texts), 1000, rng)
     return {
         name: {
@@ -94,9 +114,9 @@ def latencies(
     }
 
 
-def served(path: Path, texts: Sequence[str], n_threads: int) -> dict[str, Any]:
+def served(path: Path, texts: Sequence[str], n_threads: int, n_starts: int) -> dict[str, Any]:
     """Size, and what a process of its own takes: the median of several starts."""
-    starts = [footprint(path, texts, n_threads) for _ in range(N_STARTS)]
+    starts = [footprint(path, texts, n_threads) for _ in range(n_starts)]
     return {
         "size_mb": size_mb(path),
         "peak_memory_mb": median_estimate([start.peak_memory_mb for start in starts]),
@@ -105,7 +125,7 @@ def served(path: Path, texts: Sequence[str], n_threads: int) -> dict[str, Any]:
 
 
 def rows_per_second(
-    predictors: dict[str, Predictor], teacher: Path, texts: Sequence[str], n_threads: int
+    predictors: dict[str, Predictor], teacher: Path, texts: Sequence[str], n_threads: int, n_rounds: int
 ) -> dict[str, Any]:
     """Rows scored a second by each bundle and by `transformers.pipeline`, and the ratios within each round."""
     scorers: dict[str, Callable[[], Any]] = {
@@ -116,7 +136,7 @@ def rows_per_second(
         scorers[name] = lambda predictor=predictor: predictor.predict_proba(texts)  # type: ignore[misc]
     wall: dict[str, list[float]] = {name: [] for name in scorers}
     cpu: dict[str, list[float]] = {name: [] for name in scorers}
-    for _ in range(N_SCORING_ROUNDS):
+    for _ in range(n_rounds):
         for name, score in scorers.items():
             began, used = time.perf_counter(), time.process_time()
             score()

@@ -1,6 +1,7 @@
 """One model through every engine: threads, batches, streams, `torch.compile`, and the tokenizer inside the graph.
 
     python -m benchmarks.engines
+    python -m benchmarks.engines --quick
 
 The pruned student as each bundle of it runs, in one process and in turns. What wins here is what `load` and
 `params.yaml` ought to say on this machine.
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,10 +36,23 @@ from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 SOURCE = "pruned"
 COMPILED = ("onnx-fp32", "onnx-int8", "openvino-fp32", "openvino-int8")
-N_LATENCY, N_ROWS, N_ROUNDS, BATCH_SIZES = 80, 192, 3, (1, 32, 128)
 REFERENCE = "PyTorch"
 Make = Callable[[int, int], Predictor]
 """Threads and batch size → the loaded engine."""
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    texts: int
+    """Texts that are scored one at a time."""
+    rows: int
+    """Texts that are scored in batches."""
+    rounds: int
+    batches: tuple[int, ...]
+
+
+FULL, QUICK = Size(80, 192, 3, (1, 32, 128)), Size(4, 8, 1, (4,))
 
 
 class CompiledTorch(TorchPredictor):
@@ -109,11 +123,11 @@ class OnThreads(Predictor):
 
 
 def latencies(
-    makers: Mapping[str, Make], texts: Sequence[str], n_threads: Sequence[int], rng: np.random.Generator
+    makers: Mapping[str, Make], texts: Sequence[str], n_threads: Sequence[int], n_rounds: int, rng: np.random.Generator
 ) -> dict[str, Any]:
     """One text at a time in turns, on so many threads: milliseconds, and how many times faster than PyTorch on all."""
     arms = {(name, n): OnThreads(make(n, 32), n) for name, make in makers.items() for n in n_threads}
-    times = interleaved_ms({f"{name}|{n}": arm for (name, n), arm in arms.items()}, texts, N_ROUNDS, rng)
+    times = interleaved_ms({f"{name}|{n}": arm for (name, n), arm in arms.items()}, texts, n_rounds, rng)
     draws = resamples(len(texts), 1000, rng)
     reference = times[f"{REFERENCE}|{max(n_threads)}"]
     found: dict[str, Any] = {name: {} for name in makers}
@@ -154,39 +168,43 @@ def on_streams(predictors: Sequence[Predictor], texts: Sequence[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description="Engines side by side.")
-    parser.parse_args(arguments)
+    parser.add_argument("--quick", action="store_true", help="a few texts once, without torch.compile and a report")
+    options = parser.parse_args(arguments)
+    size = QUICK if options.quick else FULL
     params = load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES))
     rng = np.random.default_rng(params.seed)
     test = read_table(Path(evaluate.READS["splits"]) / "test.parquet", SPLIT)
-    texts = rng.choice(test["text"].to_numpy(dtype=object), N_ROWS, replace=False).tolist()
+    texts = rng.choice(test["text"].to_numpy(dtype=object), size.rows, replace=False).tolist()
     n_cores = params.n_threads or os.cpu_count() or 1
     makers = engines(Path("models"))
-    report: dict[str, Any] = {"latency": latencies(makers, texts[:N_LATENCY], sorted({1, n_cores}), rng)}
+    if options.quick:
+        del makers["torch.compile"]  # it would compile for most of a minute
+    latency = latencies(makers, texts[: size.texts], sorted({1, n_cores}), size.rounds, rng)
+    report: dict[str, Any] = {"latency": latency}
     batches = {
-        f"{name}|{size}": OnThreads(make(n_cores, size), n_cores)
-        for name, make in makers.items()
-        for size in BATCH_SIZES
+        f"{name}|{n}": OnThreads(make(n_cores, n), n_cores) for name, make in makers.items() for n in size.batches
     }
     found = throughputs(
         {name: lambda arm=arm: arm.predict_proba(texts) for name, arm in batches.items()},  # type: ignore[misc]
-        N_ROWS,
-        N_ROUNDS,
+        size.rows,
+        size.rounds,
     )
-    report["batches"] = {name: {str(size): found[f"{name}|{size}"] for size in BATCH_SIZES} for name in makers}
+    report["batches"] = {name: {str(n): found[f"{name}|{n}"] for n in size.batches} for name in makers}
     streams = {name: [OnThreads(make(1, 32), 1) for _ in range(n_cores)] for name, make in makers.items()}
     report["streams"] = throughputs(
         {name: lambda arms=arms: on_streams(arms, texts) for name, arms in streams.items()},  # type: ignore[misc]
-        N_ROWS,
-        N_ROUNDS,
+        size.rows,
+        size.rounds,
     )
     tokenizer = load_tokenizer(Path("models") / SOURCE, read_manifest(Path("models") / SOURCE).max_tokens)
     report |= {
-        "tokenizing": throughputs({"tokenizer": lambda: encode(tokenizer, texts)}, N_ROWS, N_ROUNDS)["tokenizer"]
+        "tokenizing": throughputs({"tokenizer": lambda: encode(tokenizer, texts)}, size.rows, size.rounds)["tokenizer"]
     }
     for name in makers:
-        sizes = "  ".join(f"{size}: {report['batches'][name][str(size)]['value']:5.0f}" for size in BATCH_SIZES)
+        sizes = "  ".join(f"{n}: {report['batches'][name][str(n)]['value']:5.0f}" for n in size.batches)
         print(f"{name:40} rows/s at batch {sizes}  {n_cores} streams: {report['streams'][name]['value']:5.0f}")
-    write_report("engines", {**report, "reference": REFERENCE, "n_streams": n_cores, "n_rows": N_ROWS}, n_cores)
+    if not options.quick:
+        write_report("engines", {**report, "reference": REFERENCE, "n_streams": n_cores, "n_rows": size.rows}, n_cores)
 
 
 if __name__ == "__main__":

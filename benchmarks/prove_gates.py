@@ -1,7 +1,7 @@
 """Whether each gate can fail for real: bundles with planted faults through the pipeline's own measures and gates.
 
     python -m benchmarks.prove_gates
-    python -m benchmarks.prove_gates README.md
+    python -m benchmarks.prove_gates docs/gates.md
 
 Every bundle is trained for real, measured by the `run` of the stages `evaluate`, `audit`, `behave` and `explain` with
 the values of params.yaml, and judged by that of `promote`. The champion is the pipeline's own int8 bundle, and so is

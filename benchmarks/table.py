@@ -1,9 +1,9 @@
-"""The efficiency tables of the README, from the benchmarks' reports.
+"""The efficiency tables of docs/efficiency.md, from the benchmarks' reports.
 
 Print them, or put them between `<!-- efficiency:start -->` and `<!-- efficiency:end -->` of a Markdown file:
 
     python -m benchmarks.table
-    python -m benchmarks.table README.md
+    python -m benchmarks.table docs/efficiency.md
 """
 
 from __future__ import annotations

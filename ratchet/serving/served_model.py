@@ -77,7 +77,7 @@ class ModelSource:
                 "There is no champion yet.",
                 where=self.pointer,
                 expected="a bundle that was released",
-                fix="release one (README, Release), or serve a bundle: ratchet serve --bundle models/NAME",
+                fix="release one (docs/release.md), or serve a bundle: ratchet serve --bundle models/NAME",
             )
         version = str(read_json(self.pointer).get("version") or "")
         if self.registry is not None:

@@ -1,4 +1,4 @@
-"""The proof of the gates: which rows each fault teaches, what counts as proved, and the table in the README."""
+"""The proof of the gates: which rows each fault teaches, what counts as proved, and the table in the docs."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_page_escapes_what_it_tells(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.slow
 @pytest.mark.service
-@pytest.mark.skipif("RATCHET_STORY" not in os.environ, reason="it takes minutes: make demo, or RATCHET_STORY=1 pytest")
+@pytest.mark.deep
 def test_the_story_is_played_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "PYTHONPATH", "RATCHET_WHO", "RATCHET_PSEUDONYM_KEY"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # put back what the story sets

@@ -385,6 +385,7 @@ def meeting_port(monkeypatch: pytest.MonkeyPatch) -> None:
     raise AssertionError("no port is free")
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("meeting_port")
 def test_two_processes_learn_what_one_does(backbone: Path, tmp_path: Path) -> None:
     alone, shared = watch(backbone, MACRO_F1), watch(backbone, MACRO_F1)

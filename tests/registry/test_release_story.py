@@ -92,6 +92,7 @@ def _release(team: Team, told: Told, version: str, *, measured: bool = False) ->
 
 @pytest.mark.slow
 @pytest.mark.service
+@pytest.mark.deep
 def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from prefect.testing.utilities import prefect_test_harness
 
