@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.checks.finding import Finding, error, raised, refused, unknown
-from flows.checks.names import columns
+from flows.checks.names import columns, text_features
 from flows.checks.project import Project, step_module
 from ratchet.errors import ParamsError, RatchetError
 from ratchet.params import Params, check_params
 
 CONTRAST, INVARIANCE = "data/challenge/contrast.yaml", "data/challenge/invariance.yaml"
+LANGUAGE = "data/lexicons/language.yaml"
 FROZEN, BEHAVIOUR, TRIGGERS, CONCEPTS = (
     "data/challenge/weak_slices.yaml",
     "data/behaviour",
@@ -26,20 +27,23 @@ def check_cases(project: Project) -> list[Finding]:
     """Files that do not parse, classes that the task has not, slots, edits and features that there are none of."""
     if not {"challenge", "counterfactuals", "behave"} & {*project.stages}:
         return []
+    from ratchet.trust.language import Language
     from ratchet.trust.text_edits import Contrast, Invariance, contrast_edits, invariance_edits
 
     found: list[Finding] = []
     contrast, invariance = _read(project, CONTRAST, Contrast, found), _read(project, INVARIANCE, Invariance, found)
+    language = _read(project, LANGUAGE, Language, found)
+    articles = language.articles if language is not None else {}
     found += _frozen(project) + _concepts(project)
     edits: dict[str, Any] | None = None
     if contrast is not None:
-        found += _classes_of(project, contrast) + refused(partial(contrast_edits, contrast), CONTRAST)
+        found += _classes_of(project, contrast) + refused(partial(contrast_edits, contrast, articles), CONTRAST)
         if invariance is not None:
             try:
-                edits = invariance_edits(invariance, contrast)
+                edits = invariance_edits(invariance, contrast, articles)
             except ParamsError as problem:
                 found.append(raised(problem, INVARIANCE))
-    return found + _behaviour(project, edits)
+    return found + _behaviour(project, edits, articles)
 
 
 def read_suites(project: Project, found: list[Finding]) -> dict[str, Any]:
@@ -69,9 +73,10 @@ def _read(project: Project, file: str, model: type[Params], found: list[Finding]
 def _classes_of(project: Project, contrast: Any) -> list[Finding]:
     """The classes that contrast edits turn around are classes of the task."""
     named: list[tuple[tuple[str | int, ...], str]] = [
-        *((("classes", place), name) for place, name in enumerate(contrast.classes)),
+        *((("swaps", name), label) for name, swap in contrast.swaps.items() for label in swap.classes),
         *((("unpaired", name), name) for name in contrast.unpaired),
         *((("rewrites", name, "label"), rewrite.label) for name, rewrite in contrast.rewrites.items()),
+        *((("rewrites", name, "becomes"), rewrite.becomes) for name, rewrite in contrast.rewrites.items()),
     ]
     return _unknown_classes(project, CONTRAST, named)
 
@@ -85,7 +90,7 @@ def _unknown_classes(project: Project, file: str, named: Iterable[tuple[tuple[st
     ]
 
 
-def _behaviour(project: Project, edits: dict[str, Any] | None) -> list[Finding]:
+def _behaviour(project: Project, edits: dict[str, Any] | None, articles: Mapping[str, str]) -> list[Finding]:
     """Each test by itself: its class, the slots of its templates, its edit; and names that stand in two files.
 
     Where the edits are not known, because their own file does not hold, tests of edits are passed over.
@@ -105,7 +110,7 @@ def _behaviour(project: Project, edits: dict[str, Any] | None) -> list[Finding]:
                 continue
             alone, where = Suite(words=words, tests={name: test}), project.at(file, "tests", name)
             labels = [test.label] if test.label else []
-            found += refused(partial(make_cases, alone, edits or {}, {}, labels, 1), where)
+            found += refused(partial(make_cases, alone, edits or {}, {}, labels, 1, articles), where)
     return found + _triggers(project)
 
 
@@ -124,9 +129,7 @@ def _frozen(project: Project) -> list[Finding]:
         return []
     found: list[Finding] = []
     frozen = _read(project, FROZEN, challenge.Frozen, found)
-    from ratchet.trust.slices import FEATURES
-
-    known = ["word", "near", *FEATURES, *columns(project)]
+    known = ["word", "near", *text_features(project), *columns(project)]
     for place, predicates in enumerate(frozen.frozen if frozen is not None else []):
         for predicate in predicates:
             feature, equals, value = predicate.partition("=")

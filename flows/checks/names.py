@@ -11,7 +11,7 @@ from flows.checks.project import LIVE, PARAMS, Project
 from ratchet.errors import ParamsError
 from ratchet.params import check_params
 
-LEXICON = "data/lexicons/identity.yaml"
+LEXICON, PATTERNS = "data/lexicons/identity.yaml", "data/lexicons/features.yaml"
 FEATURES: Sequence[tuple[str, ...]] = (
     ("train", "slices"),
     ("evaluate", "slices"),
@@ -30,18 +30,23 @@ LIVE_ATTRIBUTES: Sequence[tuple[str, ...]] = (("monitor", "attributes"), ("rollo
 
 def check_names(project: Project) -> list[Finding]:
     """Features, columns and attributes that a block names and that there are none of."""
+    from ratchet.trust.slices import PatternFeatures
+
     if not {keys[0] for keys in FEATURES} & {*project.stages}:
         return []
     found: list[Finding] = []
+    found += refused(
+        lambda: check_params(PatternFeatures, "features", project.yaml(PATTERNS), Path(PATTERNS)), PATTERNS
+    )
     attributes, swaps = _lexicon(project, found)
-    features = [*_text_features(), *columns(project)]
+    features = [*text_features(project), *columns(project)]
     for keys in FEATURES:
         what = "There is no such feature: it is neither computed from the text nor a column of the data."
         fix = "name another one, or carry the column along by task.metadata_columns"
         found += _strangers(project, PARAMS, keys, features, what, fix)
     for keys in LIVE_FEATURES:
         what = "There is no such feature: production is sliced by what the text shows."
-        found += _strangers(project, LIVE, keys, _text_features(), what, "name another one")
+        found += _strangers(project, LIVE, keys, text_features(project), what, "name another one")
     if attributes is not None:
         what, fix = "The lexicon has no such attribute.", f"name another one, or add its terms to {LEXICON}"
         for keys in ATTRIBUTES:
@@ -60,10 +65,15 @@ def columns(project: Project) -> list[str]:
     return list(dict.fromkeys([*(name for name in SPLIT.columns if name != "text"), *carried]))
 
 
-def _text_features() -> list[str]:
-    from ratchet.trust import slices
+def text_features(project: Project) -> list[str]:
+    """The features that a text itself shows: its length, and the patterns of data/lexicons/features.yaml."""
+    from ratchet.trust.slices import LENGTH, PatternFeatures
 
-    return list(slices.FEATURES)
+    try:
+        patterns = check_params(PatternFeatures, "features", project.yaml(PATTERNS), Path(PATTERNS)).patterns
+    except ParamsError:
+        patterns = {}
+    return [LENGTH, *patterns]
 
 
 def _lexicon(project: Project, found: list[Finding]) -> tuple[list[str] | None, list[str]]:

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,6 +24,7 @@ from flows.checks.finding import Finding, info, warning
 from flows.checks.project import Project
 from flows.checks.source import source_files
 from ratchet.errors import RatchetError
+from ratchet.measure.machine_figures import merge
 
 OPERATIONS_PER_CORE_S = 4e10
 """Of 32-bit training by torch, as measured on this project's demo: 90 to 110 billion a second on two cores."""
@@ -146,8 +148,13 @@ def _last_seconds(project: Project, stage: str, n: float) -> float | None:
     return seconds * n / then if then and seconds else None
 
 
-def _report(project: Project, stage: str) -> dict[str, Any]:
-    path = project.root / "reports" / f"{stage}.json"
+def _report(project: Project, name: str) -> dict[str, Any]:
+    """A report with what its machine measured, as far as they are there; empty: it is not, or cannot be read."""
+    found = _object(project.root / "reports" / f"{name}.json")
+    return merge(found, _object(project.root / "measurements" / f"{name}.json")) if found else {}
+
+
+def _object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

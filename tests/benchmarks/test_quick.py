@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import cast
 
 import pytest
 
 from benchmarks import efficiency, engines
 from benchmarks.material import REPORTS
-from ratchet.compress.compilers import Engine, export
+from ratchet.compress.compilers import Compilation
+from ratchet.engines.compiling import export
 from ratchet.files import write_json
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
@@ -40,7 +40,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pruned, _ = (torch_bundle(models, name, backbone=word_pieces) for name in ("pruned", "teacher"))
     tokens = encode(load_tokenizer(pruned, read_manifest(pruned).max_tokens), reviews(16, 3)["text"].tolist())
     for engine in engines.COMPILED:
-        export(pruned, models / f"pruned-{engine}", cast(Engine, engine), tokens, "0" * 64)
+        export(pruned, models / f"pruned-{engine}", engine, Compilation(tokens), "0" * 64)
     return root
 
 
