@@ -23,6 +23,7 @@ import pytest
 from ratchet.files import read_json, write_json
 from ratchet.params import read_yaml
 from ratchet.prediction_log.tables import arrow_schema, hour_file
+from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.mail_server import mail_server
 from tests.support.miniature import ROOT
 from tests.support.prefect_server import ask, prefect_server, running, until
@@ -34,6 +35,7 @@ EMIT = """
 from flows.monitoring.flow import RAN, RESOURCE, announce
 from prefect.events import emit_event
 from ratchet.monitoring.findings import Finding
+from ratchet.trust.slices import LENGTH_EDGES
 announce(Finding("drift", "requests", "alert", "Requests differ.", {"p": 0.001}), "sentiment@v1.0.0")
 emit_event(RAN, {"prefect.resource.id": RESOURCE}, payload={"said": "ran", "n_alerts": 1})
 """
@@ -81,6 +83,7 @@ def make_watched(root: Path) -> Path:
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     (root / ".dvc/tmp").mkdir(parents=True)
     write_json(root / "data/labels.json", {"batches": []})
+    write_json(root / LENGTH_EDGES, {"edges": [12, 25]})
     start, n = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2), 30
     columns: dict[str, list[Any]] = {
         "timestamp": [start + timedelta(seconds=row) for row in range(n)],

@@ -293,7 +293,9 @@ def test_the_next_run_trains_on_what_people_said_and_reports_what_it_cost(world:
     assert read_json(Path("models/baseline/bundle.json"))["data_sha256"] != before
     people = read_json(Path("reports/sample.json"))["people"]
     assert people["seconds_per_label"]["value"] == pytest.approx(15 * 8 / 5)
-    assert people["usd_per_hundred_labels"]["value"] == pytest.approx(100 * 15 * 8 / 5 / 3600 * 20.0)
+    assert people["usd_per_hundred_labels"]["value"] == pytest.approx(
+        100 * 15 * 8 / 5 / 3600 * 20.0, abs=0.05
+    )  # as reports round it
     assert people["agreement"]["n_texts_with_two_answers"] == 6
     push()
     assert set(queue_items(world)).isdisjoint(set(labeled["id"]) - set(right))

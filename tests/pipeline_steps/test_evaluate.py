@@ -141,6 +141,7 @@ def test_the_primary_metric_stands_beside_accuracy_and_counts_upwards_in_differe
         reviews(120, 1),
         reviews(30, 2),
         NO_CASES,
+        PATTERNS,
         PARAMS.model_copy(update=costs),
     )
     rows = predictions[(predictions["bundle"] == "student") & (predictions["split"] == "test")]
@@ -259,13 +260,13 @@ def test_without_cases_the_figures_are_absent_and_the_kinds_are_named() -> None:
 def test_a_second_measurement_of_the_same_bundles_gives_the_same_report_in_git() -> None:
     """Whatever is timed is named in MACHINE_METRICS: a new metric that is not would fail here."""
 
-    def measure(taken: evaluate.Footprint) -> tuple[str, str]:
+    def measure(taken: Footprint) -> tuple[str, str]:
         predictors = {name: WordCounter(name, 0) for name in ("baseline", "teacher")}
         sizes = dict.fromkeys(predictors, (TAKEN[0], taken))
-        _, report = evaluate.run(predictors, sizes, reviews(60, 1), reviews(9, 2), NO_CASES, PARAMS)
+        _, report = evaluate.run(predictors, sizes, reviews(60, 1), reviews(9, 2), NO_CASES, PATTERNS, PARAMS)
         return report_text(drop(report)), report_text(report)
 
-    one, other = measure(TAKEN[1]), measure(evaluate.Footprint(peak_memory_mb=999.0, cold_start_s=9.9))
+    one, other = measure(TAKEN[1]), measure(Footprint(peak_memory_mb=999.0, cold_start_s=9.9))
     assert one[0] == other[0]
     assert one[1] != other[1]
 

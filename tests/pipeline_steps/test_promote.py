@@ -279,6 +279,7 @@ def test_another_machine_changes_its_own_file_alone(tmp_path: Path, monkeypatch:
                     metrics[name] |= {end: metrics[name][end] * factor for end in ("value", "low", "high")}
         write_report(Path(promote.READS["evaluate"]), evaluate, Path(promote.READS["measurements"]))
         reports = {"audit": audit_report(), "audit_details": {}, "explain": explain_report(), "behave": behave_report()}
+        reports["shortlist"] = shortlist_report(evaluate)
         for name, report in reports.items():
             write_report(Path(promote.READS[name]), report)
         promote.main()

@@ -211,8 +211,8 @@ def test_tables_and_predictions_are_compared_with_those_in_dvcs_cache(tmp_path: 
     (tmp_path / "made").mkdir()
     (tmp_path / "data").mkdir()
     ids = [f"t{index:03}" for index in range(300)]
-    for n_wrong, rows in ((60, {"1": "no", "2": "no"}), (40, {"2": "yes", "3": "no"})):
-        _table(rows).assign(source="web").to_parquet(tmp_path / "made/texts.parquet")
+    for n_wrong, labels in ((60, {"1": "no", "2": "no"}), (40, {"2": "yes", "3": "no"})):
+        _table({**labels}).assign(source="web").to_parquet(tmp_path / "made/texts.parquet")
         predicted = ["no"] * n_wrong + ["yes"] * (300 - n_wrong)
         frame = pd.DataFrame({"id": ids, "split": "test", "bundle": "small", "label": "yes", "predicted": predicted})
         frame.to_parquet(tmp_path / "made/predictions.parquet")

@@ -336,7 +336,7 @@ ROUNDS: list[list[Contradiction]] = [
             "data/challenge/contrast.yaml",
             "classes: [negative, positive]",
             "classes: [negative, nice]",
-            "classes.1",
+            "swaps.swap",
             "nice",
             "positive",
             "task.classes",
