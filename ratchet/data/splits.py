@@ -125,7 +125,7 @@ def quantile_edges(n_words: Sequence[int], quantiles: Sequence[float]) -> list[i
     """The most words of a short text, and of a medium one: quantiles of the lengths, at least one word apart.
 
     >>> quantile_edges([1, 2, 3, 4, 5, 6, 7, 8, 9], [0.33, 0.67]), quantile_edges([4, 4, 4], [0.33, 0.67])
-    ([3, 6], [4, 5])
+    ([3, 7], [4, 5])
     """
     ordered = sorted(n_words)
     low, high = (ordered[min(len(ordered) - 1, int(rate * len(ordered)))] if ordered else 0 for rate in quantiles)

@@ -16,10 +16,11 @@ from ratchet.engines.loading import load
 from ratchet.errors import TableError
 from ratchet.files import read_json, write_json
 from ratchet.measure.footprint import Footprint
-from ratchet.params import check_params, read_yaml
+from ratchet.params import check_params, load_params, read_yaml
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, LABELED, PREDICTIONS, SPLIT
 from ratchet.trust.concepts import read_concepts
+from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import torch_bundle
 from tests.support.tickets import CUES, LABELS, TicketWords, tickets, write_task_files
@@ -27,24 +28,16 @@ from tests.support.tickets import CUES, LABELS, TicketWords, tickets, write_task
 ROOT = Path(__file__).parents[2]
 VALUES: dict[str, dict[str, Any]] = {
     "challenge": {"features": ["length", "phone"], "min_slice_size": 15, "n_permutations": 200, "n_clusters": 2},
-    "explain": {"n_texts": 12, "max_evals": 40, "n_compared": 4, "slices": ["phone"], "n_bootstrap": 100},
-    "counterfactuals": {
-        "n_texts": 12,
-        "n_weakness_texts": 40,
-        "n_concept_texts": 10,
-        "n_random": 5,
-        "n_bootstrap": 100,
-    },
+    "explain": {"n_texts": 12, "max_evals": 40, "n_compared": 4, "slices": ["phone"]},
+    "counterfactuals": {"n_texts": 12, "n_weakness_texts": 40, "n_concept_texts": 10, "n_random": 5},
     "audit": {
         "features": ["length", "phone"],
         "attributes": ["gender"],
         "intersections": [],
         "min_group_size": 10,
-        "positive_labels": ["billing", "bug"],
-        "n_bootstrap": 100,
     },
-    "behave": {"positive_labels": ["billing", "bug"], "n_texts": 60, "n_validation": 60, "n_bootstrap": 100},
-    "evaluate": {"slices": ["phone"], "n_latency": 20, "n_rounds": 1, "n_long": 2, "n_bootstrap": 100},
+    "behave": {"n_texts": 60, "n_validation": 60},
+    "evaluate": {"slices": ["phone"], "n_latency": 20, "n_rounds": 1, "n_long": 2},
     "baseline": {},
 }
 STEPS = {"challenge": challenge, "counterfactuals": counterfactuals, "explain": explain, "behave": behave}
@@ -55,8 +48,16 @@ def embedded(frame: pd.DataFrame) -> np.ndarray:
     return np.array([[text.split().count(word) + 0.05 for word in cues] for text in frame["text"]], np.float32)
 
 
+TASK = {
+    "classes": [{"name": label, "values": [label]} for label in LABELS],
+    "selected": ["billing", "bug"],
+    "n_bootstrap": 100,
+}
+
+
 def params(step: Any, name: str, **changes: Any) -> Any:
-    return check_params(step.Params, name, read_yaml(Path("params.yaml"))[name] | changes)
+    edges = {"length_edges": [12, 25]} if "length_edges" in step.Params.model_fields else {}
+    return check_params(step.Params, name, load_params(step.Params, name, **edges).model_dump() | changes)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         values = read_yaml(ROOT / "params.yaml")
-        write_json(Path("params.yaml"), {**values, **{name: values[name] | own for name, own in VALUES.items()}})
+        own = {"task": TASK, **VALUES}
+        write_json(Path("params.yaml"), {**values, **{name: values[name] | part for name, part in own.items()}})
+        write_json(LENGTH_EDGES, {"edges": [12, 25]})
         write_task_files(root)
         sides = {
             side: tickets(n, seed)
@@ -82,6 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch_bundle(Path("models"), labels=LABELS)
         challenge.main()
         _evaluate(sides["test"])
+        write_json(Path("reports/shortlist.json"), {"shortlist": ["baseline"]})
         for step in (explain, counterfactuals, behave):
             step.main()
     return root

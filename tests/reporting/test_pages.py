@@ -16,6 +16,8 @@ from ratchet.commands.reports import results
 from ratchet.errors import PipelineError, TableError
 from ratchet.files import write_json
 from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.measure.machine_figures import drop
+from ratchet.measure.report_files import write_parts
 from ratchet.reporting import results_table as table
 from ratchet.reporting.cells import Table
 from ratchet.reporting.curve import read_curve
@@ -194,8 +196,9 @@ def test_the_described_bundle_is_the_chosen_or_the_one_that_failed_least() -> No
 
 def test_the_command_prints_the_table_or_fills_the_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     readme = tmp_path / "README.md"
-    write_json(tmp_path / "evaluate.json", evaluate_report())
-    write_json(tmp_path / "decision.json", decision("small-int8"))
+    evaluate = tmp_path / "reports" / "evaluate.json", tmp_path / "measurements" / "evaluate.json"
+    write_parts(*evaluate, evaluate_report(), drop(evaluate_report()))
+    write_json(tmp_path / "reports" / "decision.json", decision("small-int8"))
     results(None, tmp_path)
     printed = capsys.readouterr().out.strip()
     assert printed == table.results_table(evaluate_report(), decision("small-int8"))
@@ -212,7 +215,9 @@ def test_the_command_prints_the_table_or_fills_the_block(tmp_path: Path, capsys:
 
 @pytest.mark.parametrize("text", ["not json", "[1]", ""])
 def test_a_damaged_report_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "evaluate.json").write_text(text, encoding="utf-8")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "evaluate.json").write_text(text, encoding="utf-8")
+    write_json(tmp_path / "measurements" / "evaluate.json", {})
     with pytest.raises(PipelineError, match="damaged"):
         results(None, tmp_path)
 

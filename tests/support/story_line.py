@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline_steps.promote import Params, run
 from ratchet.engines.loading import load
 from ratchet.files import read_json, write_json
+from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import write_bundle
 from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from tests.support.bundles import LABELS, manifest
@@ -30,7 +31,7 @@ stages:
     cmd: python -m tests.support.story_line line
     params: [promote]
     deps: [data/labeled.parquet, data/test.parquet, models/champion.json]
-    outs: [models/words, reports/model_card.md]
+    outs: [models/words, measurements/evaluate.json, reports/model_card.md]
     metrics:
       - reports/evaluate.json: {cache: false}
       - reports/audit.json: {cache: false}
@@ -107,6 +108,7 @@ def line() -> None:
             {"evaluate": evaluate, "audit": none, "explain": none, "shortlist": shortlist_report(evaluate)}, params
         ),
     }
+    write_report(Path("reports/evaluate.json"), reports.pop("evaluate"), Path("measurements/evaluate.json"))
     for name, report in reports.items():
         write_json(Path("reports") / f"{name}.json", report)
     accuracy = headline["words"]["accuracy"]
