@@ -56,7 +56,7 @@ TASK = {
 
 
 def params(step: Any, name: str, **changes: Any) -> Any:
-    edges = {"length_edges": [12, 25]} if "length_edges" in step.Params.model_fields else {}
+    edges: dict[str, Any] = {"length_edges": [12, 25]} if "length_edges" in step.Params.model_fields else {}
     return check_params(step.Params, name, load_params(step.Params, name, **edges).model_dump() | changes)
 
 
