@@ -25,7 +25,11 @@ def _resume(answers: list[dict[str, object]]) -> None:
     with get_client(sync_client=True) as client:
         while answers and time.monotonic() < end:
             for run in client.read_flow_runs(flow_run_filter=paused):
-                resume_flow_run(run.id, run_input=answers.pop(0))
+                try:
+                    resume_flow_run(run.id, run_input=answers[0])
+                except RuntimeError:  # it is paused, and Prefect has not stored yet what it asks
+                    continue
+                answers.pop(0)
                 break
             time.sleep(0.5)
 
