@@ -211,7 +211,7 @@ class Batcher:
             together = list(group)
             try:
                 read += _tokenised(predictor, together)
-            except Exception:
+            except Exception:  # one text may be at fault: each is scored again by itself, and only that one fails
                 for request in together:
                     try:
                         read += _tokenised(predictor, [request])
