@@ -8,6 +8,7 @@ that a test runs (`QUICK`), takes minutes and names the report that it wrote (`M
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import shlex
 import subprocess
@@ -156,10 +157,14 @@ def _dvc_fault(words: list[str]) -> str:
     from dvc.cli import DvcParserError
     from dvc.cli.parser import get_main_parser
 
+    # DVC logs what it refuses, to a stream that belongs to whichever test first set its logging up
+    logging.disable(logging.CRITICAL)
     try:
         get_main_parser().parse_args(words)
     except (DvcParserError, SystemExit):
         return f"no such command or option: {words}"
+    finally:
+        logging.disable(logging.NOTSET)
     return ""
 
 
