@@ -1,0 +1,89 @@
+"""Suites with learnt bounds: what is common in the data is not refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ratchet.data.rules.proposals import SampleProfile, profile_sample, propose_suites
+
+NAMES = [f"class {number}" for number in range(4)]
+
+
+def _sample(texts: list[str], labels: list[str | None] | None = None) -> pd.DataFrame:
+    chosen = labels or [NAMES[at % 3] for at in range(len(texts))]
+    return pd.DataFrame({"text": texts, "label": pd.Series(chosen, dtype="str"), "source": "mail"})
+
+
+def _profile(sample: pd.DataFrame) -> SampleProfile:
+    return profile_sample(sample, NAMES, near_duplicate_threshold=0.8, region="US")
+
+
+def _rules(profile: SampleProfile, **changes: Any) -> dict[str, dict[str, Any]]:
+    suites = propose_suites(profile, NAMES, ["en"], **changes)
+    return {
+        entry["meta"]["rule"]: {**entry["kwargs"], **entry["meta"]}
+        for name in ("labels", "corpus")
+        for entry in suites[name]["expectations"]
+    }
+
+
+def _texts(n: int, n_words: int = 9) -> list[str]:
+    rng = np.random.default_rng(0)
+    return [" ".join(f"w{word}" for word in rng.integers(0, 10_000, n_words)) for _ in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("n_words", "severity", "bound"), [(9, "quarantine", 3), (2, "quarantine", 2), (1, "quarantine", 1), (0, "warn", 1)]
+)
+def test_short_texts_are_refused_only_where_they_are_rare(n_words: int, severity: str, bound: int) -> None:
+    texts = [*_texts(90), *([" ".join(["ab"] * n_words) or "?!"] * 10)]
+    rule = _rules(_profile(_sample(texts)))["too_few_words"]
+    assert (rule["severity"], rule["min_value"]) == (severity, bound)
+    assert "100 sampled rows" in rule["learnt_from"]
+
+
+def test_a_rare_class_is_no_stop() -> None:
+    labels: list[str | None] = [NAMES[0]] * 596 + [NAMES[1], NAMES[2], NAMES[3], NAMES[3]]
+    profile = _profile(_sample(_texts(600), labels))
+    rules = _rules(profile)
+    assert profile.rarest_class_rate == pytest.approx(1 / 600)
+    assert (rules["class_missing"]["severity"], rules["class_missing"]["min_value"]) == ("stop", 1)
+    assert rules["class_rates"]["severity"] == "warn"
+    assert 0 < rules["class_rates"]["min_value"] < profile.rarest_class_rate
+
+
+def test_many_copies_are_no_stop() -> None:
+    rules = _rules(_profile(_sample(["just the same text again"] * 80 + _texts(20))), n_rows=1000)
+    assert (rules["copies"]["severity"], rules["copies"]["max_value"]) == ("warn", 0.9)
+    assert rules["quarantined_texts"]["max_value"] > 0.5  # the copies have three labels
+    assert rules["n_rows"]["min_value"] <= 1000 * 0.21 / 2
+
+
+def test_broken_characters_are_refused_only_where_they_are_rare() -> None:
+    assert _rules(_profile(_sample(_texts(100))))["encoding_damage"]["severity"] == "quarantine"
+    rule = _rules(_profile(_sample([*_texts(90), *(text + " itâ€™s" for text in _texts(10, 5))])))["encoding_damage"]
+    assert (rule["severity"], "10.00% of texts" in rule["learnt_from"]) == ("warn", True)
+
+
+def test_a_profile_says_what_the_sample_is_like() -> None:
+    texts = [
+        "the train is a pleasure to ride",
+        "The train is a  pleasure to ride",
+        "uma pena que o comboio chegue sempre tarde",
+    ]
+    profile = _profile(_sample([*texts, "mail jo@example.org now"], [NAMES[0], NAMES[1], None, "else"]))
+    assert profile.languages["en"] == 0.5
+    assert profile.languages["pt"] == 0.25
+    assert (profile.copy_rate, profile.conflict_rate) == (0.25, 0.5)
+    assert (profile.unlabelled_rate, profile.unknown_label_rate) == (0.25, 0.25)
+    assert profile.class_counts == {NAMES[0]: 1, NAMES[1]: 1, NAMES[2]: 0, NAMES[3]: 0}
+    assert profile.personal_rates["n_emails"] == 0.25
+    assert profile.n_words["max"] == 8
+
+
+def test_an_empty_sample_gives_suites() -> None:
+    assert {*propose_suites(_profile(_sample([])), NAMES, ["en"])} == {"corpus", "labels", "splits", "production_log"}
