@@ -38,7 +38,13 @@ def prepare(folder: Path) -> None:
 
     params = read_yaml(ROOT / "params.yaml")
     params["ingest"] |= {
-        "source": {"kind": "files", "path": "source.parquet", "sha256": ""},
+        "source": {
+            "kind": "files",
+            "path": "source.parquet",
+            "sha256": "",
+            "dialect": {"format": "parquet"},
+            "max_bad_rows": 0,
+        },
         "watch": "source.parquet",
     }
     params["task"] |= {

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.corpora import SHORT_STRATA, STRATA, make_corpus, write_corpus
+from ratchet.data.sources.dialect import CSV, JSONL, PARQUET
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
@@ -46,7 +47,9 @@ def measure(n_rows: int, suffix: str, texts: str, scratch: Path, seed: int) -> d
     source = folder / f"corpus.{suffix}"
     write_corpus(source, make_corpus(n_rows, seed, strata=TEXTS[texts]))
     params = read_yaml(ROOT / "params.yaml")
-    params["ingest"] |= {"source": {"kind": "files", "path": source.name, "sha256": ""}, "watch": source.name}
+    dialect = {"csv": CSV, "jsonl": JSONL, "parquet": PARQUET}[suffix].model_dump()
+    block = {"kind": "files", "path": source.name, "sha256": "", "dialect": dialect, "max_bad_rows": 0}
+    params["ingest"] |= {"source": block, "watch": source.name}
     (folder / "params.yaml").write_text(json.dumps(params))
     start_s = time.monotonic()
     done = subprocess.run(

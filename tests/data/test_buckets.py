@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 
 from pipeline_steps import ingest
+from ratchet.data.sources.dialect import CSV
 from ratchet.files import read_json, sha256_file
 from ratchet.table_files import read_table
 from ratchet.tables import CORPUS
@@ -173,7 +174,7 @@ def _ingest(client: Client, folder: Path, path: str, sha256: str = "") -> subpro
     folder.mkdir()
     (folder / "version.txt").write_text("1\n")
     values: dict[str, Any] = {
-        "source": {"kind": "files", "path": path, "sha256": sha256},
+        "source": {"kind": "files", "path": path, "sha256": sha256, "dialect": CSV.model_dump(), "max_bad_rows": 0},
         "watch": "version.txt",
         "source_column": "",
         "repairs": ["line_breaks", "whitespace"],

@@ -22,6 +22,7 @@ from ratchet.data.sources import datasets as sources_datasets
 from ratchet.data.sources import rows as sources_rows
 from ratchet.data.sources import sql as sources_sql
 from ratchet.data.sources.datasets import DatasetSource
+from ratchet.data.sources.dialect import CSV
 from ratchet.data.sources.files import FilesSource
 from ratchet.data.sources.rows import RowsDigest, strings
 from ratchet.data.sources.source import Source, read_source
@@ -39,7 +40,7 @@ def read(source: Source) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
 
 
 def files(path: str, sha256: str = "") -> FilesSource:
-    return FilesSource(kind="files", path=path, sha256=sha256)
+    return FilesSource(kind="files", path=path, sha256=sha256, dialect=CSV, max_bad_rows=0)
 
 
 def sql(**changes: str) -> SqlSource:

@@ -17,6 +17,7 @@ from pipeline_steps.ingest import READS, WRITES, Params, Repair, main, report, r
 from ratchet.data.cleaning import REPAIRS, text_id
 from ratchet.data.raw_text import raw_texts
 from ratchet.data.sources import formats as sources_formats
+from ratchet.data.sources.dialect import CSV
 from ratchet.data.sources.rows import Batch
 from ratchet.errors import ParamsError, RatchetError, SourceError, TableError
 from ratchet.params import check_params
@@ -25,8 +26,8 @@ from ratchet.table_files import read_table
 from ratchet.tables import CORPUS, RAW, check_table
 from tests.support.params import write_params
 
-FILES: dict[str, Any] = {"kind": "files", "path": "own", "sha256": ""}
-PACKAGED: dict[str, Any] = {"kind": "packaged", "path": "own", "sha256": ""}
+FILES: dict[str, Any] = {"kind": "files", "path": "own", "sha256": "", "dialect": CSV.model_dump(), "max_bad_rows": 0}
+PACKAGED: dict[str, Any] = {**FILES, "kind": "packaged"}
 SQL: dict[str, Any] = {
     "kind": "sql",
     "url": "sqlite:///own/a.db",

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, model_validator
 
+from ratchet.data.sources.dialect import Dialect
 from ratchet.data.sources.formats import FORMATS, read_file
 from ratchet.data.sources.rows import Batch, require_sha256
 from ratchet.errors import MissingExtraError, SourceError
@@ -35,6 +36,10 @@ class PackagedSource(Params):
     """`<top-level package>/<file inside>`."""
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     """SHA-256 of the file."""
+    dialect: Dialect
+    """How its bytes become records: format, compression, encoding, delimiter and so on."""
+    max_bad_rows: int = Field(ge=0)
+    """Records that may be set aside because they cannot be read exactly; the next one stops the run."""
 
     @property
     def local_path(self) -> str:
@@ -52,6 +57,11 @@ class FilesSource(Params):
     ending in a slash. Credentials come from the environment, as the provider's own tools take them."""
     sha256: str = Field(pattern="^([0-9a-f]{64})?$")
     """SHA-256 of the file, or of the joined hashes of the sorted files; empty: not pinned."""
+    dialect: Dialect
+    """How the bytes of each file become records: format, compression, encoding, delimiter and so on."""
+    max_bad_rows: int = Field(ge=0)
+    """Records that may be set aside because they cannot be read exactly, in all files together; the next one stops
+    the run."""
 
     @model_validator(mode="after")
     def _no_secret(self) -> Self:
