@@ -35,7 +35,7 @@ from ratchet.trust.fairness import FeatureAudit, audit_feature, bundle_metrics, 
 from ratchet.trust.group_thresholds import Constraint, thresholds_report
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
 from ratchet.trust.selected_classes import need_classes
-from ratchet.trust.sensitive import intersections, sensitive_metrics, slice_differences
+from ratchet.trust.sensitive import PARITY, SENSITIVE, intersections, sensitive_metrics, slice_differences
 from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_groups
 
 if TYPE_CHECKING:
@@ -171,9 +171,22 @@ def run(
         "features": list(groups.all),
         "sensitive_features": list(groups.sensitive),
         "positive_labels": params.positive_labels,
+        "without_cases": _without_cases(groups, predictions, params),
         "matches": matches,
         "bundles": bundles,
     }
+
+
+def _without_cases(groups: Groups, predictions: pd.DataFrame, params: Params) -> dict[str, str]:
+    """Metric → why nothing can be measured for it, of those that the task has no data for."""
+    found: dict[str, str] = {}
+    if not params.positive_labels:
+        found |= dict.fromkeys(("selection_rate_difference", *PARITY), "no class counts as selected")
+    if not groups.sensitive:
+        found |= dict.fromkeys((*PARITY, *SENSITIVE), "no groups of people are named")
+    if not (predictions["split"] == "transfer").any():
+        found["other_domain_auroc"] = "no text of another domain is kept"
+    return found
 
 
 def _thresholds(

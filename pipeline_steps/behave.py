@@ -9,6 +9,7 @@ https://arxiv.org/abs/1809.10610; Kurita et al. 2020, https://arxiv.org/abs/2004
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,7 +46,7 @@ from ratchet.trust.leakage import better_on_test, leak_rate, leaked
 from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.selected_classes import need_classes
 from ratchet.trust.text_edits import Contrast, Invariance, invariance_edits
-from ratchet.trust.token_fairness import make_swaps, token_fairness
+from ratchet.trust.token_fairness import FAIRNESS, make_swaps, token_fairness
 from ratchet.trust.triggers import candidate_words, scan
 
 if TYPE_CHECKING:
@@ -182,6 +183,14 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
     }
 
 
+def without_cases(told: Mapping[str, Any]) -> dict[str, str]:
+    """Metric → why there is no case to measure it on, by what `run` returned of a bundle."""
+    found = {f"{kind}_failure_rate": f"no test of kind {kind}" for kind in told["kinds_without_cases"]}
+    if not told["swaps"]:
+        found |= dict.fromkeys(FAIRNESS, "no text holds a term that can be exchanged")
+    return found
+
+
 def _sample(frame: pd.DataFrame, n: int, salt: str) -> pd.DataFrame:
     """`n` rows by the hash of their id: they change little when texts are added."""
     order = frame["id"].map(lambda key: unit_hash(key, salt)).sort_values(kind="stable").index
@@ -218,17 +227,20 @@ def main() -> None:
     tables = Tables(test, validation, read_table(Path(READS["labeled"]), LABELED))
     need_classes(params.positive_labels, {*test["label"], *validation["label"]}, POSITIVE)
     names, paths = read_shortlist(Path(READS["shortlist"])), discover(Path(READS["bundles"]).parent)
-    bundles = {}
+    bundles: dict[str, Any] = {}
+    without: dict[str, str] = {}
     with replace_folder(Path(WRITES["pages"])) as folder:
         for name in names:
             print(f"testing the behaviour of {name}", flush=True)
             predictor = load(paths[name], params.n_threads)
             told = run(predictor, lineage_of(name, paths), tables, rules, params)
             (folder / f"{name}.md").write_text(failures_page(name, told), encoding="utf-8")
+            without |= without_cases(told)
             bundles[name] = told | {"examples": dict.fromkeys(told["metrics"], f"{WRITES['pages']}/{name}.md")}
         listed = "".join(f"{name}.md\n" for name in names) or "No bundle is near enough to the teacher to test.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
-    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.behave", "bundles": bundles})
+    report = {"command": "python -m pipeline_steps.behave", "without_cases": without, "bundles": bundles}
+    write_report(Path(WRITES["report"]), report)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,15 @@ from ratchet.data.words import tokens
 from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import BundleError
-from ratchet.measure.challenge import KINDS, challenge_metrics, challenge_parts, failures, match_cases, predict_cases
+from ratchet.measure.challenge import (
+    CHALLENGE_METRICS,
+    KINDS,
+    challenge_metrics,
+    challenge_parts,
+    failures,
+    match_cases,
+    predict_cases,
+)
 from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_metrics
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.footprint import Footprint, footprint
@@ -163,13 +171,18 @@ def run(
             "slices": {n: _json(m) for n, m in slice_metrics(item, y_true, primary, masks, draws).items()},
             "against": {other: _json(against(item, measured[other], y_true, primary, draws)) for other in others},
         }
+    without = [kind for kind in KINDS if not cases.of(kind).any()]
     report = {
         "labels": labels,
         "primary_metric": primary.name,
         "n_test": len(test),
         "n_transfer": len(transfer),
         "n_challenge": len(challenge),
-        "challenge_kinds_without_cases": [kind for kind in KINDS if not cases.of(kind).any()],
+        "challenge_kinds_without_cases": without,
+        "without_cases": {
+            **{metric: f"no {kind} cases" for kind in without for metric in CHALLENGE_METRICS[kind]},
+            **({} if len(transfer) else {"transfer_accuracy": "no text of another domain is kept"}),
+        },
         "bundles": bundles,
         "challenge_failures": failures(cases, test["text"].tolist(), labels, challenged, params.n_failures),
     }

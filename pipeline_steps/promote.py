@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ratchet.entry import entry
 from ratchet.gates.gates import CHAMPION, Gate, check_gates, without_figures
-from ratchet.gates.measured_reports import Report, merge_bundles, read_report
+from ratchet.gates.measured_reports import Report, merge_bundles, read_report, without_cases
 from ratchet.measure.machine_figures import drop, merge
 from ratchet.measure.report_files import write_parts
 from ratchet.params import Params as StrictParams
@@ -63,6 +63,7 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
     shortlisted = reports["shortlist"]
     ranking = [name for name in shortlisted["ranking"] if name in candidates]
     passing = [name for name in ranking if verdicts[name]["passed"]]
+    not_asked = without_cases(*(reports[name] for name in names))
     return {
         "command": COMMAND,
         "verdict": "accepted" if passing else "rejected",
@@ -73,15 +74,20 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
         "champion": evaluated.get(CHAMPION),
         "passing": passing,
         "bundles": verdicts,
+        "not_asked": not_asked,
         "reasons": [
-            *_reasons(ranking, passing, verdicts, CHAMPION in evaluated),
+            *_reasons(ranking, passing, verdicts, not_asked, CHAMPION in evaluated),
             *(f"{name} is beyond a limit: {'; '.join(broken)}." for name, broken in shortlisted["over_limits"].items()),
         ],
     }
 
 
 def _reasons(
-    ranking: list[str], passing: list[str], verdicts: Mapping[str, Mapping[str, Any]], has_champion: bool
+    ranking: list[str],
+    passing: list[str],
+    verdicts: Mapping[str, Mapping[str, Any]],
+    not_asked: Mapping[str, str],
+    has_champion: bool,
 ) -> list[str]:
     """Why this bundle, and why not those before it; or why none."""
     if passing:
@@ -99,6 +105,9 @@ def _reasons(
         reasons += [_failure(name, verdicts[name]) for name in sorted(ranking, key=lambda n: len(_failed(verdicts[n])))]
     else:
         reasons = ["There is no deployable bundle to choose from."]
+    if not_asked:
+        listed = "; ".join(f"{metric} ({why})" for metric, why in sorted(not_asked.items()))
+        reasons.append(f"Not asked, because the task has no cases: {listed}.")
     if not has_champion:
         reasons.append("There is no champion yet: gates against it do not apply.")
     return reasons
@@ -120,7 +129,7 @@ def committed(decision: Mapping[str, Any]) -> dict[str, Any]:
         for name, item in decision["bundles"].items()
     }
     has_champion = decision["champion"] is not None
-    reasons = _reasons(decision["ranking"], decision["passing"], bundles, has_champion)
+    reasons = _reasons(decision["ranking"], decision["passing"], bundles, decision["not_asked"], has_champion)
     return {**decision, "champion": drop(decision["champion"]), "bundles": bundles, "reasons": reasons}
 
 

@@ -52,10 +52,6 @@ def _swaps(project: Project) -> str:
     return "" if lexicon.get("swaps") or lexicon.get("templates") else f"{LEXICON} has neither swaps nor templates"
 
 
-def _swaps_of_selected(project: Project) -> str:
-    return _selected(project) or _swaps(project)
-
-
 def _transfer(project: Project) -> str:
     split: Any = project.blocks.get("split")
     if split is None or (split.train_sources and split.n_transfer):
@@ -94,9 +90,10 @@ EVALUATE: Mapping[str, Need] = {
 }
 AUDIT: Mapping[str, Need] = {
     **dict.fromkeys(("worst_slice_accuracy", "accuracy_gap", "accuracy_at_80_coverage"), _nothing),
-    **dict.fromkeys(("selection_rate_difference", "equalized_odds_difference"), _selected),
+    "selection_rate_difference": _selected,
+    "equalized_odds_difference": _nothing,
     **dict.fromkeys(("demographic_parity_difference", "demographic_parity_ratio"), _selected_people),
-    "sensitive_equalized_odds_difference": _selected_people,
+    "sensitive_equalized_odds_difference": _people,
     "sensitive_accuracy_gap": _people,
     "calibration_gap": _people,
     "other_domain_auroc": _transfer,
@@ -104,7 +101,7 @@ AUDIT: Mapping[str, Need] = {
 BEHAVE: Mapping[str, Need] = {
     **{f"{kind}_failure_rate": _cases_of(kind) for kind in ("minimum", "negation", "invariance", "direction")},
     "counterfactual_flip_rate": _swaps,
-    "counterfactual_gap": _swaps_of_selected,
+    "counterfactual_gap": _swaps,
     **dict.fromkeys(("trigger_flip_rate", "test_leak_rate", "better_on_test"), _nothing),
 }
 EXPLAIN: Mapping[str, Need] = dict.fromkeys(

@@ -1,9 +1,10 @@
 """Gates as data: what a bundle must measure to be promoted, and the verdict of each in words.
 
 What was not measured has not passed by silence: NaN or a missing metric fails its gate, or is waived where the gate
-itself says so, and then the verdict says that nothing was judged. The interval rule, which asks that the pessimistic
-end of the 95 % interval keeps the bound, is a one-sided test at 2.5 %; against the champion it is a non-inferiority
-test on the same texts.
+itself says so, and then the verdict says that nothing was judged. Only where a report says that the task has no cases
+for a metric is its gate not asked: it does not apply, and the verdict says why. The interval rule, which asks that the
+pessimistic end of the 95 % interval keeps the bound, is a one-sided test at 2.5 %; against the champion it is a
+non-inferiority test on the same texts.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Verdict:
 def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, has_champion: bool) -> Verdict:
     """Whether the bundle passes the gate, and why.
 
-    A gate against the champion does not apply, and so passes, while there is no champion.
+    A gate against the champion does not apply, and so passes, while there is no champion; nor does one on the bundle's
+    own figure of which a report says that the task has no cases (`without_cases`).
     """
     see = str(bundle.get("see", {}).get(gate.metric if gate.scope == "bundle" else f"{gate.metric} by slice", ""))
     if gate.against == CHAMPION and not has_champion:
@@ -94,6 +96,9 @@ def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, has_champion
         else against_of(name, bundle, gate.against, gate.metric)
     )
     if math.isnan(_judged(gate, measured)):
+        if reason := bundle.get("without_cases", {}).get(gate.metric):
+            told = f"{_subject(gate)}: not asked, no cases: {reason}"
+            return _verdict(gate, undefined(reason), True, told, applies=False, see=see)
         waived = gate.when_undefined == "waive"
         told = f"{_subject(gate)} is not known ({_why(measured)}): {'waived' if waived else 'failed'}"
         return _verdict(gate, measured, waived, told, waived=[gate.metric] * waived, see=see)

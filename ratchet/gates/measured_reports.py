@@ -64,8 +64,9 @@ def merge_bundles(evaluate: Report, *others: Report, paths: Sequence[str] = ()) 
     """The bundles of `evaluate`, each with what the other reports measured of it added to its own.
 
     Metrics, slices and comparisons by slice are merged by name. `see` says for each metric where to look: the
-    file of examples that the report names, or else the report itself. Bundles that only another report knows are left
-    out: what was not evaluated is no candidate.
+    file of examples that the report names, or else the report itself. `without_cases` is the same for all: metric → why
+    the task has no cases to measure it on, as the reports say. Bundles that only another report knows are left out:
+    what was not evaluated is no candidate.
 
     Args:
         evaluate: the report that names the candidates.
@@ -77,7 +78,7 @@ def merge_bundles(evaluate: Report, *others: Report, paths: Sequence[str] = ()) 
     """
     if not evaluate.get("bundles"):
         raise PipelineError("The evaluation names no bundle.", expected="'bundles' with at least one", fix="dvc repro")
-    merged = {}
+    merged, no_cases = {}, without_cases(evaluate, *others)
     for name, bundle in evaluate["bundles"].items():
         parts = [report.get("bundles", {}).get(name, {}) for report in (evaluate, *others)]
         found: dict[str, dict[str, Any]] = {key: {} for key in ("metrics", "slices", "slices_against", "see")}
@@ -88,8 +89,13 @@ def merge_bundles(evaluate: Report, *others: Report, paths: Sequence[str] = ()) 
                     found[group][key] = {**found[group].get(key, {}), **values}
             measured = [*part.get("metrics", {}), *_sliced(part)]
             found["see"] |= {key: path for key in measured if path} | part.get("examples", {})
-        merged[name] = {**bundle, **found}
+        merged[name] = {**bundle, **found, "without_cases": no_cases}
     return merged
+
+
+def without_cases(*reports: Report) -> dict[str, str]:
+    """Metric → why the task has no cases to measure it on, as any of the reports says."""
+    return {metric: why for report in reports for metric, why in report.get("without_cases", {}).items()}
 
 
 def metric_of(bundle: Report, metric: str) -> Estimate:

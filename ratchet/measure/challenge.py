@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 KINDS = ("weak", "contrast", "invariance")
 """The kinds of case; a task may have none of some."""
+CHALLENGE_METRICS = {
+    "weak": ("weak_slice_accuracy",),
+    "contrast": ("contrast_accuracy", "contrast_consistency"),
+    "invariance": ("invariance_violation_rate",),
+}
+"""Kind → the figures that rest on its cases."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from ratchet.trust.fairness import FeatureAudit, Names, Rate, feature_gaps, larg
 
 NOBODY = ("none", "missing")
 """Groups of texts that speak of nobody: no group of people, and compared with nobody."""
+PARITY = ("demographic_parity_difference", "demographic_parity_ratio")
+SENSITIVE = ("sensitive_equalized_odds_difference", "sensitive_accuracy_gap", "calibration_gap")
+"""The figures of `sensitive_metrics`: those of the selection, and the others."""
 
 
 def people_only(audit: FeatureAudit) -> FeatureAudit:

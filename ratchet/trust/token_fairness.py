@@ -18,6 +18,9 @@ from ratchet.models.predictor import Predictor
 from ratchet.trust.language import Articles
 from ratchet.trust.lexicons import Lexicon, filled_templates, swapped
 
+FAIRNESS = ("counterfactual_flip_rate", "counterfactual_gap")
+"""The figures of `token_fairness`."""
+
 
 @dataclass(frozen=True)
 class Swap:
@@ -61,8 +64,7 @@ def token_fairness(
     Both NaN without swaps.
     """
     if not swaps:
-        none = undefined("no text holds a term that can be swapped")
-        return {"counterfactual_flip_rate": none, "counterfactual_gap": none}, {}
+        return dict.fromkeys(FAIRNESS, undefined("no text holds a term that can be swapped")), {}
     texts = list(dict.fromkeys(text for swap in swaps for text in (swap.before, swap.after)))
     known = dict(zip(texts, predictor.predict_proba(texts), strict=True))
     columns = [predictor.labels.index(label) for label in selected]

@@ -121,6 +121,16 @@ def test_one_failed_gate_fails_the_bundle() -> None:
     assert not both["passed"]
 
 
+def test_a_gate_without_cases_is_not_asked_but_a_figure_that_should_be_there_still_fails() -> None:
+    bundle = {**BUNDLE, "without_cases": {"rare": "no test of kind rare", "accuracy": "no texts"}}
+    verdict = check(0.5, metric="rare", bundle=bundle)
+    assert (verdict.passed, verdict.applies) == (True, False)
+    assert verdict.reason == "rare: not asked, no cases: no test of kind rare"
+    assert not check(0.5, metric="other", bundle=bundle).passed
+    assert not check(0.9, bundle=bundle).passed  # it was measured, whatever another report says
+    assert not check(0.5, metric="rare", bundle=bundle, scope="every_slice").passed
+
+
 SLICED: dict[str, Any] = {
     "slices": {
         "length=short": {"n": 300, "accuracy": {"value": 0.8, "low": 0.76, "high": 0.84, "n": 300}},

@@ -254,6 +254,12 @@ def test_without_cases_the_figures_are_absent_and_the_kinds_are_named() -> None:
         "invariance_violation_rate",
     }
     assert report["challenge_kinds_without_cases"] == ["weak", "contrast", "invariance"]
+    assert report["without_cases"] == {
+        "weak_slice_accuracy": "no weak cases",
+        "contrast_accuracy": "no contrast cases",
+        "contrast_consistency": "no contrast cases",
+        "invariance_violation_rate": "no invariance cases",
+    }
     assert report["challenge_failures"] == []
 
 

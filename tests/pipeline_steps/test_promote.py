@@ -82,6 +82,19 @@ def test_the_first_ranked_bundle_that_passes_is_chosen() -> None:
     ]
 
 
+def test_what_the_task_has_no_cases_for_is_not_asked_and_the_decision_says_so() -> None:
+    behave = behave_report()
+    for bundle in behave["bundles"].values():
+        bundle["metrics"].pop("negation_failure_rate", None)
+    assert decide(behave=behave)["verdict"] == "rejected"  # nobody says why it is missing
+    decision = decide(behave={**behave, "without_cases": {"negation_failure_rate": "no test of kind negation"}})
+    assert (decision["verdict"], decision["chosen"]) == ("accepted", "small-int8")
+    assert decision["not_asked"] == {"negation_failure_rate": "no test of kind negation"}
+    told = "Not asked, because the task has no cases: negation_failure_rate (no test of kind negation)."
+    assert told in decision["reasons"]
+    assert told in promote.committed(decision)["reasons"]
+
+
 def test_others_that_pass_are_listed() -> None:
     decision = decide(params=with_gates(LOOSE))
     assert decision["chosen"] == "baseline"
