@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 import ratchet.params
+from ratchet.data.class_sample import classes_in_turn
 from ratchet.data.splits import unit_hash
 from ratchet.data.words import word_spans
 from ratchet.engines.loading import load
@@ -29,7 +30,7 @@ from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.task import InferenceThreads, NBootstrap, Seed
-from ratchet.trust.concepts import activations, concept_scores, gradients, read_concepts
+from ratchet.trust.concepts import MIN_EXAMPLES, activations, concept_scores, gradients, read_concepts
 from ratchet.trust.counterfactuals import Counterfactual, search, summary
 from ratchet.trust.harmless_words import harmless_words
 from ratchet.trust.lockstep import cached_score, run_together
@@ -123,11 +124,15 @@ def turned(predictor: Predictor, texts: list[str], neighbours: Neighbours | None
 def concepts_of(
     predictor: TorchPredictor, concepts: dict[str, list[str]], test: pd.DataFrame, params: Params
 ) -> dict[str, Any]:
-    """Each concept's score for each class, on test texts of that class; random sets are drawn from other test texts."""
+    """Each concept's score for each class, on test texts of that class; random sets are drawn from other test texts.
+
+    At most half of a class's texts, so that others are left to draw from. Without concepts, or where the classes have
+    too few texts to draw two random sets, nothing is tested, and `not_tested` says why.
+    """
     layer = min(params.layer, int(predictor.model.config.num_hidden_layers))
-    rank = test.groupby("label").cumcount()
-    explained = test[rank < params.n_concept_texts]
-    pool = test[rank >= params.n_concept_texts].head(params.n_concept_texts)
+    explained, pool = _concept_texts(test, params.n_concept_texts)
+    if why := _untestable(concepts, pool):
+        return {"bundle": predictor.manifest.name, "not_tested": why}
     texts = {label: explained["text"][explained["label"] == label].tolist() for label in predictor.labels}
     found = concept_scores(
         {name: activations(predictor, examples, layer) for name, examples in concepts.items()},
@@ -149,10 +154,19 @@ def concepts_of(
     }
 
 
-def in_turn(test: pd.DataFrame) -> pd.DataFrame:
-    """The texts with their classes in turn, each class in its order, so that few texts are of all classes."""
-    rank = test.groupby("label").cumcount()
-    return test.assign(rank=rank).sort_values(["rank", "label"], kind="stable").drop(columns="rank")
+def _concept_texts(test: pd.DataFrame, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Texts to test concepts on, at most `most` and at most half of each class; and others for the random sets."""
+    by_class = test.groupby("label")
+    rank, n_explained = by_class.cumcount(), np.minimum(by_class["id"].transform("size") // 2, most)
+    return test[rank < n_explained], test[rank >= n_explained].head(most)
+
+
+def _untestable(concepts: dict[str, list[str]], pool: pd.DataFrame) -> str:
+    """Why no concept can be tested; empty: some can."""
+    if not concepts:
+        return f"{READS['concepts']} holds none"
+    few = f"{len(pool)} texts to draw random sets from, fewer than {MIN_EXAMPLES}"
+    return "" if len(pool) >= MIN_EXAMPLES else few
 
 
 def main() -> None:
@@ -167,7 +181,7 @@ def main() -> None:
     for name in read_shortlist(Path(READS["shortlist"]))[:1]:
         print(f"searching counterfactuals of {name}", flush=True)
         predictor, parent = load(paths[name], params.n_threads), torch_parent(name, paths, params.n_threads)
-        texts = in_turn(test)["text"].tolist()[: params.n_texts]
+        texts = classes_in_turn(test, str(params.seed))["text"].tolist()[: params.n_texts]
         told: dict[str, Any] = {"deletion": turned(predictor, texts, None, params)}
         told["harmless"] = harmless_words(
             predictor,

@@ -13,6 +13,7 @@ import ratchet.params
 from ratchet.compress.accuracy_control import Agreement
 from ratchet.compress.compilers import Compilation, EmbeddingBits
 from ratchet.compress.sensitivity import sensitivity
+from ratchet.data.class_sample import classes_in_turn
 from ratchet.engines.compiling import export
 from ratchet.entry import entry
 from ratchet.files import sha256_json
@@ -28,6 +29,7 @@ from ratchet.task import Seed, TrainThreads
 
 READS = {"source": "models/{model}", "splits": "data/splits"}
 WRITES = {"bundle": "models/{model}-{engine}", "report": "reports/export/{model}-{engine}.json"}
+SALT = "export"
 
 
 class Params(ratchet.params.Params):
@@ -40,7 +42,7 @@ class Params(ratchet.params.Params):
     n_sensitivity: int = Field(ge=0)
     """Of these, the texts on which the cost of quantizing each matrix alone is reported; 0: it is not."""
     n_check: int = Field(ge=1)
-    """Validation texts on which the compiled bundle is compared with its source."""
+    """Validation texts, of all classes in turn, on which the compiled bundle is compared with its source."""
     min_agreement: float = Field(ge=0, le=1)
     """Share of these on which OpenVINO's int8 has to predict as its source does; if it does not, operations are given
     back to full precision, those first that change the most predictions, until it does. 0: never."""
@@ -80,7 +82,8 @@ def main() -> None:
     splits = Path(READS["splits"])
     pool = read_table(splits / "train.parquet", SPLIT)["text"]
     calibration = pool.sample(min(params.n_calibration, len(pool)), random_state=params.seed)
-    texts = read_table(splits / "validation.parquet", SPLIT)["text"].head(params.n_check)
+    validation = read_table(splits / "validation.parquet", SPLIT)
+    texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
     measured = run(source, target, engine, calibration, texts, params)
     command = f"python -m pipeline_steps.export {model} {engine}"

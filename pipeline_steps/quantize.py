@@ -11,6 +11,7 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.compress.quantization import Scheme, quantize, stored_dtypes
+from ratchet.data.class_sample import classes_in_turn
 from ratchet.entry import entry
 from ratchet.files import sha256_json
 from ratchet.measure.fidelity import fidelity
@@ -22,13 +23,14 @@ from ratchet.task import TrainThreads
 
 READS = {"source": "models/{model}", "splits": "data/splits"}
 WRITES = {"bundle": "models/{model}-{scheme}", "report": "reports/quantize/{model}-{scheme}.json"}
+SALT = "quantize"
 
 
 class Params(ratchet.params.Params):
     """How the stored bundle is checked."""
 
     n_check: int = Field(ge=1)
-    """Validation texts on which the reloaded bundle is compared with its source."""
+    """Validation texts, of all classes in turn, on which the reloaded bundle is compared with its source."""
     n_threads: TrainThreads
 
 
@@ -44,7 +46,8 @@ def main() -> None:
     names = {"model": model, "scheme": scheme}
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT)
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
-    measured = run(source, target, cast(Scheme, scheme), validation["text"].head(params.n_check), params)
+    texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)
+    measured = run(source, target, cast(Scheme, scheme), texts, params)
     command = f"python -m pipeline_steps.quantize {model} {scheme}"
     write_report(Path(WRITES["report"].format(**names)), {"command": command, **measured})
 

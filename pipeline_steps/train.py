@@ -77,7 +77,7 @@ class Params(FitParams, PrimaryMetricParams):
     """What is done about whom texts speak of: none; reweighing: a text counts for as much as makes group and label
     independent; augmentation: copies with swapped identity terms are learned from too."""
     mitigated_attribute: str
-    """Attribute of data/lexicons/identity.yaml that it is done for."""
+    """Attribute of data/lexicons/identity.yaml that it is done for; empty with mitigation none: nobody is counted."""
     max_copies: int = Field(ge=1, le=100)
     """Copies of a text that augmentation adds, at most."""
     slices: list[str]

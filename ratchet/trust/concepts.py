@@ -29,11 +29,13 @@ MIN_EXAMPLES = 8
 def read_concepts(folder: Path) -> dict[str, list[str]]:
     """Concept → its example texts: each `NAME.txt` with a text a line, each subfolder `NAME/` with a text a file.
 
+    A task may have none: no such file, or no folder at all.
+
     Raises:
         TableError: a concept has too few examples.
     """
     found: dict[str, list[str]] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.is_dir():
             texts = [item.read_text(encoding="utf-8") for item in sorted(path.glob("*.txt"))]
         elif path.suffix == ".txt":

@@ -44,7 +44,8 @@ def mitigate(
             swapped terms and the same label.
         frame: rows with `id`, `text` and `label`.
         lexicon: the terms.
-        attribute: by whose terms the texts are grouped and swapped; only copies of these terms are made.
+        attribute: by whose terms the texts are grouped and swapped; only copies of these terms are made. With 'none' it
+            may be empty, or the lexicon without any attribute: then there are no groups to count.
         most: copies of a text, at most.
         articles: see `ratchet.trust.language`.
 
@@ -59,6 +60,8 @@ def mitigate(
             expected=f"one of {', '.join(lexicon.swaps)}",
             fix="add rows of terms that play the same part",
         )
+    if kind == "none" and not (attribute and lexicon.attributes):
+        return Mitigated(frame, None, {"kind": kind, "attribute": "", "n_added": 0})
     groups = lexicon_groups(frame["text"].tolist(), lexicon, attribute)
     rows, weight = frame, None
     if kind == "reweighing":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,30 @@ def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) ->
     told = read_json(Path("reports/counterfactuals.json"))["bundles"]["baseline"]
     assert set(told) == {"deletion", "harmless"}
     assert told["deletion"]["search"]["success_rate"]["value"] > 0
+
+
+def test_a_task_without_concepts_harmless_words_and_opposites_is_turned_all_the_same(workspace: Path) -> None:
+    torch_bundle(Path("models"))
+    shortlisted("teacher")
+    shutil.rmtree("data/concepts")
+    write_json(Path(counterfactuals.READS["harmless"]), {"words": []})
+    nothing = {"max_cues": 2, "max_words": 25, "blockers": [], "unpaired": {}, "swaps": {}, "rewrites": {}}
+    write_json(Path(counterfactuals.READS["lexicon"]), nothing)
+    counterfactuals.main()
+    told = read_json(Path("reports/counterfactuals.json"))["bundles"]["teacher"]
+    assert told["exchange"]["search"]["success_rate"]["n"] == 6
+    assert told["concepts"] == {"bundle": "teacher", "not_tested": "data/concepts holds none"}
+    assert told["harmless"]["texts_that_turn"]["n"] == 0
+
+
+def test_classes_of_few_texts_leave_others_for_the_random_sets() -> None:
+    test = reviews(40, 3)
+    explained, pool = counterfactuals._concept_texts(test, 60)
+    assert explained["label"].value_counts().to_dict() == {"negative": 10, "positive": 10}
+    assert len(pool) == 20
+    assert not set(explained["id"]) & set(pool["id"])
+    assert counterfactuals._untestable({"length": ["a text"]}, pool) == ""
+    assert "fewer than 8" in counterfactuals._untestable({"length": ["a text"]}, pool.head(7))
 
 
 def test_without_a_candidate_the_report_is_empty(workspace: Path) -> None:

@@ -261,6 +261,13 @@ def test_unknown_slices_and_attributes_are_refused(
         run(reviews(16, 1), reviews(8, 2), params(backbone, **change))
 
 
+def test_a_task_without_groups_of_people_is_trained_all_the_same(backbone: Path) -> None:
+    nobody = Lexicon(attributes={}, phrases=[], swaps={}, templates=[])
+    values = params(backbone, attributes=[], mitigated_attribute="", n_epochs=1)
+    _, _, report = train.run(reviews(16, 1), reviews(8, 2), train.Rules(nobody, PATTERNS, ARTICLES), values)
+    assert report["mitigation"] == {"kind": "none", "attribute": "", "n_added": 0}
+
+
 @pytest.mark.gpu
 def test_bf16_mixed_trains_on_a_gpu(backbone: Path) -> None:
     import torch
