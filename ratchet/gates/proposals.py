@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ratchet.gates.gates import Gate
 
@@ -148,5 +148,5 @@ def _explanations() -> list[tuple[Gate, str]]:
 def _gate(metric: str, bound: float, *, at_most: bool = False, **more: Any) -> Gate:
     """A gate on the bundle's own point estimate that fails where it is unknown, unless `more` says otherwise."""
     usual: dict[str, Any] = {"scope": "bundle", "against": "absolute", "rule": "value", "when_undefined": "fail"}
-    comparison = "at_most" if at_most else "at_least"
+    comparison: Literal["at_least", "at_most"] = "at_most" if at_most else "at_least"
     return Gate(metric=metric, bound=bound, comparison=comparison, **{**usual, **more})

@@ -50,7 +50,12 @@ def test_agreement_is_judged_on_all_classes(
     for side in ("train", "validation"):
         write_table(Path(f"data/splits/{side}.parquet"), frame, SPLIT)
     seen: list[Any] = []
-    monkeypatch.setattr(step, "run", lambda *given: seen.extend(given) or {})
+
+    def run(*given: Any) -> dict[str, object]:
+        seen.extend(given)
+        return {}
+
+    monkeypatch.setattr(step, "run", run)
     monkeypatch.setattr(sys, "argv", ["step", "teacher", kind])
     step.main()
     texts = next(given for given in reversed(seen) if isinstance(given, pd.Series))
