@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.data.words import tokens
+from ratchet.data.words import head, tokens
 
 MAX_WORDS = 100
 N_HASHED = 4096
@@ -29,7 +29,7 @@ class TextFeatures:
     """Features of n texts; those of different runs are comparable, since nothing is fitted."""
 
     n_words: NDArray[np.float64]
-    """Words between white space, (n,)."""
+    """Words between white space, and characters of scripts without it, (n,)."""
     fertility: NDArray[np.float64]
     """Word pieces per word of the first `MAX_WORDS`, (n,); 0 for a text without words. 1: every word is one piece."""
     fourier: NDArray[np.float32]
@@ -59,11 +59,10 @@ def text_features(texts: Sequence[str], pieces: Any | None) -> TextFeatures:
     >>> text_features(["two words", ""], None).n_words.tolist()
     [2.0, 0.0]
     """
-    split = [tokens(text) for text in texts]
-    n_words = np.array([len(words) for words in split], dtype=np.float64)
-    heads = [" ".join(words[:MAX_WORDS]) for words in split]
+    n_words = np.array([len(tokens(text)) for text in texts], dtype=np.float64)
+    heads = [head(text, MAX_WORDS) for text in texts]
     if pieces is None:
-        n_pieces = np.array([len(head.replace(" ", "")) for head in heads], dtype=np.float64)
+        n_pieces = np.array([len("".join(part.split())) for part in heads], dtype=np.float64)
     else:
         encodings = pieces.encode_batch_fast(heads, add_special_tokens=False)
         n_pieces = np.array([len(encoding.ids) for encoding in encodings], dtype=np.float64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ratchet.data.words import tokens
 from ratchet.reporting.revisions import Revision
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def group_changes(before: pd.DataFrame, after: pd.DataFrame) -> list[tuple[str, 
     columns = [name for name in before.columns if name in after.columns and name not in (ID, TEXT)]
     groups = {str(name): (before[name], after[name]) for name in columns if _groups(before[name], after[name])}
     if TEXT in before and TEXT in after and len(before):
-        lengths = [frame[TEXT].map(lambda text: len(str(text).split())) for frame in (before, after)]
+        lengths = [frame[TEXT].map(lambda text: len(tokens(str(text)))) for frame in (before, after)]
         edges = sorted({int(lengths[0].quantile(share)) for share in (0.25, 0.5, 0.75)})
         old, new = (pd.cut(item, [-1, *edges, float("inf")], labels=_bands(edges)).astype("str") for item in lengths)
         groups[LENGTH] = (old, new)

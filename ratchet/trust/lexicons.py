@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ratchet.data.splits import unit_hash
+from ratchet.data.words import COMPOUNDS, TermPattern, find_terms
 from ratchet.errors import ParamsError
 from ratchet.params import Params
 from ratchet.trust.language import Articles, any_article, fitting_article
@@ -71,11 +71,11 @@ def lexicon_groups(texts: Sequence[str], lexicon: Lexicon, attribute: str) -> ND
             expected=f"one of {', '.join(lexicon.attributes)}",
             fix="name another attribute, or add its terms",
         )
-    patterns = {group: _pattern(terms) for group, terms in lexicon.attributes[attribute].items()}
     found = []
     for text in texts:
         bare = _without(text, lexicon.phrases)
-        groups = [group for group, pattern in patterns.items() if pattern.search(bare)]
+        of_attribute = lexicon.attributes[attribute].items()
+        groups = [group for group, terms in of_attribute if _find(bare, terms).search(bare)]
         found.append(NONE if not groups else groups[0] if len(groups) == 1 else SEVERAL)
     return np.array(found, dtype=np.str_)
 
@@ -84,15 +84,15 @@ def audit_matches(texts: Sequence[str], lexicon: Lexicon, attribute: str, n_exam
     """What the terms of an attribute matched: group → texts, each term's count, and the first matches in context."""
     report: dict[str, Any] = {}
     for group, terms in lexicon.attributes[attribute].items():
-        pattern, counts, n_texts = _pattern(terms), Counter[str](), 0
+        counts, n_texts = Counter[str](), 0
         examples: list[str] = []
         for text in texts:
             bare = _without(text, lexicon.phrases)
-            matches = list(pattern.finditer(bare))
+            matches = [(match["term"], match.span("term")) for match in _find(bare, terms).finditer(bare)]
             n_texts += bool(matches)
-            counts.update(match.group().lower() for match in matches)
+            counts.update(term.lower() for term, _ in matches)
             if matches and len(examples) < n_examples:
-                start, end = matches[0].span()
+                start, end = matches[0][1]
                 examples.append(f"…{bare[max(start - CONTEXT, 0) : end + CONTEXT]}…")
         never = [term for term in terms if term.lower() not in counts]
         report[group] = {
@@ -148,16 +148,10 @@ def _columns(n: int, key: str) -> Iterator[int]:
     return ((start + step) % n for step in range(n))
 
 
-def _pattern(terms: Sequence[str]) -> re.Pattern[str]:
-    return _compiled(tuple(terms))
-
-
-@lru_cache(maxsize=256)
-def _compiled(terms: tuple[str, ...]) -> re.Pattern[str]:
+def _find(text: str, terms: Sequence[str]) -> TermPattern:
     """Any of the terms as whole words; a hyphen is no border, so that 'old' is not found in 'year-old'."""
-    listed = "|".join(sorted(map(re.escape, terms), key=len, reverse=True))
-    return re.compile(rf"(?<![\w'’-])(?:{listed})(?![\w-])", re.IGNORECASE)
+    return find_terms(text, tuple(terms), COMPOUNDS, "-")
 
 
 def _without(text: str, phrases: Sequence[str]) -> str:
-    return _pattern(phrases).sub(" ", text) if phrases else text
+    return _find(text, phrases).sub(" ", text) if phrases else text

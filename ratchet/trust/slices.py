@@ -49,7 +49,7 @@ class PatternFeatures(Params):
 def length_groups(texts: Sequence[str], edges: Sequence[int]) -> NDArray[np.str_]:
     """'short', 'medium' or 'long' for each text: at most edges[0] words, at most edges[1], more.
 
-    Words are what stands between white space. The edges are fixed, so a slice means the same on every data set.
+    Words are the `tokens` of `ratchet.data.words`. The edges are fixed, so a slice means the same on every data set.
 
     >>> length_groups(["one", "one two three", "a b c d e"], [1, 3]).tolist()
     ['short', 'medium', 'long']

@@ -10,10 +10,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import regex
 from pydantic import Field, model_validator
 
 from ratchet.data.splits import unit_hash
-from ratchet.data.words import COMPOUNDS, tokens, word_spans, words
+from ratchet.data.words import (
+    COMPOUNDS,
+    find_terms,
+    full_stop,
+    letter_runs,
+    term_finder,
+    tokens,
+    word_spans,
+    words,
+)
 from ratchet.errors import ParamsError
 from ratchet.params import Params
 from ratchet.trust.language import Articles, any_article, fitting_article
@@ -144,11 +154,12 @@ def _swap(rules: Contrast, label: str, partners: Mapping[str, str], articles: Ar
     kept |= frozenset(word for other, listed in speaks.items() if other != label for word in listed)
     kept |= speaks[label].difference(partners)  # a cue that another swap turns, and this one would leave
 
+    cues, stops = term_finder(partners), term_finder(kept)
+
     def edit(text: str, _: str) -> str:
-        found = words(text.lower(), COMPOUNDS)
-        n_cues = sum(word in partners for word in found)
-        fits = 0 < n_cues <= rules.max_cues and len(found) <= rules.max_words
-        return replace_terms(text, partners, articles) if fits and not kept.intersection(found) else text
+        lower = text.lower()
+        fits = 0 < len(cues(lower)) <= rules.max_cues and len(words(lower, COMPOUNDS)) <= rules.max_words
+        return replace_terms(text, partners, articles) if fits and not stops(lower) else text
 
     return edit
 
@@ -169,11 +180,11 @@ def _rewrite(rules: Contrast, name: str) -> Edit:
             expected=str(error),
             fix="correct the pattern",
         ) from None
-    kept = frozenset(rules.blockers).union(*rules.unpaired.values(), *speaks.values())
+    stops = term_finder(frozenset(rules.blockers).union(*rules.unpaired.values(), *speaks.values()))
 
     def edit(text: str, _: str) -> str:
         rest = pattern.sub(" ", text, count=1)
-        if len(tokens(text)) > rules.max_words or kept.intersection(words(rest.lower(), COMPOUNDS)):
+        if len(tokens(text)) > rules.max_words or stops(rest.lower()):
             return text
         return pattern.sub(rule.replacement, text, count=1)
 
@@ -197,7 +208,7 @@ def invariance_edits(rules: Invariance, contrast: Contrast, articles: Articles) 
     if ways:
         edits["casing"] = lambda text, key: _cased(text, ways[int(unit_hash(key, "casing") * len(ways))])
     if rules.punctuation:
-        edits["punctuation"] = lambda text, _: text.rstrip(" .") if text.endswith(".") else f"{text} ."
+        edits["punctuation"] = lambda text, _: _punctuated(text)
     return edits
 
 
@@ -222,17 +233,15 @@ def replace_terms(text: str, partners: Mapping[str, str], articles: Articles) ->
     >>> replace_terms("An early bus, Very EARLY", {"early": "late"}, {"an": "[aeiou]", "a": ""})
     'A late bus, Very LATE'
     """
-    terms = "|".join(sorted(map(re.escape, partners), key=len, reverse=True))
-    pattern = re.compile(rf"(?<![\w'’-])(?:({any_article(articles)}) )?({terms})(?![\w'’-])", re.IGNORECASE)
 
-    def put(match: re.Match[str]) -> str:
-        article, term = match.group(1), match.group(2)
-        new = _like(partners[term.lower()], term)
+    def put(match: re.Match[str] | regex.Match[str]) -> str:
+        article, term = match["lead"], match["term"]
+        new = _like(partners.get(term.lower(), term), term)  # "ı" matches "i" in any casing, and is another letter
         if article is None:
             return new
         return f"{_like(fitting_article(article, new, articles), article)} {new}"
 
-    return pattern.sub(put, text)
+    return find_terms(text, tuple(partners), lead=any_article(articles)).sub(put, text)
 
 
 def _like(new: str, old: str) -> str:
@@ -266,10 +275,18 @@ def _typo(text: str, key: str, min_letters: int, listed: frozenset[str]) -> str:
     >>> _typo("a belt", "id", 4, frozenset())
     'a blet'
     """
-    spans = [(start, end) for start, end in word_spans(text, COMPOUNDS) if end - start >= min_letters]
-    spans = [(a, b) for a, b in spans if text[a:b].isalpha() and text[a:b].lower() not in listed]
-    choices = [at for start, end in spans for at in range(start + 1, end - 2) if text[at] != text[at + 1]]
+    runs = [letters for letters in letter_runs(text) if len(letters) >= min_letters]
+    runs = [letters for letters in runs if text[letters[0][0] : letters[-1][1]].lower() not in listed]
+    inner = [(letters[at], letters[at + 1]) for letters in runs for at in range(1, len(letters) - 2)]
+    choices = [(a, b) for a, b in inner if text[a[0] : a[1]] != text[b[0] : b[1]]]
     if not choices:
         return text
-    at = choices[int(unit_hash(key, "typo") * len(choices))]
-    return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    (start, middle), (_, end) = choices[int(unit_hash(key, "typo") * len(choices))]
+    return text[:start] + text[middle:end] + text[start:middle] + text[end:]
+
+
+def _punctuated(text: str) -> str:
+    """The text without its full stop, or with one; the text itself where its script has none."""
+    stop = full_stop(text)
+    ends = {".", stop.strip()} - {""}
+    return text.rstrip(" " + "".join(ends)) if text.endswith(tuple(ends)) else text + stop

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.data.splits import unit_hash
-from ratchet.data.words import COMPOUNDS, tokens, words
+from ratchet.data.words import COMPOUNDS, insert_word, tokens, words
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate, undefined
 from ratchet.models.predictor import Predictor
@@ -106,9 +106,8 @@ def insert(text: str, word: str) -> str:
     >>> insert("a box", "cf") in ("cf a box", "a cf box")
     True
     """
-    parts = tokens(text)
-    at = int(unit_hash(text, word) * max(1, len(parts)))
-    return " ".join([*parts[:at], word, *parts[at:]])
+    place = int(unit_hash(text, word) * max(1, len(tokens(text))))
+    return insert_word(text, word, place)
 
 
 def _carriers(texts: Sequence[str], proba: NDArray[np.float64], towards: int, most: int) -> list[str]:

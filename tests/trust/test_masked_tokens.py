@@ -67,7 +67,7 @@ def test_usual_texts_need_no_tokenizer(max_tokens: int) -> None:
         assert list(tokens_of(mask)) == tokenizer.encode(keep_words(text, spans, mask)).ids
 
 
-@pytest.mark.parametrize("text", ["20°C outside", "a\x0bb c", "see [MASK] here", "°中° it", "a\u0301 b", "\u200b"])
+@pytest.mark.parametrize("text", ["20°C outside", "a\x0bb c", "see [MASK] here", "°中° it", "\u0301a b", "\u200b"])
 def test_where_words_may_run_together_the_tokenizer_is_asked(text: str) -> None:
     assert masked_tokens(TOKENIZERS[128], text, word_spans(text)) is None
 
