@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.runner.lock_file import entry_text, in_order, read_entries, write_entries
 from ratchet.errors import PipelineError
 
 LOCK_POLL_S = 0.05
@@ -42,7 +43,7 @@ class Pipeline:
         from dvc.repo.reproduce import get_active_graph, plan_repro
 
         dvc.lock.DEFAULT_TIMEOUT = LOCK_POLL_S * 6  # DVC looks six times in it
-        self._path = root / "dvc.yaml"
+        self._path, self._lock_path = root / "dvc.yaml", root / "dvc.lock"
         try:
             self._repo = Repo(str(root), _wait_for_lock=True)
             with self._repo.lock:
@@ -87,7 +88,7 @@ class Pipeline:
         stage = self._stages[name]
         with self._locked(), self._repo.scm_context(quiet=True):
             if stage.reproduce():
-                stage.dump(update_pipeline=False)
+                self._record(stage)
 
     def put_back(self, name: str) -> list[str]:
         """Check out the outputs that dvc.lock records for a stage, as far as the cache has them; their paths."""
@@ -106,18 +107,25 @@ class Pipeline:
 
     def sort_lock(self) -> None:
         """Give dvc.lock the order that `dvc repro` gives it: stages that run side by side add theirs as they finish."""
-        from dvc.utils.serialize import load_yaml, modify_yaml
-
-        path = self._path.with_suffix(".lock")
-        if not path.exists():
-            return
-        order = {name: place for place, name in enumerate(self._stages)}
         with self._locked():
-            names = list(load_yaml(path).get("stages", {}))  # quick; what keeps comments is not
-            ordered = sorted(names, key=lambda name: order.get(name, len(order)))
-            if names != ordered:
-                with modify_yaml(path) as data:
-                    data["stages"] = {name: data["stages"][name] for name in ordered}
+            entries = read_entries(self._lock_path)
+            if not entries:
+                return
+            ordered = in_order(entries, list(self._stages))
+            if list(entries) != list(ordered):
+                write_entries(self._lock_path, ordered)
+
+    def _record(self, stage: Any) -> None:
+        """Write to dvc.lock what a stage that has run read and wrote."""
+        from dvc.stage.serialize import to_single_stage_lockfile
+
+        entries = read_entries(self._lock_path)
+        if entries is None:
+            stage.dump(update_pipeline=False)
+            return
+        entries[stage.name] = entry_text(stage.name, to_single_stage_lockfile(stage))
+        write_entries(self._lock_path, entries)
+        self._repo.scm_context.track_file(str(self._lock_path))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
