@@ -7,7 +7,7 @@ The raw form of every text that cleaning changed is kept by id.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 import ratchet.params
 from ratchet.data.cleaning import REPAIRS, clean_texts, text_id
+from ratchet.data.sources.reading import FileTally, Labels, Reading
 from ratchet.data.sources.rows import Batch
 from ratchet.data.sources.source import Source, read_source
 from ratchet.entry import entry
@@ -22,8 +23,8 @@ from ratchet.errors import TableError
 from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.progress import Progress
-from ratchet.table_files import TableWriter
-from ratchet.tables import CORPUS, RAW
+from ratchet.table_files import TableWriter, read_batches
+from ratchet.tables import BAD_ROWS, CORPUS, RAW
 from ratchet.task import (
     Classes,
     GroupColumn,
@@ -33,14 +34,24 @@ from ratchet.task import (
     SourceColumn,
     TextColumn,
     TimeColumn,
-    raw_value,
 )
+from ratchet.values import BOOLEANS, is_twice_encoded, raw_value
 
 if TYPE_CHECKING:
     import pandas as pd
 
 READS = {"watch": "${ingest.watch}"}
-WRITES = {"corpus": "data/corpus.parquet", "raw": "data/raw.parquet", "report": "reports/ingest.json"}
+WRITES = {
+    "corpus": "data/corpus.parquet",
+    "raw": "data/raw.parquet",
+    "bad_rows": "data/bad_rows.parquet",
+    "report": "reports/ingest.json",
+}
+MAX_SOURCES = 10_000
+"""Different values of the source column that are counted one by one; the rows of further ones are counted together."""
+SHOWN_SOURCES = 100
+"""Sources that the report lists, those with most rows."""
+OTHERS = "(others)"
 RESERVED = {*CORPUS.columns, "group", "rule", "reason", "raw"}
 Repair = Literal["entities", "line_breaks", "tags", "control_characters", "unicode_nfc", "whitespace"]
 
@@ -63,6 +74,8 @@ class Params(ratchet.params.Params):
     time_column: TimeColumn
     group_column: GroupColumn
     metadata_columns: MetadataColumns
+    missing_values: list[str]
+    """What stands for a missing value in any column but the text's, such as NA or null; an empty cell always does."""
     repairs: list[Repair]
     """What is repaired in the texts (`ratchet.data.cleaning`), in the order in which it is done; empty: nothing."""
 
@@ -101,8 +114,11 @@ class Ingested(NamedTuple):
     corpus: pd.DataFrame
     raw: pd.DataFrame
     """The raw form of the texts that cleaning changed."""
+    bad_rows: pd.DataFrame
+    """The records that could not be read exactly."""
     counts: Counter[tuple[str, ...]]
-    """To be added up over batches: ('source', name, label or 'unlabelled'), ('repair', name)."""
+    """To be added up over batches: ('source', name, label or 'unlabelled'), ('repair', name), ('raw',),
+    ('twice encoded',)."""
 
 
 def run(batches: Iterable[Batch], params: Params) -> Iterator[Ingested]:
@@ -122,42 +138,99 @@ def run(batches: Iterable[Batch], params: Params) -> Iterator[Ingested]:
 
 
 def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
-    """The figures of all rows, from their counts."""
+    """The figures of all rows, from their counts; of the sources, those with most rows by name."""
     cells = {key[1:]: n for key, n in sorted(counts.items()) if key[0] == "source"}
     by_label: Counter[str] = Counter()
-    sources: dict[str, dict[str, Any]] = {}
+    by_source: dict[str, Counter[str]] = {}
     for (source, label), n in cells.items():
         by_label[label] += n
-        entry = sources.setdefault(source, {"n_rows": 0, "labels": {}})
-        entry["n_rows"] += n
-        entry["labels"][label] = n
+        by_source.setdefault(source, Counter())[label] += n
+    named = sorted(by_source, key=lambda name: (name == OTHERS, -by_source[name].total(), name))
+    for name in named[SHOWN_SOURCES:]:
+        by_source.setdefault(OTHERS, Counter()).update(by_source.pop(name))
     return {
         "n_rows": by_label.total(),
         "n_unlabelled": by_label["unlabelled"],
         "labels": {item.name: by_label[item.name] for item in params.classes},
-        "sources": sources,
+        "n_sources": len(named),
+        "sources": {
+            name: {"n_rows": labels.total(), "labels": dict(labels)} for name, labels in sorted(by_source.items())
+        },
         "n_texts_changed": {name: counts["repair", name] for name in params.repairs},
         "n_raw_kept": counts["raw",],
+        "n_texts_twice_encoded": counts["twice encoded",],
+    }
+
+
+def source_report(params: Params, reading: Reading) -> dict[str, Any]:
+    """What was read from where: each file with its records, and what lies beside them unread."""
+    return {
+        **params.source.model_dump(),
+        "n_files": len(reading.files),
+        "sha256": reading.sha256,
+        "pinned": bool(params.source.sha256),
+        "files": [tally.to_json() for tally in reading.files],
+        "left_out": [{"name": name, "reason": reason} for name, reason in reading.left_out],
+        "n_bad_rows": sum(tally.n_bad for tally in reading.files),
     }
 
 
 def main() -> None:
     params = load_params(Params, "ingest")
     counts: Counter[tuple[str, ...]] = Counter()
-    origin: dict[str, Any] = {}
+    labels = Labels(params.label_column, frozenset(params.class_of))
+    reading = Reading(getattr(params.source, "max_bad_rows", 0), labels)
     progress = Progress("rows ingested")
     with (
         TableWriter(Path(WRITES["corpus"]), CORPUS) as corpus,
         TableWriter(Path(WRITES["raw"]), RAW) as raw,
+        TableWriter(Path(WRITES["bad_rows"]), BAD_ROWS) as bad_rows,
     ):
-        for part in run(read_source(params.source, params.columns, origin), params):
+        for part in run(read_source(params.source, params.columns, reading), params):
             corpus.write(part.corpus)
             raw.write(part.raw)
-            counts.update(part.counts)
+            bad_rows.write(part.bad_rows)
+            _add(counts, part.counts)
             progress.add(len(part.corpus))
-    source = {**params.source.model_dump(), **origin, "pinned": bool(params.source.sha256)}
-    figures = {"command": "python -m pipeline_steps.ingest", "source": source, **report(counts, params)}
+    check_written(reading.files, Path(WRITES["corpus"]), Path(WRITES["bad_rows"]))
+    figures = {
+        "command": "python -m pipeline_steps.ingest",
+        "source": source_report(params, reading),
+        **report(counts, params),
+    }
     write_report(Path(WRITES["report"]), figures)
+
+
+def check_written(files: Sequence[FileTally], corpus: Path, bad_rows: Path) -> None:
+    """Nothing, if every record of every file is a row of one of the written tables, or excluded by name.
+
+    Raises:
+        TableError: rows were lost or doubled on the way; the tables are removed.
+    """
+    n_rows = 0
+    for frame in read_batches(corpus, CORPUS, ["row"]):
+        n_rows += sum(row == place for place, row in enumerate(frame["row"].tolist(), start=n_rows))
+    bad: Counter[str] = Counter()
+    for frame in read_batches(bad_rows, BAD_ROWS, ["file"]):
+        bad.update(frame["file"].tolist())
+    written = [tally.n_records - sum(tally.excluded.values()) - bad[tally.file] for tally in files]
+    if n_rows != sum(written) or written != [tally.n_rows for tally in files]:
+        for path in (corpus, bad_rows):
+            path.unlink()
+        raise TableError(
+            "The tables that were written do not hold what was read.",
+            where=f"{corpus}, {bad_rows}",
+            got=f"{n_rows} rows in their order and {bad.total()} bad rows",
+            expected="; ".join(f"{tally.file}: {tally.n_rows} and {tally.n_bad}" for tally in files[:10]),
+            fix="run again; if it comes back, report it",
+        )
+
+
+def _add(counts: Counter[tuple[str, ...]], part: Counter[tuple[str, ...]]) -> None:
+    """Add up counts; of sources beyond `MAX_SOURCES` under one name, so that memory does not grow with their number."""
+    for key, n in part.items():
+        crowded = key not in counts and key[0] == "source" and len(counts) >= MAX_SOURCES
+        counts[("source", OTHERS, key[2]) if crowded else key] += n
 
 
 def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
@@ -179,16 +252,18 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     }
     counts: Counter[tuple[str, ...]] = Counter({("repair", name): n for name, n in repaired.items()})
     counts["raw",] = len(changed)
+    counts["twice encoded",] = sum(map(is_twice_encoded, given))
     cells = zip(corpus["source"].tolist(), corpus["label"].fillna("unlabelled").tolist(), strict=True)
     counts.update(("source", source, label) for source, label in cells)
-    return Ingested(corpus, pd.DataFrame(raw), counts)
+    bad_rows = pd.DataFrame(batch.bad, columns=list(BAD_ROWS.columns))
+    return Ingested(corpus, pd.DataFrame(raw), bad_rows.astype({"line": "int64", "n_lines": "int64"}), counts)
 
 
 def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:
     """The rows with the corpus' column names, labels as class names, missing texts and sources filled."""
     import pandas as pd
 
-    frame = batch.frame.reset_index(drop=True)
+    frame = _plain(batch.frame.reset_index(drop=True), params)
     given = frame[params.label_column].str.strip().replace("", None)
     labels = given.map(raw_value, na_action="ignore")
     unknown = labels.notna() & ~labels.isin(list(params.class_of))
@@ -213,6 +288,15 @@ def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:
     return mapped
 
 
+def _plain(frame: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """All columns but the text's without what stands for a missing value, carried booleans in one spelling."""
+    spelled = {spelling: name for name in BOOLEANS for spelling in (name.title(), name.upper())}
+    for column in frame.columns.difference([params.text_column]):
+        values = frame[column].mask(frame[column].isin(params.missing_values))
+        frame[column] = values.replace(spelled) if column in params.carried else values
+    return frame
+
+
 def _timestamps(batch: Batch, values: pd.Series, column: str) -> pd.Series:
     """Times in UTC, to the microsecond; an empty cell is a missing time."""
     import pandas as pd
@@ -231,11 +315,11 @@ def _timestamps(batch: Batch, values: pd.Series, column: str) -> pd.Series:
 
 
 def _where(batch: Batch, column: str, wrong: pd.Series) -> str:
-    first, n_rows = batch.first_row + int(wrong.to_numpy().argmax()), len(wrong)
-    return (
-        f"{batch.name}, column '{column}', row {first} (from 0); {int(wrong.sum())} of the {n_rows} rows from "
-        f"{batch.first_row} on"
-    )
+    """The first place that is wrong, and how many there are in its batch."""
+    place, n_rows = int(wrong.to_numpy().argmax()), len(wrong)
+    first = batch.first_row + place
+    at = f"{batch.file}, {batch.unit} {batch.lines[place]}" if batch.lines else f"{batch.name}, row {first} (from 0)"
+    return f"{at}, column '{column}'; {int(wrong.sum())} of the {n_rows} rows from row {batch.first_row} on"
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ def _arrow_schema(frame: pd.DataFrame, table: Table) -> Any:
         "int64": pyarrow.int64(),
         "float64": pyarrow.float64(),
         "bool": pyarrow.bool_(),
+        "bytes": pyarrow.large_binary(),
         "datetime64[us, UTC]": pyarrow.timestamp("us", "UTC"),
     }
     found = pyarrow.Schema.from_pandas(frame, preserve_index=False)

@@ -52,6 +52,19 @@ RAW = Table(
 )
 """The texts that cleaning changed; the others are in the corpus as they came."""
 
+BAD_ROWS = Table(
+    "bad_rows",
+    {
+        "file": Column("str", False, "the file that holds the record"),
+        "line": Column("int64", False, "its first line, from 1; of Parquet, its row"),
+        "n_lines": Column("int64", False, "the lines it takes; 0: the format has none"),
+        "found": Column("str", False, "what is wrong with it"),
+        "expected": Column("str", False, "what would be right"),
+        "raw": Column("bytes", False, "its bytes, as they stand in the file once decompressed"),
+    },
+)
+"""Records of the source that could not be read exactly, within `ingest.source.max_bad_rows`."""
+
 QUARANTINE = Table(
     "quarantine",
     {
@@ -201,6 +214,7 @@ def check_table(frame: pd.DataFrame, table: Table, where: object, columns: Seque
             )
         dtype, empty = str(frame[name].dtype), frame[name].empty
         same = dtype == column.dtype or (column.dtype == "str" and (dtype in ("string", "object") or empty))
+        same |= column.dtype == "bytes" and dtype == "object"
         if not same:
             raise TableError(
                 f"The column '{name}' of '{table.name}' has another type.",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ratchet.params import At, Measured, Params
+from ratchet.values import raw_value
 
 Kind = Literal["single_label"]
 Metric = Literal["accuracy", "macro_f1", "balanced_accuracy", "average_precision", "expected_cost"]
@@ -141,22 +142,6 @@ class Task(Params):
 def class_names(classes: Sequence[TaskClass]) -> list[str]:
     """The names of the classes, in order."""
     return [item.name for item in classes]
-
-
-def raw_value(value: object) -> str:
-    """A raw label as text, the same from CSV, Parquet, JSON and SQL.
-
-    >>> [raw_value(value) for value in (1, 1.0, "1", "1.0", True, "true", " late ", 0.5, False)]
-    ['1', '1', '1', '1', '1', '1', 'late', '0.5', '0']
-    """
-    text = str(value).strip()
-    if text.lower() in ("true", "false"):
-        return "1" if text.lower() == "true" else "0"
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return str(int(number)) if number.is_integer() else text
 
 
 def _at(key: str, view: Callable[[Any], Any] = lambda value: value) -> At:

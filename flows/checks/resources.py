@@ -113,7 +113,7 @@ def expect(project: Project, backbone: Backbone) -> Expected:
     memory_mb = (
         BASE_MEMORY_MB + weights_mb + max(_training_mb(_block(project, s), backbone, max_tokens) for s in n_learned)
     )
-    text_mb = sum(file.stat().st_size for file in source_files(project)) / 1e6
+    text_mb = sum(Path(place.path).stat().st_size for place in source_files(project)) / 1e6
     vectors_mb = 2 * 4 * n_rows * backbone.hidden / 1e6
     disk_mb = BUNDLES * weights_mb + TEXT_TABLES * text_mb + vectors_mb
     return Expected(minutes, frozenset(measured), memory_mb, disk_mb)
@@ -124,7 +124,7 @@ def n_texts(project: Project) -> int:
     rows = _report(project, "embed").get("rows", {})
     if isinstance(rows, dict) and rows:
         return int(sum(rows.values()))
-    n_bytes = sum(file.stat().st_size for file in source_files(project))
+    n_bytes = sum(Path(place.path).stat().st_size for place in source_files(project))
     return max(n_bytes // 200, getattr(project.blocks.get("sample"), "budget", 0))  # 200 characters: a short text
 
 

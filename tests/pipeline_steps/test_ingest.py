@@ -16,7 +16,7 @@ import pytest
 from pipeline_steps.ingest import READS, WRITES, Params, Repair, main, report, run
 from ratchet.data.cleaning import REPAIRS, text_id
 from ratchet.data.raw_text import raw_texts
-from ratchet.data.sources import formats as sources_formats
+from ratchet.data.sources import files as sources_files
 from ratchet.data.sources.dialect import CSV
 from ratchet.data.sources.rows import Batch
 from ratchet.errors import ParamsError, RatchetError, SourceError, TableError
@@ -46,6 +46,7 @@ VALUES: dict[str, Any] = {
     "group_column": "",
     "metadata_columns": ["when"],
     "classes": [{"name": "bad", "values": [1]}, {"name": "good", "values": ["5"]}],
+    "missing_values": [],
     "repairs": list(REPAIRS),
 }
 
@@ -121,7 +122,7 @@ def test_timestamps_are_utc_and_may_be_missing() -> None:
     check_table(corpus, CORPUS, "test")
     assert corpus["timestamp"].astype("str").tolist()[2] == "2026-03-01 06:30:00+00:00"
     assert corpus["timestamp"].isna().tolist() == [False, True, False]
-    with pytest.raises(TableError, match=r"column 'made', row 1 .*\n.*got: yesterday"):
+    with pytest.raises(TableError, match=r"row 1 \(from 0\), column 'made'.*\n.*got: yesterday"):
         _run({"shop": _frame(made=["2026-03-01", "yesterday", None])}, _params(time_column="made"))
 
 
@@ -156,7 +157,13 @@ def test_several_raw_values_mean_one_class_whatever_their_type() -> None:
 def test_unknown_label_is_named() -> None:
     with pytest.raises(TableError) as error:
         _run({"shop": _frame(stars=["1", "3", "4"])}, _params())
-    for part in ("shop, column 'stars', row 1", "2 of the 3 rows", "got: 3, 4", "expected: 1, 5", "task.classes"):
+    for part in (
+        "shop, row 1 (from 0), column 'stars'",
+        "2 of the 3 rows",
+        "got: 3, 4",
+        "expected: 1, 5",
+        "task.classes",
+    ):
         assert part in str(error.value)
 
 
@@ -226,15 +233,15 @@ def test_the_raw_text_comes_back_by_id(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_fault_in_a_late_batch_leaves_the_last_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sources_formats.read_file, "__defaults__", ("", 2))
+    monkeypatch.setattr(sources_files, "BATCH_ROWS", 2)
     _workspace(tmp_path)
     main()
     before = {path: Path(path).read_bytes() for path in WRITES.values()}
     _frame(stars=["1", "5", "9"]).to_csv(tmp_path / "own" / "shop.csv", index=False)
-    with pytest.raises(TableError, match=r"row 2 \(from 0\); 1 of the 1 rows from 2 on"):
+    with pytest.raises(TableError, match=r"shop\.csv, line 4, column 'stars'; 1 of the 1 rows from row 2 on"):
         main()
     assert before == {path: Path(path).read_bytes() for path in WRITES.values()}
-    assert len(list((tmp_path / "data").iterdir())) == 2
+    assert len(list((tmp_path / "data").iterdir())) == 3
 
 
 def test_files_of_one_name_stay_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ratchet.data.sources.reading import Reading
 from ratchet.data.sources.rows import (
     BATCH_ROWS,
     Batch,
@@ -43,13 +44,13 @@ class DatasetSource(Params):
         return "" if self.revision else self.path
 
 
-def read_dataset(source: DatasetSource, columns: Sequence[str], origin: dict[str, Any]) -> Iterator[Batch]:
+def read_dataset(source: DatasetSource, columns: Sequence[str], reading: Reading) -> Iterator[Batch]:
     """The rows of the split in batches, streamed: classes as their numbers, as the data set stores them.
 
     Args:
         source: which split of which data set.
         columns: the columns to read, each once.
-        origin: receives `n_files` (1) and `sha256`, of the rows, when the last batch is out.
+        reading: the pass, which receives the tally, and the hash of the rows when the last batch is out.
 
     Raises:
         SourceError: the data set, split or a column is missing, it cannot be reached, or its rows are not the pinned.
@@ -57,10 +58,11 @@ def read_dataset(source: DatasetSource, columns: Sequence[str], origin: dict[str
     """
     dataset = _load(source)
     digest, n_rows, name = RowsDigest(), 0, source.split or Path(source.path).name
+    tally = reading.start(name)
     try:
         require_columns(source.path, columns, dataset.column_names or columns)
         for rows in dataset.select_columns(list(columns)).iter(batch_size=BATCH_ROWS):
-            frame = strings({column: rows[column] for column in columns})
+            frame = strings({column: rows[column] for column in columns}, source.path)
             digest.add(frame)
             yield Batch(name, n_rows, frame)
             n_rows += len(frame)
@@ -68,7 +70,8 @@ def read_dataset(source: DatasetSource, columns: Sequence[str], origin: dict[str
         raise _unreachable(source, error) from None
     require_rows(source.path, n_rows)
     require_sha256(source.path, digest.hexdigest(), source.sha256)
-    origin |= {"n_files": 1, "sha256": digest.hexdigest()}
+    tally.n_records = tally.n_rows = n_rows
+    reading.sha256 = digest.hexdigest()
 
 
 def _load(source: DatasetSource) -> Any:

@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ratchet.data.sources.dialect import CSV, JSONL, PARQUET, CsvDialect, Dialect
 from ratchet.errors import SourceError
@@ -88,7 +89,10 @@ def _score(text: str, delimiter: str, quote: str, escape: str) -> tuple[float, i
 
 
 def _records(text: str, delimiter: str, quote: str, escape: str) -> tuple[list[list[str]], int]:
-    escapes = {"doublequote": escape == "doubled", "escapechar": "\\" if escape == "backslash" else None}
+    escapes: dict[str, Any] = {
+        "doublequote": escape == "doubled",
+        "escapechar": "\\" if escape == "backslash" else None,
+    }
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, quotechar=quote, strict=True, **escapes)
     records, n_bad = [], 0
     while True:

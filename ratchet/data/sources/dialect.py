@@ -107,7 +107,7 @@ CSV = CsvDialect(
 JSONL = JsonlDialect(format="jsonl", compression="none", encoding="utf-8")
 PARQUET = ParquetDialect(format="parquet")
 SUFFIXES = {
-    "csv": (".csv", ".tsv", ".tab", ".psv", ".txt"),
+    "csv": (".csv", ".tsv", ".tab", ".psv"),
     "jsonl": (".jsonl", ".ndjson", ".json"),
     "parquet": (".parquet", ".parq", ".pq"),
 }

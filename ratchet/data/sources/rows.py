@@ -7,13 +7,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ratchet.data.sources.reading import BadRow
 from ratchet.errors import SourceError
+from ratchet.values import not_a_string, string
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_ROWS = 4_096
 """Rows in memory at once; larger batches were no faster, and long texts fill them quickly."""
+BATCH_CHARACTERS = 1 << 25
+"""Characters of a batch after which no further row is taken in: fields may be of megabytes."""
 
 
 class Batch(NamedTuple):
@@ -25,44 +29,90 @@ class Batch(NamedTuple):
     """Place of the first of them in that file, from 0."""
     frame: pd.DataFrame
     """The named columns as strings; missing values are null."""
+    file: str = ""
+    """The file, as messages call it; empty: the source has none."""
+    lines: Sequence[int] = ()
+    """Line of each row in it, from 1; of Parquet, its row."""
+    unit: str = "line"
+    """What `lines` counts: `line`, or `row`."""
+    bad: Sequence[BadRow] = ()
+    """The records between them that cannot be read exactly."""
 
 
-def strings(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """A frame of strings from columns of any values."""
-    import pandas as pd
+class Rows(NamedTuple):
+    """Some rows of a file, and its bad rows between them."""
 
-    return pd.DataFrame({name: pd.Series(list(map(string, values)), dtype="str") for name, values in columns.items()})
+    columns: dict[str, list[str | None]]
+    """Name → value of each row."""
+    lines: Sequence[int]
+    """First line of each row, from 1; of Parquet, its row."""
+    bad: list[BadRow]
 
 
-def string(value: Any) -> str | None:
-    """A value as its string, whole numbers without a fraction; missing and empty values as None.
+class RowsBuffer:
+    """Gathers rows until there are enough of them, or of their characters, for a batch."""
 
-    Half of a surrogate pair, which JSON can spell but no UTF-8 file can hold, becomes U+FFFD.
+    def __init__(self, columns: Sequence[str], batch_rows: int) -> None:
+        self._names, self._batch_rows = columns, batch_rows
+        self._rows: list[Sequence[str | None]] = []
+        self._lines: list[int] = []
+        self._bad: list[BadRow] = []
+        self._size = 0
+
+    def add(self, row: Sequence[str | None], line: int, size: int) -> None:
+        """Take in a row of so many characters."""
+        self._rows.append(row)
+        self._lines.append(line)
+        self._size += size
+
+    def add_bad(self, row: BadRow) -> None:
+        """Take in a bad row."""
+        self._bad.append(row)
+        self._size += len(row.raw)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to take what is there."""
+        return len(self._rows) + len(self._bad) >= self._batch_rows or self._size >= BATCH_CHARACTERS
+
+    def take(self) -> Rows:
+        """What is there, once."""
+        values = zip(*self._rows, strict=True) if self._rows else [()] * len(self._names)
+        taken = Rows({n: list(v) for n, v in zip(self._names, values, strict=True)}, self._lines, self._bad)
+        self._rows, self._lines, self._bad, self._size = [], [], [], 0
+        return taken
+
+
+def strings(columns: Mapping[str, Sequence[Any]], where: object = "") -> pd.DataFrame:
+    """A frame of strings from columns of any values.
 
     Raises:
-        SourceError: the value is binary.
-
-    >>> [string(value) for value in (1, 1.0, True, "x", "", None)]
-    ['1', '1', 'true', 'x', None, None]
+        SourceError: a value is a list, a mapping or binary, or a text holds half a surrogate pair.
     """
-    if isinstance(value, str):
-        if value.isascii():
-            return value or None
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if value is None or value != value:  # the latter: NaN
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        raise SourceError(
-            "The source has a binary value.",
-            got=bytes(value[:12]),
-            expected="text, numbers, times or booleans",
-            fix="decode the column where the source is made, for example with a cast in the query",
-        )
-    return str(value)
+    return frame_of({name: _strings(name, values, where) for name, values in columns.items()})
+
+
+def frame_of(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """A frame from columns of strings."""
+    import pandas as pd
+
+    return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+
+
+def _strings(name: str, values: Sequence[Any], where: object) -> list[str | None]:
+    try:
+        return list(map(string, values))
+    except (TypeError, ValueError):
+        for value in values:
+            if problem := not_a_string(value):
+                raise SourceError(
+                    f"A value of the column {name!r} is no text.",
+                    where=where,
+                    got=f"{problem}: {str(value)[:120]}",
+                    expected="text, numbers, times or booleans",
+                    fix=f"name a column that holds text, or turn {name!r} into text where the source is made",
+                ) from None
+        raise
 
 
 def require_columns(where: object, columns: Sequence[str], found: Iterable[str]) -> None:

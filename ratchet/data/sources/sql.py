@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ratchet.data.sources.files import secret_in_url
+from ratchet.data.sources.reading import Reading
 from ratchet.data.sources.rows import (
     BATCH_ROWS,
     Batch,
@@ -55,13 +56,13 @@ class SqlSource(Params):
         return database if self.url.startswith("sqlite") and database not in ("", ":memory:") else ""
 
 
-def read_query(source: SqlSource, columns: Sequence[str], origin: dict[str, Any]) -> Iterator[Batch]:
+def read_query(source: SqlSource, columns: Sequence[str], reading: Reading) -> Iterator[Batch]:
     """The rows of the query in batches, by a cursor of the server where the database has one.
 
     Args:
         source: where and what to ask.
         columns: the columns to read, each once.
-        origin: receives `n_files` (1) and `sha256`, of the rows, when the last batch is out.
+        reading: the pass, which receives the tally, and the hash of the rows when the last batch is out.
 
     Raises:
         SourceError: the database or a column is missing, the query fails, gives no rows, or others than pinned.
@@ -69,7 +70,7 @@ def read_query(source: SqlSource, columns: Sequence[str], origin: dict[str, Any]
     """
     import sqlalchemy
 
-    digest, n_rows = RowsDigest(), 0
+    digest, n_rows, tally = RowsDigest(), 0, reading.start("query")
     engine = _engine(source)
     try:
         with engine.connect() as connection:
@@ -77,7 +78,7 @@ def read_query(source: SqlSource, columns: Sequence[str], origin: dict[str, Any]
             result = connection.execution_options(**options).execute(sqlalchemy.text(source.query))
             require_columns(source.url, columns, result.keys())
             for rows in result.mappings().partitions(BATCH_ROWS):
-                frame = strings({name: [row[name] for row in rows] for name in columns})
+                frame = strings({name: [row[name] for row in rows] for name in columns}, source.url)
                 digest.add(frame)
                 yield Batch("query", n_rows, frame)
                 n_rows += len(frame)
@@ -93,7 +94,8 @@ def read_query(source: SqlSource, columns: Sequence[str], origin: dict[str, Any]
         engine.dispose()
     require_rows(f"{source.url}: {source.query}", n_rows)
     require_sha256(source.url, digest.hexdigest(), source.sha256)
-    origin |= {"n_files": 1, "sha256": digest.hexdigest()}
+    tally.n_records = tally.n_rows = n_rows
+    reading.sha256 = digest.hexdigest()
 
 
 def _engine(source: SqlSource) -> Any:

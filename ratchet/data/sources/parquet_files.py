@@ -1,0 +1,108 @@
+"""Parquet, read by PyArrow: columns by their types, none of which is guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ratchet.data.sources.reading import BadRow, Reading
+from ratchet.data.sources.rows import Rows, RowsBuffer, require_columns
+from ratchet.errors import SourceError
+from ratchet.values import string
+
+
+def read_parquet(file: Path, columns: Sequence[str], reading: Reading, where: str, batch_rows: int) -> Iterator[Rows]:
+    """The named columns of each row as strings, and the bad rows between them, in batches.
+
+    Args:
+        file: a local file.
+        columns: the columns to read, each once.
+        reading: the pass; its last tally is this file's.
+        where: what messages call the file.
+        batch_rows: rows in memory at once.
+
+    Raises:
+        SourceError: the file is damaged, a column is absent or of no type that has strings, or more texts are no UTF-8
+            than the tolerance allows.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    first = 1
+    try:
+        # pre-buffered, what was read would stay in memory until the end
+        with pyarrow.parquet.ParquetFile(file, pre_buffer=False) as table:
+            _require_types(table.schema_arrow, columns, where)
+            for batch in table.iter_batches(batch_rows, columns=list(columns)):
+                yield _rows(batch, columns, reading, where, first)
+                first += len(batch)
+            reading.files[-1].n_records = table.metadata.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(where, error) from None
+
+
+def parquet_columns(file: Path) -> list[str]:
+    """Names of the columns.
+
+    Raises:
+        SourceError: the file is damaged.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return list(pyarrow.parquet.read_schema(file).names)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(str(file), error) from None
+
+
+def _damaged(where: str, error: Exception) -> SourceError:
+    return SourceError("The file is not valid Parquet.", where=where, got=str(error), fix="write the file again")
+
+
+def _require_types(schema: Any, columns: Sequence[str], where: str) -> None:
+    from pyarrow import types
+
+    require_columns(where, columns, schema.names)
+    for name in columns:
+        if schema.names.count(name) > 1:
+            raise SourceError(f"The file has two columns {name!r}: which one is meant?", where=where)
+        kind = schema.field(name).type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+        if binary or types.is_nested(kind) or str(kind) == "binary_view":
+            raise SourceError(
+                f"The column {name!r} holds no text.",
+                where=where,
+                got=str(kind),
+                expected="a column of text, numbers, times or booleans",
+                fix="name a column that holds text, or write the text to a column of its own",
+            )
+
+
+def _rows(batch: Any, columns: Sequence[str], reading: Reading, where: str, first: int) -> Rows:
+    lines = range(first, first + len(batch))
+    try:
+        values = {name: [string(value) for value in batch.column(name).to_pylist()] for name in columns}
+    except UnicodeError:
+        return _rows_of_values(batch, columns, reading, where, first)
+    return Rows(values, lines, [])
+
+
+def _rows_of_values(batch: Any, columns: Sequence[str], reading: Reading, where: str, first: int) -> Rows:
+    """As `_rows`, value by value: a text of the batch is no UTF-8."""
+    buffer = RowsBuffer(columns, len(batch))
+    for place in range(len(batch)):
+        row: list[str | None] = []
+        for name in columns:
+            try:
+                row.append(string(batch.column(name)[place].as_py()))
+            except UnicodeError as error:
+                raw = getattr(error, "object", b"")
+                bad = BadRow(where, first + place, 0, f"bytes that are no UTF-8 in {name!r}", "UTF-8", bytes(raw))
+                buffer.add_bad(reading.set_aside(bad))
+                break
+        else:
+            buffer.add(row, first + place, 0)
+    return buffer.take()
