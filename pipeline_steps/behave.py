@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 import ratchet.params
-from ratchet.data.splits import unit_hash
+from ratchet.data.sampling import unit_hash
 from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import replace_folder, sha256_json

@@ -16,7 +16,7 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.data.class_sample import classes_in_turn
-from ratchet.data.splits import unit_hash
+from ratchet.data.sampling import unit_hash
 from ratchet.data.words import word_spans
 from ratchet.engines.loading import load
 from ratchet.entry import entry

@@ -18,6 +18,7 @@ from ratchet.compress.distillation import student_of
 from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.pruning import importance_on, prune_channels, prune_heads
 from ratchet.compress.teaching import augmented, taught
+from ratchet.data.sampling import sample_by_class
 from ratchet.entry import entry
 from ratchet.files import sha256_json
 from ratchet.measure.primary import PrimaryMetricParams
@@ -70,8 +71,8 @@ class Params(FitParams, PrimaryMetricParams):
     """What teacher's and student's logits are divided by: higher shows more of the smaller probabilities."""
     soft_weight: float = Field(ge=0, le=1)
     """Weight of the teacher's probabilities against the label, where there is one."""
-    max_unlabeled: int = Field(ge=0)
-    """Unlabelled texts to learn from, at most, chosen at random; 0: none."""
+    max_texts: int = Field(ge=2)
+    """Texts to learn from, at most: the labelled ones, sampled by class where they are more, then others at random."""
 
 
 def run(
@@ -104,6 +105,13 @@ def run(
     return student, fitted, calibrate(student, held_out), soft[: len(tokens)]
 
 
+def texts_to_learn(labeled: pd.DataFrame, unlabeled: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """At most `max_texts` texts with id, text and label: labelled ones first, then unlabelled ones at random."""
+    labeled = sample_by_class(labeled, params.max_texts)
+    more = unlabeled.sample(min(params.max_texts - len(labeled), len(unlabeled)), random_state=params.seed)
+    return pd.concat([labeled[["id", "text", "label"]], more[["id", "text"]]], ignore_index=True)
+
+
 def narrow(student: Any, teacher: Any, examples: Examples, params: Params) -> None:
     """Cut out, in place, the student's channels and heads that matter least in the teacher's layers they come from.
 
@@ -124,10 +132,8 @@ def mask_id(tokenizer: Any) -> int:
 def main() -> None:
     params = load_params(Params, "distil")
     labeled = read_table(Path(READS["labeled"]), LABELED)
-    unlabeled = read_table(Path(READS["unlabeled"]), UNLABELED)
-    unlabeled = unlabeled.sample(min(params.max_unlabeled, len(unlabeled)), random_state=params.seed)
+    texts = texts_to_learn(labeled, read_table(Path(READS["unlabeled"]), UNLABELED), params)
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
-    texts = pd.concat([labeled[["id", "text", "label"]], unlabeled[["id", "text"]]], ignore_index=True)
     teacher, parent = load_model(Path(READS["teacher"]))
     tokenizer = load_tokenizer(Path(READS["teacher"]), parent.max_tokens)
     student, fitted, temperature, soft = run(teacher, tokenizer, texts, validation, parent.labels, params)
@@ -145,7 +151,7 @@ def main() -> None:
     report = {
         "command": "python -m pipeline_steps.distil",
         "n_texts": len(texts),
-        "n_labeled": len(labeled),
+        "n_labeled": int(texts["label"].notna().sum()),
         "calibration_temperature": temperature,
         **count_parameters(student),
         **fitted.to_json(),

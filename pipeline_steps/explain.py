@@ -17,7 +17,7 @@ from pydantic import Field
 
 import ratchet.params
 from ratchet.compress.graph_predictor import as_graph
-from ratchet.data.splits import unit_hash
+from ratchet.data.sampling import unit_hash
 from ratchet.data.words import word_spans
 from ratchet.engines.loading import load
 from ratchet.entry import entry

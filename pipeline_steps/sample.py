@@ -1,7 +1,8 @@
-"""Which texts get a label: pool-based active learning against hidden labels, and what the labels are worth.
+"""Which labels are trained on: all there are, or those that simulated active learning buys, and what they are worth.
 
-The training split plays the oracle: a label counts as bought when the query strategy asks for it, and no later stage
-sees any other. Logistic regression on frozen embeddings chooses, together with the champion where there is one. Source:
+With `budget: all` every labelled training text is used. A number declares an experiment: the training split plays the
+oracle, a label counts as bought when the query strategy asks for it, and no later stage sees any other. Logistic
+regression on frozen embeddings chooses, together with the champion where there is one. Source:
 Settles 2009, Active Learning Literature Survey, section 2.3 (pool-based sampling),
 https://burrsettles.com/pub/settles.activelearning.pdf.
 """
@@ -9,7 +10,7 @@ https://burrsettles.com/pub/settles.activelearning.pdf.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,10 @@ from ratchet.labels.label_cost import gain_per_hundred_labels, people_report
 from ratchet.labels.label_efficiency import Curves, curve_table, label_efficiency, labels_to_reach, seed_estimate
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.resolution import current_decisions
-from ratchet.labels.selection_model import unit_length
+from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.labels.stopping import Stopping, StoppingCriterion
 from ratchet.labels.store import read_store
+from ratchet.measure.estimate import undefined
 from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.champion import champion_path, champion_proba
@@ -52,6 +54,10 @@ LABEL_STORE = "data/labels"
 """The batches that `human_labels` names and pins by hash: DVC tracks them beside the stages."""
 BY_PEOPLE = "people"
 """What LABELED names as query strategy of a label that people gave."""
+GIVEN = "given"
+"""The same of a label that came with its text, where none is bought."""
+ALL = "all"
+NO_EXPERIMENT = "an experiment that was not declared: sample.budget is all"
 WRITES = {
     "labeled": "data/labeled.parquet",
     "unlabeled": "data/unlabeled.parquet",
@@ -66,14 +72,15 @@ Strategy = Literal[
 
 
 class Params(PrimaryMetricParams):
-    """How many labels are bought, and how they are chosen."""
+    """How many labels are used, and how they are chosen where that is not all of them."""
 
     query_strategy: Strategy
     """What chooses the labels; with two classes entropy, margin and least_confidence choose alike."""
     initial_strategy: Literal["random", "typiclust"]
     """What chooses the first labels, before there is a model to ask."""
-    budget: int = Field(ge=2)
-    """Labels in all, people's included; from the number of labelled texts on, all are bought."""
+    budget: Literal["all"] | Annotated[int, Field(ge=2)]
+    """all: every label there is, and the keys of the experiment say nothing. A number: the labels, people's included,
+    that are bought from the training split in simulation, for which the label-efficiency curve is measured."""
     n_initial: int = Field(ge=1)
     """Labels bought before the strategy has a model to ask."""
     n_rounds: int = Field(ge=1, le=1000)
@@ -122,7 +129,7 @@ def run(
     human_labels: pd.DataFrame | None = None,
     champion: Predictor | None = None,
 ) -> Sampled:
-    """The labels that were bought, the texts left without, the label-efficiency curve and the report.
+    """The labels that are trained on, the texts left without, the label-efficiency curve and the report.
 
     Args:
         train: the pool; a text whose label is missing can never be bought.
@@ -148,7 +155,7 @@ def run(
     known = np.flatnonzero(hidden >= 0)
     if len(known) == 0:
         raise TrainingError(
-            "There is no label to buy.",
+            "There is no label to learn from.",
             where=f"{READS['splits']}/train.parquet",
             got=f"{len(train)} texts, 0 labels",
             expected="labels of at least some texts",
@@ -156,27 +163,32 @@ def run(
         )
     pool = (unit_length(train_embeddings[known]), hidden[known])
     held_out = (unit_length(validation_embeddings), class_indices(validation, labels))
-    says = None
-    if champion is not None:
-        print(f"the champion '{champion.manifest.name}' looks at {len(known)} texts", flush=True)
-        says = champion_proba(champion, train["text"].iloc[known].tolist(), labels)
-    given = np.flatnonzero(people.by_people[known])
-    rounds, asked, scores = _buy(pool, held_out, metric, params, given, says)
+    curves = None
+    if params.budget == ALL:
+        rounds, asked, scores = _use_all(pool, held_out, metric, params)
+    else:
+        says = None
+        if champion is not None:
+            print(f"the champion '{champion.manifest.name}' looks at {len(known)} texts", flush=True)
+            says = champion_proba(champion, train["text"].iloc[known].tolist(), labels)
+        given = np.flatnonzero(people.by_people[known])
+        rounds, asked, scores = _buy(pool, held_out, metric, params, given, says)
+        curves = label_efficiency(
+            pool,
+            held_out,
+            metric,
+            (params.n_initial, params.n_curve_labels, params.n_rounds),
+            [params.query_strategy, *params.curve_strategies],
+            (params.inverse_regularization, params.balanced),
+            params.n_curve_seeds,
+            params.seed,
+        )
     labeled = _labeled(people, known[asked], rounds, params)
     bought = np.zeros(len(train), dtype=bool)
     bought[known[asked]] = True
-    curves = label_efficiency(
-        pool,
-        held_out,
-        metric,
-        (params.n_initial, params.n_curve_labels, params.n_rounds),
-        [params.query_strategy, *params.curve_strategies],
-        (params.inverse_regularization, params.balanced),
-        params.n_curve_seeds,
-        params.seed,
-    )
     report = {
-        "query_strategy": params.query_strategy,
+        "budget": params.budget,
+        "query_strategy": None if params.budget == ALL else params.query_strategy,
         "primary_metric": metric.name,
         "champion": None if champion is None else champion.manifest.name,
         "n_pool": len(train),
@@ -188,19 +200,19 @@ def run(
         "rounds": scores,
         **_curve_figures(curves, params),
     }
-    return Sampled(
-        labeled, train.loc[~bought, list(UNLABELED.columns)].reset_index(drop=True), curve_table(curves), report
-    )
+    unlabeled = train.loc[~bought, list(UNLABELED.columns)].reset_index(drop=True)
+    return Sampled(labeled, unlabeled, curve_table(curves), report)
 
 
 def _labeled(people: Joined, bought: NDArray[np.int64], rounds: list[int], params: Params) -> pd.DataFrame:
-    """The texts that are trained on: those of people outside the pool, then those bought, in that order."""
+    """The texts that are trained on: those of people outside the pool, then those of the pool, in that order."""
     import pandas as pd
 
+    first, later = (GIVEN, GIVEN) if params.budget == ALL else (params.initial_strategy, params.query_strategy)
     labeled = people.train.iloc[bought][["id", "text", "label", "source"]].assign(
         round=np.asarray(rounds, dtype=np.int64),
         query_strategy=[
-            BY_PEOPLE if person else params.initial_strategy if number == 0 else params.query_strategy
+            BY_PEOPLE if person else first if number == 0 else later
             for number, person in zip(rounds, people.by_people[bought], strict=True)
         ],
     )
@@ -209,8 +221,10 @@ def _labeled(people: Joined, bought: NDArray[np.int64], rounds: list[int], param
     return labeled.reset_index(drop=True)
 
 
-def _curve_figures(curves: Curves, params: Params) -> dict[str, Any]:
+def _curve_figures(curves: Curves | None, params: Params) -> dict[str, Any]:
     """What a label brings, and how many of each strategy's labels do what random ones do."""
+    if curves is None:
+        return {"gained_per_hundred_labels": undefined(NO_EXPERIMENT, 0).to_json(), "label_efficiency": {}}
     reached = labels_to_reach(curves, params.seed)
     return {
         "gained_per_hundred_labels": gain_per_hundred_labels(curves, params.query_strategy).to_json(),
@@ -224,6 +238,24 @@ def _curve_figures(curves: Curves, params: Params) -> dict[str, Any]:
     }
 
 
+Rounds = tuple[list[int], NDArray[np.int64], list[dict[str, float]]]
+"""Round and pool index of each label that is trained on, in their order, and the selection model after each round."""
+
+
+def _use_all(
+    pool: tuple[Embeddings, NDArray[np.int64]],
+    held_out: tuple[Embeddings, NDArray[np.int64]],
+    metric: PrimaryMetric,
+    params: Params,
+) -> Rounds:
+    """Every label of the pool, in one round."""
+    n_classes = len(metric.classes)
+    model = fit_selection_model(*pool, n_classes, params.inverse_regularization, params.balanced)
+    n = len(pool[0])
+    score = {"n_labels": n, f"validation_{metric.name}": metric.value(held_out[1], model(held_out[0]))}
+    return [0] * n, np.arange(n), [score]
+
+
 def _buy(
     pool: tuple[Embeddings, NDArray[np.int64]],
     held_out: tuple[Embeddings, NDArray[np.int64]],
@@ -231,9 +263,9 @@ def _buy(
     params: Params,
     given: NDArray[np.int64],
     champion: Proba | None,
-) -> tuple[list[int], NDArray[np.int64], list[dict[str, float]]]:
-    """Round and pool index of each bought label, in the order bought, and the selection model after each round."""
-    n_labels = max(min(params.budget, len(pool[0])), len(given))
+) -> Rounds:
+    """The labels that are bought, in the order bought."""
+    n_labels = max(min(int(params.budget), len(pool[0])), len(given))
     sizes = query_sizes(max(params.n_initial, len(given)), n_labels, params.n_rounds)
     plan = Plan(
         QUERY_STRATEGIES[params.query_strategy],
@@ -270,12 +302,16 @@ def main() -> None:
     held_out = (batch for path in others for batch in read_batches(path, SPLIT, ["id", "text"]))
     decisions = current_decisions(store.decisions)
     usable = usable_labels(decisions, train["id"], held_out, params.near_duplicate_threshold)
-    champion = champion_path(Path(READS["champion"])) if params.champion_weight > 0 else None
+    asks_champion = params.champion_weight > 0 and params.budget != ALL
+    champion = champion_path(Path(READS["champion"])) if asks_champion else None
     predictor = None if champion is None else load(champion, n_threads=1)  # one thread: the same labels everywhere
-    print(
-        f"buying labels by '{params.query_strategy}', and comparing with {', '.join(params.curve_strategies)}",
-        flush=True,
-    )
+    if params.budget == ALL:
+        print(f"using all {int(train['label'].notna().sum()):,} labels of the training split", flush=True)
+    else:
+        print(
+            f"buying labels by '{params.query_strategy}', and comparing with {', '.join(params.curve_strategies)}",
+            flush=True,
+        )
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
         sampled = run(
             train, embeddings[: len(train)], validation, embeddings[len(train) :], params, usable.labels, predictor

@@ -22,8 +22,9 @@ from ratchet.data.rules.measures import columns_measure
 from ratchet.data.rules.split_measures import measure_splits
 from ratchet.data.rules.suites import Suite, read_suite
 from ratchet.data.rules.verdicts import find_broken_rows, judge_suites, rules_found, stopped, tallies_of
+from ratchet.data.sampling import smallest_hashes
 from ratchet.data.shingles import Shingles
-from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, quantile_edges, smallest_hashes
+from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, quantile_edges
 from ratchet.data.words import tokens
 from ratchet.entry import entry
 from ratchet.errors import ValidationError

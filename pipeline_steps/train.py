@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ratchet.data.sampling import sample_by_class
 from ratchet.entry import entry
 from ratchet.files import sha256_json
 from ratchet.measure.machine_figures import drop
@@ -65,6 +66,8 @@ class Params(FitParams, PrimaryMetricParams):
     backbone_sha256: BackboneSha256
     max_tokens: int = Field(ge=8, le=8192)
     """Texts are cut to this many tokens."""
+    max_texts: int = Field(ge=2)
+    """Labelled texts to learn from, at most: a sample by class, by hash, in which rare classes stay whole."""
     lora_rank: int = Field(ge=1, le=1024)
     """Rank of the updates of lora and dora."""
     lora_targets: list[str] = Field(min_length=1)
@@ -109,8 +112,8 @@ def load_rules() -> Rules:
 def run(
     labeled: pd.DataFrame, validation: pd.DataFrame, rules: Rules, params: Params
 ) -> tuple[Any, Fit, dict[str, Any]]:
-    """The fine-tuned, calibrated model, what fitting did, and how many parameters learned from what, at what
-    temperature.
+    """The fine-tuned, calibrated model, what fitting did, and how many parameters learned from how many texts of what,
+    at what temperature.
 
     Raises:
         ParamsError: an attribute is not in the lexicon, or the primary metric does not fit the classes.
@@ -120,6 +123,8 @@ def run(
 
     from ratchet.measure.slice_history import SliceHistory
 
+    n_labeled, labeled = len(labeled), sample_by_class(labeled, params.max_texts)
+    print(f"learning from {len(labeled):,} of {n_labeled:,} labelled texts", flush=True)
     labels = class_names(validation)
     metric, y_true = params.metric_of(labels), class_indices(validation, labels)
     slices = _slices(validation, rules, params)
@@ -153,6 +158,7 @@ def run(
         fitted,
         {
             **counts,
+            "n_texts": len(labeled),
             "mitigation": learned.report,
             "slice_history": watch.rows,
             "calibration_temperature": calibrate(model, held_out),
@@ -193,7 +199,7 @@ def main() -> None:
     save_model(model, resolve_backbone(params.backbone, params.backbone_sha256), Path(WRITES["teacher"]), manifest)
     report = {
         "command": "python -m pipeline_steps.train",
-        "n_texts": len(labeled),
+        "n_labeled": len(labeled),
         "data_sha256": manifest.data_sha256,
         **counts,
         **fitted.to_json(),

@@ -104,8 +104,8 @@ LABELED = Table(
     "labeled",
     {
         **TEXT_COLUMNS,
-        "round": Column("int64", False, "query round in which the label was bought, from 0"),
-        "query_strategy": Column("str", False, "the strategy that asked for it"),
+        "round": Column("int64", False, "query round in which the label was bought, from 0; 0 where none is bought"),
+        "query_strategy": Column("str", False, "the strategy that asked for it; 'given': it came with its text"),
     },
 )
 

@@ -3,9 +3,7 @@
 Time is that of the last run in proportion to texts and epochs, where its reports say how long training took; else the
 floating point operations of training over what a core does. These are estimates within a factor of about two, made to
 tell minutes from hours and megabytes from more than there is.
-Source: 6 operations a parameter and token of training, 2 of inference, Kaplan et al. 2020, section 2.1,
-https://arxiv.org/abs/2001.08361; bytes of activations a layer, Korthikanti et al. 2022, section 4,
-https://arxiv.org/abs/2205.05198.
+Source: bytes of activations a layer, Korthikanti et al. 2022, section 4, https://arxiv.org/abs/2205.05198.
 """
 
 from __future__ import annotations
@@ -25,11 +23,8 @@ from flows.checks.project import Project
 from flows.checks.source import source_files
 from ratchet.errors import RatchetError
 from ratchet.measure.machine_figures import merge
+from ratchet.measure.time_plan import INFERENCE, OPERATIONS_PER_CORE_S, TRAINING
 
-OPERATIONS_PER_CORE_S = 4e10
-"""Of 32-bit training by torch, as measured on this project's demo: 90 to 110 billion a second on two cores."""
-TRAINING, INFERENCE = 6, 2
-"""Operations a parameter and token."""
 BASE_MEMORY_MB = 800.0
 """A process with torch and a table of texts, before there is a model."""
 TEXT_TABLES = 8
@@ -90,11 +85,11 @@ def expect(project: Project, backbone: Backbone) -> Expected:
     n_rows, minutes, measured = n_texts(project), {}, set()
     embedded = backbone.n_embedded * backbone.hidden
     encoder = backbone.n_parameters - embedded
-    budget: int = getattr(project.blocks.get("sample"), "budget", n_rows)
+    budget = _budget(project, n_rows)
     share = len(_block(project, "distil").layers) / max(backbone.n_layers, 1)
     n_learned = {
-        "train": min(budget, n_rows),
-        "distil": n_rows,
+        "train": min(budget, n_rows, _block(project, "train").max_texts),
+        "distil": min(n_rows, _block(project, "distil").max_texts),
         "prune": min(n_rows, _block(project, "prune").n_recovery),
     }
     parameters = {"train": encoder, "distil": encoder * share, "prune": encoder * share}
@@ -125,7 +120,13 @@ def n_texts(project: Project) -> int:
     if isinstance(rows, dict) and rows:
         return int(sum(rows.values()))
     n_bytes = sum(Path(place.path).stat().st_size for place in source_files(project))
-    return max(n_bytes // 200, getattr(project.blocks.get("sample"), "budget", 0))  # 200 characters: a short text
+    return max(n_bytes // 200, _budget(project, 0))  # 200 characters: a short text
+
+
+def _budget(project: Project, where_all: int) -> int:
+    """Labels that are trained on; `where_all` where every one is, or the block does not hold."""
+    budget = getattr(project.blocks.get("sample"), "budget", "all")
+    return where_all if budget == "all" else int(budget)
 
 
 def _training_mb(params: Any, backbone: Backbone, max_tokens: int) -> float:

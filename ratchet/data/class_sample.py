@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ratchet.data.splits import unit_hash
+from ratchet.data.sampling import unit_hash
 
 if TYPE_CHECKING:
     import pandas as pd

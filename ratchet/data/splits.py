@@ -7,9 +7,10 @@ the other, so it is held out of all of them. Near-duplicates therefore never str
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from ratchet.data.sampling import unit_hash
 
 SIDES = ("train", "validation", "test", "transfer")
 EXCLUDED = "excluded"
@@ -22,15 +23,6 @@ class Assignment:
     side: list[str]
     group: list[str]
     reason: list[str]
-
-
-def unit_hash(key: str, salt: str) -> float:
-    """A number in [0, 1) that depends on key and salt alone: the first 52 bits of the SHA-256 of both.
-
-    >>> 0 <= unit_hash("id", "salt") < 1, unit_hash("id", "a") == unit_hash("id", "b")
-    (True, False)
-    """
-    return int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:13], 16) / 16**13
 
 
 def hashed_side(key: str, salt: str, validation_rate: float, test_rate: float) -> str:
@@ -95,30 +87,6 @@ def assign_sides(
             if own_group:
                 placed.setdefault(own_group, row)
     return Assignment(side, group, reason)
-
-
-def smallest_hashes(ids: Sequence[str], strata: Sequence[str], salt: str, n: int) -> list[int]:
-    """Positions, ascending, of a sample of at most n rows: each stratum gives its share, by smallest hash.
-
-    Shares are the strata's shares of all rows, rounded so that they add up to n (largest remainder).
-
-    >>> smallest_hashes(["a", "b", "c", "d"], ["x", "x", "y", "y"], "salt", 2) in ([0, 2], [0, 3], [1, 2], [1, 3])
-    True
-    """
-    members: dict[str, list[int]] = {}
-    for row, stratum in enumerate(strata):
-        members.setdefault(stratum, []).append(row)
-    exact = {stratum: min(1.0, n / len(ids)) * len(rows) for stratum, rows in members.items()}
-    shares = {stratum: int(value) for stratum, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda stratum: (shares[stratum] - exact[stratum], stratum))
-    for stratum in by_remainder[: min(n, len(ids)) - sum(shares.values())]:
-        shares[stratum] += 1
-    chosen = [
-        row
-        for stratum, rows in members.items()
-        for row in sorted(rows, key=lambda row: (unit_hash(ids[row], salt), ids[row]))[: shares[stratum]]
-    ]
-    return sorted(chosen)
 
 
 def quantile_edges(n_words: Sequence[int], quantiles: Sequence[float]) -> list[int]:

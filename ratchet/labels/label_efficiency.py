@@ -65,10 +65,13 @@ def label_efficiency(
     return Curves(np.cumsum(steps).tolist(), {name: scores[alike.get(name, name)] for name in names}, metric)
 
 
-def curve_table(curves: Curves) -> pd.DataFrame:
-    """One row per strategy and number of labels: strategy, n_labels, score, low, high (95 %, over seeds)."""
+def curve_table(curves: Curves | None) -> pd.DataFrame:
+    """One row per strategy and number of labels: strategy, n_labels, score, low, high (95 %, over seeds).
+
+    No row where no strategies were compared.
+    """
     rows = []
-    for name, scores in curves.scores.items():
+    for name, scores in curves.scores.items() if curves else ():
         for index, n_labels in enumerate(curves.n_labels):
             estimate = seed_estimate(scores[:, index], curves.metric.bounds)
             rows.append((name, n_labels, estimate.value, estimate.low, estimate.high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,7 +86,9 @@ def fit_selection_model(
     if len(present) > 1:
         weighting = "balanced" if balanced else None
         fitted: Any = LogisticRegression(C=inverse_regularization, max_iter=1000, tol=1e-3, class_weight=weighting)
-        fitted.fit(embeddings, targets)
+        with warnings.catch_warnings():  # of the first labels, many classes may have one or two
+            warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
+            fitted.fit(embeddings, targets)
         weights[-len(fitted.coef_) :], intercepts[-len(fitted.coef_) :] = fitted.coef_, fitted.intercept_
 
     def refit() -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from ratchet.reporting.trust_section import trust_section
 from ratchet.reporting.words_chart import words_chart
 
 SECTIONS = {
-    "labels": {"sample": "Which labels were bought", "vet": "Labels that look wrong"},
+    "labels": {"sample": "Which labels are trained on", "vet": "Labels that look wrong"},
     "data": {
         "ingest": "Source",
         "validate": "Validation and quarantine",
@@ -70,6 +70,7 @@ def _view(material: Material) -> dict[str, Any]:
         "links": [{"href": link, "title": _title(link)} for link in material.links],
         "curve": curves(material.curve, "labels bought", primary),
         "label_worth": outline(label_worth(reports.get("sample"))),
+        "no_curve": _no_curve(reports.get("sample")),
         "curve_caption": f"The {primary} by number of labels bought and query strategy; bands are over the seeds.",
         "parts": {
             section: [_part(title, reports.get(name)) for name, title in parts.items()]
@@ -85,6 +86,16 @@ def _view(material: Material) -> dict[str, Any]:
         },
         "all_commands": [(name, command) for name, command in commands.items() if command],
     }
+
+
+def _no_curve(sample: Report | None) -> str:
+    """Why the page shows no label-efficiency curve."""
+    if (sample or {}).get("budget") == "all":
+        return (
+            "Every label there is was used. What fewer would do, the label-efficiency curve, is an experiment that is "
+            "declared by a number as sample.budget."
+        )
+    return "No label-efficiency curve is available."
 
 
 def _bundles(reports: Mapping[str, Report], described: str | None) -> dict[str, Any]:

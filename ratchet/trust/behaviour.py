@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ratchet.data.splits import unit_hash
+from ratchet.data.sampling import unit_hash
 from ratchet.errors import ParamsError
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate

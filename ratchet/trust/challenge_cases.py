@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ratchet.data.splits import unit_hash
+from ratchet.data.sampling import unit_hash
 from ratchet.tables import CHALLENGE, empty_table
 from ratchet.trust.text_edits import Turning
 from ratchet.trust.weak_slices import Mask

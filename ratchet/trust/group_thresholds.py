@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.data.splits import unit_hash
+from ratchet.data.sampling import unit_hash
 from ratchet.measure.bootstrap import Weights, mean_estimate
 from ratchet.trust.fairness import audit_feature
 from ratchet.trust.sensitive import sensitive_metrics

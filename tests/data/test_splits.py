@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.data.splits import EXCLUDED, Assignment, assign_sides, hashed_side, smallest_hashes, unit_hash
+from ratchet.data.splits import EXCLUDED, Assignment, assign_sides, hashed_side
 
 Graph = tuple[list[bool], list[tuple[int, int]]]
 
@@ -82,30 +81,6 @@ def test_raising_the_validation_rate_leaves_the_test_alone() -> None:
     ids = [f"id{row}" for row in range(500)]
     sides = [{key for key in ids if hashed_side(key, "s", rate, 0.2) == "test"} for rate in (0.1, 0.3)]
     assert sides[0] == sides[1]
-
-
-def test_hash_is_that_of_salt_and_key() -> None:
-    # printf 'salt\nid' | sha256sum starts with the digits below
-    assert unit_hash("id", "salt") == int("7da133a3ef31c", 16) / 16**13
-
-
-@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(0, 80), st.randoms())
-def test_sample_is_stratified_and_independent_of_order(strata: list[str], n: int, rng: object) -> None:
-    ids = [f"id{row}" for row in range(len(strata))]
-    chosen = smallest_hashes(ids, strata, "s", n)
-    assert len(chosen) == len(set(chosen)) == min(n, len(ids))
-    for stratum, size in Counter(strata).items():
-        share = min(1.0, n / len(ids)) * size
-        assert abs(sum(strata[row] == stratum for row in chosen) - share) < 1
-    order = list(range(len(ids)))
-    rng.shuffle(order)  # type: ignore[attr-defined]
-    shuffled = smallest_hashes([ids[row] for row in order], [strata[row] for row in order], "s", n)
-    assert {order[row] for row in shuffled} == set(chosen)
-
-
-@pytest.mark.parametrize("n", [0, 1, 5])
-def test_sample_of_few(n: int) -> None:
-    assert len(smallest_hashes(["a", "b"], ["x", "y"], "s", n)) == min(n, 2)
 
 
 @given(st.integers(1, 8), st.lists(st.tuples(st.integers(0, 7), st.booleans()), min_size=1, max_size=30), st.randoms())

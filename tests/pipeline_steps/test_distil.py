@@ -45,7 +45,7 @@ def params(**changes: Any) -> distil.Params:
         "n_augmented": 0,
         "temperature": 2.0,
         "soft_weight": 0.7,
-        "max_unlabeled": 100,
+        "max_texts": 100,
         **changes,
     }
     return distil.Params.model_validate(values)
@@ -59,6 +59,16 @@ def test_a_student_is_the_named_layers_of_its_teacher(bundle: Path) -> None:
     for own, origin in zip(encoder_of(student).layer, (0, 2), strict=True):
         theirs = encoder_of(teacher).layer[origin].state_dict()
         assert all(np.array_equal(value, theirs[name]) for name, value in own.state_dict().items())
+
+
+def test_labelled_texts_come_first_and_are_sampled_by_class_where_they_are_too_many() -> None:
+    labeled, unlabeled = reviews(60, 1), reviews(50, 2).drop(columns="label")
+    both = distil.texts_to_learn(labeled, unlabeled, params(max_texts=80))
+    assert both["id"].tolist()[:60] == labeled["id"].tolist()
+    assert (len(both), both["label"].notna().sum(), both["id"].is_unique) == (80, 60, True)
+    few = distil.texts_to_learn(labeled, unlabeled, params(max_texts=20))
+    assert few["label"].value_counts().to_dict() == {"negative": 10, "positive": 10}
+    assert len(distil.texts_to_learn(labeled, unlabeled, params(max_texts=1000))) == 110
 
 
 @pytest.mark.parametrize("layers", [[], [3], [-1, 0]])

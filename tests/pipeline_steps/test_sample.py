@@ -129,8 +129,64 @@ def test_the_curve_and_the_rounds_are_by_the_primary_metric() -> None:
     assert gains[1] == pytest.approx(4 * gains[0])
 
 
+def many_classes(n_classes: int, n_each: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Texts of many classes with embeddings that tell them apart, `n_each` of a class."""
+    rng = np.random.default_rng(seed)
+    labels = [f"class {number:02d}" for number in range(n_classes) for _ in range(n_each)]
+    texts = [f"{label} text {row}" for row, label in enumerate(labels)]
+    ids = [f"{seed:04x}{row:012x}" for row in range(len(labels))]
+    centres = np.random.default_rng(0).normal(size=(n_classes, 16))
+    vectors = np.repeat(centres, n_each, axis=0) + 0.1 * rng.normal(size=(len(labels), 16))
+    frame = pd.DataFrame({"row": range(len(labels)), "id": ids, "text": texts, "label": labels, "source": "made"})
+    return frame.assign(group=frame["id"]), vectors.astype(np.float32)
+
+
+def test_all_labels_are_used_and_nothing_is_bought() -> None:
+    train = reviews(60, 1)
+    train.loc[::3, "label"] = None
+    sampled = run(train, budget="all")
+    check_table(sampled.labeled, LABELED, "test")
+    assert sampled.labeled["id"].tolist() == train.loc[train["label"].notna(), "id"].tolist()
+    assert set(sampled.labeled["query_strategy"]) == {"given"}
+    assert sampled.unlabeled["id"].tolist() == train.loc[train["label"].isna(), "id"].tolist()
+    assert sampled.curve.empty
+    assert sampled.curve.columns.tolist() == ["strategy", "n_labels", "score", "low", "high"]
+    report = sampled.report
+    assert (report["budget"], report["query_strategy"], report["label_efficiency"]) == ("all", None, {})
+    assert [item["n_labels"] for item in report["rounds"]] == [40]
+    assert "not declared" in report["gained_per_hundred_labels"]["reason"]
+
+
+def test_people_s_labels_win_over_those_of_the_data_where_all_are_used() -> None:
+    train, validation = reviews(30, 1), reviews(60, 9)
+    known = train.iloc[4]
+    other = {"negative": "positive", "positive": "negative"}[known["label"]]
+    people = human_labels([(known["id"], known["text"], other), ("f" * 16, "a superb film", "positive")])
+    sampled = sample.run(train, embedded(train), validation, embedded(validation), params(budget="all"), people)
+    said = sampled.labeled.set_index("id").loc[[known["id"], "f" * 16], ["label", "query_strategy"]]
+    assert said.to_numpy().tolist() == [[other, "people"], ["positive", "people"]]
+    assert len(sampled.labeled) == 31
+    assert sampled.report["n_labeled_by_people"] == 2
+
+
+@pytest.mark.parametrize(("budget", "strategy"), [("all", "hybrid"), (200, "hybrid"), (200, "bald")])
+def test_more_classes_than_first_labels_are_no_obstacle(budget: Any, strategy: Any) -> None:
+    (train, vectors), (validation, held_out) = many_classes(77, 5, 1), many_classes(77, 1, 2)
+    values = params(budget=budget, query_strategy=strategy, initial_strategy="typiclust", n_initial=20, n_rounds=2)
+    values = values.model_copy(update={"n_curve_labels": 60, "n_curve_seeds": 1, "curve_strategies": ["margin"]})
+    sampled = sample.run(train, vectors, validation, held_out, values)
+    assert len(sampled.labeled) == (385 if budget == "all" else 200)
+    assert sampled.report["rounds"][-1]["validation_accuracy"] > 0.5
+
+
+@pytest.mark.parametrize("budget", [1, 0, "every", None])
+def test_another_budget_is_refused(budget: Any) -> None:
+    with pytest.raises(ValueError, match="budget"):
+        params(budget=budget)
+
+
 def test_a_pool_without_labels_is_refused() -> None:
-    with pytest.raises(TrainingError, match="no label to buy"):
+    with pytest.raises(TrainingError, match="no label to learn from"):
         run(reviews(20, 1).assign(label=None))
 
 

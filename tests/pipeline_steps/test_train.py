@@ -39,7 +39,13 @@ LEXICON = Lexicon(
 
 def params(backbone: Path, **changes: Any) -> train.Params:
     values = {**FIT, **ACCURACY, "method": "full", "backbone": str(backbone), "backbone_sha256": "", "max_tokens": 32}
-    tuning = {"lora_rank": 4, "lora_targets": ["all-linear"], "rank_stabilized": False, "adapter_size": 4}
+    tuning = {
+        "lora_rank": 4,
+        "lora_targets": ["all-linear"],
+        "rank_stabilized": False,
+        "adapter_size": 4,
+        "max_texts": 1000,
+    }
     groups = {
         "mitigation": "none",
         "mitigated_attribute": "role",
@@ -66,6 +72,22 @@ def test_full_tuning_learns_the_task_and_logs_it(backbone: Path) -> None:
     assert max(epoch["validation_accuracy"] for epoch in fitted.history) > 0.9
     assert counts["n_trainable"] == counts["n_parameters"]
     assert (Path(train.WRITES["live"]) / "metrics.json").is_file()
+
+
+def test_no_more_texts_than_asked_are_learned_from_and_rare_classes_stay_whole(
+    backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeled = pd.concat([reviews(160, 1).query("label == 'negative'"), reviews(20, 3).query("label == 'positive'")])
+    seen, original = [], train.fit
+
+    def fitted(model: Any, examples: Any, *rest: Any, **more: Any) -> Any:
+        seen.append(examples)
+        return original(model, examples, *rest, **more)
+
+    monkeypatch.setattr(train, "fit", fitted)
+    _, _, report = run(labeled, reviews(20, 2), params(backbone, max_texts=40, n_epochs=1))
+    assert report["n_texts"] == len(seen[0]) == 40
+    assert np.bincount(seen[0].hard).tolist() == [30, 10]
 
 
 def test_head_only_leaves_the_encoder_as_it_was(backbone: Path) -> None:

@@ -1,0 +1,71 @@
+"""Sizes that fit into the minutes: what is cut, what never is, and what more minutes bring."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from pydantic import TypeAdapter
+
+from pipeline_steps import baseline, behave, counterfactuals, distil, embed, explain, prune, split, train, vet
+from ratchet.measure.time_plan import Corpus, Encoder, plan, stage_seconds
+
+MINILM = Encoder(10_650_000, 6)
+STEPS = (baseline, behave, counterfactuals, distil, embed, explain, prune, split, train, vet)
+SMALL = Corpus(3000, 0, 2, [20] * 9)
+MANY_CLASSES = Corpus(13_000, 0, 77, [15] * 9)
+LARGE = Corpus(45_000, 5000, 28, [18] * 9)
+
+
+@pytest.mark.parametrize("corpus", [SMALL, MANY_CLASSES, Corpus(8500, 0, 2, [45])])
+def test_the_run_ends_within_its_minutes(corpus: Corpus) -> None:
+    found = plan(corpus, MINILM, minutes=25, n_threads=2)
+    assert found.minutes <= 25.5
+    assert found.minutes == pytest.approx(sum(stage_seconds(corpus, MINILM, found.sizes, 5e10).values()) / 60)
+
+
+def test_a_corpus_that_fits_is_used_whole() -> None:
+    found = plan(SMALL, MINILM, minutes=25, n_threads=2)
+    assert found.doubled is None
+    assert found.params["train.max_texts"] >= 3000
+    assert "learns from all 2,100 labels" in found.sentences()[-1]
+
+
+def test_fine_tuning_is_cut_and_the_plan_says_what_more_minutes_bring() -> None:
+    found = plan(LARGE, MINILM, minutes=30, n_threads=2)
+    assert found.doubled is not None
+    assert found.sizes.n_train < found.doubled.n_train <= 45_000
+    words = " ".join(found.sentences())
+    assert f"{found.sizes.n_train:,}" in words
+    assert f"{found.minutes_for_all:.0f} minutes use everything" in words
+    longer = plan(LARGE, MINILM, minutes=found.minutes_for_all + 0.1, n_threads=2)
+    assert longer.doubled is None
+    assert longer.sizes.n_train >= 37_000
+
+
+def test_more_minutes_or_threads_never_train_on_fewer_texts() -> None:
+    by_minutes = [plan(LARGE, MINILM, minutes, 2).sizes.n_train for minutes in (5, 25, 40, 60, 90, 200)]
+    assert by_minutes == sorted(by_minutes)
+    assert plan(LARGE, MINILM, 25, 8).sizes.n_train > plan(LARGE, MINILM, 25, 2).sizes.n_train
+
+
+def test_too_few_minutes_keep_texts_of_each_class_and_say_how_long_it_takes() -> None:
+    found = plan(LARGE, MINILM, minutes=1, n_threads=2)
+    assert found.sizes.n_train >= 20 * 28 // 10 * 10
+    assert found.minutes > 1
+    assert f"about {found.minutes:.0f} minutes" in found.sentences()[0]
+
+
+def test_held_out_texts_are_as_many_as_measuring_needs() -> None:
+    assert plan(SMALL, MINILM, 25, 2).params["split.test_rate"] == 0.2
+    assert plan(LARGE, MINILM, 25, 2).params["split.test_rate"] * 45_000 == pytest.approx(5000, rel=0.01)
+
+
+def test_every_key_of_the_plan_is_a_key_of_params_with_a_value_in_range() -> None:
+    models = {step.__name__.rpartition(".")[2]: step.Params for step in STEPS}
+    for key, value in plan(MANY_CLASSES, MINILM, 25, 2).params.items():
+        block, name = key.split(".")
+        model = models[block]
+        assert name in model.model_fields, key
+        field = model.model_fields[name]
+        TypeAdapter(Annotated[(field.annotation, *field.metadata)]).validate_python(value, strict=True)
