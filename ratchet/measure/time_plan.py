@@ -174,8 +174,8 @@ def plan(
 def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per_s: float) -> dict[str, float]:
     """Stage → its seconds, of the stages of dvc.yaml.
 
-    >>> films = Corpus(8600, 0, 2, [28])
-    >>> seconds = stage_seconds(films, Encoder(10_650_000, 6), Sizes(n_train=1500), 5e10)
+    >>> corpus = Corpus(8600, 0, 2, [28])
+    >>> seconds = stage_seconds(corpus, Encoder(10_650_000, 6), Sizes(n_train=1500), 5e10)
     >>> 15 * 60 < sum(seconds.values()) < 30 * 60
     True
     """
