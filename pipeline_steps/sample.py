@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from ratchet.embeddings.table import Embeddings, read_embeddings
 from ratchet.engines.loading import load
@@ -109,6 +109,14 @@ class Params(PrimaryMetricParams):
     balanced: bool
     """Whether the selection model weighs each class the same, however rare it is: for pools with a rare class."""
     seed: Seed
+
+    @field_validator("budget", mode="wrap")
+    @classmethod
+    def _one_message(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValueError:  # a message for each member of the union
+            raise ValueError("is neither all nor a number of labels, at least 2") from None
 
 
 class Sampled(NamedTuple):

@@ -92,7 +92,7 @@ class Task(Params):
     train_threads: int = Field(ge=1, le=1024)
     """CPU threads of whatever makes weights or embeddings: a fixed number, since another one gives other last bits."""
     minutes: float = Field(gt=0)
-    """Minutes that a run of all stages may take: `ratchet init` fits sizes to them, see `ratchet.measure.time_plan`."""
+    """Minutes that a run of all stages may take; `ratchet.measure.time_plan` fits sizes to them."""
     inference_threads: int = Field(ge=0, le=1024)
     """CPU threads of whatever only asks models; 0: all cores."""
 

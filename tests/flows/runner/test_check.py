@@ -95,7 +95,7 @@ ROUNDS: list[list[Contradiction]] = [
             "budget: many",
             "sample.budget",
             "'many'",
-            "valid integer",
+            "neither all nor a number",
             "pipeline_steps.sample",
         ),
         Contradiction(
