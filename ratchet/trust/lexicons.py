@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ratchet.data.words import COMPOUNDS, TermPattern, find_terms
 from ratchet.data.sampling import unit_hash
+from ratchet.data.words import COMPOUNDS, TermPattern, find_terms
 from ratchet.errors import ParamsError
 from ratchet.params import Params
 from ratchet.trust.language import Articles, any_article, fitting_article

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import regex
 from pydantic import Field, model_validator
 
+from ratchet.data.sampling import unit_hash
 from ratchet.data.words import (
     COMPOUNDS,
     find_terms,
@@ -23,8 +24,6 @@ from ratchet.data.words import (
     word_spans,
     words,
 )
-from ratchet.data.sampling import unit_hash
-from ratchet.data.words import COMPOUNDS, tokens, word_spans, words
 from ratchet.errors import ParamsError
 from ratchet.params import Params
 from ratchet.trust.language import Articles, any_article, fitting_article

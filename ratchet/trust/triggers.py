@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.data.words import COMPOUNDS, insert_word, tokens, words
 from ratchet.data.sampling import unit_hash
-from ratchet.data.words import COMPOUNDS, tokens, words
+from ratchet.data.words import COMPOUNDS, insert_word, tokens, words
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate, undefined
 from ratchet.models.predictor import Predictor
