@@ -93,6 +93,7 @@ def _release(team: Team, told: Told, version: str, *, measured: bool = False) ->
 @pytest.mark.slow
 @pytest.mark.service
 @pytest.mark.deep
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")  # Prefect's
 def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from prefect.testing.utilities import prefect_test_harness
 
@@ -113,10 +114,11 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         git(root, "commit", "--quiet", "--all", "-m", "Measure")
         team.follow(LOOK[-1])
         page = told()
-        assert "Before: accepted, **words**. After: accepted, **words**." in page
-        assert "`texts.n`: `150` → `400`" in page
-        assert "| words | accuracy |" in page
-        assert "`data/labeled.parquet`: 150 → 400 rows, 250 added, 0 removed" in page
+        assert "Before: accepted, words. After: accepted, words." in page
+        assert "| texts.n | 150 | 400 |" in page
+        assert "| evaluate.json | words.accuracy | 0.825 | 1 | 0.175 |" in page
+        assert "| data/labeled.parquet | rows | 150 | 400 |" in page
+        assert "| data/labeled.parquet | 250 came, 5 relabelled |" in page
         assert "`reports/curve.csv` differs: curve.png, before and after" in page
         assert (root / "review" / "curve.png").read_bytes().startswith(b"\x89PNG")
         shutil.rmtree(root / "review")
