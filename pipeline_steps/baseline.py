@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-import ratchet.params
+from ratchet.data.cleaning_params import CleaningParams
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
 from ratchet.files import sha256_json
@@ -29,7 +29,7 @@ READS = {"labeled": "data/labeled.parquet", "splits": "data/splits"}
 WRITES = {"baseline": "models/baseline", "report": "reports/baseline.json"}
 
 
-class Params(ratchet.params.Params):
+class Params(CleaningParams):
     """How the baseline sees and weighs words."""
 
     max_ngram: int = Field(ge=1, le=5)
@@ -84,6 +84,7 @@ def main() -> None:
         labels=class_names(validation),
         max_tokens=0,
         parent="",
+        cleaning=params.cleaning,
         params_sha256=sha256_json(params.model_dump()),
         data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()),
     )

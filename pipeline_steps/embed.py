@@ -7,8 +7,9 @@ Gurevych 2019, Sentence-BERT, https://arxiv.org/abs/1908.10084.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from ratchet.embeddings.table import Embeddings, write_embeddings
 from ratchet.entry import entry
 from ratchet.measure.report_files import write_report
 from ratchet.models.backbones import resolve_backbone
+from ratchet.models.coverage import coverage_by_language
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
@@ -28,6 +30,8 @@ READS = {"splits": "data/splits"}
 WRITES = {"embeddings": "data/embeddings.parquet", "report": "reports/embed.json"}
 CHUNK = 100_000
 """Texts whose embeddings are held in memory at once."""
+N_COVERAGE = 2_000
+"""Texts, evenly spaced, by which the report says how well the tokenizer knows their languages."""
 
 
 class Params(ratchet.params.Params):
@@ -59,6 +63,15 @@ def run(texts: dict[str, str], folder: Path, params: Params) -> Iterator[tuple[l
         )
 
 
+def report_languages(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+    """Language → what the backbone's tokenizer makes of its texts, by a sample; see `ratchet.models.coverage`."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    sample = texts[:: max(len(texts) // N_COVERAGE, 1)]
+    return {name: found.to_json() for name, found in coverage_by_language(tokenizer, sample).items()}
+
+
 def main() -> None:
     params = load_params(Params, "embed")
     folder = resolve_backbone(params.backbone, params.backbone_sha256)
@@ -74,6 +87,7 @@ def main() -> None:
         "rows": {side: len(frame) for side, frame in sides.items()},
         "hidden": hidden,
         "max_tokens": params.max_tokens,
+        "languages": report_languages(folder, list(texts.values())),
     }
     write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.embed", **report})
 

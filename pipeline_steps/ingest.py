@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 import ratchet.params
-from ratchet.data.cleaning import REPAIRS, clean_texts, text_id
+from ratchet.data.cleaning import REPAIRS, clean, text_id
+from ratchet.data.cleaning_params import Cleaning, Repair
+from ratchet.data.personal_data import KINDS
+from ratchet.data.raw_text import kept_raw
 from ratchet.data.sources.reading import FileTally, Labels, Reading
 from ratchet.data.sources.rows import Batch
 from ratchet.data.sources.source import Source, read_source
@@ -31,6 +34,8 @@ from ratchet.task import (
     IdColumn,
     LabelColumn,
     MetadataColumns,
+    PersonalData,
+    Regions,
     SourceColumn,
     TextColumn,
     TimeColumn,
@@ -53,7 +58,6 @@ SHOWN_SOURCES = 100
 """Sources that the report lists, those with most rows."""
 OTHERS = "(others)"
 RESERVED = {*CORPUS.columns, "group", "rule", "reason", "raw"}
-Repair = Literal["entities", "line_breaks", "tags", "control_characters", "unicode_nfc", "whitespace"]
 
 
 class Params(ratchet.params.Params):
@@ -78,6 +82,9 @@ class Params(ratchet.params.Params):
     """What stands for a missing value in any column but the text's, such as NA or null; an empty cell always does."""
     repairs: list[Repair]
     """What is repaired in the texts (`ratchet.data.cleaning`), in the order in which it is done; empty: nothing."""
+    personal_data: PersonalData
+    """mask: each find is masked here, before a text gets its id, so that nothing unmasked is written."""
+    regions: Regions
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -89,6 +96,11 @@ class Params(ratchet.params.Params):
         if self.repairs != (order := [name for name in REPAIRS if name in self.repairs]):
             raise ValueError(f"repairs must stand in the order {', '.join(order)}, each once")
         return self
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """What is done to each text."""
+        return Cleaning(repairs=[*self.repairs], mask=self.personal_data == "mask", regions=self.regions)
 
     @property
     def columns(self) -> list[str]:
@@ -117,8 +129,8 @@ class Ingested(NamedTuple):
     bad_rows: pd.DataFrame
     """The records that could not be read exactly."""
     counts: Counter[tuple[str, ...]]
-    """To be added up over batches: ('source', name, label or 'unlabelled'), ('repair', name), ('raw',),
-    ('twice encoded',)."""
+    """To be added up over batches: ('source', name, label or 'unlabelled'), ('repair', name), ('masked', kind),
+    ('raw',), ('twice encoded',)."""
 
 
 def run(batches: Iterable[Batch], params: Params) -> Iterator[Ingested]:
@@ -157,6 +169,7 @@ def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
             name: {"n_rows": labels.total(), "labels": dict(labels)} for name, labels in sorted(by_source.items())
         },
         "n_texts_changed": {name: counts["repair", name] for name in params.repairs},
+        "n_masked": {kind: counts["masked", kind] for kind in KINDS} if params.cleaning.mask else {},
         "n_raw_kept": counts["raw",],
         "n_texts_twice_encoded": counts["twice encoded",],
     }
@@ -238,25 +251,21 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
 
     mapped = _map_columns(batch, params)
     given = mapped["text"].tolist()
-    texts, repaired = clean_texts(given, params.repairs)
-    ids = [text_id(text) for text in texts]
-    rows = range(first_row, first_row + len(texts))
-    corpus = mapped.assign(text=pd.Series(texts, dtype="str"))
-    corpus.insert(0, "id", pd.Series(ids, dtype="str"))
-    corpus.insert(0, "row", rows)
-    changed = [i for i, text in enumerate(texts) if text != given[i]]
-    raw = {
-        "row": pd.Series([rows[i] for i in changed], dtype="int64"),
-        "id": pd.Series([ids[i] for i in changed], dtype="str"),
-        "raw": pd.Series([given[i] for i in changed], dtype="str"),
-    }
-    counts: Counter[tuple[str, ...]] = Counter({("repair", name): n for name, n in repaired.items()})
-    counts["raw",] = len(changed)
+    cleaned = clean(given, params.cleaning)
+    corpus = mapped.assign(text=pd.Series(cleaned.texts, dtype="str"))
+    corpus.insert(0, "id", pd.Series(map(text_id, cleaned.texts), dtype="str"))
+    corpus.insert(0, "row", range(first_row, first_row + len(given)))
+    raw = kept_raw(corpus, given, cleaned, params.cleaning)
+    counts: Counter[tuple[str, ...]] = Counter({("repair", name): n for name, n in cleaned.n_repaired.items()})
+    counts.update({("masked", kind): n for kind, n in cleaned.n_masked.items()})
+    counts["raw",] = len(raw)
     counts["twice encoded",] = sum(map(is_twice_encoded, given))
     cells = zip(corpus["source"].tolist(), corpus["label"].fillna("unlabelled").tolist(), strict=True)
     counts.update(("source", source, label) for source, label in cells)
     bad_rows = pd.DataFrame(batch.bad, columns=list(BAD_ROWS.columns))
-    return Ingested(corpus, pd.DataFrame(raw), bad_rows.astype({"line": "int64", "n_lines": "int64"}), counts)
+    if params.cleaning.mask:
+        bad_rows["raw"] = b""  # what could not be read cannot be masked
+    return Ingested(corpus, raw, bad_rows.astype({"line": "int64", "n_lines": "int64"}), counts)
 
 
 def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:

@@ -27,6 +27,7 @@ OPTIONAL = {
     "ingest": "reports/ingest.json",
     "validate": "reports/validate.json",
     "split": "reports/split.json",
+    "embed": "reports/embed.json",
     "sample": "reports/sample.json",
     "vet": "reports/vet.json",
     "challenge": "reports/challenge.json",

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ratchet.data.cleaning_params import CleaningParams
 from ratchet.data.sampling import sample_by_class
 from ratchet.entry import entry
 from ratchet.files import sha256_json
@@ -56,7 +57,7 @@ WRITES = {
 SCRATCH = Path(".scratch/train")
 
 
-class Params(FitParams, PrimaryMetricParams):
+class Params(FitParams, PrimaryMetricParams, CleaningParams):
     """How the teacher is trained."""
 
     method: Method
@@ -193,6 +194,7 @@ def main() -> None:
         labels=class_names(validation),
         max_tokens=params.max_tokens,
         parent="",
+        cleaning=params.cleaning,
         params_sha256=sha256_json(params.model_dump()),
         data_sha256=labels_sha256(labeled),
     )

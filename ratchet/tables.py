@@ -48,7 +48,12 @@ CORPUS = Table(
 
 RAW = Table(
     "raw",
-    {"row": ROW, "id": TEXT_COLUMNS["id"], "raw": Column("str", False, "the text as the source gave it")},
+    {
+        "row": ROW,
+        "id": TEXT_COLUMNS["id"],
+        "raw": Column("str", False, "the text as the source gave it; where personal data was masked, the masked one"),
+        "unmasked_id": Column("str", True, "the id it had before masking; missing: nothing was masked", optional=True),
+    },
 )
 """The texts that cleaning changed; the others are in the corpus as they came."""
 

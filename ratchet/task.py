@@ -182,5 +182,10 @@ TrainThreads = Annotated[int, _at("train_threads")]
 InferenceThreads = Annotated[int, _at("inference_threads")]
 SelectionRegularization = Annotated[float, Field(gt=0), At("sample.inverse_regularization")]
 """Of every model that stands in for the teacher on embeddings of unit length."""
+Repairs = Annotated[list[str], At("ingest.repairs")]
+"""What is repaired in the texts: `ratchet.data.cleaning.REPAIRS`."""
+PersonalData = Annotated[Literal["off", "flag", "mask"], At("validate.personal_data")]
+Regions = Annotated[list[str], At("validate.regions")]
+"""Countries (ISO 3166) whose national formats of telephone and identity numbers count as personal data."""
 LengthEdges = Annotated[list[int], Field(min_length=2, max_length=2), Measured([12, 25])]
 """The most words of a short text, and of a medium one: the quantiles of the training texts, which `split` measures."""

@@ -159,7 +159,9 @@ def _label(world: World, finding: Any, timeline: Any) -> None:
     request = retraining.ask(world.root, finding.key, retraining.served_version(world.root), 0, 2, monitoring.utc_now())
     queue = labelling.open_queue(world.root, 2)
     sent = pd.read_parquet(world.folder / "new_traffic.parquet").head(1000)  # the log holds them masked
-    truth = {mask_personal_data(text, "US")[0]: label for text, label in zip(sent["text"], sent["label"], strict=True)}
+    truth = {
+        mask_personal_data(text, ["US"])[0]: label for text, label in zip(sent["text"], sent["label"], strict=True)
+    }
     for who in ("annotator-1", "annotator-2"):
         with (world.root / labelling.QUEUE / f"{who}.csv").open("w", newline="") as file:
             writer = csv.writer(file)

@@ -12,6 +12,7 @@ from flows.checks.cases import check_cases
 from flows.checks.finding import Finding, raised
 from flows.checks.gates import check_gates
 from flows.checks.labels import check_labels
+from flows.checks.languages import check_languages
 from flows.checks.names import check_names
 from flows.checks.project import Project, read_project
 from flows.checks.resources import check_resources
@@ -28,6 +29,7 @@ CHECKS: Sequence[Callable[[Project], list[Finding]]] = (
     check_names,
     check_labels,
     check_backbone,
+    check_languages,
     check_suites,
     check_cases,
     check_gates,

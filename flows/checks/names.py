@@ -66,14 +66,14 @@ def columns(project: Project) -> list[str]:
 
 
 def text_features(project: Project) -> list[str]:
-    """The features that a text itself shows: its length, and the patterns of data/lexicons/features.yaml."""
-    from ratchet.trust.slices import LENGTH, PatternFeatures
+    """The features that a text itself shows: its length, its language, and the patterns of the task's own file."""
+    from ratchet.trust.slices import LANGUAGE, LENGTH, PatternFeatures
 
     try:
         patterns = check_params(PatternFeatures, "features", project.yaml(PATTERNS), Path(PATTERNS)).patterns
     except ParamsError:
         patterns = {}
-    return [LENGTH, *patterns]
+    return [LENGTH, LANGUAGE, *patterns]
 
 
 def _lexicon(project: Project, found: list[Finding]) -> tuple[list[str] | None, list[str]]:

@@ -1,4 +1,8 @@
-"""Cleaning of texts: a declared list of repairs, each counted, and the id of what remains."""
+"""Cleaning of texts, for training and for requests alike: declared repairs, each counted, masking of personal data, and
+the id of what remains.
+
+What is to be done says `ratchet.data.cleaning_params`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,14 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import regex
+
+from ratchet.data.cleaning_params import Cleaning
 
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _TAG = re.compile(
@@ -15,6 +26,8 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);", re.IGNORECASE)
+_WIDTH_FORMS = re.compile("[\u3000\uff01-\uffef]+")
+_WIDE_LETTERS = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\uff66-\uffdc]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 
@@ -60,6 +73,21 @@ def normalize_unicode(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def normalize_width(text: str) -> str:
+    """Full-width letters, digits and signs, and half-width Katakana and Hangul, in their normal width.
+
+    Beside Han, Kana or Hangul signs keep their width: there full-width punctuation is how texts are written.
+    Source: NFKC of the characters whose decomposition is <wide> or <narrow>, UAX 11 and 15.
+
+    >>> normalize_width("ｇｏｏｄ！"), normalize_width("很ｇｏｏｄ！"), normalize_width("ｹｰｷ")
+    ('good!', '很good！', 'ケーキ')
+    """
+    if text.isascii() or not _WIDTH_FORMS.search(text):
+        return text
+    forms = _WIDE_LETTERS if _east_asian().search(text) else _WIDTH_FORMS
+    return forms.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
+
+
 def collapse_whitespace(text: str) -> str:
     """Runs of whitespace, line ends included, as one space; none at the ends."""
     if text.isprintable() and "  " not in text and text[:1] != " " and text[-1:] != " ":
@@ -72,10 +100,44 @@ REPAIRS: dict[str, Callable[[str], str]] = {
     "line_breaks": replace_line_breaks,
     "tags": remove_tags,
     "control_characters": repair_control_characters,
+    "width_forms": normalize_width,
     "unicode_nfc": normalize_unicode,
     "whitespace": collapse_whitespace,
 }
 """The repairs in the order in which they are made: entities first, because `&lt;br&gt;` hides a line break."""
+
+
+class Cleaned(NamedTuple):
+    """What cleaning made of some texts."""
+
+    texts: list[str]
+    """(n_texts,), repaired and masked."""
+    unmasked: list[str]
+    """The same before masking."""
+    n_repaired: dict[str, int]
+    """Repair → texts that it changed."""
+    n_masked: Counter[str]
+    """Kind of personal data → finds; empty without masking."""
+
+
+def clean(texts: Sequence[str], cleaning: Cleaning) -> Cleaned:
+    """The texts as they are trained on, and as a model has to be asked.
+
+    >>> cleaning = Cleaning(repairs=["entities"], mask=True, regions=["US"])
+    >>> clean(["jo@example.org &amp; I"], cleaning).texts
+    ['[EMAIL] & I']
+    """
+    repaired, n_repaired = clean_texts(texts, cleaning.repairs) if cleaning.repairs else (list(texts), {})
+    if not cleaning.mask:
+        return Cleaned(repaired, repaired, n_repaired, Counter())
+    from ratchet.data.personal_data import mask_personal_data
+
+    masked, n_masked = [], Counter[str]()
+    for text in repaired:
+        without, counts = mask_personal_data(text, cleaning.regions)
+        masked.append(without)
+        n_masked.update(counts)
+    return Cleaned(masked, repaired, n_repaired, n_masked)
 
 
 def clean_texts(texts: Sequence[str], repairs: Sequence[str] = tuple(REPAIRS)) -> tuple[list[str], dict[str, int]]:
@@ -107,6 +169,11 @@ def text_id(text: str) -> str:
     (True, 16)
     """
     return hashlib.sha256(collapse_whitespace(text.casefold()).encode()).hexdigest()[:16]
+
+
+@cache
+def _east_asian() -> regex.Pattern[str]:
+    return regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")
 
 
 def _windows_1252(match: re.Match[str]) -> str:

@@ -2,6 +2,8 @@
 
 Whatever has a check digit is checked by python-stdnum (Luhn 1954 for cards, ISO 7064 for IBANs, each country's own
 rule), telephone numbers by Google's libphonenumber: so prices, years and serial numbers are hardly taken for people's.
+National numbers, and telephone numbers without a plus, are looked for as the named countries write them; where several
+are named, a text's language says which of them it is about.
 A telephone number beside another number is found if it starts with a plus or a code in brackets, or is written with
 dashes or dots; in `10 650 253 0000` nothing says where it starts, and it is not found.
 Names and addresses of people are not looked for: that takes a model, and would take the famous for private persons.
@@ -10,10 +12,12 @@ Names and addresses of people are not looked for: that takes a model, and would 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
+
+from ratchet.data.languages import languages, official_languages
 
 KINDS = ("emails", "phones", "cards", "ibans", "national_numbers")
 SUSPECT = r"@|\d\D{0,2}\d\D{0,2}\d\D{0,2}\d\D{0,2}\d\D{0,2}\d"
@@ -39,7 +43,8 @@ _NATIONAL = {
     "de.idnr": r"(?<![\d.,-])\d{2} \d{3} \d{3} \d{3}(?![\d.,]?\d)",
     "gb.nhs": r"(?<![\d.,-])\d{3}[ -]\d{3}[ -]\d{4}(?![\d.,]?\d)",
 }
-"""python-stdnum's module → how the number is written. Numbers without a country's own form and check are left alone."""
+"""python-stdnum's module, whose package is the country → how the number is written. Numbers without a country's own
+form and check are left alone."""
 
 
 class Found(NamedTuple):
@@ -50,50 +55,66 @@ class Found(NamedTuple):
     end: int
 
 
-def find_personal_data(text: str, region: str) -> list[Found]:
+def find_personal_data(text: str, regions: Sequence[str]) -> list[Found]:
     """What is found in a text, in order, without overlaps.
 
     Args:
         text: the text.
-        region: the country, as in ISO 3166, whose national telephone format counts; numbers with `+` always do.
+        regions: countries, as in ISO 3166, whose national telephone formats and identity numbers count, see
+            `regions_of`; telephone numbers with `+`, cards, accounts and addresses always do.
 
-    >>> [find.kind for find in find_personal_data("write to jo@example.org or call (650) 253-0000", "US")]
+    >>> [find.kind for find in find_personal_data("write to jo@example.org or call (650) 253-0000", ["US"])]
     ['emails', 'phones']
-    >>> find_personal_data("4111 1111 1111 1111 is a card, 4111 1111 1111 1112 is none", "US")
+    >>> find_personal_data("4111 1111 1111 1111 is a card, 4111 1111 1111 1112 is none", ["US"])
     [Found(kind='cards', start=0, end=19)]
     """
     if not _suspect().search(text):
         return []
     found: list[Found] = []
+    chosen = regions_of(text, regions)
     for kind, finder in _FINDERS.items():
-        for start, end in finder(text, region):
+        for start, end in finder(text, chosen):
             if all(end <= other.start or start >= other.end for other in found):
                 found.append(Found(kind, start, end))
     return sorted(found, key=lambda find: find.start)
 
 
-def mask_personal_data(text: str, region: str) -> tuple[str, dict[str, int]]:
+def mask_personal_data(text: str, regions: Sequence[str]) -> tuple[str, dict[str, int]]:
     """The text with each find replaced by its kind in brackets, and how many of each kind there were.
 
     A masked text masks to itself.
 
-    >>> mask_personal_data("write to jo@example.org", "US")
+    >>> mask_personal_data("write to jo@example.org", ["US"])
     ('write to [EMAIL]', {'emails': 1})
     """
     counts: dict[str, int] = {}
     parts, at = [], 0
-    for kind, start, end in find_personal_data(text, region):
+    for kind, start, end in find_personal_data(text, regions):
         counts[kind] = counts.get(kind, 0) + 1
         parts += [text[at:start], f"[{kind.removesuffix('s').upper()}]"]
         at = end
     return "".join([*parts, text[at:]]), counts
 
 
-def _emails(text: str, region: str) -> Iterator[tuple[int, int]]:
+def regions_of(text: str, regions: Sequence[str]) -> Sequence[str]:
+    """The countries of which a language is the text's; all of them where none is, or the language cannot be told.
+
+    >>> regions_of("Bitte rufen Sie mich morgen unter dieser Nummer an.", ["US", "DE", "AT"])
+    ['DE', 'AT']
+    >>> regions_of("12 34 56", ["US", "DE"])
+    ['US', 'DE']
+    """
+    if len(regions) < 2:
+        return regions
+    (language,) = languages([text])
+    return [region for region in regions if language in official_languages(region)] or regions
+
+
+def _emails(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     yield from (match.span() for match in _EMAIL.finditer(text))
 
 
-def _ibans(text: str, region: str) -> Iterator[tuple[int, int]]:
+def _ibans(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     for match in _IBAN.finditer(text):
         value, start = match.group(), match.start()
         while len(value) >= 15:  # a word in capitals may follow
@@ -103,7 +124,7 @@ def _ibans(text: str, region: str) -> Iterator[tuple[int, int]]:
             value = value.rpartition(" ")[0]
 
 
-def _cards(text: str, region: str) -> Iterator[tuple[int, int]]:
+def _cards(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     at = 0
     while match := _CARD.search(text, at):
         digits = re.sub(r"\D", "", match.group())
@@ -113,20 +134,23 @@ def _cards(text: str, region: str) -> Iterator[tuple[int, int]]:
         at = match.end() if is_card else match.start() + 1  # a year before a card reads as its first four digits
 
 
-def _national_numbers(text: str, region: str) -> Iterator[tuple[int, int]]:
+def _national_numbers(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     for name, pattern in _national():
+        if name.partition(".")[0].upper() not in regions:
+            continue
         yield from (match.span() for match in pattern.finditer(text) if _number(name).is_valid(match.group()))
 
 
-def _phones(text: str, region: str) -> Iterator[tuple[int, int]]:
+def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     import phonenumbers
 
-    for match in phonenumbers.PhoneNumberMatcher(text, region, phonenumbers.Leniency.VALID):
-        yield match.start, match.end
+    for region in regions:
+        for match in phonenumbers.PhoneNumberMatcher(text, region, phonenumbers.Leniency.VALID):
+            yield match.start, match.end
     for marked in _MARKED_PHONE.finditer(text):  # the matcher gives up where another number follows
         value = marked.group().rstrip(" .-(")
         while value:
-            if _is_phone(value, region):
+            if any(_is_phone(value, region) for region in regions):
                 yield marked.start(), marked.start() + len(value)
                 break
             value = value.rpartition(" ")[0].rstrip(" .-(")
@@ -141,7 +165,7 @@ def _is_phone(value: str, region: str) -> bool:
         return False
 
 
-_FINDERS: dict[str, Callable[[str, str], Iterator[tuple[int, int]]]] = {
+_FINDERS: dict[str, Callable[[str, Sequence[str]], Iterator[tuple[int, int]]]] = {
     "emails": _emails,
     "ibans": _ibans,
     "cards": _cards,

@@ -12,7 +12,7 @@ docs/decisions/words-by-script.md says what was measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import regex
@@ -93,8 +93,31 @@ def insert_word(text: str, word: str, place: int) -> str:
     """
     starts = [match.start() for match in _tokens().finditer(text)]
     at = starts[place] if place < len(starts) else len(text)
-    joined = _joined(text[:at].rstrip(), word)
-    return _joined(joined, text[at:].lstrip())
+    before, after = text[:at].rstrip(), text[at:].lstrip()
+    return f"{before}{_between(before, word)}{word}{_between(word, after)}{after}"
+
+
+def rewrite(text: str, spans: Sequence[tuple[int, int]], new: Mapping[int, str]) -> str:
+    """The text with other words in place of some, by their number; an empty one deletes. White space is collapsed.
+
+    Words that touched a deleted one do not become one word.
+
+    >>> rewrite("Good, not bad.", [(0, 4), (6, 9), (10, 13)], {0: "Poor", 1: ""})
+    'Poor, bad.'
+    >>> rewrite("a好b", [(0, 1), (1, 2), (2, 3)], {1: ""})
+    'a b'
+    """
+    parts, at, last, parted = [], 0, "", False
+    for index, (start, end) in enumerate(spans):
+        gap, word = text[at:start], new.get(index, text[start:end])
+        if gap:
+            last = ""  # nothing touches what comes
+        if word:
+            parts += [gap, _between(last, word) if parted else "", word]
+        else:
+            parts.append(gap)
+        last, parted, at = word or last, not word, end
+    return " ".join("".join([*parts, text[at:]]).split())
 
 
 def letter_runs(text: str) -> list[list[tuple[int, int]]]:
@@ -182,10 +205,10 @@ def is_plain(text: str) -> bool:
     return text.isascii() or _PLAIN.fullmatch(text) is not None
 
 
-def _joined(left: str, right: str) -> str:
-    """Two parts of a text, with a space between them unless both are of scripts without spaces."""
-    unspaced = left and right and _unspaced().match(left[-1]) and _unspaced().match(right[0])
-    return left + right if unspaced or not (left and right) else f"{left} {right}"
+def _between(left: str, right: str) -> str:
+    """What stands between two parts of a text: a space, unless one is empty or both are of scripts without spaces."""
+    unspaced = not (left and right) or (_unspaced().match(left[-1]) and _unspaced().match(right[0]))
+    return "" if unspaced else " "
 
 
 @cache

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pydantic
 
+from ratchet.data.cleaning_params import NO_CLEANING, Cleaning
 from ratchet.errors import BundleError
 from ratchet.files import read_json, replace_folder, sha256_file, write_json
 
@@ -37,6 +38,9 @@ class Manifest(pydantic.BaseModel):
     """Longer texts are cut to this many tokens; 0: no limit."""
     parent: str
     """Name of the bundle this one was made from; empty for a first one."""
+    cleaning: Cleaning = NO_CLEANING
+    """What was done to the texts it was trained on, and is done to those of a request; a bundle that does not say takes
+    texts as they come."""
     params_sha256: str
     """Hash of the params block that made it."""
     data_sha256: str

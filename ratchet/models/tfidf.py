@@ -7,14 +7,28 @@ from typing import Any
 
 import numpy as np
 
+from ratchet.data.words import is_plain, words
 from ratchet.files import read_json, write_json
 
 PACKAGES = ("scikit-learn", "numpy", "safetensors")
 """By which such a bundle is made and read; its manifest keeps their versions."""
 
 
+BY_SCRIPT = "by script"
+"""How a bundle's texts are taken apart: by `terms`; bundles that do not say by scikit-learn's own pattern."""
+
+
+def terms(text: str) -> list[str]:
+    """The words of a text; in scripts with spaces without single letters and digits, as scikit-learn leaves them out.
+
+    >>> terms("a well-made bus , 很好 🔥")
+    ['well', 'made', 'bus', '很', '好', '🔥']
+    """
+    return [word for word in words(text, "") if len(word) > 1 or not is_plain(word)]
+
+
 def fit_pipeline(texts: list[str], targets: list[int], *, max_ngram: int, inverse_regularization: float) -> Any:
-    """A fitted scikit-learn pipeline over word n-grams with sublinear term frequency.
+    """A fitted scikit-learn pipeline over n-grams of `terms`, with sublinear term frequency.
 
     Source: Spärck Jones 1972 (inverse document frequency); Wang & Manning 2012, https://aclanthology.org/P12-2018
     for bigrams as a strong baseline.
@@ -24,7 +38,9 @@ def fit_pipeline(texts: list[str], targets: list[int], *, max_ngram: int, invers
     from sklearn.pipeline import make_pipeline
 
     pipeline = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, max_ngram), sublinear_tf=True, dtype=np.float64),
+        TfidfVectorizer(
+            ngram_range=(1, max_ngram), tokenizer=terms, token_pattern=None, sublinear_tf=True, dtype=np.float64
+        ),
         LogisticRegression(C=inverse_regularization, max_iter=1000),
     )
     return pipeline.fit(texts, targets)
@@ -37,7 +53,11 @@ def save_pipeline(pipeline: Any, folder: Path) -> None:
     vectorizer, classifier = (step for _, step in pipeline.steps)
     write_json(
         folder / "vocabulary.json",
-        {"max_ngram": vectorizer.ngram_range[1], "terms": vectorizer.get_feature_names_out().tolist()},
+        {
+            "max_ngram": vectorizer.ngram_range[1],
+            "words": BY_SCRIPT,
+            "terms": vectorizer.get_feature_names_out().tolist(),
+        },
     )
     weights = {
         "idf": vectorizer.idf_,
@@ -49,14 +69,16 @@ def save_pipeline(pipeline: Any, folder: Path) -> None:
 
 
 def load_pipeline(folder: Path) -> Any:
-    """The pipeline `save_pipeline` stored; it predicts the same probabilities to the last bit."""
+    """The pipeline that `save_pipeline` stored; it predicts the same probabilities to the last bit."""
     from safetensors.numpy import load_file
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     vocabulary, weights = read_json(folder / "vocabulary.json"), load_file(folder / "weights.safetensors")
+    own = {"tokenizer": terms, "token_pattern": None} if vocabulary.get("words") == BY_SCRIPT else {}
     vectorizer = TfidfVectorizer(
+        **own,
         ngram_range=(1, vocabulary["max_ngram"]),
         sublinear_tf=True,
         dtype=np.float64,

@@ -56,7 +56,7 @@ def repaired(row: Row) -> Row:
     }
 
 
-def as_kept(personal_data: str, phone_region: str) -> Callable[[Row], Row]:
+def as_kept(personal_data: str, regions: Sequence[str]) -> Callable[[Row], Row]:
     """What makes of a served prediction the row that is kept: text masked, probabilities as bytes."""
 
     def prepare(row: Row) -> Row:
@@ -66,7 +66,7 @@ def as_kept(personal_data: str, phone_region: str) -> Callable[[Row], Row]:
         if personal_data == "mask":
             from ratchet.data.personal_data import mask_personal_data
 
-            text, _ = mask_personal_data(text, phone_region)
+            text, _ = mask_personal_data(text, regions)
         return {**row, "text": text, "proba": proba_bytes(row["proba"])}
 
     return prepare

@@ -31,7 +31,13 @@ SECTIONS = {
         "challenge": "Challenge set",
     },
     "explanations": {"counterfactuals": "Counterfactuals and concepts"},
-    "training": {"baseline": "Baseline", "train": "Teacher", "distil": "Student", "prune": "Pruning"},
+    "training": {
+        "embed": "Backbone and languages",
+        "baseline": "Baseline",
+        "train": "Teacher",
+        "distil": "Student",
+        "prune": "Pruning",
+    },
 }
 """Section → report → its title; each is shown in whatever form it has."""
 CHEAPER = {"size_mb": ("smaller", "larger"), "latency_p95_ms": ("faster", "slower")}

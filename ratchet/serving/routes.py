@@ -53,6 +53,7 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
         ]
         return ExplainResponse(
             model_version=model.version,
+            text=found.text,
             label=model.labels[of],
             confidence=float(found.proba[of]),
             base=float(found.base[of]),

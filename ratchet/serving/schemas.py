@@ -70,6 +70,8 @@ class ExplainResponse(_Schema):
     """base + the sum of the words' values = confidence, up to `additivity_error`."""
 
     model_version: str
+    text: str
+    """The text as the model reads it, repaired like its training texts: `start` and `end` are places in it."""
     label: str
     confidence: float
     base: float

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ratchet.data.cleaning import clean
 from ratchet.engines.loading import load
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file
@@ -33,6 +35,10 @@ class ServedModel:
     def labels(self) -> list[str]:
         """Class names, in the order of the probabilities."""
         return self.predictor.labels
+
+    def read(self, texts: Sequence[str]) -> list[str]:
+        """The texts as the model learned to read them: repaired and masked like those it was trained on."""
+        return clean(texts, self.predictor.manifest.cleaning).texts
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
         log_params.batch_size,
         log_params.interval_ms,
         log_params.queue_size,
-        as_kept(log_params.personal_data, log_params.phone_region),
+        as_kept(log_params.personal_data, log_params.regions),
     )
     service = Service(champion, source, params, writer)
     access = Access(Path(params.key_file), params.keys == "required")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -32,8 +32,8 @@ class LogParams(Params):
     """Compacted files are deleted after so many days."""
     personal_data: Literal["off", "mask"]
     """Whether e-mail addresses and telephone, card, account and national numbers are masked before texts are kept."""
-    phone_region: str = Field(pattern="^[A-Z]{2}$")
-    """Country, as in ISO 3166, whose national telephone format counts."""
+    regions: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = Field(min_length=1)
+    """Countries (ISO 3166) whose national formats of telephone and identity numbers count."""
 
 
 class ServeParams(Params):

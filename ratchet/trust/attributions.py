@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.data.words import word_spans
+from ratchet.data.words import rewrite, word_spans
 from ratchet.models.predictor import Predictor, Proba, TokenPredictor
 from ratchet.trust.lockstep import Question, Score, run_together
 from ratchet.trust.masked_tokens import masked_tokens
@@ -62,11 +62,7 @@ def keep_words(text: str, spans: Sequence[tuple[int, int]], keep: Sequence[bool]
     """
     if np.all(keep):
         return text
-    parts, at = [], 0
-    for (start, end), kept in zip(spans, keep, strict=True):
-        parts.append(text[at:end] if kept else text[at:start])
-        at = end
-    return " ".join("".join([*parts, text[at:]]).split())
+    return rewrite(text, spans, {index: "" for index, kept in enumerate(keep) if not kept})
 
 
 def attribute(

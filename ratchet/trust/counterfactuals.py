@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ratchet.data.words import word_spans
+from ratchet.data.words import rewrite, word_spans
 from ratchet.measure.bootstrap import mean_estimate, proportion_estimate, weights
 from ratchet.models.predictor import Proba
 from ratchet.trust.lockstep import Question
@@ -61,12 +61,8 @@ def apply_edits(text: str, spans: Sequence[tuple[int, int]], edits: Edits) -> st
     >>> apply_edits("Good, not bad.", [(0, 4), (6, 9), (10, 13)], {0: "poor", 1: ""})
     'Poor, bad.'
     """
-    parts, at = [], 0
-    for index, (start, end) in enumerate(spans):
-        word = edits.get(index, text[start:end])
-        parts += [text[at:start], word.capitalize() if text[start].isupper() and index in edits else word]
-        at = end
-    return " ".join("".join([*parts, text[at:]]).split())
+    cased = {index: word.capitalize() if text[spans[index][0]].isupper() else word for index, word in edits.items()}
+    return rewrite(text, spans, cased)
 
 
 def search(

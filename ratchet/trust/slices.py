@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
+from ratchet.data.languages import frequent_languages, languages
 from ratchet.data.words import tokens
 from ratchet.errors import TableError
 from ratchet.files import read_json
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LENGTH = "length"
-"""The one feature that any text has; its groups are short, medium and long."""
+"""A feature that any text has; its groups are short, medium and long."""
+LANGUAGE = "language"
+"""Another one, unless the data has a column of this name; its groups are the codes of the languages, and `OTHER`."""
+OTHER = "other"
 Patterns = Mapping[str, str]
 """Feature → regular expression: the group of a text is 'yes' where it occurs, else 'no'."""
 NO_PATTERNS: Patterns = MappingProxyType({})
@@ -36,8 +40,8 @@ class PatternFeatures(Params):
     @field_validator("patterns")
     @classmethod
     def _sound(cls, patterns: dict[str, str]) -> dict[str, str]:
-        if LENGTH in patterns:
-            raise ValueError(f"'{LENGTH}' is a feature of every text already: choose another name")
+        if taken := {LENGTH, LANGUAGE} & {*patterns}:
+            raise ValueError(f"'{taken.pop()}' is a feature of every text already: choose another name")
         for name, pattern in patterns.items():
             try:
                 re.compile(pattern)
@@ -56,6 +60,19 @@ def length_groups(texts: Sequence[str], edges: Sequence[int]) -> NDArray[np.str_
     """
     n_words = np.array([len(tokens(text)) for text in texts], dtype=np.int64)
     return np.array(["short", "medium", "long"])[np.searchsorted(np.asarray(edges), n_words, side="left")]
+
+
+def language_groups(texts: Sequence[str]) -> NDArray[np.str_]:
+    """The language of each text, (n_texts,); 'other' where it cannot be told, or few of these texts are in it.
+
+    Short texts are taken for the wrong language now and then: slices of a handful of them would say nothing.
+
+    >>> language_groups(["a bus that is always late", "ein Bus, der immer zu spät kommt", "42"]).tolist()
+    ['en', 'de', 'other']
+    """
+    found = languages(texts)
+    frequent = frequent_languages(found)
+    return np.array([language if language in frequent else OTHER for language in found], dtype=np.str_)
 
 
 LENGTH_EDGES = Path("reports/length_edges.json")
@@ -97,7 +114,7 @@ def slice_groups(
 
     Args:
         frame: rows with `text` and any column that is named.
-        feature: 'length', a feature of `patterns`, or the name of a column, such as 'source'.
+        feature: 'length', 'language', a feature of `patterns`, or the name of a column, such as 'source'.
         length_edges: the most words of a short text, and of a medium one.
         patterns: the task's own features, see `PatternFeatures`.
 
@@ -106,6 +123,8 @@ def slice_groups(
     """
     if feature == LENGTH:
         return length_groups(frame["text"].tolist(), length_edges)
+    if feature == LANGUAGE and LANGUAGE not in frame.columns:
+        return language_groups(frame["text"].tolist())
     if feature in patterns:
         return pattern_groups(frame["text"], patterns[feature])
     if feature not in frame.columns:
@@ -113,7 +132,8 @@ def slice_groups(
             f"There is no slice feature '{feature}'.",
             where="the table to be sliced",
             got=feature,
-            expected=f"one of {', '.join([LENGTH, *patterns])}, or a column of {', '.join(map(str, frame.columns))}",
+            expected=f"one of {', '.join([LENGTH, LANGUAGE, *patterns])}, or a column of "
+            f"{', '.join(map(str, frame.columns))}",
             fix="name another feature, add its pattern to data/lexicons/features.yaml, or keep the column by ingest's "
             "metadata_columns",
         )

@@ -23,6 +23,10 @@ from ratchet.data.cleaning import REPAIRS, clean_texts, text_id
         ("\x08\x08A \x10own\x81", "A own"),
         ("cafe\u0301", "café"),
         ("a\u00a0 b\r\n\tc ", "a b c"),
+        ("ｇｏｏｄ\u3000ｆｉｌｍ！１", "good film!1"),
+        ("很ｇｏｏｄ，好！", "很good，好！"),
+        ("ﾊﾟｰﾃｨ", "パーティ"),
+        ("ｅ\u0301", "é"),
         ("<br /> ", ""),
     ],
 )
@@ -37,6 +41,7 @@ def test_counts_each_text_once_for_each_repair() -> None:
         "line_breaks": 1,
         "tags": 0,
         "control_characters": 1,
+        "width_forms": 0,
         "unicode_nfc": 0,
         "whitespace": 0,
     }

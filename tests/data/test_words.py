@@ -48,7 +48,7 @@ def test_words_are_those_a_reader_counts(text: str, expected: list[str]) -> None
 @every_script
 def test_validation_and_near_duplicates_count_them(text: str, expected: list[str]) -> None:
     n_words = len([part for word in expected for part in word.split("'")])  # there "isn't" counts as two
-    counts = measure_texts([text], ["n_words"], "US")["n_words"]
+    counts = measure_texts([text], ["n_words"], ["US"])["n_words"]
     assert np.asarray(counts).tolist() == [n_words] == Shingles([text]).n_words.tolist()
 
 

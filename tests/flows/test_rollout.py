@@ -32,7 +32,7 @@ from tests.support.miniature import ROOT
 Answer = Callable[[Mapping[Any, Any], np.random.Generator], str]
 LIVE = """
 log: {url: "sqlite:///log.db", folder: log, batch_size: 500, interval_ms: 200, queue_size: 50000, retention_days: 90,
-      personal_data: mask, phone_region: US}
+      personal_data: mask, regions: [US]}
 rollout:
   experiment: live/experiment.json
   state: live/rollout.json

@@ -15,10 +15,10 @@ from ratchet.files import plain_value, read_json
 from ratchet.measure.report_files import rounded
 from ratchet.table_files import write_table
 from ratchet.tables import LABELED, SPLIT
+from tests.support.params import CLEANING, write_params
 from tests.support.tiny import reviews
 
-PARAMS = baseline.Params(max_ngram=2, inverse_regularization=4.0)
-BLOCK = "baseline: {max_ngram: 2, inverse_regularization: 4.0}\n"
+PARAMS = baseline.Params(max_ngram=2, inverse_regularization=4.0, **CLEANING)
 
 
 def labeled(n: int = 120, seed: int = 1) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def test_main_writes_a_bundle_that_predicts_as_the_fitted_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(BLOCK)
+    write_params(baseline.Params, "baseline", PARAMS.model_dump())
     write_table(Path("data/labeled.parquet"), labeled(), LABELED)
     write_table(Path("data/splits/validation.parquet"), reviews(40, 2), SPLIT)
     baseline.main()
@@ -79,7 +79,7 @@ def test_one_class_everywhere_is_refused() -> None:
 
 def test_a_failure_leaves_the_old_bundle_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(BLOCK)
+    write_params(baseline.Params, "baseline", PARAMS.model_dump())
     write_table(Path("data/labeled.parquet"), labeled(), LABELED)
     write_table(Path("data/splits/validation.parquet"), reviews(40, 2), SPLIT)
     baseline.main()

@@ -48,6 +48,8 @@ VALUES: dict[str, Any] = {
     "classes": [{"name": "bad", "values": [1]}, {"name": "good", "values": ["5"]}],
     "missing_values": [],
     "repairs": list(REPAIRS),
+    "personal_data": "flag",
+    "regions": ["US"],
 }
 
 
@@ -229,6 +231,29 @@ def test_the_raw_text_comes_back_by_id(tmp_path: Path, monkeypatch: pytest.Monke
     (looked,) = entries(log_path(tmp_path))  # what was not shown is not logged as seen
     assert (looked.who, looked.action, looked.subject) == ("ann", "personal_data", text_id("bad. so bad"))
     assert looked.details == {"table": "data/raw.parquet", "n_rows": 1, "revision": "none"}
+
+
+def test_nothing_unmasked_outlives_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _workspace(tmp_path, personal_data="mask")
+    hidden = "call (650)<b>253</b>-0000"  # a number once the tags are gone, and none before
+    reviews = ["write to jo@example.org", "an &#106;o&#64;example.org", hidden, "GOOD  film", "good"]
+    _frame(review=reviews, stars=["1"] * 5, when=[""] * 5).to_csv(tmp_path / "own" / "shop.csv", index=False)
+    main()
+    corpus = read_table(Path(WRITES["corpus"]), CORPUS)
+    assert corpus["text"].tolist() == ["write to [EMAIL]", "an [EMAIL]", "call [PHONE]", "GOOD film", "good"]
+    assert corpus["id"].tolist() == [text_id(text) for text in corpus["text"]]
+    raw = Path(WRITES["raw"])
+    found = read_table(raw, RAW)
+    assert dict(zip(found["row"], found["raw"], strict=True)) == {
+        **dict(enumerate(corpus["text"][:3])),
+        3: "GOOD  film",
+    }
+    for key in (text_id("write to [EMAIL]"), text_id("write to jo@example.org")):
+        assert raw_texts(raw, key) == {0: "write to [EMAIL]"}
+    assert raw_texts(raw, text_id("good film")) == {3: "GOOD  film"}
+    told = json.loads(Path(WRITES["report"]).read_text())
+    assert told["n_masked"] == {"emails": 2, "phones": 1, "cards": 0, "ibans": 0, "national_numbers": 0}
 
 
 def test_a_fault_in_a_late_batch_leaves_the_last_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from ratchet.errors import ParamsError, SourceError, TableError, TrainingError
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
 from ratchet.trust.lexicons import Lexicon
 from tests.support.films import ARTICLES, PATTERNS
+from tests.support.params import CLEANING
 from tests.support.tiny import ACCURACY, FIT, reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
@@ -55,7 +56,7 @@ def params(backbone: Path, **changes: Any) -> train.Params:
         "length_edges": [6, 8],
         "max_slice_fall": 0.05,
     }
-    return train.Params.model_validate({**values, **tuning, **groups, **changes})
+    return train.Params.model_validate({**values, **tuning, **groups, **CLEANING, **changes})
 
 
 def run(labeled: pd.DataFrame, validation: pd.DataFrame, values: train.Params) -> Any:

@@ -31,7 +31,7 @@ from tests.support import postgres
 from tests.support.live_rows import prediction, thumb
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-SUITE = Path(__file__).parents[2] / "data" / "suites" / "production_log.json"
+SUITE = Path(__file__).parents[2] / "data" / "suites" / "production_log.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ ODD = {"NUL": "a\0b", "half a pair": "half \ud83d"}
 @pytest.mark.parametrize("text", ODD.values(), ids=list(ODD))
 def test_a_text_that_a_database_cannot_hold_is_repaired_and_counted(url: str, text: str) -> None:
     engine = open_database(url)
-    writer = LogWriter(engine, 100, 20, 1000, as_kept("mask", "US"))
+    writer = LogWriter(engine, 100, 20, 1000, as_kept("mask", ["US"]))
     served = {"proba": [0.25, 0.75], "text": "fine"}
     writer.add("predictions", [prediction(f"r{n}", NOW, **{**served, "text": text}) for n in (0, 1)])
     writer.add("predictions", [prediction(f"r{n}", NOW, **served) for n in range(2, 20)])
@@ -269,7 +269,7 @@ def test_compacted_files_pass_the_suite_of_the_production_log(tmp_path: Path) ->
         yield pd.read_parquet(path)[list(columns)]
 
     suite = read_suite(SUITE, {"labels": ["negative", "positive"]})
-    outcomes = judge_log(read, pq.read_schema(path), suite, None, "US")
+    outcomes, _ = judge_log(read, pq.read_schema(path), suite, None, ["US"])
     assert [outcome for outcome in outcomes if not outcome.success] == []
 
 

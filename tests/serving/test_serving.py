@@ -18,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratchet.compress.compilers import Compilation
+from ratchet.data.cleaning import REPAIRS
 from ratchet.engines.compiling import export
 from ratchet.experiments.assignment import Experiment, assign, write_experiment
 from ratchet.files import sha256_file, write_json
@@ -109,7 +110,25 @@ def test_an_explanation_accounts_for_the_prediction(server: Running) -> None:
     assert told["base"] + sum(word["value"] for word in told["words"]) == pytest.approx(told["confidence"], abs=1e-6)
 
 
-@pytest.mark.parametrize("text", ["🔥🔥", "?!", "   ", "\0"])
+def test_what_is_served_is_cleaned_as_its_training_texts_were(tmp_path: Path) -> None:
+    cleaning = {"repairs": list(REPAIRS), "mask": True, "regions": ["US"]}
+    bundle = word_bundle(tmp_path / "words", cleaning=cleaning)
+    raw, cleaned = "<b>superb</b>&amp;<br />dull jo@example.org", "superb & dull [EMAIL]"
+    with serving(tmp_path, "--bundle", str(bundle)) as running:
+        both = running.client.post("/v1/predict", json={"texts": [raw, cleaned]}).raise_for_status().json()
+        assert both["predictions"][0]["proba"] == both["predictions"][1]["proba"]
+        told = running.client.post("/v1/explain", json={"text": raw}).raise_for_status().json()
+        assert (told["text"], [word["word"] for word in told["words"]]) == (cleaned, ["superb", "dull", "EMAIL"])
+        _wait(lambda: read_log(running.log_url).num_rows == 2)
+        assert read_log(running.log_url)["text"].to_pylist() == [cleaned, cleaned]
+
+
+def test_an_emoji_is_a_word_to_explain(server: Running) -> None:
+    told = server.client.post("/v1/explain", json={"text": "🔥🔥"}).raise_for_status().json()
+    assert [word["word"] for word in told["words"]] == ["🔥", "🔥"]
+
+
+@pytest.mark.parametrize("text", ["?!", "   ", "\0"])
 def test_a_text_without_words_has_a_prediction_and_no_words_to_explain_it(server: Running, text: str) -> None:
     told = server.client.post("/v1/explain", json={"text": text}).raise_for_status().json()
     said = server.client.post("/v1/predict", json={"text": text}).json()["predictions"][0]
@@ -331,7 +350,7 @@ folder = Path(sys.argv[1])
 params = load_params(settings.ServeParams, "serve", settings.LIVE_FILE)
 source = served_model.ModelSource(folder / "champion.json", folder / "compiled", None, 1, 8)
 engine = log_database.open_database(f"sqlite:///{folder}/log.db")
-writer = log_writer.LogWriter(engine, 10, 20, 100, log_writer.as_kept("mask", "US"))
+writer = log_writer.LogWriter(engine, 10, 20, 100, log_writer.as_kept("mask", ["US"]))
 served = service.Service(source.load(), source, params, writer)
 with TestClient(app.make_app(served, Access(folder / "none", False))) as client:
     print(client.post("/v1/predict", json={"texts": ["a film", "a dull film"]}).raise_for_status().text)

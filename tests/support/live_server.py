@@ -23,14 +23,19 @@ from tests.support.bundles import manifest
 from tests.support.tiny import BLAME, PRAISE
 
 
-def word_bundle(path: Path, name: str = "words", praise: Sequence[str] = PRAISE, blame: Sequence[str] = BLAME) -> Path:
-    """A bundle of single words: the first list is positive, the second negative."""
+def word_bundle(
+    path: Path,
+    name: str = "words",
+    praise: Sequence[str] = PRAISE,
+    blame: Sequence[str] = BLAME,
+    cleaning: dict[str, Any] | None = None,
+) -> Path:
+    """A bundle of single words: the first list is positive, the second negative; its texts cleaned as given."""
     pipeline = fit_pipeline(
         [*praise, *blame], [1] * len(praise) + [0] * len(blame), max_ngram=1, inverse_regularization=100.0
     )
-    write_bundle(
-        path, manifest(name, kind="tfidf", max_tokens=0), lambda folder: save_pipeline(pipeline, folder), PACKAGES
-    )
+    made = manifest(name, kind="tfidf", max_tokens=0, cleaning=cleaning or {})
+    write_bundle(path, made, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     return path
 
 

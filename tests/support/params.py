@@ -12,6 +12,8 @@ from ratchet.params import Measured, Params, fields_elsewhere, read_yaml
 from ratchet.trust.slices import LENGTH_EDGES
 
 ROOT = Path(__file__).parents[2]
+CLEANING: dict[str, Any] = {"repairs": ["whitespace"], "personal_data": "flag", "regions": ["US"]}
+"""Values of `CleaningParams`."""
 
 
 def params_tree(model: type[Params], block: str, values: Mapping[str, Any]) -> dict[str, Any]:

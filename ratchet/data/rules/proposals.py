@@ -4,18 +4,17 @@ A rule finds what differs from the rest, so it may not refuse what the data are 
 are common, a class of 0.3 %, many copies, other languages. Such things are warned of; what ends the pipeline are
 changes: a class that is gone, half of the rows missing, far more rows in quarantine than the sample had.
 
-    profile = profile_sample(sample, labels, near_duplicate_threshold=0.8, region="DE")
+    profile = profile_sample(sample, labels, near_duplicate_threshold=0.8, regions=["DE"])
     suites = propose_suites(profile, labels, languages=["de"])
     for name, suite in suites.items():
         Path(f"data/suites/{name}.json").write_text(suite_json(suite), encoding="utf-8")
 
-A suite is a dict in Great Expectations' own form, {"name", "notes", "expectations": [{"type", "kwargs", "meta"}]};
-`suite_files.suite_json` writes it. A bound that was learnt says so in its rule's `meta.learnt_from`.
+A suite is a dict in Great Expectations' own form, {"name", "notes", "expectations": [{"type", "kwargs", "meta"}]}, which
+`suite_files.suite_json` writes. A bound that was learnt says so in its rule's `meta.learnt_from`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ import numpy as np
 
 from ratchet.data.languages import UNDETERMINED
 from ratchet.data.rules.corpus_measures import measure_corpus
+from ratchet.data.rules.tallies import Names, encode, tally
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class SampleProfile:
 
 
 def profile_sample(
-    sample: pd.DataFrame, labels: Sequence[str], near_duplicate_threshold: float, region: str
+    sample: pd.DataFrame, labels: Sequence[str], near_duplicate_threshold: float, regions: Sequence[str]
 ) -> SampleProfile:
     """What the sample is like.
 
@@ -92,7 +92,7 @@ def profile_sample(
         sample: cleaned texts with the columns `text`, `label` (a class name; missing: unlabelled) and `source`.
         labels: the classes of the task.
         near_duplicate_threshold: see `task.near_duplicate_threshold`.
-        region: see `validate.phone_region`.
+        regions: see `validate.regions`.
     """
     from ratchet.data.cleaning import text_id
 
@@ -102,16 +102,16 @@ def profile_sample(
     def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         yield rows[list(columns)]
 
-    found = measure_corpus(read, MEASURED, near_duplicate_threshold, region)
-    measured = found.measured(rows, 0)
+    found = measure_corpus(read, MEASURED, near_duplicate_threshold, regions).rows
 
     def share(name: str, above: int = 0) -> float:
-        return float((measured[name] > above).mean()) if len(rows) else 0.0
+        return float((np.asarray(found[name]) > above).mean()) if len(rows) else 0.0
 
-    words = measured["n_words"].to_numpy()
-    found_languages = Counter(measured["language"].tolist())
-    by_language = sorted(found_languages.items(), key=lambda item: (-item[1], item[0]))
-    counts, known = rows["label"].value_counts(), rows["label"].isin([*labels])
+    words = np.asarray(found.get("n_words", np.zeros(0)))
+    languages, counts = found.get("language", encode([])), rows["label"].value_counts()
+    assert isinstance(languages, Names)
+    by_language = sorted(tally(languages).items(), key=lambda item: (-item[1], item[0]))
+    known = rows["label"].isin([*labels])
     return SampleProfile(
         n_rows=len(rows),
         n_words={name: float(np.quantile(words, q)) for name, q in QUANTILES.items()} if len(rows) else {},

@@ -1,0 +1,73 @@
+"""A backbone that does not know a language of the task is named before anything runs, and stops nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows.checks.checklist import require
+from flows.checks.finding import Finding
+from flows.checks.languages import CORPUS, card_languages, check_languages
+from flows.checks.project import read_project
+from ratchet.data.cleaning import text_id
+from ratchet.params import check_params
+from ratchet.table_files import write_table
+from ratchet.tables import CORPUS as TABLE
+from ratchet.task import Task
+from tests.flows.runner.test_check import make_root, plant
+
+
+def _found(root: Path, *languages: str) -> list[Finding]:
+    plant(root, "params.yaml", "languages: [en]", f"languages: [{', '.join(languages)}]")
+    project = read_project(root)
+    project.task = check_params(Task, "task", project.params["task"])
+    return check_languages(project)
+
+
+def test_a_language_that_it_knows_is_no_finding(tmp_path: Path) -> None:
+    assert _found(make_root(tmp_path), "en") == []
+
+
+@pytest.mark.parametrize(
+    ("language", "fault"),
+    [("zh", "of the words unknown"), ("hi", "without their marks"), ("ar", "pieces a word"), ("de", "names en")],
+)
+def test_a_language_that_it_does_not_know_is_a_warning(tmp_path: Path, language: str, fault: str) -> None:
+    (found,) = _found(make_root(tmp_path), "en", language)
+    assert (found.severity, f"'{language}'" in found.what, fault in found.got) == ("warning", True, True)
+    assert found.where.endswith("task.backbone")
+    assert "multilingual" in found.fix
+
+
+def test_texts_of_the_corpus_are_looked_at_where_there_are_any(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    texts = [f"人人生而自由，在尊严和权利上一律平等，第{number}条。" for number in range(40)]
+    frame = {"row": range(40), "id": map(text_id, texts), "text": texts, "label": None, "source": "shop"}
+    write_table(root / CORPUS, pd.DataFrame(frame).astype({"label": "str"}), TABLE)
+    (by_names,) = _found(make_root(tmp_path / "other"), "zh")
+    (by_texts,) = _found(root, "zh")
+    assert by_texts.got != by_names.got
+
+
+def test_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_root(tmp_path)
+    _found(root, "en", "th")
+    require(root)
+    assert "The backbone does not know 'th'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("card", "named"),
+    [
+        ("---\nlanguage: en\n---\n# Card", ["en"]),
+        ("---\nlanguage:\n- de\n- fr\n---\n", ["de", "fr"]),
+        ("# Card\n---\nlanguage: en", []),
+        ("---\n[\n---\n", []),
+        ("", []),
+    ],
+)
+def test_languages_of_a_card(tmp_path: Path, card: str, named: list[str]) -> None:
+    (tmp_path / "README.md").write_text(card)
+    assert card_languages(tmp_path) == named
