@@ -1,3 +1,4 @@
+# make init DATA=FILE  configure a task from your texts; ARGS=--yes takes every proposal: docs/your-data.md
 # make run    bring every stage up to date, and show what came out
 # make test   all tests this machine can run but the deep ones, in JOBS=2 processes, 12 minutes at most on two quiet cores
 # make test-deep  the deep ones: whole stories, training over several processes; docs/ci.md lists them
@@ -36,13 +37,17 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
+.PHONY: init run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
 .PHONY: bench-rollback bench-explain litserve-env demo bench-serving
 .DEFAULT_GOAL := run
 
 run: setup
 	@$(BIN)/ratchet run
+
+# DATA is a file, folder, URL, database or data set; without it ARGS names an example: make init ARGS='--example films'
+init: setup
+	@$(BIN)/ratchet init $(if $(DATA),"$(DATA)") $(ARGS)
 
 ablate: setup
 	@$(BIN)/ratchet ablate

@@ -11,6 +11,7 @@ from ratchet.commands import (
     audit,
     content,
     data,
+    init,
     keys,
     labels,
     pipeline,
@@ -33,6 +34,7 @@ app = typer.Typer(
     help="From raw labels to a verified champion in production. Run it in the repository's root.",
 )
 for _command in (
+    init.init,
     pipeline.run,
     pipeline.check,
     pipeline.ablate,

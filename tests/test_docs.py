@@ -60,6 +60,7 @@ MINUTES = {
 """Beginning of a command that takes minutes → what it writes, which its page names."""
 NEEDS = {
     "make run": "a quarter of an hour: `.ci/run` runs it twice",
+    "make init": "data: tests/flows/test_init.py",
     "make test": "it is what runs this test",
     "make evidently-env": "an environment of its own",
     "make labels-server": "Label Studio's environment, 1 GB",
@@ -131,7 +132,8 @@ def fault(command: str) -> str:
     program, *words = shlex.split(command, comments=True)
     if program == "make":
         targets = re.findall(r"^([\w-]+)\s*:", MAKEFILE, re.MULTILINE)
-        return "" if set(words) <= set(targets) else f"no such target: {words}"
+        asked = {word for word in words if "=" not in word}  # NAME=value sets a variable
+        return "" if asked <= set(targets) else f"no such target: {words}"
     if program == "python":
         return _module_fault(words)
     if program == "dvc":

@@ -97,6 +97,11 @@ def _stray_bundles(project: Project, outs: list[str]) -> Iterator[Finding]:
             )
 
 
+def written_paths(project: Project) -> list[str]:
+    """Every path that a stage writes."""
+    return list(_outs(project))
+
+
 def _outs(project: Project) -> dict[str, list[str]]:
     """Path → the stages that write it, each combination of a matrix counted."""
     found: dict[str, list[str]] = defaultdict(list)

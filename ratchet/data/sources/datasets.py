@@ -74,6 +74,20 @@ def read_dataset(source: DatasetSource, columns: Sequence[str], reading: Reading
     reading.sha256 = digest.hexdigest()
 
 
+def dataset_columns(source: DatasetSource) -> list[str]:
+    """The columns of the split, in its order.
+
+    Raises:
+        SourceError: as `read_dataset`.
+        MissingExtraError: as `read_dataset`.
+    """
+    dataset = _load(source)
+    try:
+        return list(dataset.column_names or next(iter(dataset), {}))
+    except OSError as error:
+        raise _unreachable(source, error) from None
+
+
 def _load(source: DatasetSource) -> Any:
     try:
         import datasets

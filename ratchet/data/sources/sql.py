@@ -83,19 +83,42 @@ def read_query(source: SqlSource, columns: Sequence[str], reading: Reading) -> I
                 yield Batch("query", n_rows, frame)
                 n_rows += len(frame)
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise SourceError(
-            "The query failed.",
-            where=f"{source.url}: {source.query}",
-            got=getattr(error, "orig", None) or error,
-            fix="try the query in the database's own shell; check ingest.source in params.yaml and the password in "
-            f"{source.password_variable or 'the variable that ingest.source.password_variable names'}",
-        ) from None
+        raise _failed(source, error) from None
     finally:
         engine.dispose()
     require_rows(f"{source.url}: {source.query}", n_rows)
     require_sha256(source.url, digest.hexdigest(), source.sha256)
     tally.n_records = tally.n_rows = n_rows
     reading.sha256 = digest.hexdigest()
+
+
+def query_columns(source: SqlSource) -> list[str]:
+    """The columns of the query, in its order; no row is read.
+
+    Raises:
+        SourceError: as `read_query`.
+        MissingExtraError: as `read_query`.
+    """
+    import sqlalchemy
+
+    engine = _engine(source)
+    try:
+        with engine.connect() as connection:
+            return list(connection.execution_options(stream_results=True).execute(sqlalchemy.text(source.query)).keys())
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise _failed(source, error) from None
+    finally:
+        engine.dispose()
+
+
+def _failed(source: SqlSource, error: Exception) -> SourceError:
+    return SourceError(
+        "The query failed.",
+        where=f"{source.url}: {source.query}",
+        got=getattr(error, "orig", None) or error,
+        fix="try the query in the database's own shell; check ingest.source in params.yaml and the password in "
+        f"{source.password_variable or 'the variable that ingest.source.password_variable names'}",
+    )
 
 
 def _engine(source: SqlSource) -> Any:

@@ -1,0 +1,1 @@
+"""`ratchet init`: from a source of texts to a configured task."""
