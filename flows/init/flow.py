@@ -110,9 +110,8 @@ def prepare(root: Path, sample: Sample, found: Survey, plan: TaskPlan) -> tuple[
     Raises:
         ParamsError: what would be written does not hold.
     """
-    base = read_yaml(root / BASE / "params.yaml")
-    threshold, region = base["task"]["near_duplicate_threshold"], base["validate"]["phone_region"]
-    files = task_files(root, plan, sample.place, suite_files(plan, sample.frame, threshold, region))
+    threshold = read_yaml(root / BASE / "params.yaml")["task"]["near_duplicate_threshold"]
+    files = task_files(root, plan, sample.place, suite_files(plan, sample.frame, threshold))
     files |= concept_files(sample.frame, plan)
     with tempfile.TemporaryDirectory(prefix="ratchet-init-") as folder:
         trial = Path(folder)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ratchet.data.languages import likely_region
 from ratchet.data.survey.columns import is_split
 from ratchet.data.survey.survey import Survey
 from ratchet.errors import ParamsError
@@ -60,6 +61,8 @@ class TaskPlan:
     metadata: list[str]
     sensitive: list[str]
     languages: list[str]
+    regions: list[str]
+    """Countries whose telephone and identity numbers are looked for."""
     selected: list[str]
     metric: str
     minutes: int
@@ -93,6 +96,7 @@ def make_plan(name: str, survey: Survey, said: Said) -> TaskPlan:
         dropped=dropped,
         **columns,
         languages=languages,
+        regions=[region for name in languages if (region := likely_region(name))],
         selected=_selected(said, classes, reasons),
         metric=_metric(said, counts, reasons),
         minutes=said.minutes or 25,

@@ -43,7 +43,7 @@ def task_files(root: Path, plan: TaskPlan, place: Place, suites: Mapping[str, by
     facts = gate_facts(plan, language)
     files = {
         "params.yaml": _params(root, plan, place, features, attributes, facts),
-        "live.yaml": _live(root, features, attributes),
+        "live.yaml": _live(root, plan.regions, features, attributes),
         "policy.yaml": _policy(root, plan),
         **{f"data/{name}": content for name, content in _cases(language).items()},
         **{f"data/suites/{name}": content for name, content in suites.items()},
@@ -131,6 +131,7 @@ def _params(
             "task.primary_metric": plan.metric,
             "ingest.source": place.block,
             "ingest.watch": place.watch,
+            "validate.regions": plan.regions,
             "split.train_sources": [],
             "split.n_transfer": 0,
             "task.minutes": plan.minutes,
@@ -167,9 +168,13 @@ def _params(
     return dump(tree)
 
 
-def _live(root: Path, features: list[str], attributes: list[str]) -> bytes:
+def _live(root: Path, regions: list[str], features: list[str], attributes: list[str]) -> bytes:
     tree = load(root / BASE / "live.yaml")
-    values = {"rollout.guardrails.features": features, "rollout.guardrails.attributes": attributes[:1]}
+    values: dict[str, Any] = {
+        "log.regions": regions,
+        "rollout.guardrails.features": features,
+        "rollout.guardrails.attributes": attributes[:1],
+    }
     set_values(tree, {**values, "monitor.slices": features, "monitor.attributes": attributes[:1]})
     return dump(tree)
 
