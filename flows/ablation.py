@@ -60,7 +60,7 @@ COMPOSITIONS: dict[str, Overrides] = {
     "a quarter of the channels": {"prune.keep_rate": 0.25, "prune.n_epochs": 2},
     "augmented texts": {"distil.n_augmented": 6000},
 }
-"""Name → what it changes in params.yaml."""
+"""Name of the composition → its overrides of params.yaml."""
 BUNDLES = ("teacher", "student", "pruned", "pruned-onnx-fp32", "pruned-onnx-int8", "pruned-openvino-int8")
 SHOWN = ("pruned-onnx-int8",)
 """What pages show of each composition: all techniques together."""
@@ -87,7 +87,7 @@ def ablate(only: list[str] | None = None) -> State[Any]:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse what is not among the compositions.
+    """Refuse unknown composition names.
 
     Raises:
         ParamsError: a name is unknown.
@@ -131,7 +131,7 @@ def command(experiment: str, overrides: Overrides) -> list[str]:
 
 
 def experiment_name(root: Path, name: str, overrides: Overrides) -> str:
-    """A name that changes when the code, the wiring, the params or the overrides do: the same name, the same result."""
+    """Experiment name with a hash of code, wiring, params and overrides: the same name, the same result."""
     code = sorted(path for folder in CODE for path in (root / folder).rglob("*.py"))
     digest = hashlib.sha256(json.dumps(overrides, sort_keys=True).encode())
     for path in [*code, root / "dvc.yaml", root / "params.yaml"]:
@@ -140,7 +140,7 @@ def experiment_name(root: Path, name: str, overrides: Overrides) -> str:
 
 
 def read_report(root: Path, experiment: str) -> dict[str, Any] | None:
-    """The `evaluate` report of an experiment, with what DVC has of its times; None if there is no such experiment."""
+    """The `evaluate` report of an experiment, with the times that DVC tracks; None if there is no such experiment."""
     refs = _git(root, "for-each-ref", "--format=%(refname)", "refs/exps").split()
     found = [ref for ref in refs if ref.rpartition("/")[2] == experiment]
     if not found:

@@ -1,7 +1,7 @@
-"""Sets up on the Prefect server who is alerted, and by which channel.
+"""Sets up alert notifications on the Prefect server: recipients and channels.
 
 Addresses are kept on the server as secrets, and stand in no file. Run again, it replaces what it had set up. For each
-address: an automation on the monitor's alerts, and one that speaks when the monitor has been silent.
+address: an automation on the monitor's alerts, and one that fires when the monitor has been silent.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from flows.monitoring.flow import ALERT, RAN, RESOURCE  # noqa: E402
 NAMES = {"webhook": "ratchet-webhook", "slack": "ratchet-slack", "apprise": "ratchet-apprise"}
 SUBJECT = "Ratchet: {{ event.payload.key }}"
 BODY = (
-    "{{ event.payload.said }}\n\nWhat to do: {{ event.payload.next_step }}\n"
+    "{{ event.payload.message }}\n\nWhat to do: {{ event.payload.next_step }}\n"
     "Model: {{ event.payload.model_version }}\nPage: {{ event.payload.page }}\n"
     "Evidence: {{ event.payload.evidence | tojson }}"
 )
 
 
 def block_of(kind: str, url: str) -> NotificationBlock:
-    """The block that speaks to an address.
+    """The notification block for an address.
 
-    Slack is spoken to as a webhook: Prefect's own Slack block reports success at a wrong address, a webhook raises.
+    Slack is sent to as a webhook: Prefect's own Slack block reports success at a wrong address, a webhook raises.
     That block takes any of Apprise's addresses, and is what e-mail goes through.
     """
     text = "{{subject}}\n{{body}}"
@@ -50,7 +50,7 @@ def block_of(kind: str, url: str) -> NotificationBlock:
 
 
 def automations_of(kind: str, block_id: Any, silent_minutes: int) -> list[AutomationCore]:
-    """What is told to one address: every alert, and that the monitor is silent.
+    """The automations of one address: one sends every alert, one reports that the monitor is silent.
 
     An alert is an event only once, see `flows.monitoring.steps.unsent_alerts`; silence speaks once for each time it
     lasts.
@@ -93,7 +93,7 @@ def automations_of(kind: str, block_id: Any, silent_minutes: int) -> list[Automa
 
 
 async def set_up(addresses: dict[str, str], silent_minutes: int) -> list[str]:
-    """Save the blocks, replace the automations; the names of what is set up."""
+    """Save the blocks and replace the automations; returns the names of the automations."""
     made = []
     async with get_client() as client:
         for kind, url in addresses.items():
@@ -107,7 +107,7 @@ async def set_up(addresses: dict[str, str], silent_minutes: int) -> list[str]:
 
 
 async def test_blocks() -> dict[str, str]:
-    """Kind of each address that is set up → 'taken', or why not."""
+    """Send a test notification to each configured address: kind → 'taken', or the kind of error."""
     found = {}
     for kind, name in NAMES.items():
         block_class: Any = SlackWebhook if kind == "apprise" else CustomWebhookNotificationBlock
@@ -119,6 +119,6 @@ async def test_blocks() -> dict[str, str]:
             with block.raise_on_failure():
                 await block.notify(subject="Ratchet: a test", body="If you read this, alerts reach you.")
             found[kind] = "taken"
-        except Exception as error:  # whatever the transport raises is what is to be told
+        except Exception as error:  # whatever the transport raises is the result
             found[kind] = f"failed: {type(error).__name__}"
     return found

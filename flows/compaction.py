@@ -17,7 +17,7 @@ from prefect.states import Completed  # noqa: E402
 
 @flow(name="compact", validate_parameters=True, persist_result=False)
 def compact() -> State[Any]:
-    """Compact what the block `log` of live.yaml names, and delete the files that were kept long enough.
+    """Compact the log that the block `log` of live.yaml names, and delete files past their retention.
 
     Raises:
         RatchetError: the database cannot be opened, or a file holds other columns.

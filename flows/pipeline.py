@@ -1,7 +1,7 @@
-"""Runs the pipeline: a task for each stage of dvc.yaml, started when what it needs is done.
+"""The pipeline as a Prefect flow: a task for each stage of dvc.yaml, started when its dependencies are done.
 
 DVC decides whether a stage is stale and is the only cache; Prefect schedules, observes and reports. Where no stage is
-stale, no flow is run: see `flows.runner.door`.
+stale, no flow is run: see `flows.runner.launch`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from flows.runner.execution import (  # noqa: E402
 )
 from flows.runner.progress import Progress  # noqa: E402
 from flows.runner.stages import Stage  # noqa: E402
-from flows.runner.summary import print_summary, say_end  # noqa: E402
+from flows.runner.summary import end_line, print_summary  # noqa: E402
 
 
 @flow(name="pipeline", validate_parameters=True, persist_result=False)
@@ -69,11 +69,11 @@ def pipeline(targets: list[str] | None = None, max_workers: int = MAX_WORKERS, v
     counts = _count(outcomes)
     record(root, "run", "pipeline", {"n_stages": len(plan), **{f"n_{name.lower()}": n for name, n in counts.items()}})
     if failed:
-        faults = "\n\n".join(f"{name}: {outcomes[name].message}" for name in failed)
-        return Failed(message=f"{len(failed)} of {len(plan)} stages failed.\n\n{faults}")
+        errors = "\n\n".join(f"{name}: {outcomes[name].message}" for name in failed)
+        return Failed(message=f"{len(failed)} of {len(plan)} stages failed.\n\n{errors}")
     if not targets:  # the reports of a part of the pipeline are those of an earlier run
         print_summary(root, progress.console)
-    return Completed(message=say_end(len(plan), counts))
+    return Completed(message=end_line(len(plan), counts))
 
 
 def _run_all(root: Path, dvc: DvcClient, plan: list[Stage], progress: Progress, max_workers: int) -> dict[str, Outcome]:
@@ -108,7 +108,7 @@ def _run_all(root: Path, dvc: DvcClient, plan: list[Stage], progress: Progress, 
 
 
 def _task(root: Path, dvc: DvcClient | None, stage: Stage, progress: Progress) -> tuple[Any, list[Outcome]]:
-    """The task of a stage, whose final state bears the name of what DVC did; and where it leaves its outcome.
+    """The task of a stage, whose final state is named after what DVC did; and the list that receives its outcome.
 
     Without DVC, the stage is known to be up to date.
     """
@@ -118,7 +118,7 @@ def _task(root: Path, dvc: DvcClient | None, stage: Stage, progress: Progress) -
         if dvc is None:
             return Outcome(CACHED, 0.0)
         return run_stage(
-            root, dvc, stage, lambda: progress.started(stage.name), lambda line: progress.said(stage.name, line)
+            root, dvc, stage, lambda: progress.started(stage.name), lambda line: progress.printed(stage.name, line)
         )
 
     @task(name=stage.name, task_run_name=stage.name, cache_policy=NO_CACHE, persist_result=False)

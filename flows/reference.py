@@ -1,4 +1,4 @@
-"""The reference profile of a model, which its production is compared with.
+"""The reference profile of a model, with which production windows are compared.
 
 Made once a model, when it is promoted, from its validation and test texts and, for what does not depend on the model,
 the texts of the training split; kept in `models/reference` under the hash of the bundle, so that it stays that of the
@@ -27,7 +27,7 @@ FEATURES = Path("data/lexicons/features.yaml")
 
 
 def bundle_version(bundle: Path) -> str:
-    """The bundle as name@hash, as labels name it, too."""
+    """Version of a bundle: name@hash of its manifest."""
     from ratchet.models.bundle import MANIFEST, read_manifest
 
     return f"{read_manifest(bundle).name}@{sha256_file(bundle / MANIFEST)[:12]}"
@@ -45,7 +45,7 @@ def reference_of(root: Path, bundle: Path, params: MonitorParams) -> Reference:
 
 
 def read_lexicon(root: Path, attributes: Sequence[str]) -> Lexicon | None:
-    """The terms by which a text speaks of people; None where no attribute is watched.
+    """The identity lexicon; None where no attribute is watched.
 
     Raises:
         ParamsError: the file is missing or no lexicon, or lacks an attribute.
@@ -57,12 +57,12 @@ def read_lexicon(root: Path, attributes: Sequence[str]) -> Lexicon | None:
         return None
     lexicon = read_params(Lexicon, root / LEXICON)
     for attribute in attributes:
-        lexicon_groups([], lexicon, attribute)  # names the fault of an attribute before any text is read
+        lexicon_groups([], lexicon, attribute)  # raises on an unknown attribute before any text is read
     return lexicon
 
 
 def read_patterns(root: Path) -> Patterns:
-    """The task's own features, by which texts are sliced.
+    """The task's own pattern features, used for slices.
 
     Raises:
         ParamsError: the file is missing, or a pattern is no regular expression.
@@ -74,7 +74,7 @@ def read_patterns(root: Path) -> Patterns:
 
 
 def keep_reference(root: Path, bundle: Path) -> str:
-    """What became of the profile of a bundle that was promoted just now, in words.
+    """Make the reference of a newly promoted bundle; returns a message with its path, or why there is none.
 
     Made then, it is that of the data on which the gates judged. A promotion stands without it: where the data or
     live.yaml are not there, the monitor makes it when it first sees the model.

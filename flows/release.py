@@ -40,7 +40,7 @@ POLL_S = 10
 
 
 class Answer(RunInput):
-    """What whoever resumes the flow says. It is a word, not a signature: approvals count as signed tags only."""
+    """Form of a resumed flow. It is no signature: approvals count as signed tags only."""
 
     go_on: bool
     """False ends the flow, and logs that the release was rejected."""
@@ -66,7 +66,7 @@ class Request:
 
 
 def propose(request: Request) -> Version | None:
-    """The version of the decision that is checked out, made and pushed unless it exists; None where the gates rejected.
+    """The version of the checked-out decision, created and pushed unless it exists; None where the gates rejected.
 
     Raises:
         RatchetError: the decision cannot be released.
@@ -93,7 +93,7 @@ def propose(request: Request) -> Version | None:
 
 
 def promote(request: Request, version: Version) -> tuple[str, str]:
-    """How it stands with a version: promoted, rejected or waiting, and why; promotes it when nothing is lacking."""
+    """Promote a version unless something blocks it; returns promoted, rejected or waiting, and why."""
     clone = request.clone
     clone.git("fetch", "--quiet", "--tags", clone.remote)
     view = clone.view()
@@ -134,21 +134,21 @@ def release(
     if version is None:
         return Completed(name=REJECTED, message="the gates rejected every bundle; nothing is released")
     step = task(cache_policy=NO_CACHE, persist_result=False)(promote)
-    state, told = step(request, version)
+    state, message = step(request, version)
     while wait and state == WAITING:
-        get_run_logger().info(told)
+        get_run_logger().info(message)
         answer = pause_flow_run(
-            wait_for_input=Answer.with_initial_data(description=told), timeout=PAUSE_S, poll_interval=POLL_S
+            wait_for_input=Answer.with_initial_data(description=message), timeout=PAUSE_S, poll_interval=POLL_S
         )
         if not answer.go_on:
             record(request.root, "rejection", version.tag, {"who": who}, answer.why)
             return Completed(name=REJECTED, message=f"{version.tag} is not promoted: {answer.why}")
-        state, told = step(request, version)
-    return Completed(name=state, message=told)
+        state, message = step(request, version)
+    return Completed(name=state, message=message)
 
 
 def _existing(clone: Clone) -> Version | None:
-    """The version that was made of this very decision; None where there is none yet."""
+    """The version released from this very decision; None where there is none yet."""
     view = clone.view()
     paths = view.rules.policy.paths
     measured = read_measured(view.repository, view.main, view.rules.policy)

@@ -193,7 +193,7 @@ def room_faults(root: Path) -> list[str]:
 
 
 def _floor(path: Path) -> int:
-    """The place of a module's room; the modules beside the rooms are the ground, but for the command line's door."""
+    """Rank of a module's room; modules beside the rooms rank lowest, but for the command line's entry point."""
     if len(path.parts) > 2:
         return ROOMS.index(path.parts[1]) + 1
     return len(ROOMS) + 1 if path.stem == "__main__" else 0

@@ -82,7 +82,7 @@ def test_a_room_that_imports_one_above_it_is_reported(tmp_path: Path) -> None:
 
 
 def test_the_command_line_alone_stands_above_the_flows(tmp_path: Path) -> None:
-    """A door of another name may not import flows, and neither a flow nor a step may import the command line."""
+    """A room of another name may not import flows, and neither a flow nor a step may import the command line."""
     sources = {
         "ratchet/__main__": "from ratchet.commands import run",
         "ratchet/commands/run": "def run():\n    from flows import pipeline",

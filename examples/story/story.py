@@ -81,13 +81,13 @@ def _promote(world: World, timeline: Any, version: Any) -> None:
     from flows import release
     from ratchet.errors import PipelineError
 
-    told, why = release.promote(_request(world, "as measured"), version)
-    if told != release.WAITING:
-        raise PipelineError("It was promoted without approvals.", got=told)
+    state, why = release.promote(_request(world, "as measured"), version)
+    if state != release.WAITING:
+        raise PipelineError("It was promoted without approvals.", got=state)
     timeline.add("approval", f"It waits: {why.split(':')[0]}.")
     _approve(world, version)
-    told, why = release.promote(_request(world, "as measured"), version)
-    if told != release.PROMOTED:
+    state, why = release.promote(_request(world, "as measured"), version)
+    if state != release.PROMOTED:
         raise PipelineError("The promotion failed.", got=why)
     timeline.add("promotion", f"bob and cay approved; {why}.")
 
@@ -140,7 +140,7 @@ def _drift(world: World, client: Client, timeline: Any) -> Any:
     timeline.add("new traffic", "1,000 IMDb texts arrive; nobody tells the server.", accuracy=accuracy)
     alerts = _monitor(world)
     for item in alerts:
-        timeline.add("alert", f"{item.key}: {item.said}")
+        timeline.add("alert", f"{item.key}: {item.message}")
     found = [item for item in alerts if item.kind == "drift"]
     if not found:
         raise PipelineError("The drift was not found.", got=[item.key for item in alerts])
@@ -169,8 +169,8 @@ def _label(world: World, finding: Any, timeline: Any) -> None:
             writer.writerows([key, truth[item.text], who, 20] for key, item in queue.items().items())
     conflicts = labelling.open_queue(world.root, 1, conflicts=True)
     answers = labelling.fetch(world.root, queue, conflicts, "")
-    told = labelling.add_to_store(world.root, queue, answers, 2, 1.0)
-    timeline.add("labels", f"{len(request['ids'])} texts went to two annotators: {told}.")
+    done = labelling.add_to_store(world.root, queue, answers, 2, 1.0)
+    timeline.add("labels", f"{len(request['ids'])} texts went to two annotators: {done}.")
     retraining.close(world.root, request, monitoring.utc_now())
 
 
@@ -189,12 +189,12 @@ def _rollout(world: World, client: Client, timeline: Any) -> None:
     promote = rollout.by_release(world.root, str(world.keys / "ann"))
     state = _until(world, client, timeline, promote, 2000)
     if state.status != "proved":
-        raise PipelineError("The challenger did not prove itself.", got=rollout.told(state))
+        raise PipelineError("The challenger did not prove itself.", got=rollout.summary(state))
     timeline.add("approval", f"{promote(state)[1].split(':')[0]}: the rollout does not go around the policy.")
     _approve(world, version)
     state = rollout.advance(world.root, promote)
     if state.status != "promoted":
-        raise PipelineError("The challenger was not promoted.", got=rollout.told(state))
+        raise PipelineError("The challenger was not promoted.", got=rollout.summary(state))
     client.reload()
     import pandas as pd
 
@@ -224,12 +224,12 @@ def _until(world: World, client: Client, timeline: Any, promote: Any, at: int) -
         time.sleep(0.5)  # the log is written
         state = rollout.advance(world.root, promote)
         if (state.status, state.step) != ("running", step):
-            timeline.add(f"rollout: {state.step}", rollout.told(state), status=state.status, requests=at)
+            timeline.add(f"rollout: {state.step}", rollout.summary(state), status=state.status, requests=at)
             step = state.step
         if state.status != "running":
             client.reload()
             return state
-    raise PipelineError("The rollout came to no end.", got=rollout.told(state))
+    raise PipelineError("The rollout came to no end.", got=rollout.summary(state))
 
 
 def _bad_model(world: World, client: Client, timeline: Any) -> None:
@@ -264,5 +264,5 @@ def _bad_model(world: World, client: Client, timeline: Any) -> None:
     timeline.add("planted bad model", "A model that learned half of its labels the wrong way round starts its rollout.")
     state = _until(world, client, timeline, rollout.by_release(world.root, ""), 14_000)
     if state.status != "rolled_back" or client.model()["challenger"] is not None:
-        raise PipelineError("The bad model was not sent back.", got=rollout.told(state))
+        raise PipelineError("The bad model was not sent back.", got=rollout.summary(state))
     timeline.add("rollback", "The champion answers everybody again, by itself.", **client.model())

@@ -100,16 +100,16 @@ def _check(**kept: bool) -> None:
 
 
 def _step(work: Callable[..., T]) -> Callable[..., T]:
-    """The work as a task that is tried again when the server is away: each is safe to repeat."""
+    """The work as a task that is retried while the server is unreachable: each is safe to repeat."""
     return task(  # type: ignore[call-overload,no-any-return]
         work,
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=2,
         retry_delay_seconds=RETRY_DELAY_S,
-        retry_condition_fn=_server_is_away,
+        retry_condition_fn=_server_is_unreachable,
     )
 
 
-def _server_is_away(work: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+def _server_is_unreachable(work: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     return isinstance(state.result(raise_on_failure=False), SourceError)

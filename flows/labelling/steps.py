@@ -31,7 +31,7 @@ URL, TOKEN, KEY = "LABEL_STUDIO_URL", "LABEL_STUDIO_TOKEN", "RATCHET_PSEUDONYM_K
 
 
 def open_queue(root: Path, n_annotators: int, conflicts: bool = False) -> Queue:
-    """The queue that people answer, or the one in which conflicts are settled: on the server, if one is named.
+    """The annotators' queue, or the adjudicator's queue of conflicts: on the server, if one is named.
 
     Raises:
         PipelineError: a server is named, but no token.
@@ -48,7 +48,7 @@ def open_queue(root: Path, n_annotators: int, conflicts: bool = False) -> Queue:
 
 
 def class_labels(root: Path) -> list[str]:
-    """The classes there are: those of the validation texts."""
+    """The class names, from the validation split."""
     from ratchet.models.examples import class_names
     from ratchet.table_files import read_table
     from ratchet.tables import SPLIT
@@ -57,7 +57,7 @@ def class_labels(root: Path) -> list[str]:
 
 
 def send_outbox(root: Path, queue: Queue) -> int:
-    """Send what was chosen and not yet confirmed as sent; how many texts of it were new to the queue."""
+    """Send the outbox: texts chosen and not yet confirmed as sent; returns how many were new to the queue."""
     from ratchet.labels.queues import read_items
 
     path = root / OUTBOX
@@ -77,7 +77,7 @@ def send_outbox(root: Path, queue: Queue) -> int:
 
 
 def count_open(root: Path, queue: Queue, n_annotators: int) -> int:
-    """Texts of the queue that are undecided and that fewer than `n_annotators` people have answered."""
+    """Number of open texts in the queue: undecided, with answers from fewer than `n_annotators` people."""
     from ratchet.labels.store import read_store
 
     people: dict[str, set[str]] = defaultdict(set)
@@ -134,7 +134,7 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
 
 
 def fill_outbox_with_suspects(root: Path, queue: Queue, n: int) -> None:
-    """The same with at most `n` texts that are labelled and trained on, and whose labels look wrong to `vet`."""
+    """Write an outbox of at most `n` suspected label errors: training texts whose labels `vet` doubts."""
     from ratchet.labels.queues import write_items
     from ratchet.labels.store import read_store
     from ratchet.labels.suspects import suspect_items
@@ -186,7 +186,7 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> pd.DataFr
 
 
 def add_to_store(root: Path, queue: Queue, annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> str:
-    """Add the answers and decisions that the store lacks; what was done and what the queue waits for, in words.
+    """Add the answers and decisions that the store lacks; returns a summary of what was added and is still open.
 
     Batches are written and given to DVC first, and named by the pointer last: killed in between, the store is as it
     was, and the next pull does the same again.
@@ -211,11 +211,11 @@ def add_to_store(root: Path, queue: Queue, annotations: pd.DataFrame, n_annotato
         append(root / POINTER, batches)
     held = current_decisions(pd.concat([part for part in (store.decisions, decisions) if len(part)] or [decisions]))
     alpha = agreement(everything, class_labels(root), 0)["krippendorff_alpha"] if len(everything) else None
-    said = "" if alpha is None or alpha["value"] != alpha["value"] else f", Krippendorff's alpha {alpha['value']:.2f}"
+    kappa = "" if alpha is None or alpha["value"] != alpha["value"] else f", Krippendorff's alpha {alpha['value']:.2f}"
     n_resolved = int((held["state"] == "resolved").sum())
     return (
         f"{len(fresh)} new answers, {len(decisions)} new decisions; in all {n_resolved} labels, "
-        f"{missing_answers(queue.items(), everything, held)}{said}"
+        f"{missing_answers(queue.items(), everything, held)}{kappa}"
     )
 
 
@@ -237,7 +237,7 @@ def track(root: Path) -> None:
 
 
 def escalate(root: Path, conflicts: Queue) -> int:
-    """Send every open conflict to the adjudicator's queue; how many there are."""
+    """Send every open conflict to the adjudicator's queue; returns their number."""
     from ratchet.labels import resolution
     from ratchet.labels.store import read_store
 
@@ -248,7 +248,7 @@ def escalate(root: Path, conflicts: Queue) -> int:
 
 
 def _pool_items(root: Path) -> dict[str, Item]:
-    """The texts that can be labelled by id alone: those of the training split."""
+    """Items of the training split by id: texts that an answer may name by id alone."""
     from ratchet.labels.annotations import Item
     from ratchet.table_files import read_table
     from ratchet.tables import SPLIT

@@ -1,7 +1,7 @@
-"""Watches production: judges the windows of the prediction log that have ended, and tells what is not as it was.
+"""Production monitoring: judges the ended windows of the prediction log, and alerts on what has changed.
 
 Each window is judged by the log's suite, for drift, decay, anomalies and slices. Alerts become Prefect events, each
-once, with the evidence and the next step; what they set off is set up by `ratchet alerts`. The page that people
+once, with the evidence and the next step; what they set off is set up by `ratchet alerts`. The page to
 read is reports/monitor/drift.html. A run that finds no ended window says so by its event alone: silence is an alert.
 """
 
@@ -24,27 +24,27 @@ from flows.reference import read_lexicon, read_patterns  # noqa: E402
 from ratchet.monitoring.findings import Finding  # noqa: E402
 
 RAN, ALERT, DRIFT, DECAY = "ratchet.monitor.ran", "ratchet.alert", "ratchet.drift", "ratchet.decay"
-"""Events: the monitor is alive; somebody should know; what starts a retraining."""
+"""Event names: heartbeat of the monitor, an alert, and the two that start a retraining."""
 RESOURCE = "ratchet.monitor"
 
 
 @flow(name="monitor", validate_parameters=True, persist_result=False)
 def monitor() -> State[Any]:
-    """Judge what has ended since the last run.
+    """Judge the windows that have ended since the last run.
 
     Raises:
         RatchetError: live.yaml, the log or the model is not fit to be watched.
     """
     root, now = Path.cwd(), monitoring.utc_now()
-    told, alerts, message = inspect(root, now)
+    version, alerts, message = inspect(root, now)
     for finding in alerts:
-        announce(finding, told)
-    emit_event(RAN, {"prefect.resource.id": RESOURCE}, payload={"said": message, "n_alerts": len(alerts)})
+        announce(finding, version)
+    emit_event(RAN, {"prefect.resource.id": RESOURCE}, payload={"message": message, "n_alerts": len(alerts)})
     return Completed(message=message)
 
 
 def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
-    """The model's version, the alerts nobody was told of yet, and what happened in words; history and page written."""
+    """The model's version, the alerts not yet sent, and a summary message; writes history and page."""
     from ratchet.files import write_json
     from ratchet.monitoring.delayed_labels import join_labels
     from ratchet.monitoring.features import load_pieces
@@ -84,16 +84,16 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
     n_alerts = sum(item.severity == "alert" for item in findings)
     monitoring.write_metrics(root, latest, n_alerts, now)
     alerts = monitoring.unsent_alerts(root, reference.version, [*{**seen, **_by_key(labels.findings)}.values()], now)
-    message = f"{len(windows)} windows judged; {len(findings)} findings in the last, {len(alerts)} of them told"
+    message = f"{len(windows)} windows judged; {len(findings)} findings in the last, {len(alerts)} alerts sent"
     return reference.version, alerts, message
 
 
 def announce(finding: Finding, version: str) -> None:
-    """The event that tells people, and for drift and decay the one that starts a retraining."""
+    """Emit the alert event, and for drift and decay the event that starts a retraining."""
     payload = {
         "key": finding.key,
         "kind": finding.kind,
-        "said": finding.said,
+        "message": finding.message,
         "next_step": finding.next_step,
         "model_version": version,
         "evidence": finding.evidence,
@@ -111,5 +111,5 @@ def _by_key(findings: list[Finding]) -> dict[str, Finding]:
 
 
 def _same(judged: list[dict[str, Any]], version: str) -> list[dict[str, Any]]:
-    """The windows of this version: another model's drift does not confirm this one's."""
+    """Judged windows of this model version: another model's drift does not confirm this one's."""
     return [item for item in judged if item["model_version"] == version]

@@ -1,4 +1,4 @@
-"""The steps of the monitor on the repository's files: read the log, judge it, remember, tell each thing once."""
+"""Steps of the monitor on the repository's files: read the log, judge windows, keep history, alert once."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from ratchet.monitoring.windows import Window
 
 REPORTS = Path("reports/monitor")
-HISTORY, TOLD = REPORTS / "windows.jsonl", REPORTS / "told.json"
+HISTORY, SENT = REPORTS / "windows.jsonl", REPORTS / "sent.json"
 PAGE, LATEST, METRICS = REPORTS / "drift.html", REPORTS / "latest.json", REPORTS / "metrics.prom"
 SUITE = Path("data/suites/production_log.yaml")
 N_JUDGED_BY_SUITE = 2000
-"""Rows of a window, at random, whose texts the suite looks at: languages and personal data take their time."""
+"""Sample size of a window for the suite: detecting languages and personal data is slow."""
 REMIND_H = 24
-"""What lasts is told again after so many hours."""
+"""Hours after which an alert that lasts is sent again."""
 N_HISTORY = 200
-"""Windows that are looked back on."""
+"""Judged windows that are kept."""
 
 
 def read_history(root: Path) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def served_reference(root: Path, windows: Sequence[Window], params: MonitorParam
 
 
 def judge_by_suite(root: Path, window: Window, labels: list[str], params: MonitorParams) -> tuple[Any, list[Finding]]:
-    """The outcomes of the log's rules, on a random sample of the answered rows, and those that are broken."""
+    """Outcomes of the log's rules on a random sample of the answered rows, and a finding per broken rule."""
     import numpy as np
     import pyarrow.compute as pc
 
@@ -129,30 +129,30 @@ def keep(root: Path, judged: Sequence[dict[str, Any]]) -> None:
 
 
 def log_access(root: Path, window: Window) -> None:
-    """Say in the audit log that texts of people were read."""
+    """Record in the audit log that personal data were read."""
     details: dict[str, str | int | float | bool] = {"table": "prediction_log", "n_rows": len(window.rows)}
     record(root, "personal_data", f"window-{window.end.isoformat()}", details, "monitoring")
 
 
 def unsent_alerts(root: Path, version: str, findings: Sequence[Finding], now: datetime) -> list[Finding]:
-    """The alerts that nobody was told of yet, or not for a day; remembered as told.
+    """The alerts not sent yet, or not within REMIND_H; records them as sent.
 
-    What is no longer found is forgotten, so that it is told anew when it comes back.
+    What is no longer found is dropped from the record, so that it is sent anew when it comes back.
     """
-    path = root / TOLD
-    told: dict[str, str] = read_json(path) if path.is_file() else {}
+    path = root / SENT
+    sent: dict[str, str] = read_json(path) if path.is_file() else {}
     alerts = {f"{version}/{item.key}": item for item in findings if item.severity == "alert"}
     new = {
         key: item
         for key, item in alerts.items()
-        if key not in told or now - datetime.fromisoformat(told[key]) >= timedelta(hours=REMIND_H)
+        if key not in sent or now - datetime.fromisoformat(sent[key]) >= timedelta(hours=REMIND_H)
     }
-    write_json(path, {key: now.isoformat() if key in new else told[key] for key in alerts})
+    write_json(path, {key: now.isoformat() if key in new else sent[key] for key in alerts})
     return list(new.values())
 
 
 def write_metrics(root: Path, latest: dict[str, Any], n_alerts: int, now: datetime) -> None:
-    """Figures for Prometheus' text-file collector: when the monitor ran last, and what it saw."""
+    """Write metrics for Prometheus' text-file collector: time of the last run, alerts, requests, drift, accuracy."""
     figures = {
         "ratchet_monitor_last_run_timestamp_seconds": now.timestamp(),
         "ratchet_monitor_alerts": n_alerts,

@@ -1,7 +1,7 @@
-"""From a drift to a decision: asks people about what drifted, trains when they have answered, stops before the release.
+"""Retraining after drift or decay: asks for labels of drifted texts, trains once they are there, stops before release.
 
-An event of the monitor starts it (see prefect.yaml). Without an event it looks whether the labels that were asked for
-are there. What it trains goes through every stage and gate; the champion changes only by `ratchet release`,
+An event of the monitor starts it (see prefect.yaml). Without an event it checks whether the requested labels are
+there. What it trains goes through every stage and gate; the champion changes only by `ratchet release`,
 with the approvals that the policy asks for.
 """
 
@@ -30,7 +30,7 @@ from ratchet.files import read_json  # noqa: E402
 
 WAITING, STALE = "Waiting", "Stale"
 MAX_AGE_H = 12
-"""An older event is not acted on: a queue fills while no worker is there, and the world goes on."""
+"""Hours after which an event is stale and not acted on: events queue up while no worker runs."""
 
 
 @flow(name="retrain", validate_parameters=True, persist_result=False)
@@ -43,7 +43,7 @@ def retrain(
     n_annotators: int = N_ANNOTATORS,
     max_workers: int = MAX_WORKERS,
 ) -> State[Any]:
-    """Ask for labels of what drifted; train once they are there.
+    """Ask for labels of drifted texts; train once they are there.
 
     Args:
         key: the finding that started this; empty: none did, look for answers only.
@@ -69,8 +69,8 @@ def retrain(
         return Completed(name=WAITING, message="no labels were asked for")
     n_decided = retraining.count_decided(root, request)
     if n_decided < min_answered * len(request["ids"]):
-        told = f"{n_decided} of {len(request['ids'])} texts are decided; answer them, then: ratchet labels pull"
-        return Completed(name=WAITING, message=told)
+        waiting = f"{n_decided} of {len(request['ids'])} texts are decided; answer them, then: ratchet labels pull"
+        return Completed(name=WAITING, message=waiting)
     state = pipeline(max_workers=max_workers, return_state=True)
     if not state.is_completed():
         raise PipelineError("The retraining failed.", got=state.message, fix="correct it; the same run carries on")
@@ -79,7 +79,7 @@ def retrain(
 
 
 def _stale(root: Path, key: str, version: str, occurred: str, now: datetime) -> str:
-    """Why an event is not acted on; empty: it is."""
+    """Why an event is stale; empty if it is not."""
     if occurred and now - datetime.fromisoformat(occurred) > timedelta(hours=MAX_AGE_H):
         return f"'{key}' was found {occurred}, more than {MAX_AGE_H} hours ago"
     served = retraining.served_version(root)
@@ -89,11 +89,11 @@ def _stale(root: Path, key: str, version: str, occurred: str, now: datetime) -> 
 
 
 def _decided(root: Path) -> State[Any]:
-    """What the gates said, told to people: from here on it is theirs."""
+    """Report the gates' decision as an alert: reviewing and releasing it is a person's task."""
     decision = read_json(root / "reports/decision.json")
     accepted = decision["verdict"] == "accepted"
-    said = f"Retrained; the gates {'accept ' + str(decision['chosen']) if accepted else 'reject every bundle'}."
+    verdict = f"Retrained; the gates {'accept ' + str(decision['chosen']) if accepted else 'reject every bundle'}."
     next_step = "Review it, commit, and release: ratchet release" if accepted else "Read reports/report.html."
-    payload = {"key": "retrained", "kind": "retraining", "said": said, "next_step": next_step, "evidence": {}}
+    payload = {"key": "retrained", "kind": "retraining", "message": verdict, "next_step": next_step, "evidence": {}}
     emit_event(ALERT, {"prefect.resource.id": f"{RESOURCE}.retrained"}, payload=payload)
-    return Completed(message=f"{said} {next_step}")
+    return Completed(message=f"{verdict} {next_step}")

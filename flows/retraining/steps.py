@@ -1,4 +1,4 @@
-"""The steps of a retraining on the repository's files: which texts are asked about, whether people have answered."""
+"""Steps of a retraining on the repository's files: which texts to label, and how many of them are labelled."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ratchet.files import read_json, write_json
 REQUEST, CLOSED = monitoring.REPORTS / "retraining.json", monitoring.REPORTS / "retrained.json"
 SOURCE, STRATEGY = "production", "drift"
 UNSURE_SHARE = 0.5
-"""Share of the texts that are the least sure ones; the others are random, so that they tell the accuracy, too."""
+"""Share of least-confident texts; the others are random, so that they estimate the accuracy, too."""
 
 
 def read_request(root: Path) -> dict[str, Any] | None:
-    """The labels that were asked for and not trained on yet; None: none."""
+    """The open label request: labels asked for and not trained on yet; None if there is none."""
     path = root / REQUEST
     return read_json(path) if path.is_file() else None
 
 
 def served_version(root: Path) -> str:
-    """The model of the last window that was judged; empty before the first."""
+    """Model version of the last judged window; empty before the first."""
     history = monitoring.read_history(root)
     return str(history[-1]["model_version"]) if history else ""
 
 
 def ask(root: Path, key: str, version: str, n: int, n_annotators: int, now: datetime) -> dict[str, Any]:
-    """Send texts of the windows in which the finding stands to people; the request, written down.
+    """Send texts of the windows that have the finding to annotators; returns the label request, which is also written.
 
-    What was sent is written before the request is: killed in between, the same texts are sent again, which the queue
+    The outbox is written before the request: killed in between, the same texts are sent again, which the queue
     knows already.
 
     Raises:
@@ -58,7 +58,7 @@ def ask(root: Path, key: str, version: str, n: int, n_annotators: int, now: date
 
 
 def count_decided(root: Path, request: dict[str, Any]) -> int:
-    """How many of the texts that were asked about have a label by now."""
+    """Number of texts of the request that have a label by now."""
     from ratchet.labels.resolution import current_decisions
     from ratchet.labels.store import read_store
 
@@ -68,7 +68,7 @@ def count_decided(root: Path, request: dict[str, Any]) -> int:
 
 
 def close(root: Path, request: dict[str, Any], now: datetime) -> None:
-    """Note that the request was trained on: the next finding may ask anew."""
+    """Mark the request as trained on: the next finding may ask anew."""
     write_json(root / CLOSED, {**request, "trained_at": now.isoformat()})
     (root / REQUEST).unlink(missing_ok=True)
 
@@ -112,7 +112,7 @@ def _items(root: Path, key: str, version: str, n: int, seed: int) -> list[Any]:
 
 
 def _drifted(root: Path, key: str, version: str) -> Any:
-    """The answered rows of the windows in which the finding stands, as a frame."""
+    """The answered rows of the windows that have the finding, as a frame."""
     import pandas as pd
 
     from ratchet.monitoring.windows import answered

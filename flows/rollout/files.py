@@ -1,4 +1,4 @@
-"""What a rollout finds on disk: its settings, its state, what the log and people say of its challenger."""
+"""Files of a rollout: its settings, its state, and the evidence on its challenger from log and labels."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 REASON = "champion and challenger disagree"
 CLOCKS_DIFFER = timedelta(minutes=5)
-"""The server's clock may be so much behind: the log is read from that earlier on, and rows are told by their step."""
+"""Clock skew of the server to allow for: the log is read from that earlier on, and rows are filtered by step."""
 
 
 def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Seen:
-    """What the log holds of the current step, with what users and annotators said."""
+    """Evidence of the current step: the log's rows with the feedback of users and the labels of annotators."""
     from ratchet.experiments.evidence import shadowed, split
 
     predictions, feedback = _read_step(root, params, state)
@@ -40,7 +40,7 @@ def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Seen:
 
 
 def ask(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
-    """Send texts on which the models disagree to people, without either's answer; how many were new, and to where.
+    """Send texts on which the models disagree to annotators, without either's answer; returns how many, and where.
 
     Raises:
         RatchetError: no rollout is in shadow mode, or the queue cannot be reached.
@@ -72,7 +72,7 @@ def read_params(root: Path) -> RolloutParams:
 
 
 def read_state(root: Path, params: RolloutParams) -> Rollout | None:
-    """Where the rollout stands; None before the first.
+    """State of the rollout; None before the first.
 
     Raises:
         PipelineError: the file does not hold a rollout.
@@ -87,12 +87,12 @@ def read_state(root: Path, params: RolloutParams) -> Rollout | None:
             "The file holds no rollout.",
             where=path,
             got=str(error).splitlines()[-1],
-            fix="the audit log says where it stood; move the file away to start anew",
+            fix="the audit log has its last state; move the file away to start anew",
         ) from None
 
 
 def need_state(root: Path, params: RolloutParams) -> Rollout:
-    """Where the rollout stands.
+    """State of the rollout.
 
     Raises:
         PipelineError: there is none.
@@ -112,7 +112,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _read_step(root: Path, params: RolloutParams, state: Rollout) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The log's rows of the current step, and what users said since it began."""
+    """The log's predictions of the current step, and users' feedback since it began."""
     import pandas as pd
 
     from ratchet.prediction_log.tables import read_log
@@ -128,14 +128,14 @@ def _read_step(root: Path, params: RolloutParams, state: Rollout) -> tuple[pd.Da
 
 
 def _labels(root: Path, predictions: pd.DataFrame, feedback: pd.DataFrame) -> dict[str, str]:
-    """What is right, by request id: annotators know better than users."""
+    """True labels by request id; an annotator's label overrides a user's correction."""
     from ratchet.experiments.satisfaction import true_labels
 
     return true_labels(predictions, feedback) | _people_labels(root, predictions)
 
 
 def _people_labels(root: Path, predictions: pd.DataFrame) -> dict[str, str]:
-    """What annotators decided about the texts of the log, by request id; nothing where there is no label store."""
+    """Annotators' labels of the log's texts, by request id; empty where there is no label store."""
     from ratchet.data.cleaning import text_id
     from ratchet.labels.resolution import current_decisions
     from ratchet.labels.store import read_store

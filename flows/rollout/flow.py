@@ -1,4 +1,4 @@
-"""Lets a challenger prove itself on real requests: shadow, a small share, half, then champion by its approvals.
+"""Rollout of a challenger on real requests: shadow, a small share, half, then champion by its approvals.
 
 `check` may run at any time and as often as one likes, on a schedule or by hand: it looks at what the log holds of the
 current step, and goes at most one step. Where the evidence is against the challenger, all requests go back to the
@@ -36,16 +36,16 @@ from ratchet.registry.audit_entry import Action, Scalar  # noqa: E402
 from ratchet.registry.audit_log import actor, entries, log_path  # noqa: E402
 
 Promote = Callable[[Rollout], tuple[str, str]]
-"""Asks for the role of champion: promoted, waiting or rejected, and why."""
+"""Requests promotion to champion; returns promoted, waiting or rejected, and why."""
 ENDS: dict[str, Status] = {"Promoted": "promoted", "Rejected": "rolled_back"}
-"""What an answer makes of the rollout; with any other it waits."""
+"""Answer to the request for promotion → final status of the rollout; with any other answer it waits."""
 
 
 def start(root: Path, name: str, bundle: Path, version: str, why: str) -> Rollout:
     """Begin a rollout with its first step.
 
     Raises:
-        RatchetError: another one runs, its name was used before, the bundle does not hold, the lexicon lacks an
+        RatchetError: another one runs, its name was used before, the bundle fails verification, the lexicon lacks an
             attribute whose groups are guarded, or a pattern of the features is none.
     """
     params = read_params(root)
@@ -54,9 +54,11 @@ def start(root: Path, name: str, bundle: Path, version: str, why: str) -> Rollou
     with locked(root / params.state):
         current = read_state(root, params)
         if current is not None and (WAYS[current.status] or not current.settled):
-            raise PipelineError("A rollout is on its way.", got=current.name, fix="wait for its end, or stop it")
+            raise PipelineError("Another rollout is running.", got=current.name, fix="wait for its end, or stop it")
         if any(str(entry.details.get("rollout", "")).startswith(f"{name}:") for entry in entries(log_path(root))):
-            raise PipelineError("A rollout had this name before.", got=name, fix="give another: the log tells by it")
+            raise PipelineError(
+                "A rollout had this name before.", got=name, fix="give another: it is the id in the audit log"
+            )
         read_manifest(root / bundle)  # verifies every file
         fresh = Rollout(
             name=name,
@@ -72,12 +74,12 @@ def start(root: Path, name: str, bundle: Path, version: str, why: str) -> Rollou
             why=why,
             evidence={},
         )
-        fresh.experiment(params)  # names the fault of a name before anything is written
+        fresh.experiment(params)  # raises on an invalid name before anything is written
         return settle(root, params, fresh)
 
 
 def advance(root: Path, promote: Promote) -> Rollout:
-    """Look at the current step's data and go at most one step; the rollout as it then stands.
+    """Judge the current step's evidence and go at most one step; returns the new state.
 
     Raises:
         PipelineError: there is no rollout.
@@ -110,7 +112,7 @@ def advance(root: Path, promote: Promote) -> Rollout:
 
 
 def stop(root: Path, why: str) -> Rollout:
-    """Send the challenger back, by hand.
+    """Roll the challenger back, by hand.
 
     Raises:
         RatchetError: there is no rollout, or it has ended.
@@ -122,7 +124,7 @@ def stop(root: Path, why: str) -> Rollout:
 
 
 def settle(root: Path, params: RolloutParams, state: Rollout) -> Rollout:
-    """Keep a change, let the server know, log it; each may be repeated, so that a kill in between does no harm."""
+    """Save a change, publish it to the server, log it; each is idempotent, so that a kill in between does no harm."""
     write_json(root / params.state, state.model_dump())
     write_experiment(root / params.experiment, state.experiment(params))
     change = f"{state.name}:{state.n}"
@@ -137,7 +139,7 @@ def settle(root: Path, params: RolloutParams, state: Rollout) -> Rollout:
 
 
 def by_release(root: Path, key: str) -> Promote:
-    """Asks `flows.release` for the role of champion, which looks at the policy's approvals."""
+    """Requests promotion through `flows.release`, which checks the policy's approvals."""
 
     def promote(state: Rollout) -> tuple[str, str]:
         from flows import release
@@ -153,23 +155,23 @@ def by_release(root: Path, key: str) -> Promote:
 
 @flow(name="rollout", validate_parameters=True, persist_result=False)
 def check(key: str = "") -> State[Any]:
-    """Look at the challenger's current step, and go at most one step.
+    """Judge the challenger's current step, and go at most one step.
 
     Args:
         key: SSH key that signs a promotion; empty: Git's own setting.
     """
     state = advance(Path.cwd(), by_release(Path.cwd(), key))
-    return Completed(name=state.status.replace("_", " ").capitalize(), message=told(state))
+    return Completed(name=state.status.replace("_", " ").capitalize(), message=summary(state))
 
 
-def told(state: Rollout) -> str:
-    """Where a rollout stands, in one line."""
+def summary(state: Rollout) -> str:
+    """One-line summary of a rollout: name, step and reason."""
     why = state.evidence.get("why", state.why) if state.status == "running" else state.why
     return f"{state.name}, step {state.step}: {why}"
 
 
 def _figures(difference: Mapping[str, Any]) -> dict[str, Scalar]:
-    """The figures of a difference that are known, as details of the audit log."""
+    """The defined figures of a difference, as details of the audit log."""
     names = [name for name in ("value", "low", "high", "n") if name in difference]
     known = {name: float(difference[name]) for name in names if difference[name] is not None}
     return {name: round(value, 6) for name, value in known.items() if math.isfinite(value)}

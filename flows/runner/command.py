@@ -1,4 +1,4 @@
-"""A flow run from the command line: what it says at its start and its end, and its exit code."""
+"""A flow run from the command line: messages at start and end, and exit codes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 ANSWER_S = 10.0
-"""A server that is named must answer within."""
+"""Timeout of a server's health check, in seconds."""
 STOPPED = "stopped; the same command carries on from here"
 
 
 def run_flow(begin: Callable[[], State[Any] | str]) -> int:
-    """Run a flow and say how it ended; the exit code: 0, also for a rejection, 1 for an error, 130 when interrupted.
+    """Run a flow and print its result; the exit code: 0, also for a rejection, 1 for an error, 130 on interrupt.
 
     Args:
         begin: checks what can be checked before Prefect starts, then calls the flow with `return_state=True`; where
@@ -42,8 +42,8 @@ def run_flow(begin: Callable[[], State[Any] | str]) -> int:
     return 0
 
 
-def say_start() -> None:
-    """Say why nothing happens for a while, where Prefect has to start a server of its own.
+def announce_start() -> None:
+    """Announce the wait where Prefect has to start an embedded server; check a server that is named.
 
     Raises:
         PipelineError: a server is named and does not answer; Prefect itself would end in a traceback.

@@ -1,4 +1,4 @@
-"""What a flow asks the process that has DVC loaded: the graph, what is stale, a run of a stage."""
+"""Client of the DVC server process: the graph, stale stages, runs of a stage."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class DvcClient:
         return [Stage(**{**stage, "needs": tuple(stage["needs"])}) for stage in self._ask("plan", targets=targets)]
 
     def stale(self, names: Sequence[str]) -> list[str]:
-        """Those that were stale when it was asked first; see `Pipeline.stale`."""
+        """The stages that were stale at the first call; see `Pipeline.stale`."""
         if tuple(names) not in self._stale:
             self._stale[tuple(names)] = self._ask("stale", names=names)
         return self._stale[tuple(names)]
@@ -128,7 +128,7 @@ class RunningStage:
 
     def __init__(self, pid: int, stdin: int, output: int, status: int) -> None:
         self.pid = pid
-        """That of the supervisor."""
+        """Process id of the supervisor."""
         self.stdin: IO[bytes] | None = os.fdopen(stdin, "wb")
         """Closed, it tells the supervisor to end the stage."""
         self.stdout: IO[str] | None = os.fdopen(output, encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""A process that reads the pipeline once, answers what DVC knows of it, and forks for each stage that runs.
+"""Server process with DVC loaded: reads the pipeline once, answers requests, and forks for each stage that runs.
 
     python -m flows.runner.dvc_server ROOT
 
@@ -53,7 +53,7 @@ class Fork:
 
 
 def serve(connection: socket.socket, root: Path) -> None:
-    """Answer until the other end is closed; what makes the pipeline unreadable answers every request."""
+    """Answer requests until the other end is closed; where the pipeline is unreadable, each gets that error."""
     pipeline: Pipeline | PipelineError
     try:
         pipeline = Pipeline(root)
@@ -77,7 +77,7 @@ def serve(connection: socket.socket, root: Path) -> None:
 
 
 def _reap() -> None:
-    """Let go of the supervisors that have ended."""
+    """Reap the supervisors that have ended."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -99,7 +99,7 @@ def _answer(pipeline: Pipeline, request: dict[str, Any], fds: list[int]) -> Any:
 
 
 def _supervise(pipeline: Pipeline, request: dict[str, Any], stdin: int, output: int, status: int) -> int:
-    """In a fork: what `flows.runner.supervisor` is to a command, to DVC's run of a stage; writes the exit code down."""
+    """In a fork: supervise DVC's run of a stage, as `flows.runner.supervisor` does a command; write the exit code."""
     os.setsid()
     for source, target in ((stdin, 0), (output, 1), (output, 2)):  # the server's socket was 0
         os.dup2(source, target)

@@ -1,4 +1,4 @@
-"""What Prefect and DVC find in the environment: no telemetry, a home inside the workspace, no proxy for loopback."""
+"""Environment variables for Prefect and DVC: no telemetry, a home inside the workspace, no proxy for loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def set_environment(environ: MutableMapping[str, str] = os.environ, root: Path | None = None) -> None:
-    """Set what is not set yet. Must run before Prefect is imported: it reads its settings then."""
+    """Set the defaults that are not set yet. Must run before Prefect is imported: it reads its settings then."""
     root = root or Path.cwd()
     defaults = {
         **QUIET,
@@ -31,23 +31,23 @@ def set_environment(environ: MutableMapping[str, str] = os.environ, root: Path |
 
 
 def spare_loopback(environ: MutableMapping[str, str]) -> None:
-    """Have no proxy asked for what this machine answers itself: Prefect's server, embedded or beside it, Label Studio.
+    """Exclude loopback addresses from proxies, for Prefect's server and Label Studio on this machine.
 
-    What is excepted already stays so. Libraries disagree on the spelling, and most let the lower case win.
+    Existing exclusions stay. Libraries disagree on the spelling, and most let the lower case win.
 
     >>> environ = {"NO_PROXY": "example.org, 127.0.0.1"}
     >>> spare_loopback(environ)
     >>> environ["NO_PROXY"], environ["NO_PROXY"] == environ["no_proxy"]
     ('example.org,127.0.0.1,localhost,::1', True)
     """
-    told = environ.get("no_proxy", environ.get("NO_PROXY", ""))
-    hosts = [host for part in told.split(",") if (host := part.strip())]
+    excluded = environ.get("no_proxy", environ.get("NO_PROXY", ""))
+    hosts = [host for part in excluded.split(",") if (host := part.strip())]
     hosts += [host for host in LOOPBACK if host not in hosts and "*" not in hosts]
     environ["NO_PROXY"] = environ["no_proxy"] = ",".join(hosts)
 
 
 def name_user(environ: MutableMapping[str, str], root: Path) -> None:
-    """Give a user without a name or a home both, as containers run under a bare number; what is there stays.
+    """Set LOGNAME and HOME for a user without a name or a home, as in containers with a bare user id.
 
     DVC asks for the name, and libraries make their caches at home.
     """

@@ -1,4 +1,4 @@
-"""Runs one stage, if it is stale, under a supervisor; names what DVC did."""
+"""Runs one stage, if it is stale, under a supervisor; reports what DVC did."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ GRACE_S = 10.0
 LOGS = Path(".scratch/logs")
 N_TAIL_LINES = 15
 RUNNING = "Running stage '"
-"""How DVC's line begins before it runs a command."""
+"""Prefix of the line that DVC prints before it runs a command."""
 
 _supervisors: set[subprocess.Popen[str] | RunningStage] = set()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a stage: one of RAN, CACHED, RESTORED (from DVC's run cache), FAILED; and why it failed."""
+    """Outcome of a stage: one of RAN, CACHED, RESTORED (from DVC's run cache), FAILED; and why it failed."""
 
     state: str
     seconds: float
@@ -55,14 +55,14 @@ def run_stage(
         listen: called with each line that DVC and the stage print.
     """
 
-    def hear(line: str) -> None:
+    def on_line(line: str) -> None:
         if line.startswith(RUNNING):
             started()
         listen(line)
 
     start, mark = time.monotonic(), uuid.uuid4().hex
     log = root / LOGS / f"{stage.name}.log"
-    code = _follow(dvc.start(stage, mark, GRACE_S), mark, log, hear)
+    code = _follow(dvc.start(stage, mark, GRACE_S), mark, log, on_line)
     text, seconds = log.read_text(encoding="utf-8", errors="replace"), time.monotonic() - start
     if code == 0:
         return Outcome(_what_dvc_did(text), seconds)
@@ -95,7 +95,7 @@ def run_supervised(
 
 
 def _follow(process: subprocess.Popen[str] | RunningStage, mark: str, log: Path, listen: Callable[[str], None]) -> int:
-    """Read what a supervised process prints, until it ends; its exit code."""
+    """Read the output of a supervised process until it ends; returns its exit code."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with process, log.open("w", encoding="utf-8") as file:
         _supervisors.add(process)
@@ -119,7 +119,7 @@ def _end_with(process: subprocess.Popen[str] | RunningStage, mark: str) -> None:
 
 @contextmanager
 def stages_end_with_the_flow(leave: Callable[[], None]) -> Iterator[None]:
-    """When the block is left by an error or a signal, every stage at work is told to stop.
+    """Stop every running stage when the block is left by an error or a signal.
 
     Ctrl-C reaches Prefect's embedded server too, and without it Prefect would try for minutes to report: so the
     process leaves at once, by `leave`, when the stages have ended.

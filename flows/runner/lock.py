@@ -1,4 +1,4 @@
-"""Whether the committed dvc.lock is the one of this tree, and whether a run gave what was committed.
+"""Checks that the committed dvc.lock belongs to this tree, and that a run reproduced the committed reports.
 
     python -m flows.runner.lock                  what of the tree dvc.lock was not made of; runs nothing, pulls nothing
     python -m flows.runner.lock --reproduced     after a run: which committed reports it did not give again
@@ -28,7 +28,7 @@ Lock = Mapping[str, Mapping[str, Any]]
 
 
 def stale_entries(root: Path) -> list[str]:
-    """What differs between the tree and dvc.lock: commands, params, files of Git that stages read, reports."""
+    """Differences between the tree and dvc.lock: commands, params, files of Git that stages read, reports."""
     from dvc.dependency.param import ParamsDependency
     from dvc.repo import Repo
 
@@ -50,7 +50,7 @@ def stale_entries(root: Path) -> list[str]:
 
 
 def unreproduced(committed: Lock, run: Lock, changed: set[str]) -> tuple[list[str], list[str]]:
-    """Reports that differ though nothing they rest on does, and the outputs that came out otherwise.
+    """Reports that differ though none of their dependencies does, and the outputs that were not reproduced.
 
     Args:
         committed: the lock of the commit.
@@ -73,7 +73,7 @@ def read_lock(text: str) -> Lock:
 
 
 def _changed_params(dep: Any) -> list[str]:
-    """The keys whose values are not those of the lock."""
+    """Params whose values differ from the lock."""
     status = dep.status()
     changes = status.get(str(dep), status) if isinstance(status, dict) else status
     return sorted(changes) if isinstance(changes, dict) else [str(changes)]
@@ -94,7 +94,7 @@ def _hashes(lock: Lock) -> dict[str, str]:
 
 
 def _measured(lock: Lock) -> set[str]:
-    """The outputs that hold what a machine measured, and all that is made of them."""
+    """The outputs that hold a machine's measurements, and everything derived from them."""
     found = {path for path in _hashes(lock) if path.startswith(MEASUREMENTS)}
     n_before = -1
     while n_before < len(found):

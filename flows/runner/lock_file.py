@@ -1,4 +1,4 @@
-"""dvc.lock by its entries: the text of one stage is replaced, that of the others is not even parsed.
+"""Entry-wise edits of dvc.lock: the text of one stage is replaced, that of the others is not even parsed.
 
 DVC parses and writes the whole file whenever a stage has run, with a parser that keeps comments: two seconds of
 processor time for 25 stages, as often as there are stages. What is written here is byte for byte what DVC writes.
@@ -15,9 +15,9 @@ from typing import Any
 from ratchet.files import replace_file
 
 HEAD = "schema: '2.0'\nstages:\n"
-"""How DVC begins the file."""
+"""First lines of the file, as DVC writes them."""
 _ENTRY = re.compile(r"^  (?=\S)", re.MULTILINE)
-"""Where the entry of a stage begins."""
+"""First line of a stage's entry."""
 
 
 def read_entries(path: Path) -> dict[str, str] | None:

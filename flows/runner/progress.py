@@ -1,4 +1,4 @@
-"""What a run shows on the terminal: a line a stage, and the last words of the stages at work."""
+"""Terminal progress of a run: a line a stage, and the last output line of each running stage."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Progress:
         self._live.stop()
 
     def started(self, name: str) -> None:
-        """A stage begins; where no terminal shows it at work, a line says so."""
+        """A stage begins; without a live display a line is printed."""
         with self._lock:
             self._running[name] = (time.monotonic(), "")
             if not self.console.is_terminal:
                 self._print(f"{' ' * len(self._place(0))} {name} — running")
 
-    def said(self, name: str, line: str) -> None:
+    def printed(self, name: str, line: str) -> None:
         """A stage printed a line."""
         with self._lock:
             start, last = self._running.get(name, (time.monotonic(), ""))
@@ -53,7 +53,7 @@ class Progress:
                 self._print(f"{name} │ {line}", "dim")
 
     def finished(self, name: str, outcome: Outcome) -> str:
-        """A stage ended; the line that says how."""
+        """A stage ended; returns the line that was printed."""
         with self._lock:
             self._running.pop(name, None)
             self._n_done += 1
@@ -85,7 +85,7 @@ class Progress:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Duration for display.
 
     >>> _duration(0.32), _duration(12.4), _duration(131)
     ('0.3 s', '12 s', '2 min 11 s')

@@ -1,4 +1,4 @@
-"""What DVC knows of the pipeline, read once: the graph, which stages are stale, their outputs; and DVC's run of one."""
+"""The pipeline as DVC reads it, loaded once: graph, stale stages, outputs; and DVC's run of one stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.runner.lock_file import entry_text, in_order, read_entries, write_ent
 from ratchet.errors import PipelineError
 
 LOCK_POLL_S = 0.05
-"""Between two looks whether DVC's lock is free. DVC's half a second starves a stage beside one that needs it often."""
+"""Poll interval for DVC's lock. DVC's own half a second starves a stage beside one that needs the lock often."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class Pipeline:
         ]
 
     def stale(self, names: Sequence[str]) -> list[str]:
-        """Those whose command, a dependency, a param or an output differs from dvc.lock."""
+        """The stages whose command, a dependency, a param or an output differs from dvc.lock."""
         with self._locked():
             return [name for name in names if self._stages[name].changed()]
 
     def reproduce(self, name: str) -> None:
-        """Do what `dvc repro --single-item` does, and print what it prints.
+        """Reproduce one stage as `dvc repro --single-item` does, with the same output.
 
         Raises:
             DvcException: the command failed, or something it needs or should have written is missing.
@@ -116,7 +116,7 @@ class Pipeline:
                 write_entries(self._lock_path, ordered)
 
     def _record(self, stage: Any) -> None:
-        """Write to dvc.lock what a stage that has run read and wrote."""
+        """Write the dependencies and outputs of a stage that has run to dvc.lock."""
         from dvc.stage.serialize import to_single_stage_lockfile
 
         entries = read_entries(self._lock_path)

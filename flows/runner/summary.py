@@ -1,4 +1,4 @@
-"""The table a run ends with: baseline, teacher, student and chosen model, the verdict, where the report lies."""
+"""Final table of a run: baseline, teacher, student and chosen model, the verdict, the path of the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 EVALUATION, DECISION, REPORT = Path("reports/evaluate.json"), Path("reports/decision.json"), Path("reports/report.html")
 MEASUREMENTS = Path("measurements")
 MAX_REASON = 320
-"""Letters of a reason that are printed."""
+"""Most characters of a reason that are printed."""
 ALWAYS = ("baseline", "teacher", "student")
 COLUMNS = {
     "accuracy": ("accuracy", "{:.3f}"),
@@ -26,10 +26,10 @@ COLUMNS = {
 
 
 def print_summary(root: Path, console: Console) -> None:
-    """Print what the reports say; nothing where there are none."""
+    """Print the summary table and the verdict; nothing where there are no reports."""
     if not (root / EVALUATION).is_file() or not (root / DECISION).is_file():
         return
-    from ratchet.gates.measured_reports import read_known  # only where there is something to tell
+    from ratchet.gates.measured_reports import read_known  # only where there is something to print
 
     evaluation, decision = (read_known(root / path, root / MEASUREMENTS / path.name) for path in (EVALUATION, DECISION))
     console.print()
@@ -39,10 +39,10 @@ def print_summary(root: Path, console: Console) -> None:
         console.print(Text(f"Report: {REPORT}"))
 
 
-def say_end(n_stages: int, counts: Mapping[str, int]) -> str:
-    """The last line of a run.
+def end_line(n_stages: int, counts: Mapping[str, int]) -> str:
+    """The last line of a run: its stages by state.
 
-    >>> say_end(24, {"Cached": 22, "Ran": 2})
+    >>> end_line(24, {"Cached": 22, "Ran": 2})
     '24 stages: cached 22, ran 2'
     """
     return f"{n_stages} stages: {', '.join(f'{state.lower()} {n}' for state, n in counts.items())}"
@@ -71,8 +71,8 @@ def verdict(decision: dict[str, Any]) -> Text:
     if decision["chosen"]:
         text.append(f" — {decision['chosen']}")
     for reason in decision["reasons"]:
-        told = shorten(reason, MAX_REASON, placeholder=" … (the report says all)")
-        text.append(f"\n  · {told}", style="default not bold")
+        short = shorten(reason, MAX_REASON, placeholder=" … (full text in the report)")
+        text.append(f"\n  · {short}", style="default not bold")
     return text
 
 

@@ -30,7 +30,7 @@ TIMED_OUT, STOPPED = 124, 125
 
 
 class Process(Protocol):
-    """What is supervised: the leader of a process group of its own."""
+    """A supervised process: the leader of a process group of its own."""
 
     pid: int
 
@@ -70,14 +70,14 @@ def supervise(start: Callable[[], Process], time_limit_s: float, grace_s: float)
 
 
 def mark_run() -> str:
-    """The mark of this run, in the environment of this process from now on; its guard looks for it."""
+    """Set this run's mark in the environment of this process; its guard finds descendants by it."""
     if not os.environ.get(RUN, "").startswith(f"{os.getpid()}-"):
         os.environ[RUN] = f"{os.getpid()}-{uuid.uuid4().hex}"
     return os.environ[RUN]
 
 
 def guard(run: str, grace_s: float) -> None:
-    """Wait for the end of the flow, then end what it left: its server at once, its stages after their grace time."""
+    """Wait for the end of the flow, then end its leftover processes: the server at once, stages after a grace time."""
     ended = threading.Event()
     _on_end_of_flow(ended.set)
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -141,7 +141,7 @@ def _quietly(call: Callable[[], object]) -> None:
 
 
 def main() -> int:
-    """Read the command line, and do it."""
+    """Parse the command line and run it."""
     parser = argparse.ArgumentParser(prog="python -m flows.runner.supervisor", description=__doc__)
     parser.add_argument("--time-limit", type=float, default=0.0, help="seconds; 0: none")
     parser.add_argument("--grace", type=float, default=10.0, help="seconds between SIGINT and SIGKILL")

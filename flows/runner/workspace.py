@@ -1,4 +1,4 @@
-"""What must hold before anything runs: one flow at a time, no contradiction, no lock left by a dead process."""
+"""Preconditions of a run: one flow at a time, no contradictory params, no lock left by a dead process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ratchet.errors import PipelineError
 LOCK = Path(".dvc/tmp/flow.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
 DVC = {"dvc", "flows.runner.dvc_server"}
-"""How a DVC process is called on its command line."""
+"""Names of a DVC process on its command line."""
 
 _held: dict[Path, TextIO] = {}  # the system releases a lock when its file is closed: at the end of the process, however
 
 
 def prepare(root: Path) -> None:
-    """Everything that can be refused before a stage runs, is refused here.
+    """Lock the workspace, and check everything that can be checked before a stage runs.
 
     Raises:
         PipelineError: this is no DVC repository, or another run is at work in it.

@@ -21,7 +21,7 @@ def run_as_flow(begin: Callable[[], State[Any]]) -> NoReturn:
     Args:
         begin: imports the flow, so that nothing else pays for Prefect, and calls it with `return_state=True`.
     """
-    from flows.runner.command import run_flow, say_start
+    from flows.runner.command import announce_start, run_flow
 
-    say_start()
+    announce_start()
     raise typer.Exit(run_flow(begin))

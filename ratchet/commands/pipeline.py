@@ -23,9 +23,9 @@ def run(
     max_workers: Annotated[int, typer.Option(min=1, help="Stages that may run side by side.")] = MAX_WORKERS,
 ) -> None:
     """Bring every stage up to date, and print the verdict."""
-    from flows.runner import door
+    from flows.runner import launch
 
-    raise typer.Exit(door.run(Path.cwd(), stage or [], verbose, max_workers))
+    raise typer.Exit(launch.run(Path.cwd(), stage or [], verbose, max_workers))
 
 
 def check(

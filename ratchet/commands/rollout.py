@@ -70,6 +70,6 @@ def stop(why: Why) -> None:
 
 
 def _print(state: Rollout) -> None:
-    from flows.rollout.flow import told
+    from flows.rollout.flow import summary
 
-    print(f"{state.status.replace('_', ' ').capitalize()}: {told(state)}")
+    print(f"{state.status.replace('_', ' ').capitalize()}: {summary(state)}")

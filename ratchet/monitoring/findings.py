@@ -1,4 +1,4 @@
-"""What the monitor found: each finding with its evidence, how urgent it is, and what to do next."""
+"""Findings of the monitor: evidence, severity and next step."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ NEXT_STEPS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it was."""
+    """One deviation from the reference or from a bound."""
 
     kind: Kind
     name: str
     """What exactly: a statistic, a bound, a slice, a rule."""
     severity: Severity
     """A warning is read with the page; an alert is sent to people."""
-    said: str
+    message: str
     """One sentence with the figures."""
     evidence: dict[str, float]
     """The figures."""
 
     @property
     def key(self) -> str:
-        """What makes two findings the same one, for which nobody is told twice."""
+        """Identity of a finding across windows: alerts are sent once per key."""
         return f"{self.kind}.{self.name}"
 
     @property
     def next_step(self) -> str:
-        """What to do."""
+        """Recommended action."""
         return NEXT_STEPS[self.kind]
 
     def to_json(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ FLOWS = {
     "release": ("flows.release", "release"),
     "ablate": ("flows.ablation", "ablate"),
 }
-"""Command → the module and the name of the flow that it runs; `ratchet run` goes by `flows.runner.door`."""
+"""Command → the module and the name of the flow that it runs; `ratchet run` goes by `flows.runner.launch`."""
 NEEDED = {"release": ["--who", "ann", "--why", "better"]}
 """Command → the options that it cannot do without."""
 
@@ -76,8 +76,8 @@ def test_every_number_has_a_range(name: str) -> None:
 @pytest.mark.parametrize("words", ["", "nonsense", "run --nonsense", "run --max-workers 0", "rollout start --name a"])
 def test_what_the_command_line_does_not_know_ends_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ratchet(*words.split()) == 2
-    told = capsys.readouterr()
-    assert "Usage: ratchet" in told.out + told.err
+    printed = capsys.readouterr()
+    assert "Usage: ratchet" in printed.out + printed.err
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_run_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(arguments)
         return 3
 
-    monkeypatch.setattr("flows.runner.door.run", run)
+    monkeypatch.setattr("flows.runner.launch.run", run)
     assert ratchet("run", "--stage", "train", "--stage", "prune", "--verbose", "--max-workers", "4") == 3
     assert ratchet("run") == 3
     assert seen == [(Path.cwd(), ["train", "prune"], True, 4), (Path.cwd(), [], False, 2)]

@@ -52,6 +52,6 @@ def test_the_story_is_played_to_its_end(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "PYTHONPATH", "RATCHET_WHO", "RATCHET_PSEUDONYM_KEY"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # put back what the story sets
     monkeypatch.chdir(ROOT)
-    told = [entry["what"] for entry in play(tmp_path / "demo", ROOT)]
-    following = iter(told)
-    assert all(act in following for act in ACTS), told
+    events = [entry["what"] for entry in play(tmp_path / "demo", ROOT)]
+    following = iter(events)
+    assert all(act in following for act in ACTS), events

@@ -37,7 +37,7 @@ from prefect.events import emit_event
 from ratchet.monitoring.findings import Finding
 from ratchet.trust.slices import LENGTH_EDGES
 announce(Finding("drift", "requests", "alert", "Requests differ.", {"p": 0.001}), "sentiment@v1.0.0")
-emit_event(RAN, {"prefect.resource.id": RESOURCE}, payload={"said": "ran", "n_alerts": 1})
+emit_event(RAN, {"prefect.resource.id": RESOURCE}, payload={"message": "ran", "n_alerts": 1})
 """
 SET_UP = """
 import asyncio, json, sys
@@ -159,10 +159,10 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
     [slack] = [item["text"] for item in got if "drift.requests" in item.get("text", "")]
     [mail] = [item for item in mails if "drift.requests" in item["subject"]]
     assert mail["to"] == "duty@example.org"
-    for told in (hook, slack, _text(mail)):
-        assert "Requests differ." in told
-        assert '"p": 0.001' in told
-        assert "What to do" in told
+    for received in (hook, slack, _text(mail)):
+        assert "Requests differ." in received
+        assert '"p": 0.001' in received
+        assert "What to do" in received
     assert "What to do" in silence[0]["body"]
     asked = read_json(root / "reports/monitor/retraining.json")
     assert len(asked["ids"]) == 30
@@ -189,13 +189,13 @@ def test_the_retraining_is_started_by_the_command_that_its_deployment_names(tmp_
     assert Path(seen.read_text().strip()) != root
 
 
-def test_an_address_that_does_not_take_the_message_is_told(tmp_path: Path) -> None:
+def test_an_address_that_does_not_take_the_message_is_reported(tmp_path: Path) -> None:
     with prefect_server(tmp_path) as env, receiver() as (url, got):
         wrong = {**env, "PYTHONPATH": str(ROOT)}
         addresses = {"webhook": f"{url}/wrong", "slack": f"{url}/services/wrong"}
         run([sys.executable, "-c", SET_UP, json.dumps(addresses), "60"], ROOT, wrong)
-        told = run([sys.executable, "-m", "ratchet", "alerts", "--test"], ROOT, wrong, 1)
-        assert [line.partition(": failed")[0] for line in told.splitlines()] == ["webhook", "slack"]
+        printed = run([sys.executable, "-m", "ratchet", "alerts", "--test"], ROOT, wrong, 1)
+        assert [line.partition(": failed")[0] for line in printed.splitlines()] == ["webhook", "slack"]
     assert got == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import shutil
@@ -31,6 +30,7 @@ from ratchet.labels.store import Store, read_store
 from ratchet.registry.audit_log import entries, log_path
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import LABELED, SUSPECTS
+from tests.support.flow_world import answer, isolated_copy, made_once
 from tests.support.label_world import make_world, retrain, truth
 from tests.support.miniature import ROOT, environment
 
@@ -40,25 +40,12 @@ FLIPPED = {"negative": "positive", "positive": "negative"}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("world")
-    before = Path.cwd()
-    os.chdir(root)
-    yield make_world(root)
-    os.chdir(before)
+    yield from made_once(tmp_path_factory, make_world)
 
 
 @pytest.fixture
 def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the world to work in; the steps run as they are, without Prefect and DVC around them, and a server."""
-    root = shutil.copytree(made, tmp_path / "world")
-    monkeypatch.chdir(root)
-    monkeypatch.setattr(label, "_step", lambda work: work)
-    monkeypatch.delenv(labelling.URL, raising=False)
-    monkeypatch.setenv(labelling.KEY, "a key for tests")
-    monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)
-    monkeypatch.setattr(labelling, "track", lambda root: None)
-    monkeypatch.setattr(workspace, "lock_workspace", lambda root: None)
-    return root
+    return isolated_copy(made, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -84,18 +71,6 @@ def store(root: Path) -> Store:
     return read_store(root / labelling.POINTER, root / labelling.STORE)
 
 
-def say(root: Path, annotator: str, says: dict[str, str], folder: Path = labelling.QUEUE) -> None:
-    """A person's sheet with the classes that `says` has, by id."""
-    path = root / folder / f"{annotator}.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["id", "label", "lead_time_s", "annotated_at"])
-        writer.writeheader()
-        writer.writerows(
-            {"id": name, "label": says[name], "lead_time_s": 8, "annotated_at": "2026-01-01T12:00:00Z"}
-            for name in sorted(says)
-        )
-
-
 def state(root: Path) -> dict[str, bytes]:
     """Every byte of the store and its pointer."""
     return {path.name: path.read_bytes() for path in [root / labelling.POINTER, *(root / labelling.STORE).glob("*")]}
@@ -110,8 +85,8 @@ def test_pushed_twice_is_once_and_answered_texts_make_room(world: Path) -> None:
     assert not (world / labelling.OUTBOX).exists()
     labeled = set(read_table(world / labelling.LABELED, LABELED)["id"])
     assert labeled.isdisjoint(first)
-    say(world, "anna", {name: truth()[name] for name in first[:2]})
-    say(world, "ben", {name: truth()[name] for name in first[:1]})
+    answer(world, "anna", {name: truth()[name] for name in first[:2]})
+    answer(world, "ben", {name: truth()[name] for name in first[:1]})
     assert push().startswith("1 texts sent")
     assert set(first) < set(queue_items(world))
 
@@ -158,9 +133,9 @@ def answered(root: Path) -> dict[str, str]:
     push()
     names = queue_items(root)
     right = {name: truth()[name] for name in names}
-    say(root, "anna", right)
-    say(root, "ben", {**right, names[-1]: FLIPPED[right[names[-1]]]})
-    say(root, "cleo", {name: right[name] for name in names[:3]})
+    answer(root, "anna", right)
+    answer(root, "ben", {**right, names[-1]: FLIPPED[right[names[-1]]]})
+    answer(root, "cleo", {name: right[name] for name in names[:3]})
     return right
 
 
@@ -187,11 +162,11 @@ def test_a_pull_that_can_decide_nothing_says_for_which_answers_the_texts_wait(wo
     assert "0 new answers, 0 new decisions" in (nobody := pull())
     assert "10 texts wait for a first answer" in nobody
     names = queue_items(world)
-    say(world, "anna", {name: truth()[name] for name in names[:7]})
+    answer(world, "anna", {name: truth()[name] for name in names[:7]})
     assert "3 texts wait for a first answer, 7 for a second" in pull()
-    say(world, "anna", {name: truth()[name] for name in names})
-    told = pull()
-    assert "3 new answers, 0 new decisions; in all 0 labels, 10 texts wait for a second answer" in told
+    answer(world, "anna", {name: truth()[name] for name in names})
+    summary = pull()
+    assert "3 new answers, 0 new decisions; in all 0 labels, 10 texts wait for a second answer" in summary
     assert "10 texts wait for a second answer" in pull()
     assert len(store(world).annotations) == 10
     assert store(world).decisions.empty
@@ -203,7 +178,7 @@ def test_a_conflict_goes_to_an_adjudicator_whose_word_holds(world: Path) -> None
     (item,) = FileQueue(world / labelling.CONFLICTS).items().values()
     assert item.id == max(right)
     assert item.reason == "in conflict: 1 × negative, 1 × positive"
-    say(world, "chief", {item.id: right[item.id]}, labelling.CONFLICTS)
+    answer(world, "chief", {item.id: right[item.id]}, labelling.CONFLICTS)
     assert "in all 6 labels" in pull()
     assert "0 in conflict" in pull()
     last = store(world).decisions.iloc[-1]
@@ -323,8 +298,8 @@ def test_suspects_are_asked_about_again_and_the_answer_is_trained_on(world: Path
             f"{FLIPPED[was[name]]} is likelier to it"
         )
         assert (item.suggested, item.query_strategy) == ("", "suspect")
-    say(world, "anna", {name: FLIPPED[was[name]] for name in names[:2]})
-    say(world, "ben", {name: FLIPPED[was[name]] for name in names[:2]})
+    answer(world, "anna", {name: FLIPPED[was[name]] for name in names[:2]})
+    answer(world, "ben", {name: FLIPPED[was[name]] for name in names[:2]})
     assert "in all 2 labels" in pull()
     assert push(2, suspects=True).startswith("1 texts sent")
     assert push(2, suspects=True).startswith("0 texts sent")
@@ -498,10 +473,10 @@ def _annotate(env: dict[str, str], token: str, error_rate: float, seed: int, tit
         query = {"project": number, "page_size": 500, "fields": "task_only"}
         for task in person.get("/api/tasks", params=query).json()["tasks"]:
             right = truth()[task["data"]["id"]]
-            said = FLIPPED[right] if rng.random() < error_rate else right
-            choice = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [said]}}
-            answer = {"result": [choice], "lead_time": float(rng.uniform(2, 12))}
-            person.post(f"/api/tasks/{task['id']}/annotations/", json=answer).raise_for_status()
+            chosen = FLIPPED[right] if rng.random() < error_rate else right
+            choice = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [chosen]}}
+            annotation = {"result": [choice], "lead_time": float(rng.uniform(2, 12))}
+            person.post(f"/api/tasks/{task['id']}/annotations/", json=annotation).raise_for_status()
 
 
 def _run(root: Path, env: dict[str, str], *words: str) -> str:
@@ -527,8 +502,8 @@ def test_the_whole_loop_over_http_with_three_people(
     for seed, (name, error_rate) in enumerate(ERROR_RATES.items()):
         _annotate(server, tokens[name], error_rate, seed)
 
-    said = _run(tracked, server, "pull", "--annotators", "3", "--min-agreement", "1.0")
-    assert "72 new answers, 24 new decisions" in said
+    summary = _run(tracked, server, "pull", "--annotators", "3", "--min-agreement", "1.0")
+    assert "72 new answers, 24 new decisions" in summary
     held = store(tracked)
     assert held.annotations["annotator"].nunique() == 3
     assert held.annotations["annotated_at"].notna().all()
@@ -536,7 +511,7 @@ def test_the_whole_loop_over_http_with_three_people(
     assert held.annotations["bundle"].str.startswith("baseline@").all()
     n_escalated = int((held.decisions["state"] == "escalated").sum())
     assert 0 < n_escalated < 24  # the people do err
-    assert f"{n_escalated} in conflict" in said
+    assert f"{n_escalated} in conflict" in summary
     before = state(tracked)
     assert pull(n_annotators=3, min_agreement=1.0).startswith("0 new answers, 0 new decisions")
     assert state(tracked) == before

@@ -1,11 +1,8 @@
-"""The monitor: drift told once with its evidence, silence in quiet times; and the retraining that follows it."""
+"""The monitor: one alert per drift, with its evidence, none in quiet times; and the retraining that follows it."""
 
 from __future__ import annotations
 
-import csv
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,12 +18,12 @@ from flows.monitoring import flow as monitor
 from flows.monitoring import steps as monitoring
 from flows.retraining import flow as retrain
 from flows.retraining import steps as retraining
-from flows.runner import workspace
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
 from ratchet.labels.queues import FileQueue
 from ratchet.monitoring.findings import Finding
 from ratchet.registry.audit_log import entries, log_path
+from tests.support.flow_world import answer, isolated_copy, made_once
 from tests.support.tiny import reviews
 from tests.support.watched_world import START, VERSION, correct, make_watched_world, serve_hour
 
@@ -35,25 +32,12 @@ LATER = START + timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("watched")
-    before = Path.cwd()
-    os.chdir(root)
-    yield make_watched_world(root)
-    os.chdir(before)
+    yield from made_once(tmp_path_factory, make_watched_world)
 
 
 @pytest.fixture
 def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy to work in, without a server: events are collected in `events`."""
-    root = shutil.copytree(made, tmp_path / "world")
-    monkeypatch.chdir(root)
-    monkeypatch.setattr(workspace, "lock_workspace", lambda root: None)
-    monkeypatch.setattr(label, "_step", lambda work: work)
-    monkeypatch.setattr(labelling, "track", lambda root: None)
-    monkeypatch.setenv(labelling.KEY, "a key for tests")
-    monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)
-    monkeypatch.delenv(labelling.URL, raising=False)
-    return root
+    return isolated_copy(made, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -84,7 +68,7 @@ def drift(root: Path) -> None:
     serve_hour(root, 2, long_ones(300))
 
 
-def test_drift_is_told_once_it_is_confirmed_and_only_once(
+def test_drift_is_alerted_once_it_is_confirmed_and_only_once(
     world: Path, events: list[tuple[str, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitoring, "utc_now", lambda: LATER)
@@ -115,9 +99,9 @@ def test_drift_is_told_once_it_is_confirmed_and_only_once(
 
 def test_a_promotion_makes_the_reference_that_the_monitor_then_uses(world: Path) -> None:
     bundle = world / "models/baseline"
-    told = reference.keep_reference(world, bundle)
+    message = reference.keep_reference(world, bundle)
     path = world / reference.FOLDER / f"{reference.bundle_version(bundle)}.safetensors"
-    assert told == f"its reference is {path.relative_to(world)}"
+    assert message == f"its reference is {path.relative_to(world)}"
     made = path.read_bytes()
     for name in ("train", "validation", "test"):
         (world / f"data/splits/{name}.parquet").unlink()  # the data move on
@@ -153,25 +137,21 @@ def test_errors_that_labels_show_are_decay(world: Path) -> None:
     assert [item.key for item in alerts] == ["decay.late_labels"]
 
 
-def test_an_alert_is_told_again_after_a_day_and_after_it_was_gone(tmp_path: Path) -> None:
+def test_an_alert_is_sent_again_after_a_day_and_after_it_was_gone(tmp_path: Path) -> None:
     alert = Finding("anomaly", "slow", "alert", "slow", {})
     warning = Finding("anomaly", "shed", "warning", "shed", {})
 
-    def told(findings: list[Finding], hours: float) -> int:
+    def n_sent(findings: list[Finding], hours: float) -> int:
         return len(monitoring.unsent_alerts(tmp_path, "m@1", findings, START + timedelta(hours=hours)))
 
-    assert [told([alert, warning], 0), told([alert], 1), told([alert], 23), told([alert], 24)] == [1, 0, 0, 1]
-    assert [told([], 25), told([alert], 26)] == [0, 1]
+    assert [n_sent([alert, warning], 0), n_sent([alert], 1), n_sent([alert], 23), n_sent([alert], 24)] == [1, 0, 0, 1]
+    assert [n_sent([], 25), n_sent([alert], 26)] == [0, 1]
 
 
-def say(root: Path, ids: list[str], annotators: tuple[str, ...] = ("anna", "ben")) -> None:
-    """People answer."""
-    for annotator in annotators:
-        path = root / labelling.QUEUE / f"{annotator}.csv"
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ["id", "label"])
-            writer.writeheader()
-            writer.writerows({"id": name, "label": "positive"} for name in ids)
+def answer_all(root: Path, ids: list[str]) -> None:
+    """Two annotators who agree."""
+    for annotator in ("anna", "ben"):
+        answer(root, annotator, dict.fromkeys(ids, "positive"))
 
 
 def test_what_drifted_is_asked_about_trained_on_and_stops_before_the_release(
@@ -197,7 +177,7 @@ def test_what_drifted_is_asked_about_trained_on_and_stops_before_the_release(
     assert again.name == retrain.WAITING
     assert FileQueue(world / labelling.QUEUE).items().keys() == items.keys()
     assert ran == []
-    say(world, sorted(items))
+    answer_all(world, sorted(items))
     label.pull.fn()
     done = retrain.retrain.fn()
     assert ran == ["pipeline"]
@@ -214,7 +194,7 @@ def test_a_training_that_fails_keeps_the_request(world: Path, monkeypatch: pytes
     monitor.inspect(world, LATER)
     monkeypatch.setattr(retrain, "pipeline", lambda **_: Failed(message="a stage failed"))
     retrain.retrain.fn(key="drift.requests", model_version=VERSION)
-    say(world, sorted(FileQueue(world / labelling.QUEUE).items()))
+    answer_all(world, sorted(FileQueue(world / labelling.QUEUE).items()))
     label.pull.fn()
     with pytest.raises(PipelineError, match="retraining failed"):
         retrain.retrain.fn()

@@ -97,11 +97,11 @@ def serve(
     failing: float = 0.0,
     hours: int = 0,
     distinct: bool = False,
-    says: tuple[str, ...] = ("a film that was seen",),
+    texts_served: tuple[str, ...] = ("a film that was seen",),
 ) -> None:
-    """Answer requests as the server would under the experiment that stands, and let users say what they think."""
+    """Answer requests as the server would under the experiment that stands, and let users give feedback."""
     rng, experiment = np.random.default_rng(seed), read_experiment(root / "live/experiment.json")
-    texts = pd.DataFrame([{"text": text, "label": label} for text in says for label in sorted(OTHER)])
+    texts = pd.DataFrame([{"text": text, "label": label} for text in texts_served for label in sorted(OTHER)])
     began = pd.Timestamp.now("UTC") + pd.Timedelta(hours=hours)
     asked = simulation.requests(texts, n, began, 10.0, rng, prefix=f"{experiment.step}-{seed}")
     if distinct:  # the first word is the right class, for those who are asked
@@ -110,10 +110,13 @@ def serve(
     rows = [answer for answers in shown for answer in answers]
     first = pd.DataFrame([answers[0] for answers in shown]).merge(asked[["request_id", "label"]], on="request_id")
     habits = ANNOTATORS if experiment.mode == "shadow" else USERS
-    said = simulation.feedback(first, habits, rng, within_s=20.0).astype(object)
+    feedback = simulation.feedback(first, habits, rng, within_s=20.0).astype(object)
     engine = open_database("sqlite:///log.db")
     with engine.begin() as connection:
-        for name, found in (("predictions", rows), ("feedback", said.where(said.notna(), None).to_dict("records"))):
+        for name, found in (
+            ("predictions", rows),
+            ("feedback", feedback.where(feedback.notna(), None).to_dict("records")),
+        ):
             stamped = [{**row, "timestamp": row["timestamp"].value // 1000} for row in found]
             if stamped:
                 connection.execute(sqlalchemy.insert(TABLES[name]), stamped)
@@ -210,7 +213,7 @@ def test_a_challenger_that_fails_is_stopped_by_its_guard_although_its_answers_ar
     assert "failed answers" in state.why
 
 
-SAYS = ("She carries it.", "He carries it.", "A film.", "A long film.", "It is over.")
+TEXTS = ("She carries it.", "He carries it.", "A film.", "A long film.", "It is over.")
 
 
 @pytest.mark.parametrize(("step", "n"), [("shadow", 1000), ("half", 4000)])
@@ -221,7 +224,7 @@ def test_a_challenger_that_serves_one_group_of_people_worse_is_stopped_however_g
     for n_before in (800, 3000) if step == "half" else ():
         serve(world, n_before, right_in(0.9))
         assert advance(world, nobody).status == "running"
-    serve(world, n, right_in(0.98, women=0.1), seed=1, says=SAYS)
+    serve(world, n, right_in(0.98, women=0.1), seed=1, texts_served=TEXTS)
     state = advance(world, nobody)
     assert (state.status, state.step, state.why) == ("rolled_back", step, "stopped by good answers, gender=women")
     assert (entries(log_path(world))[-1].action, entries(log_path(world))[-1].why) == ("rollback", state.why)
@@ -230,14 +233,14 @@ def test_a_challenger_that_serves_one_group_of_people_worse_is_stopped_however_g
 
 def test_a_challenger_that_serves_all_people_alike_goes_on_and_says_of_whom_it_saw_too_little(world: Path) -> None:
     start(world, "first", Path("models/new"), "", "better for all")
-    serve(world, 1000, right_in(0.95), says=SAYS)
+    serve(world, 1000, right_in(0.95), texts_served=TEXTS)
     state = advance(world, nobody)
     assert (state.status, state.step) == ("running", "small")
     assert "open, by group (texts): gender=several (0)" in state.why  # nothing spoke of both
     assert "gender=women" not in state.why
 
 
-def test_what_cannot_be_told_stays_and_goes_back_in_the_end(world: Path) -> None:
+def test_an_undecided_step_stays_and_is_rolled_back_in_the_end(world: Path) -> None:
     start(world, "first", Path("models/new"), "", "the same")
     assert advance(world, nobody).step == "shadow"  # nothing was seen yet
     serve(world, 100, right_in(0.8))
@@ -306,7 +309,7 @@ def test_a_rejected_one_and_one_stopped_by_hand_go_back(world: Path) -> None:
         start(world, "third", Path("models/new"), "", "at the same time")
 
 
-def test_faults_are_named_before_anything_is_written(world: Path) -> None:
+def test_errors_are_raised_before_anything_is_written(world: Path) -> None:
     with pytest.raises(PipelineError, match="no rollout"):
         advance(world, nobody)
     with pytest.raises(BundleError):
@@ -316,8 +319,8 @@ def test_faults_are_named_before_anything_is_written(world: Path) -> None:
     with pytest.raises(ParamsError, match=r"hair(.|\n)*gender, age"):
         start(world, "first", Path("models/new"), "", "why")
     assert not (world / "live/rollout.json").exists()
-    for fault in ("share: 0.05", "name: small"):
-        (world / "live.yaml").write_text(LIVE.replace(fault, fault.replace("0.05", "0.0").replace("small", "half")))
+    for invalid in ("share: 0.05", "name: small"):
+        (world / "live.yaml").write_text(LIVE.replace(invalid, invalid.replace("0.05", "0.0").replace("small", "half")))
         with pytest.raises(ParamsError, match=r"shares|same name"):
             start(world, "first", Path("models/new"), "", "why")
     (world / "live.yaml").write_text(LIVE)

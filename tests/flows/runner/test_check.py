@@ -564,7 +564,7 @@ def test_all_are_in_one_list_and_nothing_is_written(root: Path) -> None:
     assert str(refused.value).count("what to do: ") == len(files)
 
 
-def test_an_error_of_the_task_is_said_once_not_once_a_stage(root: Path) -> None:
+def test_an_error_of_the_task_is_reported_once_not_once_a_stage(root: Path) -> None:
     plant(root, "params.yaml", "  seed: 13", "  seed: -1")
     (item,) = errors(root)
     assert (item.got, item.where.split(" ")[1]) == ("-1", "task.seed")
@@ -708,7 +708,9 @@ def test_every_metric_of_the_reports_can_be_gated_and_no_other() -> None:
     assert {f"{kind}_failure_rate" for kind in KINDS} <= {*gates.BEHAVE}
 
 
-def test_minutes_memory_and_disk_are_told_and_a_shortage_warned_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_memory_and_disk_are_reported_and_a_shortage_warned_of(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (item,) = [item for item in checklist.find(root) if item.severity == "info"]
     assert "GB of memory" in item.what
     assert "train" in item.got

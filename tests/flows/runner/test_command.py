@@ -1,4 +1,4 @@
-"""What every flow says on the command line: its message, its fault once, and an exit code that a scheduler can read."""
+"""A flow on the command line: its message, its error once, and an exit code that a scheduler can read."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed
 
-from flows.runner.command import run_flow, say_start
+from flows.runner.command import announce_start, run_flow
 from ratchet.errors import PipelineError
 
 
-def test_the_end_is_told_and_named_when_it_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_message_is_printed_with_the_name_of_the_state(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_flow(lambda: Completed(message="5 rows")) == 0
     assert run_flow(lambda: Completed(name="Rejected", message="by a gate")) == 0
     assert capsys.readouterr().out == "5 rows\nRejected: by a gate\n"
 
 
-def test_a_fault_of_ours_is_told_as_it_is_and_one_of_prefect_by_its_message(capsys: pytest.CaptureFixture[str]) -> None:
-    fault = PipelineError("The key is missing.", where="live.yaml", fix="name one")
-    assert run_flow(lambda: Failed(message="Flow run encountered an exception", data=fault)) == 1
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", f"\nerror: {fault}\n")
-    assert "what to do: name one" in told.err
+def test_an_error_of_ours_is_printed_whole_and_one_of_prefect_by_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = PipelineError("The key is missing.", where="live.yaml", fix="name one")
+    assert run_flow(lambda: Failed(message="Flow run encountered an exception", data=error)) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"\nerror: {error}\n")
+    assert "what to do: name one" in printed.err
     assert run_flow(lambda: Failed(message="2 of 3 stages failed.")) == 1
     assert "2 of 3 stages failed." in capsys.readouterr().err
 
@@ -39,17 +41,17 @@ def test_what_is_refused_before_the_start_and_what_is_interrupted(capsys: pytest
         raise KeyboardInterrupt
 
     assert (run_flow(refuse), run_flow(interrupt)) == (1, 130)
-    assert "The workspace is taken." in (told := capsys.readouterr().err)
-    assert "the same command carries on" in told
+    assert "The workspace is taken." in (printed := capsys.readouterr().err)
+    assert "the same command carries on" in printed
 
 
-@pytest.mark.parametrize(("url", "said"), [("", True), ("http://127.0.0.1:4200/api", False)])
+@pytest.mark.parametrize(("url", "announced"), [("", True), ("http://127.0.0.1:4200/api", False)])
 def test_a_wait_is_announced_only_where_there_is_one(
-    url: str, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    url: str, announced: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", url)
-    say_start()
-    assert ("embedded server" in capsys.readouterr().out) is said
+    announce_start()
+    assert ("embedded server" in capsys.readouterr().out) is announced
 
 
 @pytest.fixture(params=["nobody", "somebody else"])
@@ -68,13 +70,13 @@ def test_a_server_that_is_named_must_answer_before_anything_runs(
     no_prefect: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def begin() -> State[None]:
-        say_start()
+        announce_start()
         raise AssertionError("it ran")
 
     with temporary_settings({PREFECT_API_URL: no_prefect}):
         assert run_flow(begin) == 1
-    told = capsys.readouterr().err.partition("\nerror: ")[2]  # the other server logs what it was asked, before
-    assert told.startswith("The Prefect server does not answer.\n")
-    assert f"PREFECT_API_URL={no_prefect}" in told
-    assert "unset PREFECT_API_URL" in told
-    assert len(told.strip().splitlines()) == 5
+    printed = capsys.readouterr().err.partition("\nerror: ")[2]  # the other server logs what it was asked, before
+    assert printed.startswith("The Prefect server does not answer.\n")
+    assert f"PREFECT_API_URL={no_prefect}" in printed
+    assert "unset PREFECT_API_URL" in printed
+    assert len(printed.strip().splitlines()) == 5

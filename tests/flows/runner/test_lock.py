@@ -59,7 +59,7 @@ def test_a_fresh_clone_without_any_data_is_of_its_lock(measured: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "told"),
+    ("path", "text", "expected"),
     [
         ("pipeline_steps/left.py", "# edited\n", "left: pipeline_steps/left.py"),
         ("params.yaml", None, "left: params.yaml left"),
@@ -67,7 +67,7 @@ def test_a_fresh_clone_without_any_data_is_of_its_lock(measured: Path) -> None:
         ("data/end.json", "5", "end: data/end.json, which it writes"),
     ],
 )
-def test_what_dvc_lock_was_not_made_of_is_named(measured: Path, path: str, text: str | None, told: str) -> None:
+def test_what_dvc_lock_was_not_made_of_is_named(measured: Path, path: str, text: str | None, expected: str) -> None:
     root = clone(measured, f"changed-{path.replace('/', '-')}")
     if path == "params.yaml":
         write_params(root, left=7)
@@ -76,7 +76,7 @@ def test_what_dvc_lock_was_not_made_of_is_named(measured: Path, path: str, text:
         (root / path).write_text(wiring.replace("-m pipeline_steps.right", "-B -m pipeline_steps.right"))
     else:
         (root / path).write_text((root / path).read_text() + str(text))
-    with pytest.raises(PipelineError, match=told) as caught:
+    with pytest.raises(PipelineError, match=expected) as caught:
         check_tree(root)
     assert str(caught.value).count("\n  ") >= 1
     assert "make run, and commit" in str(caught.value)
@@ -142,13 +142,13 @@ def lock(**hashes: str) -> str:
 
 def test_only_measurements_and_what_rests_on_them_may_differ_where_the_outputs_are_equal() -> None:
     committed = read_lock(lock())
-    told = {
+    states = {
         ("t2", "d2", "r"): {"dvc.lock", "reports/decision.json"},
         ("t2", "d", "r2"): {"dvc.lock", "reports/evaluate.json"},
     }
     found = [
         unreproduced(committed, read_lock(lock(measured=t, decision=d, report=r)), changed)
-        for (t, d, r), changed in told.items()
+        for (t, d, r), changed in states.items()
     ]
     assert found == [([], []), (["reports/evaluate.json"], [])]
 

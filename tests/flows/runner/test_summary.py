@@ -68,7 +68,7 @@ def test_a_rejection_names_its_reasons(tmp_path: Path) -> None:
     text = _printed(tmp_path)
     assert "Promotion: rejected\n  · too slow\n  · too large" in text
     assert text.count("word") < 100
-    assert "the report says all" in text
+    assert "full text in the report" in text
     assert "chosen" not in text
 
 
@@ -81,7 +81,7 @@ def test_progress_counts_what_is_done() -> None:
     with Progress(2, console=console, verbose=True) as progress:
         progress.finished("one", Outcome(CACHED, 0.1))
         progress.started("two")
-        progress.said("two", "half way")
+        progress.printed("two", "half way")
         progress.finished("two", Outcome(FAILED, 75.2, "why"))
         progress.not_run(["three"], ["two"])
     assert console.export_text().splitlines() == [

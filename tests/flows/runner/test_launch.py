@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from flows.runner import door
+from flows.runner import launch
 from ratchet.registry.audit_log import entries
 from tests.support.miniature import environment, make_repository, stages_run, write_params
 
 NOTHING_TO_DO = """
 import sys
 from pathlib import Path
-from flows.runner.door import run
+from flows.runner.launch import run
 code = run(Path.cwd())
 heavy = [name for name in ("prefect", "pandas", "pydantic", "dvc") if name in sys.modules]
 print(code, heavy)
@@ -36,10 +36,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def environment_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process keeps its own Prefect home."""
-    monkeypatch.setattr(door, "set_environment", lambda root: None)
+    monkeypatch.setattr(launch, "set_environment", lambda root: None)
 
 
-def test_nothing_to_do_is_said_without_prefect(root: Path) -> None:
+def test_nothing_to_do_is_reported_without_prefect(root: Path) -> None:
     for _ in range(2):  # the first run checks the params, for which it imports the steps
         command = [sys.executable, "-c", NOTHING_TO_DO]
         done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, check=True)
@@ -56,13 +56,13 @@ def test_nothing_to_do_is_said_without_prefect(root: Path) -> None:
 
 
 def test_a_target_that_is_up_to_date_is_alone(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert door.run(root, ["left"]) == 0
+    assert launch.run(root, ["left"]) == 0
     assert capfd.readouterr().out.splitlines() == [
         "[1/2] source — cached",
         "[2/2] left — cached",
         "2 stages: cached 2",
     ]
-    assert door.run(root, ["ghost"]) == 1
+    assert launch.run(root, ["ghost"]) == 1
     assert "There is no such stage." in capfd.readouterr().err
 
 
@@ -76,11 +76,11 @@ def test_a_stale_stage_starts_the_flow(
         return SimpleNamespace(is_completed=lambda: True, name="Completed", message="4 stages: ran 4")
 
     monkeypatch.setitem(sys.modules, "flows.pipeline", SimpleNamespace(pipeline=pipeline))
-    monkeypatch.setattr(door, "start_guard", lambda root: None)
+    monkeypatch.setattr(launch, "start_guard", lambda root: None)
     monkeypatch.setattr("flows.checks.checklist.require", lambda root: None)  # the steps of the miniature are its own
     write_params(root, left=3)
-    assert (door.run(root, ["right"]), calls) == (0, [])
-    assert door.run(root, ["left"], verbose=True, max_workers=3) == 0
+    assert (launch.run(root, ["right"]), calls) == (0, [])
+    assert launch.run(root, ["left"], verbose=True, max_workers=3) == 0
     assert calls == [(["left"], 3, True)]
     assert capfd.readouterr().out.endswith("4 stages: ran 4\n")
     write_params(root)

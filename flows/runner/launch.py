@@ -1,4 +1,4 @@
-"""Where a run from the command line begins: asks DVC whether any stage is stale, and starts a flow only if one is."""
+"""Entry point of a run from the command line: asks DVC whether any stage is stale, and starts a flow only if one is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from flows.defaults import MAX_WORKERS
 from flows.runner import workspace
 from flows.runner.audit import record
-from flows.runner.command import run_flow, say_start
+from flows.runner.command import announce_start, run_flow
 from flows.runner.dvc_client import open_pipeline
 from flows.runner.environment import set_environment
 from flows.runner.execution import CACHED, Outcome, start_guard
 from flows.runner.progress import Progress
-from flows.runner.summary import print_summary, say_end
+from flows.runner.summary import end_line, print_summary
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -48,7 +48,7 @@ def _begin(root: Path, targets: list[str], verbose: bool, max_workers: int) -> S
 
         checklist.require(root)
         start_guard(root)
-        say_start()
+        announce_start()
         from flows.pipeline import pipeline
 
         return pipeline(targets, max_workers, verbose, return_state=True)
@@ -57,11 +57,11 @@ def _begin(root: Path, targets: list[str], verbose: bool, max_workers: int) -> S
 
 
 def _nothing_to_do(root: Path, names: list[str], whole: bool) -> str:
-    """Show what a flow would have shown."""
+    """Print progress and summary of a run in which every stage is up to date; returns its last line."""
     with Progress(len(names)) as progress:
         for name in names:
             progress.finished(name, Outcome(CACHED, 0.0))
     record(root, "run", "pipeline", {"n_stages": len(names), "n_cached": len(names)})
     if whole:
         print_summary(root, progress.console)
-    return say_end(len(names), {CACHED: len(names)})
+    return end_line(len(names), {CACHED: len(names)})
