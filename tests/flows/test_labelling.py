@@ -379,7 +379,7 @@ def test_only_a_server_that_is_away_is_tried_again() -> None:
 
     away: State[Any] = Failed(data=SourceError("away"))
     broken: State[Any] = Failed(data=PipelineError("broken"))
-    assert [label._server_is_away(None, None, state) for state in (away, broken)] == [True, False]  # type: ignore[arg-type]
+    assert [label._server_is_unreachable(None, None, state) for state in (away, broken)] == [True, False]  # type: ignore[arg-type]
 
 
 def test_nothing_is_pushed_or_pulled_beside_another_run(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
