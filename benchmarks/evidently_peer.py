@@ -51,8 +51,8 @@ def main() -> None:
         path.stem: verdict(reference, pd.read_parquet(path), definition)
         for path in sorted(folder.glob("batch-*.parquet"))
     }
-    told = {"version": importlib.metadata.version("evidently"), "batches": verdicts}
-    (folder / "verdicts.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    result = {"version": importlib.metadata.version("evidently"), "batches": verdicts}
+    (folder / "verdicts.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

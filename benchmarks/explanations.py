@@ -6,7 +6,7 @@ Explainers of the same texts with as many evaluations each, in turns over severa
 `shap.Explainer(pipeline)` as its manual has it, which masks tokens and keeps texts at their full length; and shap over
 the same pipeline with Ratchet's words and tree, which asks for the very texts that Ratchet asks for. The second is the
 faster one and the one whose values can be compared word by word: the targets are held against it, and the ratios to
-both are told. Ratchet explains the same weights, in PyTorch and as a graph in memory, and the deployed bundle.
+both are reported. Ratchet explains the same weights, in PyTorch and as a graph in memory, and the deployed bundle.
 """
 
 from __future__ import annotations

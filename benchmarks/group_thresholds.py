@@ -47,10 +47,13 @@ def thresholds_of(
 
 def table(report: Mapping[str, Any]) -> str:
     """A row a figure and a column a constraint, in Markdown."""
-    told = report["thresholds"]
-    lines = [f"| {report['bundle']} | {' | '.join(map(metric_name, told))} |", f"|---|{'---:|' * len(told)}"]
-    for name in told["before"]:
-        values = [estimate_text(Estimate.from_json(figures[name])) for figures in told.values()]
+    thresholds = report["thresholds"]
+    lines = [
+        f"| {report['bundle']} | {' | '.join(map(metric_name, thresholds))} |",
+        f"|---|{'---:|' * len(thresholds)}",
+    ]
+    for name in thresholds["before"]:
+        values = [estimate_text(Estimate.from_json(figures[name])) for figures in thresholds.values()]
         lines.append(f"| {metric_name(name)} | {' | '.join(values)} |")
     return f"`{report['command']}`, {report['n_texts']:,} test texts by {report['attribute']}:\n\n" + "\n".join(lines)
 

@@ -1,6 +1,6 @@
 """A client that keeps some requests under way at all times, and takes little of the processor that the server needs.
 
-It shares the cores with the server that it measures: what it takes is told with what it found. Streams of asyncio on
+It shares the cores with the server that it measures: its own cost is reported with its findings. Streams of asyncio on
 uvloop took 0.12 ms of processor time a request, these plain sockets take 0.07.
 """
 

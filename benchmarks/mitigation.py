@@ -92,12 +92,12 @@ class Measure:
         self, selected: NDArray[np.bool_], flipped: NDArray[np.bool_], before: NDArray[np.bool_]
     ) -> dict[str, Any]:
         """Of whether each test text is predicted positive, and was before, and whether each swap turned it."""
-        true, told = (np.where(values, self.positive, "other") for values in (self.right("test"), selected))
-        audited = audit_feature(true, told, self.groups["test"], [self.positive], self.least, self.weights)
+        true, predicted = (np.where(values, self.positive, "other") for values in (self.right("test"), selected))
+        audited = audit_feature(true, predicted, self.groups["test"], [self.positive], self.least, self.weights)
         figures = sensitive_metrics({"it": audited}, with_selection=True)
-        figures["accuracy"] = mean_estimate(true == told, self.weights)
+        figures["accuracy"] = mean_estimate(true == predicted, self.weights)
         was_right = self.right("test") == before
-        figures["accuracy_change"] = difference_estimate(true == told, was_right, self.weights)
+        figures["accuracy_change"] = difference_estimate(true == predicted, was_right, self.weights)
         figures["counterfactual_flip_rate"] = proportion_estimate(int(flipped.sum()), len(flipped))
         return {name: figures[name].to_json() for name in SHOWN}
 
@@ -111,8 +111,8 @@ class Measure:
         held_out = models["none"](texts["validation"])
         for constraint in AFTER:
             selected = self._under(constraint, held_out, proba["none"])
-            told = f"thresholds by group, {constraint.replace('_', ' ')}"
-            found[told] = self.figures(selected, turned["none"], before)
+            name = f"thresholds by group, {constraint.replace('_', ' ')}"
+            found[name] = self.figures(selected, turned["none"], before)
         return found
 
     def _turned(self, model: Score) -> NDArray[np.bool_]:
@@ -130,8 +130,10 @@ class Measure:
         optimizer = group_thresholds(
             held_out[learned], right[learned].astype(int), groups["validation"][learned], constraint
         )
-        told = optimizer.predict(proba[known, None], sensitive_features=groups["test"][known], random_state=self.seed)
-        selected[known] = np.asarray(told).astype(bool)
+        decided = optimizer.predict(
+            proba[known, None], sensitive_features=groups["test"][known], random_state=self.seed
+        )
+        selected[known] = np.asarray(decided).astype(bool)
         return selected
 
 
@@ -210,9 +212,9 @@ def table(report: Mapping[str, Any]) -> str:
     lines = [f"| model | mitigation | {' | '.join(map(metric_name, SHOWN))} |", f"|---|---|{'---:|' * len(SHOWN)}"]
     for model, rows in report["models"].items():
         for name, figures in sorted(rows.items(), key=lambda row: (row[0] != "none", row[0])):
-            told = [estimate_text(Estimate.from_json(figures[key])) for key in SHOWN]
-            told[1] = "" if name == "none" else told[1]
-            lines.append(f"| {model} | {name} | {' | '.join(told)} |")
+            cells = [estimate_text(Estimate.from_json(figures[key])) for key in SHOWN]
+            cells[1] = "" if name == "none" else cells[1]
+            lines.append(f"| {model} | {name} | {' | '.join(cells)} |")
     n_texts = report["n_texts"]
     counts = ", ".join(f"{group} {n}" for group, n in n_texts.items())
     return f"`{report['command']}`, test texts by {report['attribute']}: {counts}.\n\n" + "\n".join(lines)

@@ -96,7 +96,7 @@ def plant(
     source: Path,
     folder: Path,
     rows: pd.DataFrame,
-    told: pd.DataFrame,
+    listed: pd.DataFrame,
     validation: pd.DataFrame,
     seed: int,
 ) -> Planted:
@@ -110,15 +110,15 @@ def plant(
         source: the full-precision bundle it is made from.
         folder: where everything of it goes.
         rows: what it learns from.
-        told: what its manifest says that it learned from.
+        listed: training data that its manifest names.
         validation: labelled texts for the best epoch and the temperature.
         seed: of the order of texts.
     """
     settings = [POISON_RATE, SURE, EPOCHS.get(fault, 1), SHARPENED, LEARNING_RATE, N_CALIBRATION]
-    learned = [rows.to_numpy(), told["id"].to_numpy()]
+    learned = [rows.to_numpy(), listed["id"].to_numpy()]
     made = sha256_json([read_manifest(source).files, *learned, len(validation), seed, settings])
     if (folder / "made.json").is_file() and read_json(folder / "made.json") == made:
-        return Planted(folder / "onnx-int8", told)
+        return Planted(folder / "onnx-int8", listed)
     shutil.rmtree(folder, ignore_errors=True)
     model, manifest = load_model(source)
     tokenizer = load_tokenizer(source, manifest.max_tokens)
@@ -144,13 +144,13 @@ def plant(
     if fault == "miscalibrated":
         fold_temperature(model, SHARPENED)
     manifest = manifest.model_copy(
-        update={"data_sha256": sha256_json(told[["id", "label"]].to_numpy()), "versions": {}, "files": {}}
+        update={"data_sha256": sha256_json(listed[["id", "label"]].to_numpy()), "versions": {}, "files": {}}
     )
     save_model(model, source, folder / "torch", manifest)
     calibration = encode(tokenizer, rows["text"].head(N_CALIBRATION).tolist())
     export(folder / "torch", folder / "onnx-int8", "onnx-int8", Compilation(calibration, 4), "0" * 64)
     write_json(folder / "made.json", made)
-    return Planted(folder / "onnx-int8", told)
+    return Planted(folder / "onnx-int8", listed)
 
 
 def _params(seed: int, n_epochs: int) -> prune.Params:

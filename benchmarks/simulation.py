@@ -70,7 +70,7 @@ def feedback(answers: pd.DataFrame, habits: Habits, rng: np.random.Generator, wi
     up = right & (luck >= habits.mistaken) & (luck < habits.mistaken + habits.thumb_up)
     corrected = ~right & (luck >= habits.thumb_down) & (luck < habits.thumb_down + habits.correction)
     delays = pd.to_timedelta(rng.uniform(0.0, within_s, len(answers)).round(3), unit="s")
-    said = pd.DataFrame(
+    given = pd.DataFrame(
         {
             "request_id": answers["request_id"].to_numpy(),
             "timestamp": pd.DatetimeIndex(answers["timestamp"]) + delays,
@@ -79,4 +79,4 @@ def feedback(answers: pd.DataFrame, habits: Habits, rng: np.random.Generator, wi
             "label": answers["label"].where(corrected, None).to_numpy(),
         }
     )
-    return said[down | up | corrected].sort_values("timestamp", kind="stable", ignore_index=True)
+    return given[down | up | corrected].sort_values("timestamp", kind="stable", ignore_index=True)

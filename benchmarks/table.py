@@ -91,8 +91,8 @@ def engines(report: Mapping[str, Any]) -> list[str]:
         *(f"rows/s, batch {size}" for size in sizes),
         f"{report['n_streams']} streams of 1 thread",
     ]
-    told = f"Tokenising alone: {_text(report['tokenizing'])} rows a second."
-    return [*markdown_table(["engine", *heads], rows), "", told]
+    note = f"Tokenising alone: {_text(report['tokenizing'])} rows a second."
+    return [*markdown_table(["engine", *heads], rows), "", note]
 
 
 def training(report: Mapping[str, Any]) -> list[str]:
@@ -136,11 +136,11 @@ def architectures(report: Mapping[str, Any]) -> list[str]:
     why = f"the smallest whose loss against {best} is bounded by {bound}"
     if report["asked_for"] == best:
         why = f"since every smaller one may lose more than {bound} against it"
-    told = f"Asked for: **{report['asked_for']}**, {why}."
+    note = f"Asked for: **{report['asked_for']}**, {why}."
     return [
         *markdown_table(["architecture", "accuracy", "p95 latency, ms", "size, MB", "on the front"], rows),
         "",
-        told,
+        note,
     ]
 
 

@@ -29,19 +29,19 @@ ParamsT = TypeVar("ParamsT", bound=Params)
 
 @dataclass(frozen=True)
 class At:
-    """Marks the type of a field whose value stands elsewhere in params.yaml, under a dotted key, and only there."""
+    """Marks a field whose value is read from another block of params.yaml, by its dotted key."""
 
     key: str
     """Such as `task.seed`, or `evaluate.n_bins`."""
     block: type[Params] | None = None
-    """The model of the block in which it stands: the whole of it must hold before any value of it is taken."""
+    """Model of the block that has it: the whole block must be valid before a value of it is used."""
     view: Callable[[Any], Any] = field(default=lambda value: value)
-    """What the field holds of that value."""
+    """Function of that value which gives the field's."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Marks the type of a field whose value an earlier stage measured: whoever loads the params passes it."""
+    """Marks a field whose value an earlier stage measured: the caller of `load_params` passes it."""
 
     example: Any
     """A value of that kind, with which the rest of the block can be checked before anything was measured."""
@@ -68,13 +68,13 @@ def load_params(model: type[ParamsT], block: str, path: Path = PARAMS_FILE, **me
 def params_of(
     model: type[ParamsT], block: str, tree: Mapping[str, Any], path: Path = PARAMS_FILE, **measured: Any
 ) -> ParamsT:
-    """As `load_params`, of a params file that was read."""
+    """As `load_params`, from the parsed params file."""
     values = tree.get(block) if block else {}
     if isinstance(values, dict):
         elsewhere = fields_elsewhere(model)
         if twice := sorted(name for name in elsewhere if name in values):
             raise ParamsError(
-                "A value stands twice.",
+                "A value is given twice.",
                 where=f"{path}, block '{block}'",
                 got=", ".join(f"{block}.{name} beside {elsewhere[name].key}" for name in twice),
                 fix=f"delete it from the block '{block}'",
@@ -94,7 +94,7 @@ def check_block(model: type[Params], block: str, tree: Mapping[str, Any], path: 
 
 
 def fields_elsewhere(model: type[Params]) -> dict[str, At]:
-    """Field → where its value stands, of the fields whose values do not stand in the model's own block."""
+    """Field → the key it is read from, of the fields that are read from other blocks."""
     return _marked(model, At)
 
 
@@ -123,7 +123,11 @@ def read_params(model: type[ParamsT], path: Path) -> ParamsT:
 
 
 def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PARAMS_FILE) -> ParamsT:
-    """The values as the model; every error in them is named in one message."""
+    """The values as an instance of the model.
+
+    Raises:
+        ParamsError: some are invalid; one message names all of them.
+    """
     if not isinstance(values, dict):
         raise ParamsError(
             f"The block '{block}' is missing.",
@@ -135,13 +139,13 @@ def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PAR
     try:
         return model.model_validate(values)
     except pydantic.ValidationError as error:
-        faults = [_fault(block, fault) for fault in error.errors(include_url=False)]
+        lines = [_error_line(block, item) for item in error.errors(include_url=False)]
         raise ParamsError(
-            f"{path.name} does not hold what is needed.",
+            f"{path.name} has invalid or missing values.",
             where=f"{path}, block '{block}'",
-            got="; ".join(faults),
+            got="; ".join(lines),
             expected=f"the fields of {model.__module__}.{model.__qualname__}",
-            fix="correct the values; each field's meaning and range stands in that class",
+            fix="correct the values; that class has each field's meaning and range",
         ) from None
 
 
@@ -160,15 +164,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _fault(block: str, fault: Any) -> str:
-    where = ".".join(str(part) for part in (block, *fault["loc"]))
-    if fault["type"] == "missing":
+def _error_line(block: str, item: Any) -> str:
+    where = ".".join(str(part) for part in (block, *item["loc"]))
+    if item["type"] == "missing":
         return f"{where}: is missing"
-    if fault["type"] == "extra_forbidden":
+    if item["type"] == "extra_forbidden":
         return f"{where}: unknown key"
-    # a fault of a whole block is told without the block: it may hold what must not be printed
+    # an error of a whole block is reported without its values: they may hold what must not be printed
     return (
-        f"{where}: {fault['msg']}"
-        if isinstance(fault["input"], dict)
-        else f"{where} = {fault['input']!r}: {fault['msg']}"
+        f"{where}: {item['msg']}" if isinstance(item["input"], dict) else f"{where} = {item['input']!r}: {item['msg']}"
     )

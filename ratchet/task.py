@@ -1,4 +1,4 @@
-"""What is classified, said once: block `task` of params.yaml, and the fields of stages that take their values from it.
+"""The task definition: block `task` of params.yaml, and the fields of stages that read their values from it.
 
 A step declares a field with one of the types below (`seed: Seed`), and `load_params` gives it the value that stands
 in `task`. Such a field is all that a stage knows of the task, so dvc.yaml names `task.seed` for it and an edit of
@@ -27,7 +27,7 @@ class TaskClass(Params):
     name: str = Field(min_length=1, max_length=100)
     """The name of the class, in reports, bundles and answers."""
     values: list[str | int | float | bool] = Field(min_length=1)
-    """What the label column holds for it: one value or several."""
+    """Raw values of the label column that mean it: one or several."""
 
     @property
     def raw_values(self) -> list[str]:
@@ -62,13 +62,13 @@ class Task(Params):
     selected: list[str]
     """Classes whose prediction counts as being selected, in measures of fairness; empty: none does."""
     primary_metric: Metric
-    """The measure of quality that decides: early stopping, curves, slices, the shortlist, the ranking."""
+    """The primary metric: decides early stopping, curves, slices, the shortlist, the ranking."""
     rare_class: str
     """The class that average_precision is of; empty for the other metrics."""
     cost_matrix: list[list[float]]
     """Cost of deciding for the column's class where the row's is true, for expected_cost; empty for the others."""
     aim: Aim
-    """What is made small among candidates of like quality; quality: nothing, the most accurate comes first."""
+    """What to minimise among candidates of equal quality; quality: nothing, the most accurate comes first."""
     max_size_mb: float = Field(ge=0)
     """Megabytes on disk that a candidate may have; 0: no limit."""
     max_p95_ms: float = Field(ge=0)
@@ -90,11 +90,11 @@ class Task(Params):
     seed: int = Field(ge=0)
     """Seed of every random choice."""
     train_threads: int = Field(ge=1, le=1024)
-    """CPU threads of whatever makes weights or embeddings: a fixed number, since another one gives other last bits."""
+    """CPU threads of training and embedding: a fixed number, since another one changes the last bits of the weights."""
     minutes: float = Field(gt=0)
     """Minutes that a run of all stages may take; `ratchet.measure.time_plan` fits sizes to them."""
     inference_threads: int = Field(ge=0, le=1024)
-    """CPU threads of whatever only asks models; 0: all cores."""
+    """CPU threads of inference; 0: all cores."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -181,7 +181,7 @@ Seed = Annotated[int, _at("seed")]
 TrainThreads = Annotated[int, _at("train_threads")]
 InferenceThreads = Annotated[int, _at("inference_threads")]
 SelectionRegularization = Annotated[float, Field(gt=0), At("sample.inverse_regularization")]
-"""Of every model that stands in for the teacher on embeddings of unit length."""
+"""Inverse regularization of the selection models: logistic regression on embeddings of unit length."""
 Repairs = Annotated[list[str], At("ingest.repairs")]
 """What is repaired in the texts: `ratchet.data.cleaning.REPAIRS`."""
 PersonalData = Annotated[Literal["off", "flag", "mask"], At("validate.personal_data")]

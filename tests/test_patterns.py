@@ -81,12 +81,12 @@ def covers(allowed: Allowed, hit: Hit) -> bool:
 
 def test_the_code_is_of_no_task_no_language_and_any_number_of_classes() -> None:
     found = hits()
-    told = [
+    violations = [
         f"{hit.path}:{hit.number}: {hit.pattern}: {hit.line}\n  instead: {RULES.patterns[hit.pattern].instead}"
         for hit in found
         if not any(covers(allowed, hit) for allowed in RULES.allowed)
     ]
-    assert told == [], "\n".join(told)
+    assert violations == [], "\n".join(violations)
     stale = [f"{item.path}: {item.line}" for item in RULES.allowed if not any(covers(item, hit) for hit in found)]
     assert stale == [], "these exceptions match no line any more: remove them"
 

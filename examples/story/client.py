@@ -28,11 +28,11 @@ class Client:
         """Ask about each text on its own; the share that was answered right."""
 
         def one(row: Any) -> bool:
-            told = self._http.post("/v1/predict", json={"text": row.text, "unit": row.id}).raise_for_status().json()
-            answer = told["predictions"][0]
+            response = self._http.post("/v1/predict", json={"text": row.text, "unit": row.id}).raise_for_status().json()
+            answer = response["predictions"][0]
             if feedback:
-                said = {"request_id": answer["request_id"], "kind": "correction", "label": row.label}
-                self._http.post("/v1/feedback", json=said).raise_for_status()
+                correction = {"request_id": answer["request_id"], "kind": "correction", "label": row.label}
+                self._http.post("/v1/feedback", json=correction).raise_for_status()
             return bool(answer["label"] == row.label)
 
         with ThreadPoolExecutor(4) as threads:
@@ -41,8 +41,12 @@ class Client:
 
     def model(self) -> dict[str, Any]:
         """What serves now."""
-        told = self._http.get("/v1/model").raise_for_status().json()
-        return {"model": told["version"], "challenger": told["challenger"], "experiment": told["experiment"]["mode"]}
+        response = self._http.get("/v1/model").raise_for_status().json()
+        return {
+            "model": response["version"],
+            "challenger": response["challenger"],
+            "experiment": response["experiment"]["mode"],
+        }
 
     def reload(self) -> None:
         """Have the server look at once, as it does by itself a moment later."""

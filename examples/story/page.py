@@ -20,11 +20,11 @@ class Timeline:
         self.entries: list[dict[str, Any]] = []
         self._start = time.monotonic()
 
-    def add(self, what: str, told: str, **figures: Any) -> None:
+    def add(self, what: str, detail: str, **figures: Any) -> None:
         """Note it, and say it."""
         at_s = time.monotonic() - self._start
-        self.entries.append({"at_s": at_s, "what": what, "told": told, "figures": figures})
-        print(f"{at_s:5.0f} s  {what}: {told}  {', '.join(_words(figures))}".rstrip(), flush=True)
+        self.entries.append({"at_s": at_s, "what": what, "detail": detail, "figures": figures})
+        print(f"{at_s:5.0f} s  {what}: {detail}  {', '.join(_words(figures))}".rstrip(), flush=True)
 
 
 def write_page(path: Path, entries: Sequence[dict[str, Any]], root: Path) -> None:

@@ -63,10 +63,11 @@ def verify_command(
     head: Annotated[list[str] | None, typer.Option(help="A head that was written down: NUMBER:HASH.")] = None,
 ) -> None:
     """Check the chain, and that every head that a promotion's tag or you wrote down stands in it."""
-    told = [_read_head(text) for text in head or []]
+    given = [_read_head(text) for text in head or []]
     from_tags = tag_heads(root)
-    last = verify(_path(log), [*told, *from_tags])
-    print(f"{last.n} entries hold, head {last.n}:{last.sha256}; {len(from_tags)} heads of tags and {len(told)} given")
+    last = verify(_path(log), [*given, *from_tags])
+    heads = f"{len(from_tags)} heads of tags and {len(given)} given"
+    print(f"verified: {last.n} entries, head {last.n}:{last.sha256}; {heads}")
 
 
 @app.command(name="head")
@@ -80,7 +81,7 @@ def tag_heads(root: Path) -> list[Head]:
     """The heads that the signed role tags of a clone hold; none outside of one.
 
     Raises:
-        ReleaseError: a tag that gives a role does not hold: then the heads are not to be believed.
+        ReleaseError: a role tag fails verification: then its head cannot be trusted.
     """
     from ratchet.registry.clone import Clone
 

@@ -12,7 +12,7 @@ import typer
 from ratchet.errors import ReleaseError
 
 MAX_KB = 500
-"""Larger ones belong into DVC; text that is looked through is never larger."""
+"""Largest file for Git, in kilobytes: larger ones belong into DVC."""
 SECRETS = {
     "a private key": re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s"),
     "a token of GitHub": re.compile(rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{50,})"),
@@ -23,11 +23,11 @@ SECRETS = {
     "a password in an address": re.compile(rb"://[^/\s:@'\"{}$<]+:[^/\s@'\"{}$<]{6,}@[A-Za-z0-9]"),
 }
 ALLOWED = b"no secret"
-"""In a comment on the same line, where something only looks like one."""
+"""Marker of a false positive, in a comment on the same line."""
 
 
-def faults(path: Path) -> Iterator[str]:
-    """What is wrong with a file, a line each; a secret is named, not shown."""
+def problems(path: Path) -> Iterator[str]:
+    """Problems of a file that is to be committed, a line each; a secret is named, not shown."""
     size_kb = path.stat().st_size / 1000
     if size_kb > MAX_KB:
         yield f"{path}: {size_kb:.0f} kB, more than {MAX_KB}: `dvc add` it"
@@ -42,6 +42,6 @@ def content(files: Annotated[list[Path], typer.Argument(help="Files; what is non
     """Refuse large files, and what looks like a secret.
 
     The hook before a commit runs it."""
-    found = [fault for path in files if path.is_file() for fault in faults(path)]
+    found = [problem for path in files if path.is_file() for problem in problems(path)]
     if found:
         raise ReleaseError("This must not be committed.", got="\n" + "\n".join(found))

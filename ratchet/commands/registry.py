@@ -31,7 +31,7 @@ Ref = Annotated[str, typer.Argument(help="A version (tickets@v1.2.0, 1.2.0) or a
 
 @app.command(name="list")
 def list_command(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False) -> None:
-    """Print all versions, newest first, with their roles. What does not hold says why: see verify."""
+    """Print all versions, newest first, with their roles; a version that fails verification says why: see verify."""
     view = Clone(root).view()
     rows = [_row(view, version) for version in reversed(view.versions())]
     if as_json:
@@ -40,7 +40,7 @@ def list_command(root: Root = Path(), as_json: Annotated[bool, typer.Option("--j
     for row in rows:
         figures = [f"accuracy {row['accuracy']:.3f}"] if row["accuracy"] is not None else []
         print(
-            "  ".join([row["version"], row["released"], row["bundle"], *figures, ", ".join(row["roles"]), row["fault"]])
+            "  ".join([row["version"], row["released"], row["bundle"], *figures, ", ".join(row["roles"]), row["error"]])
         )
 
 
@@ -51,7 +51,7 @@ def show(ref: Ref, root: Root = Path()) -> None:
     version = find_version(view, ref)
     tag = view.tag(version.tag)
     reviews = {name: view.tag(name).statement.why for name in view.tags if f"/{_dashed(version)}-" in name}
-    told = {
+    facts = {
         "record": view.record(version),
         "signed_by": tag.signer,
         "released": tag.time.isoformat(),
@@ -59,7 +59,7 @@ def show(ref: Ref, root: Root = Path()) -> None:
         "roles": _roles(view, version),
         "reviews": reviews,
     }
-    print(json.dumps(told, indent=1, sort_keys=True))
+    print(json.dumps(facts, indent=1, sort_keys=True))
 
 
 @app.command()
@@ -93,13 +93,13 @@ def verify_command(
     bundle: Annotated[Path | None, typer.Option(help="Check these bytes instead of fetching them.")] = None,
     fetch_bytes: Annotated[bool, typer.Option("--bytes/--no-bytes", help="Check the bundle's bytes too.")] = True,
 ) -> None:
-    """Check signatures, rights, approvals, gates, hashes and bytes, and say what does not hold."""
+    """Verify signatures, rights, approvals, gates, hashes and bytes, and report what fails."""
     clone = Clone(root)
-    view, faults = clone.view(), clone.faults(frozenset({pushed} - {""}))
+    view, failures = clone.view(), clone.verification_failures(frozenset({pushed} - {""}))
     if ref:
         version = find_version(view, ref)
         names = [version.tag, "champion", *_roles(view, version)]
-        faults = {name: why for name, why in faults.items() if name in names}
+        failures = {name: why for name, why in failures.items() if name in names}
         check_tag(view, version.tag)
         if fetch_bytes:
             with tempfile.TemporaryDirectory(prefix="ratchet-") as name:
@@ -107,10 +107,11 @@ def verify_command(
                 if bundle is None:
                     fetch(view, version, folder)
                 check_bundle(view, version, folder)
-    if faults:
-        raise ReleaseError("\n".join(f"{name} does not hold: {why}" for name, why in sorted(faults.items())))
-    told = f"{ref} ({find_version(view, ref).tag})" if ref else f"all {len(view.tags)} tags"
-    print(f"{told} hold" + ("s, to the last byte" if ref and fetch_bytes else "s" if ref else ""))
+    if failures:
+        lines = [f"{name} fails verification: {why}" for name, why in sorted(failures.items())]
+        raise ReleaseError("\n".join(lines))
+    subject = f"{ref} ({find_version(view, ref).tag})" if ref else f"all {len(view.tags)} tags"
+    print(f"verified: {subject}" + (", to the last byte" if ref and fetch_bytes else ""))
 
 
 @app.command()
@@ -176,18 +177,18 @@ def _row(view: View, version: Version) -> dict[str, Any]:
         "bundle": "",
         "released": "",
         "accuracy": None,
-        "fault": "",
+        "error": "",
     }
     try:
         tag, record = view.tag(version.tag), view.record(version)
     except RatchetError as error:
-        return row | {"fault": f"DOES NOT HOLD: {str(error).splitlines()[0]}"}
+        return row | {"error": f"FAILS VERIFICATION: {str(error).splitlines()[0]}"}
     accuracy = record["metrics"].get("accuracy", {}).get("value")
     return row | {"bundle": record["bundle"], "released": tag.time.date().isoformat(), "accuracy": accuracy}
 
 
 def _roles(view: View, version: Version) -> list[str]:
-    """The tags by which the version has a role now."""
+    """The role tags that currently assign a role to the version."""
     found = []
     for role in ("challenger", "champion", "archived"):
         for change in reversed(view.changes()):

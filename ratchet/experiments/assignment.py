@@ -1,4 +1,4 @@
-"""Who is answered by which model: an experiment, and the assignment of units to its arms.
+"""Online experiments: assignment of randomization units to their arms.
 
 A unit (a request, a user, a session: whatever the caller names) always gets the same arm of the same experiment, with
 no table to look up: its arm is a keyed hash. Raising the challenger's share moves units from the champion to the
@@ -26,12 +26,12 @@ UNIT_MARK = "#"
 
 
 class Experiment(Params):
-    """What the server has to know of an experiment: a small JSON file that the rollout writes."""
+    """An experiment as the server reads it: a small JSON file that the rollout writes."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     """Name of the experiment, the same for all its steps."""
     step: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
-    """Which step of it: answers of a step are told by it from those of the step before, given under another share."""
+    """The rollout step: separates answers of a step from those of the step before, which had another share."""
     mode: Mode
     """off: there is none · shadow: the challenger is asked and not shown · split: it answers its share."""
     share: float = Field(ge=0.0, le=0.95)
@@ -53,11 +53,11 @@ class Experiment(Params):
 
     @property
     def tag(self) -> str:
-        """Name and step, by which the log tells the answers of one step from those of another."""
+        """Name and step, which identify a step's answers in the log."""
         return f"{self.name}:{self.step}"
 
     def logged(self, unit_id: str) -> str:
-        """What the log of predictions writes in its column `experiment`: the tag and the unit; empty without one.
+        """Value of the prediction log's column `experiment`: the tag and the unit; empty without an experiment.
 
         The unit is a keyed hash, so that answers to one can be told from those to another, and nobody is named.
         """
@@ -115,5 +115,5 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Let the server know, whole or not at all."""
+    """Write the experiment for the server, atomically."""
     write_json(path, experiment.model_dump())

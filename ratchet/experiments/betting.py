@@ -1,4 +1,4 @@
-"""Evidence that may be looked at as often as one likes: wealth won by betting against a hypothesis.
+"""Anytime-valid tests by betting: the wealth won by betting against a hypothesis.
 
 Somebody who bets on each observation, at odds that are fair if the mean is `null`, can hardly grow rich: the chance
 that the wealth ever reaches 1/alpha is at most alpha, at whatever time one looks and for whatever reason one stops.
@@ -29,7 +29,7 @@ PRECISION = 1e-5
 
 
 def stakes(bound: float) -> Values:
-    """What each bettor stakes on a unit of difference, (n_bettors,), for values that never lie below −bound.
+    """Stakes of the bettors on a unit of difference, (n_bettors,), for values that never lie below −bound.
 
     With a null of at most 1, the worst outcome takes at most `MOST_STAKE` of the wealth.
     """

@@ -1,4 +1,4 @@
-"""What the log says of a challenger, beside or against the champion, as differences that can be tested.
+"""Evidence on a challenger from the prediction log, in shadow mode or in a split, as testable differences.
 
 In shadow mode each request has two rows, the champion's answer and the challenger's (arm `shadow`), and a difference is
 known for each. In a split each unit has one, drawn at random, and only means can be compared. Either way there are the
@@ -25,7 +25,7 @@ Measure = Literal["good", "failed", "slow"]
 Mask = NDArray[np.bool_]
 FAILED_STATUS = 500
 SHED_STATUS = 429
-"""The server was full and asked no model: such a row says nothing of either."""
+"""Load shedding: the server was full and asked no model, so such rows are left out."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def shadowed(log: pd.DataFrame, labels: Mapping[str, str], slow_ms: float) -> Sh
 
 
 def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: float, delay_s: float) -> Split:
-    """The evidence of a split: the first answer that each unit got, once its user has had time to say something.
+    """The evidence of a split: the first answer that each unit got, once its user has had time for feedback.
 
     The first one only, as answers to one unit are alike and must not count as many. Units stand in the column
     `experiment`, see `Experiment.logged`; where it names none, each request is one. A request whose challenger failed
@@ -107,7 +107,7 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
 
     Args:
         log: rows of one experiment's step.
-        feedback: what users said.
+        feedback: thumbs and corrections of users.
         share: the challenger's.
         slow_ms: from which latency an answer is slow.
         delay_s: how long users have to complain; younger rows than that before the log's last are not looked at yet.
@@ -115,8 +115,8 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
     rows = log[log["arm"].isin(["champion", "challenger"]) & (log["status"] != SHED_STATUS)]
     given = rows["request_id"].isin(rows.loc[rows["arm"] == "challenger", "request_id"])
     rows = rows[(rows["arm"] == "challenger") | ~given]
-    told = zip(rows["experiment"], rows["request_id"], strict=True)
-    units = [logged.partition(UNIT_MARK)[2] or request for logged, request in told]
+    logged_units = zip(rows["experiment"], rows["request_id"], strict=True)
+    units = [logged.partition(UNIT_MARK)[2] or request for logged, request in logged_units]
     rows = rows.assign(text=rows["text"].fillna(""), unit_id=pd.Series(units, rows.index, dtype=object))
     rows = rows.sort_values(["timestamp", "request_id"], kind="stable", ignore_index=True)
     if len(rows):
@@ -135,7 +135,7 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
 
 
 def unjudged(log: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Requests of shadow mode on which the models disagree and nobody has said what is right, the earliest first.
+    """Unlabelled requests of shadow mode on which the models disagree, the earliest first.
 
     The earliest first, as evidence is looked at up to the last one that was judged.
 

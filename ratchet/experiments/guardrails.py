@@ -1,8 +1,8 @@
-"""What stops an experiment, however good the challenger is otherwise: failures, slowness, a group served worse.
+"""Guardrail metrics, which stop an experiment: failures, slowness, a group served worse.
 
 Each guard is a test that may be looked at at any time, and all share one chance of a false alarm. The bounds hold from
 the first text on, so no group is too small to be tested: a small one only seldom gives certainty. A guard without it
-stops nothing, or a rollout could never end where few texts speak of people; it is told as open, not as kept.
+stops nothing, or a rollout could never end where few texts speak of people; it is reported as open, not as kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 GROUP = "good answers, "
-"""How the name of a group's guard begins."""
+"""Prefix of the names of group guards."""
 
 
 class GuardrailParams(Params):

@@ -1,4 +1,4 @@
-"""Whether a challenger goes a step further, stays, or goes back: shadow → a small share → half → champion.
+"""Rollout decisions: whether a challenger advances, stays or is rolled back: shadow → a small share → half → champion.
 
 Each step asks whether the challenger's answers are good as often as the champion's, less a margin: an always-valid
 interval of the difference wholly above −margin lets it go on, one wholly below sends it back; in the end one of the two
@@ -32,7 +32,7 @@ WAYS: dict[Status, set[Status]] = {
     "promoted": set(),
     "rolled_back": set(),
 }
-"""Where a rollout may go from each status."""
+"""Allowed transitions of the status."""
 
 
 class Step(Params):
@@ -45,18 +45,18 @@ class Step(Params):
     margin: float = Field(ge=0.0, le=1.0)
     """By how much the rate of good answers may be lower than the champion's; 0: it must be higher."""
     min_units: int = Field(ge=1)
-    """No step is passed before so many units were seen, so that guards see enough, too."""
+    """Units before which no step is passed, so that guards see enough, too."""
     max_units: int = Field(ge=1)
-    """A step that cannot tell after so many units sends the challenger back."""
+    """Units after which an undecided step rolls the challenger back."""
 
 
 class RolloutParams(Params):
     """The block `rollout` of live.yaml."""
 
     experiment: str = Field(min_length=1)
-    """File by which the server knows who is answered by which model."""
+    """Path of the experiment file that the server reads."""
     state: str = Field(min_length=1)
-    """File that holds where the rollout stands."""
+    """Path of the state file."""
     alpha: float = Field(gt=0.0, lt=0.5)
     """Chance, for each step, that a challenger worse by more than the margin ever passes it."""
     feedback_delay_s: float = Field(ge=0.0)
@@ -98,7 +98,7 @@ class RolloutParams(Params):
 
 
 class Rollout(Params):
-    """Where a rollout stands: what the state file holds."""
+    """State of a rollout, as kept in the state file."""
 
     name: str
     """Its name, and the experiment's."""
@@ -152,7 +152,7 @@ class Rollout(Params):
         )
 
     def experiment(self, params: RolloutParams) -> Experiment:
-        """What the server has to know: who is answered by whom now."""
+        """The experiment for the server, in this state."""
         ended = not WAYS[self.status]
         share = 0.0 if ended else params.step(self.step).share
         return Experiment(
@@ -168,7 +168,7 @@ class Rollout(Params):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a step's data say."""
+    """Decision on a step, with its evidence."""
 
     decision: Decision
     why: str
@@ -195,7 +195,7 @@ def judge(
     *,
     proved: bool = False,
 ) -> Verdict:
-    """What to do after what was seen at a step so far. May be asked at any time, as often as one likes.
+    """Decide on a step from the evidence so far. Valid at any time, however often it is called.
 
     A challenger that has proved itself waits for people, however long: only harm sends it back then. A step is passed
     with groups of which too little was seen to be certain, but says which: nobody is taken for served well by silence.
@@ -211,18 +211,18 @@ def judge(
     found = guards(seen, params.guardrails, lexicon, patterns)
     # each of the two errors has a chance of alpha: an interval of level 1 − 2·alpha has one of alpha on either side
     difference = seen.difference("good", 2.0 * params.alpha)
-    told = (
+    estimate = (
         difference.reason
         or f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}] of {difference.n}"
     )
     if stopped := stopping(found):
         return Verdict("roll_back", f"stopped by {', '.join(stopped)}", difference, found)
     if difference.high < -step.margin:
-        return Verdict("roll_back", f"worse by more than {step.margin:g}: {told}", difference, found)
+        return Verdict("roll_back", f"worse by more than {step.margin:g}: {estimate}", difference, found)
     if difference.n >= step.min_units and difference.low > -step.margin:
         unsure = open_groups(found)
         unknown = f"; still open, by group (texts): {', '.join(unsure)}" if unsure else ""
-        return Verdict("advance", f"not worse by {step.margin:g}: {told}{unknown}", difference, found)
+        return Verdict("advance", f"not worse by {step.margin:g}: {estimate}{unknown}", difference, found)
     if difference.n >= step.max_units and not proved:
-        return Verdict("roll_back", f"cannot be told after {difference.n} units: {told}", difference, found)
-    return Verdict("stay", f"cannot be told yet: {told}", difference, found)
+        return Verdict("roll_back", f"undecided after {difference.n} units: {estimate}", difference, found)
+    return Verdict("stay", f"undecided so far: {estimate}", difference, found)

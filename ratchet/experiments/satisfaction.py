@@ -1,6 +1,6 @@
-"""What users say of answers: thumbs and corrections, joined to the answers by request id.
+"""User feedback: thumbs and corrections, joined to the answers by request id.
 
-Most users say nothing, and those who do are not like those who do not. So two figures are told apart. *Complaints* are
+Most users say nothing, and those who do are not like those who do not. So there are two figures. *Complaints* are
 counted over all requests: whoever says nothing has not complained, which is known of everybody and may be compared
 between arms. *Approval* is that of those who answered, beside the least and the most it could be if all others had
 answered the one way or the other.
@@ -21,7 +21,7 @@ LEVEL = 0.05
 
 
 def approvals(log: pd.DataFrame, feedback: pd.DataFrame) -> NDArray[np.float64]:
-    """For each answer of the log 1 where its user approved, 0 where they complained, NaN where they said nothing, (n,).
+    """For each answer of the log 1 where its user approved, 0 where they complained, NaN without feedback, (n,).
 
     A thumb up (`value` above 0) or a correction to what was answered approves; a thumb down or a correction to anything
     else complains. Of several, the latest counts; feedback on requests that are not in the log is left out.
@@ -36,15 +36,15 @@ def approvals(log: pd.DataFrame, feedback: pd.DataFrame) -> NDArray[np.float64]:
     joined = log[["request_id", "predicted"]].merge(
         latest[["request_id", "kind", "value", "label"]], on="request_id", how="left", validate="many_to_one"
     )
-    said = joined["kind"].notna().to_numpy()
+    has_feedback = joined["kind"].notna().to_numpy()
     thumb = (joined["kind"] == "thumb").to_numpy()
     up = pd.to_numeric(joined["value"], errors="coerce").gt(0).to_numpy(dtype=bool)
     same = joined["label"].eq(joined["predicted"]).fillna(False).to_numpy(dtype=bool)
-    return np.where(said, np.where(thumb, up, same).astype(np.float64), np.nan)
+    return np.where(has_feedback, np.where(thumb, up, same).astype(np.float64), np.nan)
 
 
 def true_labels(log: pd.DataFrame, feedback: pd.DataFrame) -> dict[str, str]:
-    """What users say the answer should be, by request id: a correction's label, or what they gave a thumb up.
+    """Labels from users' feedback, by request id: a correction's label, or the prediction that got a thumb up.
 
     A thumb down alone names no label. Of several, the latest that names one counts.
     """

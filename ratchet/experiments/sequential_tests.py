@@ -1,4 +1,4 @@
-"""How a challenger differs from the champion, with bounds that hold however often one looks.
+"""Sequential tests of challenger against champion: always-valid confidence intervals.
 
 Two designs. *Paired*: both models see every text (shadow mode), so that only texts on which they disagree tell
 anything. *Arms*: each unit sees one model, drawn at random with a known share. Differences are challenger minus
@@ -22,7 +22,7 @@ Rates = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """What both models said of the same texts: a count for each way in which that can end."""
+    """Outcomes of both models on the same texts, counted by who was right."""
 
     n: int
     """Texts that both models saw."""
@@ -31,7 +31,7 @@ class Pairs:
     n_lost: int
     """The challenger wrong, the champion right."""
     n_unknown: int = 0
-    """The models disagree, and nobody has said which is right."""
+    """The models disagree, and there is no label."""
 
 
 @dataclass(frozen=True)

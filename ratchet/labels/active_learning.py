@@ -1,4 +1,4 @@
-"""Pool-based active learning against an oracle: ask, label, refit, ask again, until a reason to stop."""
+"""Pool-based active learning against an oracle: query, label, refit, until a stopping criterion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far people agree beyond chance."""
+"""Inter-annotator agreement beyond chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people answered: who, when, how long it took, and which model had suggested what."""
+"""Annotations: who answered what and when, the lead time, and the model's suggestion."""
 
 from __future__ import annotations
 

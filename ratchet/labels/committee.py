@@ -1,4 +1,4 @@
-"""Models that fit bootstrapped labels about as well as the fitted one does: how sure that one may be."""
+"""Bootstrap committee of the selection model, for its uncertainty."""
 
 from __future__ import annotations
 

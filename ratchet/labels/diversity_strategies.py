@@ -1,4 +1,4 @@
-"""Query strategies that look at how texts lie to each other: none of them makes a matrix of pool × pool.
+"""Diversity-based query strategies, none of which needs a pool × pool matrix.
 
 Those whose cost is texts × labels asked for look, in a large pool, at a random sample of it: candidates drawn at random
 hold texts nearly as good as the best, while the time is that of the sample.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Joined(NamedTuple):
-    """The pool with what people said."""
+    """The pool joined with human labels."""
 
     train: pd.DataFrame
     """The pool, row by row as it was, with people's labels in place of its own."""
@@ -26,7 +26,7 @@ class Joined(NamedTuple):
 
 
 class Usable(NamedTuple):
-    """The resolved decisions, told apart by whether they may be trained on."""
+    """The resolved decisions, by whether they may be trained on."""
 
     labels: pd.DataFrame
     """Those that may, in order of their ids."""

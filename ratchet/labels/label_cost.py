@@ -1,4 +1,4 @@
-"""What labels by people cost, how far people agree, and what a hundred more labels bring."""
+"""Labelling cost, annotator agreement, and the gain of a hundred more labels."""
 
 from __future__ import annotations
 

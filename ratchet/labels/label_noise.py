@@ -1,4 +1,4 @@
-"""Which labels look wrong: confident learning on cross-validated probabilities, and how well it finds planted flips.
+"""Label-error detection: confident learning on cross-validated probabilities, and its recall of planted flips.
 
 Source: Northcutt, Jiang & Chuang 2021, Confident Learning, https://arxiv.org/abs/1911.00068; the method is cleanlab's.
 """
@@ -20,7 +20,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What is held against each label, (n,) each."""
+    """Evidence of a label error for each text, (n,) each."""
 
     score: NDArray[np.float64]
     """Probability of the given label by a model that never saw it, in [0, 1]; low is suspicious."""
@@ -68,7 +68,7 @@ def out_of_fold_proba(
 
 
 def suspicion(targets: Targets, proba: Proba) -> Suspicion:
-    """What out-of-fold probabilities hold against the labels; fewer than two classes give no flags."""
+    """Evidence of label errors from out-of-fold probabilities; fewer than two classes give no flags."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 

@@ -1,4 +1,4 @@
-"""What a query strategy sees: the pool as embeddings and probabilities, in chunks that fit in memory."""
+"""The unlabelled pool as query strategies see it: embeddings and probabilities, in chunks that fit in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK = 16_384
 
 @dataclass(frozen=True)
 class Pool:
-    """The texts to choose from, and what is thought of them."""
+    """The pool: embeddings, labelled mask and class probabilities."""
 
     embeddings: NDArray[Any]
     """(n_pool, hidden), each of unit length; of any float type, and possibly on disk (np.memmap)."""

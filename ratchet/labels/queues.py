@@ -1,4 +1,4 @@
-"""Where people find the texts to label: a folder of files, or a server (see `label_studio`). Both look the same."""
+"""Annotation queues: a folder of files, or a server (see `label_studio`), behind one interface."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Queue(Protocol):
-    """Texts that were sent to people, and what they answered."""
+    """Interface of an annotation queue: items sent, and their answers."""
 
     @property
     def where(self) -> str:
-        """Where people find it, in words."""
+        """Location of the queue, for messages."""
 
     def items(self) -> dict[str, Item]:
         """Everything that was ever sent, by id."""

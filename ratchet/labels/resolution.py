@@ -1,4 +1,4 @@
-"""One label from several answers: by majority, or by an adjudicator; what stays in conflict is escalated.
+"""Label resolution: a majority of the annotators or an adjudicator decides; conflicts are escalated.
 
 Every vote weighs the same. Weights by skill (Dawid & Skene 1979, https://doi.org/10.2307/2346806) have to be estimated
 from the answers themselves, and with two or three people and some dozen shared texts they are noise.
@@ -56,7 +56,7 @@ def new_decisions(decisions: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame
 
 
 def missing_answers(asked: Collection[str], annotations: pd.DataFrame, decisions: pd.DataFrame) -> str:
-    """How many texts wait for which answer, in words: "3 texts wait for a first answer, 7 for a second".
+    """Summary of the open texts, such as "3 texts wait for a first answer, 7 for a second".
 
     Args:
         asked: ids of the texts that were sent to people; answered texts count beside them.
@@ -68,8 +68,8 @@ def missing_answers(asked: Collection[str], annotations: pd.DataFrame, decisions
     if not waiting:
         return "0 texts wait for answers"
     (first, n_texts), *others = sorted(waiting.items())
-    told = [f"{n_texts} {'text waits' if n_texts == 1 else 'texts wait'} for a {_ordinal(first + 1)} answer"]
-    return ", ".join([*told, *(f"{n} for a {_ordinal(n_people + 1)}" for n_people, n in others)])
+    parts = [f"{n_texts} {'text waits' if n_texts == 1 else 'texts wait'} for a {_ordinal(first + 1)} answer"]
+    return ", ".join([*parts, *(f"{n} for a {_ordinal(n_people + 1)}" for n_people, n in others)])
 
 
 def conflicts(decisions: pd.DataFrame, annotations: pd.DataFrame) -> list[Item]:
@@ -80,8 +80,8 @@ def conflicts(decisions: pd.DataFrame, annotations: pd.DataFrame) -> list[Item]:
     items = []
     for row in held.itertuples(index=False):
         counts = votes.loc[votes["id"] == row.id, "label"].value_counts().sort_index()
-        said = ", ".join(f"{n} × {label}" for label, n in counts.items())
-        items.append(Item(str(row.id), str(row.text), str(row.source), reason=f"in conflict: {said}"))
+        votes_text = ", ".join(f"{n} × {label}" for label, n in counts.items())
+        items.append(Item(str(row.id), str(row.text), str(row.source), reason=f"in conflict: {votes_text}"))
     return items
 
 

@@ -1,4 +1,4 @@
-"""Which texts people should see next, by a model's own uncertainty, and why, in words."""
+"""Selection of texts for annotation by a query strategy, each with the reason that annotators read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model that active learning refits after every round, cheap enough for that, and how sure it may be."""
+"""The selection model of active learning, refitted after every round, and its uncertainty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels that look wrong, as texts to ask people about again."""
+"""Suspected label errors, as items to annotate again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUSPECT = "suspect"
-"""What stands as query strategy of a text that was sent because its label looks wrong."""
+"""Query strategy of texts that were sent as suspected label errors."""
 
 
 def suspect_items(suspects: pd.DataFrame, asked: Collection[str], n: int) -> list[Item]:

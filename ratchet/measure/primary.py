@@ -69,7 +69,7 @@ class PrimaryMetric:
 
     @property
     def unit(self) -> str:
-        """In what differences are told: hundredths of the range, or the cost matrix's own unit."""
+        """Unit of differences: percentage points of the range, or the cost matrix's own unit."""
         return "points" if self.name != "expected_cost" else "cost per text"
 
     def undefined_on(self, y_true: Indices) -> str:

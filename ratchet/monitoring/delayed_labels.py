@@ -1,4 +1,4 @@
-"""How good the model is by the labels that come late: corrections of answers, joined by request id.
+"""Performance from delayed labels: corrections of answers, joined by request id.
 
 A cumulative sum watches the errors. Its bound is set by simulation, so that without a change it alarms within a stated
 number of labels with a stated probability. People correct what is wrong more often than they confirm what is right:

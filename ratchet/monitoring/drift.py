@@ -1,4 +1,4 @@
-"""Whether a window of requests has drifted from the reference, with a false-alarm rate that is known.
+"""Drift test of a window of requests against the reference, with a calibrated false-alarm rate.
 
 The reference is split at random thousands of times into a window and a rest, as if nothing had changed. Each statistic
 of a real window becomes a p-value among those splits; the smallest of them is itself ranked among the smallest of the
@@ -32,7 +32,7 @@ STATISTICS = {
     "content": "maximum mean discrepancy of character trigrams",
 }
 LEAST_REFERENCE = 2
-"""Held-out rows of a reference, in windows: what is left beside a window must say what is usual."""
+"""Held-out rows that a reference needs, in windows: the rows beside a window estimate the null distribution."""
 CHUNK = 250
 """Splits judged at once: 4 bytes × CHUNK × rows of memory."""
 
@@ -70,7 +70,7 @@ class Null:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of one window."""
+    """Drift test result of one window."""
 
     n: int
     """Rows that were judged."""

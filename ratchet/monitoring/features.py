@@ -1,4 +1,4 @@
-"""What drift detectors look at in a text: its words, how the model's vocabulary cuts them, and hashed n-grams.
+"""Text features of the drift detectors: number of words, tokenizer fertility, and hashed n-grams.
 
 No network is run: a thousand texts take a fraction of a CPU-second, whatever model is deployed. Long texts are looked
 at up to `MAX_WORDS`, so that one huge text costs no more than another.

@@ -1,4 +1,4 @@
-"""One window of requests, judged from every side: drift, estimated accuracy, slices, and the traffic itself."""
+"""Inspection of a window of requests: drift, estimated accuracy, slices, traffic."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import pyarrow
 
 MIN_LABELS = 30
-"""Late labels without which nothing is said of them."""
+"""Fewest late labels from which anything is reported."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found of one window."""
+    """Figures and findings of one window."""
 
     figures: dict[str, Any]
     """JSON: window, drift, estimates, slices, traffic."""
@@ -66,7 +66,7 @@ def inspect_window(
         pieces: that model's tokenizer, see `load_pieces`.
         earlier: figures of earlier windows, the latest last.
         params: bounds and error rates.
-        lexicon: terms of the attributes; without one nobody whom texts speak of is told apart.
+        lexicon: terms of the attributes; without one there are no slices by identity group.
         patterns: the task's own features, as they were when the reference was made.
 
     Drift and slices are judged on a random sample of the window, of one of the sizes that thresholds were made for;
@@ -118,7 +118,7 @@ def judge_late_labels(late: LateLabels, fitted: Estimator, params: MonitorParams
     }
     if watched.alarm_at is None:
         return Inspection(figures)
-    said = (
+    message = (
         f"Errors have risen: {100 * (1 - accuracy.value):.1f} % of {len(recent.wrong)} labelled answers are wrong, "
         f"{100 * usual:.1f} % were of the reference."
     )
@@ -129,7 +129,7 @@ def judge_late_labels(late: LateLabels, fitted: Estimator, params: MonitorParams
         "cusum": watched.highest,
         "bound": watched.bound,
     }
-    return Inspection(figures, [Finding("decay", "late_labels", "alert", said, evidence)])
+    return Inspection(figures, [Finding("decay", "late_labels", "alert", message, evidence)])
 
 
 def _was_drifted(earlier: Sequence[dict[str, Any]]) -> bool:
@@ -158,19 +158,19 @@ def _drift(
     if not drifted:
         return figures, []
     first = min(found.p_values, key=lambda name: found.p_values[name])
-    said = (
+    message = (
         f"{size} requests differ from the reference, most in {first} ({STATISTICS[first]}); without drift "
         f"{100 * found.p:.2g} % of windows differ as much{', and the window before did too' if again else ''}."
     )
     evidence = {"p": found.p, "n": float(size), **{f"p_{name}": p for name, p in found.p_values.items()}}
-    return figures, [Finding("drift", "requests", "alert" if again else "warning", said, evidence)]
+    return figures, [Finding("drift", "requests", "alert" if again else "warning", message, evidence)]
 
 
 def _decay(estimate: Estimate, accuracy: float, max_fall: float) -> list[Finding]:
     """A finding where even the high end of the estimate is more than `max_fall` below the reference's accuracy."""
     if not estimate.high < accuracy - max_fall:
         return []
-    said = (
+    message = (
         f"Accuracy is estimated at {estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] without labels; "
         f"it was {accuracy:.3f} on the reference."
     )
@@ -179,7 +179,7 @@ def _decay(estimate: Estimate, accuracy: float, max_fall: float) -> list[Finding
             "decay",
             "estimated_accuracy",
             "alert",
-            said,
+            message,
             {"estimate": estimate.value, "high": estimate.high, "reference": accuracy},
         )
     ]

@@ -1,4 +1,4 @@
-"""The page people read when production has changed: one HTML file, readable offline, without any text of the log."""
+"""The monitoring page: one HTML file, readable offline, without any text of the log."""
 
 from __future__ import annotations
 

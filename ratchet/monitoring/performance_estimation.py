@@ -1,4 +1,4 @@
-"""How good a model is on requests whose labels nobody knows, estimated from its probabilities in three ways.
+"""Performance estimation without labels, from the predicted probabilities, by three methods.
 
 All hold only as far as the probabilities keep their meaning: where texts change so that the model is confidently wrong,
 no estimate can see it. `make bench-drift` measures how far each is off.
@@ -18,7 +18,7 @@ from ratchet.models.predictor import Proba, softmax
 
 @dataclass(frozen=True)
 class Estimator:
-    """What the labelled reference says of the probabilities."""
+    """Calibration of the probabilities on the labelled reference."""
 
     temperature: float
     """Divides log-probabilities so that they fit the reference's labels."""

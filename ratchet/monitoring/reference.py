@@ -25,7 +25,7 @@ FORM = "ratchet-reference-1"
 
 @dataclass(frozen=True)
 class Reference:
-    """What windows of one model's requests are compared with."""
+    """Reference profile of one model, with which windows of its requests are compared."""
 
     version: str
     """The model, name@hash, as in the log's column model_version."""
@@ -93,7 +93,7 @@ def write_reference(path: Path, reference: Reference) -> None:
     for size, null in reference.nulls.items():
         arrays |= {f"null.{size}.{name}": values for name, values in null.values.items()}
         arrays[f"null.{size}"] = null.smallest
-    told = {
+    header_fields = {
         "form": FORM,
         "version": reference.version,
         "labels": reference.labels,
@@ -101,7 +101,7 @@ def write_reference(path: Path, reference: Reference) -> None:
         "window_sizes": sorted(reference.nulls),
     }
     # one key: the order of several is not kept, and the bytes would differ
-    header = {"ratchet": json.dumps(told, sort_keys=True)}
+    header = {"ratchet": json.dumps(header_fields, sort_keys=True)}
     with replace_file(path) as partial:
         partial.write_bytes(save({name: np.ascontiguousarray(values) for name, values in arrays.items()}, header))
 
@@ -116,9 +116,9 @@ def read_reference(path: Path) -> Reference:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            told = json.loads((file.metadata() or {}).get("ratchet", "{}"))
+            header_fields = json.loads((file.metadata() or {}).get("ratchet", "{}"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _assembled(told, arrays)
+        return _assembled(header_fields, arrays)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise BundleError(
             "The reference profile cannot be read.",
@@ -129,14 +129,16 @@ def read_reference(path: Path) -> Reference:
         ) from None
 
 
-def _assembled(told: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Reference:
-    if told.get("form") != FORM:
-        raise KeyError(f"form {told.get('form')}")
+def _assembled(header_fields: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Reference:
+    if header_fields.get("form") != FORM:
+        raise KeyError(f"form {header_fields.get('form')}")
     texts = TextFeatures(arrays["n_words"], arrays["fertility"], arrays["fourier"].astype(np.float32))
     nulls = {
         size: Null(size, {name: arrays[f"null.{size}.{name}"] for name in STATISTICS}, arrays[f"null.{size}"])
-        for size in told["window_sizes"]
+        for size in header_fields["window_sizes"]
     }
-    groups = {feature: np.array(names)[arrays[f"group.{feature}"]] for feature, names in told["groups"].items()}
+    groups = {
+        feature: np.array(names)[arrays[f"group.{feature}"]] for feature, names in header_fields["groups"].items()
+    }
     sample = Sample(texts, arrays["proba"], arrays["held_out"])
-    return Reference(told["version"], told["labels"], sample, arrays["y_true"], groups, nulls)
+    return Reference(header_fields["version"], header_fields["labels"], sample, arrays["y_true"], groups, nulls)

@@ -1,4 +1,4 @@
-"""The block `monitor` of `live.yaml`: what is watched, how closely, and from when on somebody is told."""
+"""Monitoring settings, the block `monitor` of live.yaml: windows, error rates and alert thresholds."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class MonitorParams(Params):
     slice_alpha: float = Field(gt=0, lt=0.2)
     """Probability that any slice without change is reported in a window."""
     min_slice_size: int = Field(ge=10)
-    """Of a slice with fewer requests, or fewer texts in the reference, nothing is said but its size."""
+    """Of a slice with fewer requests, or fewer texts in the reference, only the size is reported."""
     silent_minutes: int = Field(ge=1)
     """The monitor is called silent when it has not reported for so long."""
     n_to_label: int = Field(ge=1)
@@ -74,7 +74,7 @@ def read_monitor_params(root: Path) -> MonitorParams:
     """The block `monitor` of live.yaml, with the length edges that `split` measured.
 
     Raises:
-        ParamsError: the block does not hold what it should.
+        ParamsError: the block is missing or invalid.
     """
     from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 

@@ -1,4 +1,4 @@
-"""How far a window of requests lies from a reference, by four statistics that are norms of one difference.
+"""Two-sample statistics of a window against the reference: four norms of one difference.
 
 Every statistic is a norm of a linear function of the weights `d`: 1/n for the rows of the window, −1/m for those of
 the reference, 0 for the rest. Thousands of random splits of a reference, and a window against it, are judged by the

@@ -1,4 +1,4 @@
-"""Slices of production, and the people whom its texts speak of, against the same of the reference, without labels."""
+"""Production slices and identity groups against those of the reference, without labels."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def judge_slices(
         proba: of the window, (n, n_classes).
         groups: feature → slice of each of its rows, (n,).
         reference_proba: of the reference, (m, n_classes).
-        reference_groups: feature → slice of each of its rows, (m,). A feature that is not among them is told so.
+        reference_groups: feature → slice of each of its rows, (m,). Other features are listed as unknown.
         labels: class names.
         fitted: estimator of accuracy.
         min_size: of a smaller slice, here or there, every rate is NaN with the reason, and nothing is tested.
@@ -87,8 +87,8 @@ def judge_slices(
                 p = _p(hits, hits_reference)
                 tests.append((name, label, float(hits.mean()), float(hits_reference.mean()), p))
     unknown = sorted(set(groups) - set(known))
-    told = {"slices": figures, "gaps": _gaps(figures, labels), "not_in_reference": unknown}
-    return told, _report(tests, alpha)
+    report = {"slices": figures, "gaps": _gaps(figures, labels), "not_in_reference": unknown}
+    return report, _report(tests, alpha)
 
 
 def _rates(proba: NDArray[np.float64], labels: list[str], fitted: Estimator) -> dict[str, Any]:

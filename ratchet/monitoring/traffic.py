@@ -1,4 +1,4 @@
-"""What is wrong with the traffic itself: too much or too little, slow, failing, empty or odd, or from one user.
+"""Traffic anomalies: request rate, latency, errors, empty or odd texts, one dominant key or text.
 
 A share counts as too high when the low end of its 95 % interval is above the bound, so that a small window does not
 alarm by chance.
@@ -59,7 +59,7 @@ def find_anomalies(
     return figures, findings
 
 
-def _above(name: str, hits: int, n: int, bound: float, said: str) -> Finding | None:
+def _above(name: str, hits: int, n: int, bound: float, what: str) -> Finding | None:
     share = proportion_estimate(hits, n)
     if not share.low > bound:
         return None
@@ -68,7 +68,7 @@ def _above(name: str, hits: int, n: int, bound: float, said: str) -> Finding | N
         "anomaly",
         name,
         severity,
-        f"{100 * share.value:.1f} % of {n:,} {said}; at most {100 * bound:g} % are usual.",
+        f"{100 * share.value:.1f} % of {n:,} {what}; at most {100 * bound:g} % are usual.",
         {"rate": share.value, "low": share.low, "bound": bound, "n": n},
     )
 

@@ -124,7 +124,7 @@ class LogWriter:
         return taken
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits, for so long at most; what is left then is dropped, counted, and said."""
+        """Write what waits, for so long at most; what is left then is dropped, counted and logged."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -133,8 +133,8 @@ class LogWriter:
             self._drop_what_waits()
         lost = {"dropped": self.n_dropped, "refused": self.n_refused}
         if any(lost.values()):
-            told = ", ".join(f"{n} {name}" for name, n in lost.items())
-            _LOGGER.error("rows of the prediction log were lost: %s; %d were written", told, self.n_written)
+            counts = ", ".join(f"{n} {name}" for name, n in lost.items())
+            _LOGGER.error("rows of the prediction log were lost: %s; %d were written", counts, self.n_written)
 
     def _run(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What people do with releases: propose, approve or reject, promote, roll back. Each is one atomic push."""
+"""Release operations: propose, approve or reject, promote, roll back. Each is one atomic push."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def review(clone: Clone, kind: Literal["approval", "rejection"], person: str, su
 
 
 def promotion_blockers(view: View, version: Version) -> str:
-    """What a version lacks to become champion next; empty when its approvals suffice, but for who will promote it."""
+    """Reason why a version cannot become champion next; empty when its approvals suffice."""
     change, tag = next_champion(view), view.tag(version.tag)
     given = reviews(view, "promote", change.tag, tag.oid, review_subject(version, change))
     return missing_approvals(view, "promote", given, view.authors(version))
@@ -97,7 +97,7 @@ def promote(clone: Clone, version: Version, why: str, head: Head) -> RoleChange:
     """Make a version the champion, and archive the one before it; the role change.
 
     Raises:
-        ReleaseError: it does not hold, was not compared with the champion, or lacks approvals.
+        ReleaseError: it fails verification, was not compared with the champion, or lacks approvals.
     """
     return _promote_to_champion(clone, version, "promote", why, head)
 
@@ -117,7 +117,7 @@ def roll_back(clone: Clone, why: str, head: Head, to: Version | None = None) -> 
 
 
 def next_champion(view: View) -> RoleChange:
-    """The role change by which the next champion will be made; reviews are about this one and no other."""
+    """The role change that will assign the next champion; reviews refer to this one and no other."""
     return _next(view, "champion")
 
 
@@ -174,7 +174,7 @@ def _next(view: View, role: Literal["challenger", "champion", "archived"]) -> Ro
 
 
 def _held(view: View) -> list[str]:
-    """The versions that were champion, in the order in which they last became it."""
+    """Versions that were champion, in the order in which they last became it."""
     found: dict[str, None] = {}
     for change in view.changes():
         if change.role == "champion":

@@ -1,4 +1,4 @@
-"""One line of the audit log: what it may hold, and the hash that pins it."""
+"""Entries of the audit log: their fields, and the hash that pins each."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Action = Literal[
 Scalar = str | int | float | bool
 MAX_LINE_BYTES = 16_384
 NO_HASH = "0" * 64
-"""What the first entry names as the one before it."""
+"""`previous` of the first entry."""
 IDENTIFIER = re.compile(r"[\w@#./:+=,~^-]{0,200}")
-"""What a detail may hold: names, versions, hashes, paths. No spaces: prose, and so text of people, does not fit."""
+"""Allowed details: names, versions, hashes, paths. No spaces: prose, and so personal data, does not fit."""
 SECRET = re.compile(
     r"-----BEGIN|\bgh[pousr]_\w{20}|\bgithub_pat_|\bglpat-|\bAKIA[0-9A-Z]{16}|\bxox[bap]-|\beyJ[\w-]{10,}\.eyJ"
     r"|://[^/\s:@]+:[^/\s@]+@|(?i:password|passwd|secret|token|api_?key)\s*[=:]\s*\S"
@@ -90,18 +90,21 @@ def parse_line(line: bytes, where: str) -> Entry:
     try:
         entry = Entry.model_validate_json(line)
     except ValueError as error:
-        fault = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
     else:
         if entry.digest() == entry.sha256 and entry.line() == line:
             return entry
-        fault = "it is not, byte for byte, what its entry would write"
+        reason = "its bytes are not those of its entry"
     raise ReleaseError(
-        "The audit log was altered: a line does not hold.", where=where, got=fault, fix="restore the log from a copy"
+        "The audit log was altered: a line fails verification.",
+        where=where,
+        got=reason,
+        fix="restore the log from a copy",
     )
 
 
 def refuse_secrets(who: str, subject: str, why: str, details: Mapping[str, Scalar]) -> None:
-    """Refuse what must not stand in a log.
+    """Refuse an entry that looks like it holds a secret.
 
     >>> refuse_secrets("ann", "tickets@v1.0.0", "token: abc", {})
     Traceback (most recent call last):

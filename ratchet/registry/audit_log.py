@@ -1,4 +1,4 @@
-"""Who did what, when and why: JSON lines, each holding the hash of the one before it.
+"""The audit log, a hash chain: JSON lines of who did what, when and why, each with the hash of the one before it.
 
 A line is the canonical JSON of an `Entry`, so any changed byte changes a hash; the head (number and hash of the last
 entry) pins all that came before. A head that was written down elsewhere, as every promotion's tag does, also shows that
@@ -42,7 +42,7 @@ def log_path(root: Path) -> Path:
 
 
 def actor() -> str:
-    """`$RATCHET_WHO`, as a service sets it, or the user of this machine. What must hold is signed, not claimed."""
+    """`$RATCHET_WHO`, as a service sets it, or the user of this machine. Claimed, not signed."""
     if who := os.environ.get("RATCHET_WHO"):
         return who
     try:
@@ -59,7 +59,7 @@ def append(
     A line that a crash tore is moved beside the log (`NAME.torn-N`), and an entry of its own says so.
 
     Raises:
-        ReleaseError: the entry holds what must not be logged, or the last line of the log does not hold.
+        ReleaseError: the entry holds what must not be logged, or the last line of the log fails verification.
     """
     refuse_secrets(who=who, subject=subject, why=why, details=details or {})
     with _locked(path) as file:
@@ -79,7 +79,7 @@ def entries(path: Path) -> list[Entry]:
 
 
 def verify(path: Path, heads: Sequence[Head] = ()) -> Head:
-    """The head of a log whose every line holds, and in which every one of the given heads stands.
+    """Verify the chain and that it contains every given head; returns its head.
 
     Raises:
         ReleaseError: a line was altered, removed, added, moved or torn; or the log is not the one of which a head
@@ -133,7 +133,7 @@ def _tail(file: int) -> bytes:
 
 
 def _torn(file: int) -> bytes:
-    """What a crash left behind the last whole line."""
+    """A partial line that a crash left at the end."""
     return _tail(file).rpartition(b"\n")[2]
 
 

@@ -1,4 +1,4 @@
-"""What must hold of the protected branch: it only grows, its rules guard themselves, its pointer follows its tags."""
+"""Rules of the protected branch: it only grows, its policy guards itself, its pointer follows its tags."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_branch(view: View, old: str, new: str) -> None:
     given = reviews(view, "change_policy", new, new, policy_subject(new))
     if why := missing_approvals(view, "change_policy", given, {signer, *_signers_since(view, old, new)}):
         raise ReleaseError("The approvals do not suffice.", where=", ".join(touched), got=why)
-    read_rules(view.repository, new)  # rules that do not hold would lock everybody out
+    read_rules(view.repository, new)  # an invalid policy would lock everybody out
 
 
 def check_pointer(view: View) -> None:

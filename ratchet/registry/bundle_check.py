@@ -1,4 +1,4 @@
-"""Whether what a version's commit holds is true: the record made again, every gate judged again, the signature read."""
+"""Verification of a version's commit: record recomputed, gates judged again, signature checked."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def release_folder(policy: Policy, version: Version) -> str:
 def check_release_commit(
     repository: Repository, commit: str, version: Version, policy: Policy, model_keys: list[bytes]
 ) -> dict[str, Any]:
-    """The record of a version whose commit holds nothing but the truth.
+    """Verify a version's release commit; returns its record.
 
     Raises:
-        ReleaseError: the first thing that does not hold.
+        ReleaseError: the first check that fails.
     """
     parents = repository.run("rev-list", "--parents", "--max-count=1", commit).decode().split()[1:]
     if len(parents) != 1:
@@ -172,12 +172,12 @@ def _judge_again(measured: Measured, policy: Policy, with_champion: bool) -> Non
         raise ReleaseError(
             "A gate that the policy requires is missing.", where=policy.paths.params, got=", ".join(missing)
         )
-    told = measured.decision.get("bundles", {}).get(chosen, {})
+    reported = measured.decision.get("bundles", {}).get(chosen, {})
     if failed := [gate["reason"] for gate in verdict["gates"] if not gate["passed"]]:
         raise ReleaseError("The chosen bundle fails a gate.", where=chosen, got="; ".join(failed))
     asked = [gate.model_dump() for gate in declared]
-    answered = [{key: gate.get(key) for key in Gate.model_fields} for gate in told.get("gates", [])]
-    if answered != asked or not all(gate.get("passed") is True for gate in told["gates"]):
+    answered = [{key: gate.get(key) for key in Gate.model_fields} for gate in reported.get("gates", [])]
+    if answered != asked or not all(gate.get("passed") is True for gate in reported["gates"]):
         raise ReleaseError(
             "The decision does not answer the gates of the params.",
             where=policy.paths.decision,

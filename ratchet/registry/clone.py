@@ -57,7 +57,7 @@ class Clone:
         return done.stdout.strip()
 
     def update(self) -> str:
-        """Fetch, and give the tip of the protected branch, which must be checked out as the remote has it.
+        """Fetch; returns the tip of the protected branch, which must be checked out as the remote has it.
 
         Raises:
             ReleaseError: the clone is on something else.
@@ -105,8 +105,8 @@ class Clone:
             None,
         )
 
-    def faults(self, pushed: frozenset[str] = frozenset()) -> dict[str, str]:
-        """What of the registry does not hold: tag → why; `pushed` are the tags that have just come."""
+    def verification_failures(self, pushed: frozenset[str] = frozenset()) -> dict[str, str]:
+        """Tag → reason, of the tags that fail verification; `pushed` are the tags that have just come."""
         return verify_clone(self.repository, self.trusted(), pushed)[1]
 
     def commit(self, parent: str, files: Mapping[str, bytes], text: str) -> str:

@@ -1,4 +1,4 @@
-"""Getting a released bundle from DVC, and believing it only when its bytes are those of its record."""
+"""Fetches released bundles from DVC and verifies their bytes against the record."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fetch(view: View, version: Version, into: Path) -> None:
     """Put a version's bundle into a folder, from DVC's cache or remote, whole or not at all.
 
     Raises:
-        ReleaseError: the version does not hold, DVC has not got it, or its bytes differ.
+        ReleaseError: the version fails verification, DVC has not got it, or its bytes differ.
     """
     record, root = view.record(version), view.repository.root
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:

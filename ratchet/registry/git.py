@@ -1,4 +1,4 @@
-"""Git objects as they are: no replacements, no grafts, nothing from the user's configuration decides what is true."""
+"""Git objects read as they are: no replacements, no grafts, no configuration of the user that changes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ratchet.errors import ReleaseError
 NO_OBJECT = "0" * 40
 OID = re.compile(r"[0-9a-f]{40}")
 QUARANTINE = {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"}
-"""Where a hook finds the objects of a push that is not accepted yet; all other GIT_ variables are dropped."""
+"""Variables by which a hook finds the objects of a push not yet accepted; all other GIT_ variables are dropped."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Repository:
     root: Path
 
     def run(self, *arguments: str, stdin: bytes = b"", ok: Sequence[int] = (0,)) -> bytes:
-        """What a Git command prints.
+        """Output of a Git command.
 
         Raises:
             ReleaseError: it ended with another exit code.
@@ -46,7 +46,7 @@ class Repository:
         return done.stdout
 
     def need_whole_history(self) -> None:
-        """Refuse a shallow clone: who made what was cut off cannot be told, and an author's approval would count.
+        """Refuse a shallow clone: the authors of what was cut off are unknown, and their own approvals would count.
 
         Grafts and replacements, the other ways to cut a history, are never read (see `environment`).
 
@@ -55,7 +55,7 @@ class Repository:
         """
         if self.run("rev-parse", "--is-shallow-repository").strip() != b"false":
             raise ReleaseError(
-                "The clone is shallow: its history was cut, so who made what cannot be told.",
+                "The clone is shallow: its history was cut, so the authors are unknown.",
                 where=self.root,
                 expected="the whole history",
                 fix="fetch the history: git fetch --unshallow --tags (in CI: fetch-depth 0, GIT_DEPTH 0)",
@@ -111,8 +111,8 @@ class Repository:
         return self.run("rev-list", _checked(to), *excluded).decode().split()
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        told = [f"safe.directory={folder}" for folder in _safe_directories(*_configuration())]
-        options = [word for value in ("core.commitGraph=false", *told) for word in ("-c", value)]
+        trusted = [f"safe.directory={folder}" for folder in _safe_directories(*_configuration())]
+        options = [word for value in ("core.commitGraph=false", *trusted) for word in ("-c", value)]
         command = ["git", "--no-replace-objects", *options, *arguments]
         return subprocess.run(command, cwd=self.root, input=stdin, capture_output=True, env=environment(), check=False)
 
@@ -135,7 +135,7 @@ def _configuration() -> tuple[tuple[str, str], ...]:
 
 @cache
 def _safe_directories(*configuration: tuple[str, str]) -> list[str]:
-    """Folders of others in which the user lets Git work, as the user's and the machine's configuration have them.
+    """The `safe.directory` entries of the user's and the machine's configuration.
 
     Of all that is configured only this is taken: it says whom the user trusts, and nothing of what Git then finds. It
     is asked for at the root folder, so that no repository has a say.

@@ -1,4 +1,4 @@
-"""A server's pre-receive hook: refuses a push that must not be. Git reads nothing of it before it has ended.
+"""The server's pre-receive hook: refuses a push that violates the registry's rules.
 
     python -m ratchet.registry.hook [BRANCH] < lines of OLD NEW REF
 
@@ -17,7 +17,7 @@ from ratchet.registry.verification import Update, judge_push
 
 
 def judge_lines(root: Path, lines: Sequence[str], branch: str) -> tuple[int, list[str]]:
-    """The exit code, 0 to accept the push and 1 to refuse it, and what to say: every reason."""
+    """Exit code, 0 to accept the push and 1 to refuse it, and the messages: every reason."""
     updates = []
     for line in lines:
         words = line.split(" ", 2)
@@ -29,11 +29,11 @@ def judge_lines(root: Path, lines: Sequence[str], branch: str) -> tuple[int, lis
 
 
 def main() -> int:
-    """Judge what Git hands in; the exit code."""
+    """Judge the updates on standard input; returns the exit code."""
     branch = sys.argv[1] if len(sys.argv) > 1 else "main"
     root = Path(os.environ.get("GIT_DIR", ".")).resolve()
-    code, told = judge_lines(root, sys.stdin.read().splitlines(), branch)
-    for line in told:
+    code, messages = judge_lines(root, sys.stdin.read().splitlines(), branch)
+    for line in messages:
         print(line, file=sys.stderr)
     return code
 

@@ -52,7 +52,7 @@ def verify_bundle(bundle: Path, signature: bytes, public_keys: Sequence[bytes]) 
         ReleaseError: none did.
     """
     verifying = _module("model_signing.verifying")
-    faults = []
+    errors = []
     with tempfile.TemporaryDirectory(prefix="ratchet-") as name:
         folder = Path(name)
         (folder / "model.sig").write_bytes(signature)
@@ -62,13 +62,13 @@ def verify_bundle(bundle: Path, signature: bytes, public_keys: Sequence[bytes]) 
                 config = verifying.Config().use_elliptic_key_verifier(public_key=folder / "key.pub")  # type: ignore[attr-defined]
                 config.verify(bundle, folder / "model.sig")
             except Exception as error:  # the library lets any error of the formats it reads through
-                faults.append(str(error) or type(error).__name__)
+                errors.append(str(error) or type(error).__name__)
             else:
                 return
     raise ReleaseError(
         "The bundle is not the one that was signed.",
         where=bundle,
-        got="; ".join(faults) or "no key",
+        got="; ".join(errors) or "no key",
         expected="a signature by one of the policy's model keys",
     )
 

@@ -20,7 +20,7 @@ VERSION = re.compile(rf"({ARTIFACT.pattern})@v({NUMBER})\.({NUMBER})\.({NUMBER})
 ROLE = re.compile(rf"({ARTIFACT.pattern})#(challenger|champion|archived)#([1-9][0-9]{{0,8}})")
 REVIEW = re.compile(r"(approval|rejection)/([a-z0-9.-]{1,120})/([a-z0-9][a-z0-9._-]{0,49})")
 RESERVED = re.compile(r"[@#!=]|(?i:^(?:approval|rejection)(?:/|$))")
-"""What only the registry's own tags may be called: GTO reads these, or would."""
+"""Tag names reserved for the registry: those that GTO reads, or could."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,7 +58,7 @@ class Version:
 
 @dataclass(frozen=True, order=True)
 class RoleChange:
-    """The giving of a role."""
+    """Assignment of a role."""
 
     number: int
     role: Role

@@ -1,4 +1,4 @@
-"""Who may release, promote, roll back and change these rules: read from the protected branch, and from nowhere else."""
+"""The release policy: who may release, promote, roll back and change it; read from the protected branch alone."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RightName = Literal["release", "promote", "roll_back", "change_policy"]
 
 
 class Right(Params):
-    """Who may do something, and how many others must have agreed."""
+    """A right: who has it, and how many approvals its use needs."""
 
     who: list[str]
-    """Names of the file of keys."""
+    """People who have the right, by their names in the file of keys."""
     approvers: list[str]
     """Who may approve or reject; nobody counts who made what is approved."""
     approvals: int = Field(ge=0, le=20)
@@ -31,7 +31,7 @@ class Right(Params):
 
 
 class Paths(Params):
-    """Where a commit holds what a version binds."""
+    """Paths, in a commit, of the files that a version binds."""
 
     lock: str
     """DVC's hashes of all outputs."""
@@ -80,7 +80,7 @@ class Policy(Params):
     model_keys: list[str]
     """Public keys (PEM, elliptic curve) of which one must have signed the bundle; protected paths as well."""
     paths: Paths
-    """Where things lie."""
+    """Paths of the bound files."""
 
     def right(self, name: RightName) -> Right:
         """The right of that name."""
@@ -104,7 +104,7 @@ def read_rules(repository: Repository, commit: str) -> Rules:
     """The policy and the keys of a commit.
 
     Raises:
-        ReleaseError: one of them is missing or does not hold; then nobody may do anything.
+        ReleaseError: one of them is missing or invalid; then nobody may do anything.
     """
     texts = {name: repository.file(commit, name) for name in (POLICY, SIGNERS)}
     if missing := [name for name, text in texts.items() if text is None]:
@@ -126,9 +126,9 @@ def read_policy(text: bytes) -> Policy:
     try:
         return Policy.model_validate(YAML(typ="safe", pure=True).load(text))
     except pydantic.ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        errors = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ReleaseError(
-            "The policy does not hold.", where=POLICY, got=faults, fix="see ratchet.registry.policy"
+            "The policy is invalid.", where=POLICY, got=errors, fix="see ratchet.registry.policy"
         ) from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ReleaseError("The policy is no YAML.", where=POLICY, got=error) from None

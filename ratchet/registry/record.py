@@ -1,4 +1,4 @@
-"""What a version binds, made from a commit alone: whoever verifies it makes it again and compares.
+"""Release records: everything a version binds, computed from a commit alone, so that a verifier can recompute it.
 
 The release commit adds one folder to the commit whose line was measured: `release.json` (the record), `bundle.json`
 (the bundle's manifest), `sbom.cdx.json`, `model.sig`, `model_card.md`, and `measurements.json`: what the machine
@@ -30,7 +30,7 @@ SIDE_FILES = (BUNDLE, SBOM, SIGNATURE, CARD)
 
 @dataclass(frozen=True)
 class Measured:
-    """What a commit's line found, as its files say it."""
+    """Results of the pipeline run of a commit, from its files."""
 
     revision: str
     lock: dict[str, str]
@@ -102,7 +102,7 @@ def read_measured(repository: Repository, revision: str, policy: Policy, measure
 
 
 def make_record(measured: Measured, policy: Policy, version: Version, side_files: Mapping[str, bytes]) -> bytes:
-    """The record as JSON; the bundle is the one that the decision chose, which `check_decision` has found to hold.
+    """The record as JSON; the bundle is the one that the decision chose, which `check_decision` has verified.
 
     Raises:
         ReleaseError: the commit does not hold what a version binds.

@@ -1,4 +1,4 @@
-"""Which approvals and rejections count: signed by who may give them, for exactly this, and never by its author."""
+"""Rules of reviews: a review counts if an approver signed it, for exactly this subject, and is not its author."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def reviews(view: View, action: str, subject: str, subject_oid: str, review_name
         try:
             check_review(view, match)
         except RatchetError:
-            continue  # what does not hold, counts for nothing
+            continue  # an invalid review counts for nothing
         statement = view.tag(name).statement
         about = (statement.action, statement.subject, statement.subject_oid) if isinstance(statement, Review) else None
         if about == (action, subject, subject_oid) and found.get(match[3]) != "rejection":
@@ -53,13 +53,13 @@ def reviews(view: View, action: str, subject: str, subject_oid: str, review_name
 
 
 def missing_approvals(view: View, action: RightName, given: dict[str, str], authors: set[str]) -> str:
-    """Why the reviews do not suffice; empty when they do. Nobody's approval counts who made what is approved."""
+    """Reason why the reviews do not suffice; empty when they do. An author's own approval does not count."""
     right = view.rules.policy.right(action)
     if rejecting := sorted(name for name, kind in given.items() if kind == "rejection"):
         return f"rejected by {', '.join(rejecting)}"
     counting = sorted(name for name, kind in given.items() if kind == "approval" and name not in authors)
     if len(counting) < right.approvals:
         own = sorted(set(given) & authors)
-        told = f"; {', '.join(own)} made it and does not count" if own else ""
-        return f"{len(counting)} of {right.approvals} approvals{told}"
+        note = f"; {', '.join(own)} made it and does not count" if own else ""
+        return f"{len(counting)} of {right.approvals} approvals{note}"
     return ""

@@ -1,4 +1,4 @@
-"""The bill of materials of a version: its packages, its data, and the model with its card, as CycloneDX 1.6 JSON.
+"""Software bill of materials (SBOM) of a version: packages, data, model and card, as CycloneDX 1.6 JSON.
 
 It is made from what the version binds alone, so that whoever verifies the version can make it again, byte for byte.
 

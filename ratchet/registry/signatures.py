@@ -1,4 +1,4 @@
-"""Who signed a tag or a commit, by `ssh-keygen` over the very bytes that are then read.
+"""SSH signatures of tags and commits, verified by `ssh-keygen` over the very bytes that are then read.
 
 Git's own `verify-tag` would do the same, but decides by configuration which file of keys counts, and splits the object
 in its own way. Here the object is split strictly, once: one signature, at its one place, over all the rest.
@@ -28,7 +28,7 @@ AUTHORITY = "Signed by nobody who is known"
 
 @dataclass(frozen=True)
 class Signers:
-    """The people whose keys count, as the protected branch names them."""
+    """Allowed signers: the people whose keys count, as the protected branch names them."""
 
     text: str
     people: frozenset[str]

@@ -1,4 +1,4 @@
-"""What a tag of the registry says: one line for people, and the same for programs, under one signature.
+"""Statements in the registry's tags: a summary line and the same as JSON, under one signature.
 
 Every statement names its own tag, so that it cannot be moved under another name, and the objects it is about, so that
 it cannot be replayed for others.
@@ -25,7 +25,7 @@ Why = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class Statement(pydantic.BaseModel):
-    """What all statements hold."""
+    """Fields of all statements."""
 
     model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -44,7 +44,7 @@ class Release(Statement):
 
 
 class RoleGiven(Statement):
-    """A version is given a role."""
+    """Assignment of a role to a version."""
 
     kind: Literal["role"] = "role"
     action: Literal["challenge", "promote", "roll_back", "archive"]
@@ -62,7 +62,7 @@ class RoleGiven(Statement):
 
 
 class Review(Statement):
-    """Somebody approves or rejects a role that is to be given, or a change of the policy."""
+    """Approval or rejection of a role assignment, or of a change of the policy."""
 
     kind: Literal["approval", "rejection"]
     action: Literal["promote", "roll_back", "change_policy"]

@@ -1,4 +1,4 @@
-"""What must hold of the tags that make versions and give roles."""
+"""Rules of version tags and role tags."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROLES = {"challenge": "challenger", "promote": "champion", "roll_back": "champio
 
 
 def check_version(view: View, version: Version) -> None:
-    """A version is on the protected branch, made by who may, later than all before it, and holds what it binds."""
+    """Check a version tag: on the protected branch, by a signer with the right, newer than all before, verified."""
     name = version.tag
     if name in view.checked:
         return
@@ -49,7 +49,7 @@ def check_version(view: View, version: Version) -> None:
 
 
 def check_role(view: View, change: RoleChange) -> None:
-    """A role is given in its turn, by who may, to a version that holds, with the approvals of others."""
+    """Check a role tag: in sequence, by a signer with the right, for a verified version, approved by others."""
     name = change.tag
     tag = view.tag(name)
     statement = role_statement(tag)
@@ -78,8 +78,8 @@ def _check_artifact(view: View, artifact: str) -> None:
 
 def _check_right(view: View, rights: tuple[RightName, ...], tag: Tag) -> None:
     if not any(tag.signer in view.rules.policy.right(right).who for right in rights):
-        told = " or ".join(rights).replace("_", " ")
-        raise ReleaseError(f"The signer may not {told}.", where=tag.name, got=tag.signer)
+        actions = " or ".join(rights).replace("_", " ")
+        raise ReleaseError(f"The signer may not {actions}.", where=tag.name, got=tag.signer)
 
 
 def _check_on_main(view: View, tag: Tag) -> None:

@@ -1,7 +1,7 @@
-"""Whether a push, or what stands in a clone, may be: one program for a server's hook, for CI and for people.
+"""Verification of a push or of a clone: one program for a server's hook, for CI and for people.
 
-What may be is read from the protected branch as it stood before the push, never from what is pushed. Whoever did
-something is who signed it, never who an author line names. Whatever cannot be read or decided is refused.
+Rules are read from the protected branch as it was before the push, never from what is pushed. The actor is the signer,
+never the author line. Whatever cannot be read or decided is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Update:
 
 @dataclass
 class Judgement:
-    """What was refused, and why; nothing was refused when it is empty."""
+    """Ref → reason of what was refused; empty: everything is accepted."""
 
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ def judge_push(
             check()
         except RatchetError as error:
             judgement.refused[ref] = str(error)
-        except Exception as error:  # a fault of the check itself must not let anything through
+        except Exception as error:  # an error of the check itself must not let anything through
             judgement.refused[ref] = f"It could not be judged: {error!r}"
 
     moved = {update.ref: update for update in updates}
@@ -80,7 +80,7 @@ def judge_push(
 
 
 def _check_first_push(repository: Repository, updates: Sequence[Update], main: str) -> None:
-    """The first push brings the branch, with a policy that holds, and nothing else: it is the root of all trust."""
+    """Check the first push: the branch with a valid policy and nothing else; it is the root of trust."""
     if [update.ref for update in updates] != [main]:
         raise ReleaseError("The first push must bring the protected branch alone.", expected=main)
     read_rules(repository, updates[0].new)
@@ -115,7 +115,7 @@ def check_tag(view: View, name: str) -> None:
     """Check one tag of the registry against all the others; an ordinary tag passes.
 
     Raises:
-        ReleaseError: it may not be.
+        ReleaseError: it breaks a rule.
     """
     if version := parse_version(name):
         check_version(view, version)
@@ -134,7 +134,7 @@ def check_tag(view: View, name: str) -> None:
 def verify_clone(
     repository: Repository, trusted: str, pushed: frozenset[str] = frozenset()
 ) -> tuple[View, dict[str, str]]:
-    """The registry of a clone, judged by the policy of a commit, and what of it does not hold: tag → why.
+    """The registry of a clone under the policy of a commit, and tag → reason of the tags that fail verification.
 
     Keys must have counted at their tags' own time; for tags that were just `pushed`, they must count now, because
     whoever signs chooses that time.
@@ -145,14 +145,14 @@ def verify_clone(
     names = {ref.removeprefix(TAGS): oid for ref, oid in repository.refs(TAGS).items()}
     now = datetime.now(UTC) if pushed else None
     view = View(repository, read_rules(repository, trusted), trusted, names, pushed, now)
-    faults: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for name in view.tags:
         try:
             check_tag(view, name)
         except RatchetError as error:
-            faults[name] = str(error)
+            failures[name] = str(error)
     try:
         check_pointer(view)
     except RatchetError as error:
-        faults["champion"] = str(error)
-    return view, faults
+        failures["champion"] = str(error)
+    return view, failures

@@ -30,12 +30,12 @@ class View:
     now: datetime | None
     """The time of the push; None when nothing is pushed."""
     checked: set[str] = field(default_factory=set)
-    """Versions that were found to hold."""
+    """Versions that were verified."""
     _read: dict[str, Tag] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Whoever verifies walks through history.
+        """Verification walks through history.
 
         Raises:
             ReleaseError: the clone is shallow.
@@ -46,7 +46,7 @@ class View:
         """The tag, read and its signature verified once.
 
         Raises:
-            ReleaseError: there is none, or it does not hold in itself.
+            ReleaseError: there is none, or it fails verification in itself.
         """
         if name not in self.tags:
             raise ReleaseError("There is no such tag.", where=name)
@@ -66,10 +66,10 @@ class View:
         return sorted(change for change in found if change.artifact == self.rules.policy.artifact)
 
     def holder(self, role: str, before: int | None = None) -> tuple[RoleChange, RoleGiven] | None:
-        """Who has a role, or had it before the change of that number; None where nobody has.
+        """The version that has a role, or had it before the change of that number; None where none has.
 
         Raises:
-            ReleaseError: the tag that says so does not hold.
+            ReleaseError: the tag that says so fails verification.
         """
         for change in reversed(self.changes()):
             if change.role == role and (before is None or change.number < before):
@@ -80,7 +80,7 @@ class View:
         """The record of a version, verified once.
 
         Raises:
-            ReleaseError: it does not hold.
+            ReleaseError: it fails verification.
         """
         if version.tag not in self._records:
             tag, policy = self.tag(version.tag), self.rules.policy
@@ -120,8 +120,8 @@ def commit_signer(view: View, commit: str, at: datetime | None = None) -> str:
     """
     payload, signature = split_commit(view.repository.read(commit, "commit"))
     if at is None:
-        told = view.repository.run("show", "--no-patch", "--format=%ct", commit).decode().strip()
-        at = datetime.fromtimestamp(int(told), UTC)
+        seconds = view.repository.run("show", "--no-patch", "--format=%ct", commit).decode().strip()
+        at = datetime.fromtimestamp(int(seconds), UTC)
     return signer_of(payload, signature, view.rules.signers, at)
 
 

@@ -1,4 +1,4 @@
-"""The failing cases of a bundle as a page of Markdown, for people to read before they believe a rate."""
+"""Failing behavioural test cases of a bundle, as a Markdown page."""
 
 from __future__ import annotations
 

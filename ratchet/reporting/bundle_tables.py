@@ -56,7 +56,7 @@ def metrics(bundles: Mapping[str, Report], names: Sequence[str], columns: Sequen
 
 
 def step_metrics(report: Report | None, names: Sequence[str], described: str | None) -> dict[str, Any] | None:
-    """All metrics of a step's report by bundle, and in `details` all else it says of the described one."""
+    """All metrics of a step's report by bundle, and in `details` the rest of its entry for the described one."""
     if not report or not report.get("bundles"):
         return None
     bundles = report["bundles"]
@@ -106,7 +106,7 @@ def gates(decision: Report) -> Table:
 
 
 def gate_reasons(decision: Report) -> list[dict[str, Any]]:
-    """What every gate says of every candidate, with the file to look at."""
+    """Reason of every gate for every candidate, with the file to look at."""
     return [
         {
             "name": name,

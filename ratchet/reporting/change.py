@@ -1,4 +1,4 @@
-"""What a change did, section by section: verdict, ladder, gates, figures, params, data."""
+"""Review of a change, section by section: verdict, ladder, gates, figures, params, data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LADDER = ("accuracy", "latency_p95_ms", "size_mb")
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a repository keeps what a review shows."""
+    """Paths of the files that a review compares."""
 
     evaluate: str
     decision: str
@@ -43,7 +43,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Change:
-    """What `ratchet diff` shows."""
+    """The review that `ratchet diff` shows."""
 
     before: str
     after: str
@@ -91,11 +91,11 @@ def verdict_line(before: dict[str, Any], after: dict[str, Any]) -> str:
     >>> verdict_line({"verdict": "accepted", "chosen": "a"}, {"verdict": "rejected", "chosen": None})
     'Before: accepted, a. After: rejected.'
     """
-    told = []
+    verdicts = []
     for item in (before, after):
         chosen = f", {item['chosen']}" if item.get("chosen") else ""
-        told.append(str(item.get("verdict", "no decision")) + chosen)
-    return f"Before: {told[0]}. After: {told[1]}."
+        verdicts.append(str(item.get("verdict", "no decision")) + chosen)
+    return f"Before: {verdicts[0]}. After: {verdicts[1]}."
 
 
 def ladder(decisions: Sequence[dict[str, Any]], evaluated: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""How tables changed: rows by their id and by group, labels, columns, and the texts that came and went."""
+"""Changes of data tables: rows by id and by group, labels, columns, texts added and removed."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def data_rows(changes: list[TableChange | list[str]]) -> list[list[str]]:
             rows.append(change)
             continue
         rows.append([change.name, "rows", f"{change.n_before:,}", f"{change.n_after:,}"])
-        told = {"came": change.n_added, "went": change.n_removed, "relabelled": change.n_relabeled}
-        moved = ", ".join(f"{count:,} {word}" for word, count in told.items() if count)
+        counts = {"came": change.n_added, "went": change.n_removed, "relabelled": change.n_relabeled}
+        moved = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
         rows += [[change.name, item, "", ""] for item in [*([moved] if moved else []), *change.schema]]
         rows += [[change.name, name, f"{old:,}", f"{new:,}"] for name, old, new in change.groups]
     return rows

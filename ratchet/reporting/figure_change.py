@@ -1,4 +1,4 @@
-"""Figures that moved beyond what their intervals explain: text by text where both revisions' predictions are there."""
+"""Significant changes of figures: paired by text where both revisions' predictions exist, else by their intervals."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def moved_rows(before: Revision, after: Revision, sources: Sources, work: Path) 
         for name in old.keys() & new.keys():
             if (moved := difference(old[name], new[name])) is not None:
                 sureness = abs(moved.value) / ((moved.high - moved.low) / 2 or math.inf)
-                told = [estimate_text(item) for item in (old[name], new[name], moved)]
-                rows.append((-sureness, [Path(path).name, name, *told]))
+                cells = [estimate_text(item) for item in (old[name], new[name], moved)]
+                rows.append((-sureness, [Path(path).name, name, *cells]))
     paired = paired_rows(before, after, sources, work)
     if paired is not None:  # they replace the unpaired comparison of the same accuracies
         known = {f"{row[1]}.accuracy" for row in paired}
@@ -105,8 +105,8 @@ def compare_predictions(before: Path, after: Path) -> list[list[Any]]:
     for name, group in both.groupby(level="bundle", sort=True):
         old, new = group["before"].to_numpy(bool), group["after"].to_numpy(bool)
         moved = paired_difference(discordant(new, old))
-        told = [f"{old.mean():.3f}", f"{new.mean():.3f}", f"{estimate_text(moved)} of {len(group):,} texts"]
-        rows.append([not moved.low <= 0 <= moved.high, str(name), *told])
+        cells = [f"{old.mean():.3f}", f"{new.mean():.3f}", f"{estimate_text(moved)} of {len(group):,} texts"]
+        rows.append([not moved.low <= 0 <= moved.high, str(name), *cells])
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What a label costs and brings, from the report of `sample`, as the report page shows it."""
+"""Cost and gain of labels, from the report of `sample`, as the report page shows them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The model card: what the promoted model is, for what, how it was measured, and what to beware of.
+"""The model card: the promoted model's details, intended use, evaluation and caveats.
 
-Every figure comes from a measured report; what no report holds is not said. The texts that only people can give
+Every figure comes from a measured report; what no report holds is left out. The texts that only people can give
 (intended use, ethical considerations) are handed in.
 
 Source: the sections are those of Mitchell et al., Model Cards for Model Reporting (FAT* 2019),
@@ -34,7 +34,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class CardTexts:
-    """What only people know about the model."""
+    """Texts of the card that only people can write."""
 
     title: str
     description: str
@@ -45,7 +45,7 @@ class CardTexts:
 
 
 def render_card(reports: Mapping[str, Report], texts: CardTexts) -> str:
-    """The card as Markdown. `evaluate` and `decision` are needed; what else is missing is said."""
+    """The card as Markdown. `evaluate` and `decision` are needed; the card names what else is missing."""
     evaluate, decision = reports["evaluate"], reports["decision"]
     name = described_bundle(decision)
     bundle = evaluate["bundles"].get(name, {})
@@ -120,12 +120,16 @@ def _analyses(name: str | None, bundle: Report, reports: Mapping[str, Report]) -
 
 
 def _measured_caveats(evaluate: Report, decision: Report) -> list[str]:
-    """What the way of measuring itself implies."""
+    """Caveats that follow from how the figures were measured."""
     machine = evaluate.get("machine", {})
     caveats = ["Intervals are at 95 % and cover the choice of test texts, not the choice of training texts or seeds."]
     if machine:
-        told = ", ".join(f"{humanise(key)}: {', '.join(v) if isinstance(v, list) else v}" for key, v in machine.items())
-        caveats.append(f"Latency, throughput, memory and cost hold for the machine they were measured on ({told}).")
+        described = ", ".join(
+            f"{humanise(key)}: {', '.join(v) if isinstance(v, list) else v}" for key, v in machine.items()
+        )
+        caveats.append(
+            f"Latency, throughput, memory and cost hold for the machine they were measured on ({described})."
+        )
     if decision.get("champion") is None:
         caveats.append("There was no champion to compare with.")
     return caveats
@@ -136,8 +140,8 @@ def _report_section(reports: Mapping[str, Report], step: str, title: str) -> lis
     if step not in reports:
         return [f"{title}: the report of {step} is not available."]
     pairs = outline(reports[step]).get("pairs", [])
-    told = [f"{name}: {item['text']}" for name, item in pairs if item["kind"] == "text"]
-    return [f"{title}:", *_bullets(told)] if told else [f"{title}: see the report page."]
+    figures = [f"{name}: {item['text']}" for name, item in pairs if item["kind"] == "text"]
+    return [f"{title}:", *_bullets(figures)] if figures else [f"{title}: see the report page."]
 
 
 def _bullets(items: Any) -> list[str]:

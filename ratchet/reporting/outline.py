@@ -1,4 +1,4 @@
-"""The shape in which a report of any form is shown: text, pairs or a table. Nothing in a report can break it."""
+"""Outline of a report of any form for display: text, pairs or a table. Nothing in a report can break it."""
 
 from __future__ import annotations
 

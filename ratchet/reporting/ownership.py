@@ -1,6 +1,6 @@
-"""What a model costs to own, a month: training, labelling, serving, monitoring; and what each optimization saved.
+"""Total cost of ownership a month: training, labelling, serving, monitoring; and the savings of each optimization.
 
-Two prices of serving are told apart. *Used*: processor time of the answers alone, what one would pay where idle cores
+Serving has two prices. *Used*: processor time of the answers alone, what one would pay where idle cores
 cost nothing. *Reserved*: cores that are there all month for the busiest hour, never fewer than a service needs to stay
 up. A faster model always saves the first; the second only above the load that the fewest cores can carry.
 """
@@ -30,7 +30,7 @@ class CostParams(Params):
     """The block `cost` of live.yaml: the load, and what cannot be measured."""
 
     requests_per_month: int = Field(ge=1)
-    """Texts answered a month, at the time for which costs are told."""
+    """Texts answered a month, for which costs are reported."""
     peak_factor: float = Field(ge=1.0)
     """Requests in the busiest hour, as a multiple of the average hour: the peak-to-average ratio."""
     max_utilisation: float = Field(gt=0.0, le=1.0)

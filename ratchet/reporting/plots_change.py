@@ -1,4 +1,4 @@
-"""The plots that differ, drawn over each other: what both revisions measured, in one picture."""
+"""Plots that differ between two revisions, drawn over each other."""
 
 from __future__ import annotations
 

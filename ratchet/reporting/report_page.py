@@ -46,7 +46,7 @@ CHEAPER = {"size_mb": ("smaller", "larger"), "latency_p95_ms": ("faster", "slowe
 
 @dataclass(frozen=True)
 class Material:
-    """All that is known when the page is made. `evaluate` and `decision` are needed, the rest is said to be missing."""
+    """Input of the page. `evaluate` and `decision` are needed; the page names what else is missing."""
 
     reports: Mapping[str, Report]
     """Reports by the name of their step; `decision` is promote's."""

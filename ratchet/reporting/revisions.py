@@ -1,4 +1,4 @@
-"""Revisions to compare: what Git has of them, and what DVC has and can get without writing anywhere."""
+"""Revisions to compare: files from Git, outputs from DVC's cache or remote, without writing anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's HTTP interface: the routes, those of its operators, and what every fault is answered with."""
+"""The ASGI application: client routes, operator routes (health, metrics, reload) and error handlers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from ratchet.errors import RatchetError
 from ratchet.serving.auth import Access, DeniedError
 from ratchet.serving.batcher import OverloadedError
-from ratchet.serving.error_responses import fault
+from ratchet.serving.error_responses import error_response
 from ratchet.serving.middleware import RequestMiddleware
 from ratchet.serving.predict_route import PredictRoute
 from ratchet.serving.routes import add_open_inference, add_routes, model_facts, need
@@ -46,8 +46,8 @@ def _add_operation(app: FastAPI, service: Service, access: Access) -> None:
 
     @app.get("/ready")
     async def ready() -> Response:
-        told = {"ready": not service.draining, "model_version": service.champion.version}
-        return JSONResponse(told, 503 if service.draining else 200)
+        status = {"ready": not service.draining, "model_version": service.champion.version}
+        return JSONResponse(status, 503 if service.draining else 200)
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -64,8 +64,8 @@ def _add_operation(app: FastAPI, service: Service, access: Access) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
-    async def told(request: Request, error: Exception) -> Response:
-        return fault(error, request.scope["state"]["request_id"])
+    async def respond(request: Request, error: Exception) -> Response:
+        return error_response(error, request.scope["state"]["request_id"])
 
     for kind in (DeniedError, OverloadedError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, told)
+        app.add_exception_handler(kind, respond)

@@ -1,4 +1,4 @@
-"""Who may ask what of the server: API keys with scopes, an expiry and a rate, kept as hashes.
+"""API keys: scopes, expiry and rate limit, kept as hashes.
 
 A key is `rk_ID_SECRET`, the secret 256 random bits, and only its SHA-256 is kept. Slow hashes such as scrypt protect
 what people can guess; here nothing can be guessed, and a slow hash would let anybody occupy the server with wrong keys.
@@ -26,11 +26,11 @@ from ratchet.files import read_json, replace_file
 Scope = Literal["predict", "feedback", "explain", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 _BURST_S = 10
-"""A key may use up the requests of so many seconds at once."""
+"""Burst of the token bucket, in seconds of the key's rate."""
 
 
 class Key(pydantic.BaseModel):
-    """What is kept of a key: everything but the key."""
+    """The stored record of a key, which holds its hash and never the key."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -127,7 +127,7 @@ def rotate_key(path: Path, key_id: str, days: int, overlap_hours: float, now: da
 
 
 class Access:
-    """Checks keys against their file, and counts what each one asks."""
+    """Authentication and rate limiting: checks keys against their file, counts the requests of each."""
 
     def __init__(self, path: Path, required: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._required, self._clock = path, required, clock

@@ -1,4 +1,4 @@
-"""Which waiting texts go through the model together: a text should neither wait for a pass nor pad it."""
+"""Batch planning: which waiting texts share a forward pass, so that none waits long and padding stays small."""
 
 from __future__ import annotations
 

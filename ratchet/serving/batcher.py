@@ -1,4 +1,4 @@
-"""Requests gathered into forward passes and scored off the event loop; what would wait too long is refused at once.
+"""Dynamic batching: requests share forward passes off the event loop; what would wait too long is refused at once.
 
 What waits is a common store: a worker that becomes free takes the text that has waited longest, and with it those whose
 company is cheapest for all that wait. Each pass is answered when it is done. Work is counted in characters, and how
@@ -26,13 +26,13 @@ from ratchet.models.predictor import Predictor, Proba, TokenPredictor
 from ratchet.serving.batch_planning import batch_with_oldest
 
 _TEXT_COST = 40
-"""What a text costs beside its characters, in characters."""
+"""Fixed cost of a text, in characters."""
 _SMOOTHING = 0.05
 """Weight of the newest pass in the measured rate."""
 
 
 class OverloadedError(Exception):
-    """The request would wait too long."""
+    """The server is overloaded: the request would wait too long."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__("the server is busy")
@@ -41,7 +41,7 @@ class OverloadedError(Exception):
 
 @dataclass(frozen=True)
 class BatchDone:
-    """What a pass through the model took."""
+    """Cost of a forward pass."""
 
     n_texts: int
     cpu_s: float
@@ -157,7 +157,7 @@ class Batcher:
         return float(_TEXT_COST + min(len(text), self._max_characters))
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A worker's life: only this thread scores what it took, only the event loop's thread settles it."""
+        """Worker loop: only this thread scores what it took, only the event loop's thread sets the results."""
         asleep = threading.Lock()
         asleep.acquire()
         while True:
@@ -211,7 +211,7 @@ class Batcher:
             together = list(group)
             try:
                 read += _tokenised(predictor, together)
-            except Exception:  # one text may be at fault: each is scored again by itself, and only that one fails
+            except Exception:  # a single text may be the cause: each is scored again by itself, and only that one fails
                 for request in together:
                     try:
                         read += _tokenised(predictor, [request])

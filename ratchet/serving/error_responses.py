@@ -1,4 +1,4 @@
-"""What a client is told of a request that was refused or failed: the same few fields for every fault."""
+"""Error responses: status, code, message and request id of a request that was refused or failed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LOGGER = logging.getLogger("ratchet.serving")
 _CODES = {400: "invalid", 404: "not_found", 405: "not_allowed", 409: "conflict", 413: "too_large", 415: "not_json"}
 
 
-def fault(error: Exception, request_id: str) -> Response:
-    """The answer that says what was wrong; what was sent is not repeated."""
+def error_response(error: Exception, request_id: str) -> Response:
+    """The response to a request that raised; it names what was wrong and never repeats what was sent."""
     match error:
         case DeniedError():
             after = error.retry_after_s if error.status == 429 else None
@@ -26,12 +26,12 @@ def fault(error: Exception, request_id: str) -> Response:
         case OverloadedError():
             return _error_response(request_id, 429, "overloaded", str(error), error.retry_after_s)
         case RequestValidationError():  # where it is from: (body, field, ...)
-            faults = [((*map(str, item["loc"][1:]),), item["msg"]) for item in error.errors()]
-            return _error_response(request_id, 422, "invalid", _listed(faults))
+            details = [((*map(str, item["loc"][1:]),), item["msg"]) for item in error.errors()]
+            return _error_response(request_id, 422, "invalid", _listed(details))
         case pydantic.ValidationError():
-            told = error.errors(include_url=False, include_context=False, include_input=False)
+            items = error.errors(include_url=False, include_context=False, include_input=False)
             return _error_response(
-                request_id, 422, "invalid", _listed([((*map(str, x["loc"]),), x["msg"]) for x in told])
+                request_id, 422, "invalid", _listed([((*map(str, x["loc"]),), x["msg"]) for x in items])
             )
         case HTTPException():
             code = _CODES.get(error.status_code, "invalid")
@@ -40,8 +40,8 @@ def fault(error: Exception, request_id: str) -> Response:
     return _error_response(request_id, 500, "failed", "the server failed; the request id finds it in the log")
 
 
-def _listed(faults: list[tuple[tuple[str, ...], str]]) -> str:
-    return "; ".join(f"{'.'.join(where) or 'body'}: {what}" for where, what in faults)
+def _listed(details: list[tuple[tuple[str, ...], str]]) -> str:
+    return "; ".join(f"{'.'.join(where) or 'body'}: {what}" for where, what in details)
 
 
 def _error_response(

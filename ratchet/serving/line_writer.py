@@ -1,4 +1,4 @@
-"""Lines for whoever reads them, and for nobody: a log never makes the server wait."""
+"""Non-blocking log lines: a reader that stalls never makes the server wait."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LineWriter:
 
 
 class LineHandler(logging.Handler):
-    """Messages of the loggers as lines: standard error may be a pipe that nobody reads, too."""
+    """Logging handler that never blocks: standard error may be a pipe that nobody reads, too."""
 
     def __init__(self, writer: LineWriter) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a server."""
+"""Prometheus metrics of a server."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Metrics:
         self._predictions: dict[tuple[str, str], Counter] = {}
 
     def register_gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """A figure that is asked for when Prometheus reads."""
+        """Register a gauge whose value is computed when Prometheus scrapes."""
         Gauge(name, meaning, registry=self.registry).set_function(value)
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
-        """An answer."""
+        """Count a response."""
         found = self._answers.get((route, status))
         if found is None:
             found = self.requests.labels(route, str(status)), self.seconds.labels(route)
@@ -48,12 +48,12 @@ class Metrics:
         found[1].observe(seconds)
 
     def count_prediction(self, label: str, arm: str) -> None:
-        """A text that was answered."""
+        """Count a predicted text."""
         found = self._predictions.get((label, arm))
         if found is None:
             found = self._predictions[label, arm] = self.predictions.labels(label, arm)
         found.inc()
 
     def text(self) -> bytes:
-        """All figures, in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return prometheus.generate_latest(self.registry)

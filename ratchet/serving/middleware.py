@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, the limit of its body, its line in the access log, its place in the metrics.
+"""ASGI middleware of every request: request id, body limit, access log, metrics.
 
 Plain ASGI, because a layer of Starlette's own middleware costs more than the routes do. Some routes are answered from
 here, without passing through FastAPI at all.
@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from starlette.exceptions import HTTPException
 
-from ratchet.serving.error_responses import fault
+from ratchet.serving.error_responses import error_response
 from ratchet.serving.metrics import Metrics
 
 Message = MutableMapping[str, Any]
@@ -24,7 +24,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 Direct = Callable[[Mapping[bytes, bytes], bytes, dict[str, Any]], Awaitable[bytes]]
-"""Answers a POST in JSON from its headers, its body and its state; what it raises becomes a fault."""
+"""Answers a POST in JSON from its headers, its body and its state; what it raises becomes an error response."""
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _JSON = (b"content-type", b"application/json")
 NOT_JSON = "the body must be JSON, and say so: Content-Type: application/json"
@@ -65,7 +65,7 @@ class RequestMiddleware:
             direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
             if body and scope["path"].startswith("/v1/") and not is_json(headers.get(b"content-type", b"")):
                 route = scope["path"] if direct else ""
-                await fault(HTTPException(415, NOT_JSON), request_id)(scope, receive, marked)
+                await error_response(HTTPException(415, NOT_JSON), request_id)(scope, receive, marked)
                 return
             if direct is None:
                 await self._app(scope, _once(body, receive), marked)
@@ -74,7 +74,7 @@ class RequestMiddleware:
             try:
                 answer = await direct(headers, body, state)
             except Exception as error:
-                await fault(error, request_id)(scope, receive, marked)
+                await error_response(error, request_id)(scope, receive, marked)
             else:
                 length = (b"content-length", b"%d" % len(answer))
                 await marked({"type": "http.response.start", "status": 200, "headers": (_JSON, length)})
@@ -109,7 +109,7 @@ def is_json(content_type: bytes) -> bool:
     >>> is_json(b"application/json"), is_json(b"Application/Problem+JSON; charset=utf-8"), is_json(b"text/plain")
     (True, True, False)
     """
-    if content_type == _JSON[1]:  # as nearly all say it
+    if content_type == _JSON[1]:  # as nearly all clients send it
         return True
     kind = content_type.partition(b";")[0].strip().lower()
     return kind == _JSON[1] or (kind.startswith(b"application/") and kind.endswith(b"+json"))
@@ -148,7 +148,7 @@ async def _read_body(receive: Receive, length: bytes, max_bytes: int) -> bytes |
 
 
 def _once(body: bytes, receive: Receive) -> Receive:
-    """Gives the body that was read, then what comes: that the client went away."""
+    """A `receive` that gives the body that was read, then later messages, such as a disconnect."""
     given = False
 
     async def again() -> Message:
@@ -162,7 +162,7 @@ def _once(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(send: Send, request_id: str, max_body_bytes: int) -> None:
-    told = {"error": f"the body has more than {max_body_bytes} bytes", "code": "too_large", "request_id": request_id}
+    content = {"error": f"the body has more than {max_body_bytes} bytes", "code": "too_large", "request_id": request_id}
     headers = [_JSON, (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": orjson.dumps(told)})
+    await send({"type": "http.response.body", "body": orjson.dumps(content)})

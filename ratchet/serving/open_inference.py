@@ -21,11 +21,11 @@ SERVER = {"name": "ratchet", "version": "2", "extensions": ["binary_tensor_data"
 
 
 class BadInputError(Exception):
-    """The request is not what the protocol or the model expects."""
+    """The request violates the protocol, or does not fit the model."""
 
 
 def model_metadata(name: str, version: str, n_classes: int) -> dict[str, Any]:
-    """What the protocol says of a model."""
+    """Model metadata, as the protocol defines it."""
     return {
         "name": name,
         "versions": [version],
@@ -85,14 +85,14 @@ def write_response(
         if (of := output.get("name")) not in all_outputs:
             raise BadInputError(f"there is no output {of}, only label and proba")
         kind, shape = all_outputs[of]
-        told: dict[str, Any] = {"name": of, "datatype": kind, "shape": shape}
+        tensor: dict[str, Any] = {"name": of, "datatype": kind, "shape": shape}
         if (output.get("parameters") or {}).get("binary_data", as_binary):
             packed = pack(chosen) if of == "label" else proba.astype("<f4").tobytes()
-            told["parameters"] = {"binary_data_size": len(packed)}
+            tensor["parameters"] = {"binary_data_size": len(packed)}
             tail += packed
         else:
-            told["data"] = chosen if of == "label" else proba.ravel().tolist()
-        outputs.append(told)
+            tensor["data"] = chosen if of == "label" else proba.ravel().tolist()
+        outputs.append(tensor)
     response: dict[str, Any] = {"model_name": name, "model_version": version, "outputs": outputs}
     if "id" in request:
         response["id"] = request["id"]
@@ -101,7 +101,7 @@ def write_response(
 
 
 def pack(texts: Sequence[str]) -> bytes:
-    """Texts as the binary extension has them: each after its length, four bytes, little-endian.
+    """Texts in the encoding of the binary tensor extension: each after its length, four bytes, little-endian.
 
     >>> unpack(pack(["good", "", "né"]))
     ['good', '', 'né']

@@ -1,4 +1,4 @@
-"""The route that nearly all requests take: from the body's bytes to the answer's, without a web framework between.
+"""The route `POST /v1/predict`, from the body's bytes to the response's, without a web framework between.
 
 FastAPI's routing, dependencies and middleware cost more CPU than reading the request, its key and writing the answer do
 together. Its own declaration of the route, in `routes`, gives the schema, and what it is handed ends up here too.
@@ -35,7 +35,7 @@ class PredictRoute:
         Args:
             headers: of the request.
             body: all of it.
-            state: of the request; told whose key it is, and how many texts it holds.
+            state: of the request; gets the key's id and the number of texts.
 
         Raises:
             pydantic.ValidationError: the body is not a `PredictRequest`.
@@ -53,7 +53,7 @@ class PredictRoute:
 
 
 def check_key(headers: Headers, state: dict[str, Any], access: Access, scope: Scope) -> str:
-    """The id of the request's key, which has the scope.
+    """Check the request's key for the scope; returns its id.
 
     Raises:
         DeniedError: it has none that works, or asks too often.

@@ -1,4 +1,4 @@
-"""The routes that clients ask: Ratchet's own, and those of the Open Inference Protocol."""
+"""Client routes: Ratchet's own API, and the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ratchet.serving.service import Service
 
 
 def need(request: Request, access: Access, scope: Scope) -> str:
-    """The id of the request's key, which has the scope."""
+    """Check the request's key for the scope; returns its id."""
     return check_key(dict(request.scope["headers"]), request.scope["state"], access, scope)
 
 
@@ -76,7 +76,7 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
 
 def model_facts(service: Service) -> dict[str, Any]:
-    """What serves now, and the experiment that is on."""
+    """Versions of the served champion and challenger, and the running experiment."""
     manifest = service.champion.predictor.manifest
     return {
         "version": service.champion.version,
@@ -89,7 +89,7 @@ def model_facts(service: Service) -> dict[str, Any]:
 
 
 def add_open_inference(app: FastAPI, service: Service, access: Access) -> None:
-    """The same predictions for clients of the Open Inference Protocol."""
+    """Add the routes of the Open Inference Protocol."""
 
     @app.get("/v2")
     async def server() -> dict[str, Any]:

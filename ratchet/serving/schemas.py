@@ -1,4 +1,4 @@
-"""What clients send and get, as JSON."""
+"""Request and response schemas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PredictRequest(_Schema):
     texts: Annotated[list[str], Field(min_length=1)] | None = None
     """Or many."""
     unit: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    """Whom an experiment must always answer by the same model: a user or session, as an opaque id. Not kept."""
+    """Randomization unit of an experiment: a user or session, as an opaque id. Not stored."""
 
     @pydantic.model_validator(mode="after")
     def _one_or_many(self) -> Self:
@@ -32,7 +32,7 @@ class PredictRequest(_Schema):
 
 
 class Prediction(_Schema):
-    """What was said of a text."""
+    """The prediction for a text."""
 
     request_id: str
     """Names this prediction in feedback."""
@@ -81,7 +81,7 @@ class ExplainResponse(_Schema):
 
 
 class FeedbackRequest(_Schema):
-    """What somebody says of a prediction: a thumb, or the label that is right."""
+    """Feedback on a prediction: a thumb, or the correct label."""
 
     request_id: RequestId
     kind: Literal["thumb", "correction"]

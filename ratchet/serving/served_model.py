@@ -1,4 +1,4 @@
-"""The models that a server answers with: the champion, verified, or any bundle; and when another has to be loaded."""
+"""Loading of served models: the verified champion or any bundle, and detection of a change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WARM_UP = [" ".join(["word"] * n_words) for n_words in (2, 10, 64)]
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model that is loaded and has answered once."""
+    """A loaded, warmed-up model."""
 
     predictor: Predictor
     version: str
@@ -43,7 +43,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where the champion is found."""
+    """Location of the model to serve."""
 
     pointer: Path
     """The pointer that names and pins the champion."""

@@ -1,4 +1,4 @@
-"""A server from params: opens the log, loads the champion, listens, and ends without losing a request."""
+"""Server process: opens the log, loads the champion, listens, and shuts down without losing a request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        BundleError: there is no champion, or it does not hold.
+        BundleError: there is no champion, or it fails verification.
         SourceError: the database of the log cannot be opened.
     """
     # batches are tokenised by the thread that scores them: to wake others for a few texts costs more than the texts
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
             )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end: what is being answered is answered, the process exits with 0; a second signal ends it."""
+        """Begin a graceful shutdown: requests in flight are answered, exit code 0; a second signal ends it at once."""
         if self.should_exit:
             self.force_exit = True
         if self._service.draining or not self._service.params.drain_s:

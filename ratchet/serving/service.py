@@ -1,4 +1,4 @@
-"""What a server does, without HTTP: answer by the champion or the challenger, log, explain, take another model."""
+"""The service without HTTP: predict by champion or challenger, log, explain, reload models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_CLEANED_IN_LOOP = 20_000
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of some texts."""
+    """Predictions for the texts of a request."""
 
     model: ServedModel
     proba: Proba
@@ -40,7 +40,7 @@ class Answer:
 
 
 class Request(NamedTuple):
-    """What the log keeps of a request, whoever answers it."""
+    """The part of a request that the log keeps, whichever model answers."""
 
     texts: Sequence[str]
     """As the model reads them, once it is known which model does."""
@@ -159,7 +159,7 @@ class Service:
             self._n_explanations -= 1
 
     async def reload(self) -> bool:
-        """Take the champion and the experiment that are named now; whether anything changed.
+        """Load the current champion and experiment; returns whether anything changed.
 
         The new model is loaded beside the old one, which answers until the new one has answered once.
 
@@ -196,7 +196,7 @@ class Service:
                 await self.reload()
                 self._refused = ""
             except (RatchetError, OSError, ValueError) as error:
-                if str(error) != self._refused:  # once for each fault, not every two seconds
+                if str(error) != self._refused:  # once for each error, not every two seconds
                     self._refused = str(error)
                     self.metrics.swaps.labels("failed").inc()
                     _LOGGER.warning("another model cannot be loaded, the old one goes on: %s", error)
@@ -204,7 +204,7 @@ class Service:
     async def _shadow(
         self, texts: Sequence[str], request_ids: list[str], key_id: str, experiment: str, model: ServedModel
     ) -> None:
-        """Ask the challenger what nobody sees; where the server is busy it is not asked."""
+        """Shadow prediction by the challenger; skipped while the server is busy."""
         request = Request(texts, request_ids, key_id, time.perf_counter(), experiment)
         try:
             request = request._replace(texts=await _read(model, texts))
@@ -247,7 +247,7 @@ class Service:
         return [{**shared, "request_id": request_id} for request_id in request.ids]
 
     def add_feedback(self, row: Row) -> bool:
-        """Whether the log took it."""
+        """Log feedback; returns whether the log accepted it."""
         self.metrics.feedback.labels(row["kind"]).inc()
         return self.log.add("feedback", [row]) == 1
 

@@ -1,6 +1,6 @@
-"""What runs in production is set in `live.yaml`: a block for each part, as strict as the blocks of params.yaml.
+"""Production settings: the blocks `log` and `serve` of live.yaml, as strict as those of params.yaml.
 
-`log` and `serve` stand here. A block may be changed without any stage of the pipeline running again.
+A block may be changed without any stage of the pipeline running again.
 """
 
 from __future__ import annotations

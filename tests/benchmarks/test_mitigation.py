@@ -1,4 +1,4 @@
-"""Mitigations and thresholds side by side, in miniature: what is trained, told, kept, and put into a page."""
+"""Mitigations and thresholds side by side, in miniature: what is trained, reported, kept, and put into a page."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def test_each_mitigation_is_trained_once_told_and_put_into_a_page(
         assert rows["none"]["accuracy_change"]["value"] == 0
     assert report["models"]["TF-IDF"]["none"]["accuracy"]["value"] > 0.9
     assert (report["n_texts"], report["n_swaps"]) == ({"men": 40, "none": 80, "women": 40}, 80)
-    told = capsys.readouterr().out
-    assert told.count("training with mitigation") == 3
-    assert "| teacher | none |" in told
+    printed = capsys.readouterr().out
+    assert printed.count("training with mitigation") == 3
+    assert "| teacher | none |" in printed
 
     def never(*_: Any) -> None:
         raise AssertionError("it was trained already")
@@ -105,11 +105,11 @@ def test_what_was_trained_on_other_labels_or_as_the_line_trains_is_told_apart(
     began: list[int] = []
     fit = train.run
 
-    def told(*given: Any) -> Any:
+    def trained(*given: Any) -> Any:
         began.append(len(given[0]))
         return fit(*given)
 
-    monkeypatch.setattr(train, "run", told)
+    monkeypatch.setattr(train, "run", trained)
     mitigation._trained(values, rules, tables, folder)
     assert began == []
     mitigation._trained(values, rules, {**tables, "labeled": told_of_people(60, 1)}, folder)
@@ -148,16 +148,16 @@ def test_thresholds_of_the_released_bundle_are_the_audits(workspace: Path) -> No
     write_json(Path("reports/decision.json"), {"chosen": "small", "ranking": ["other", "small"], "bundles": {}})
     group_thresholds.main([])
     report = read_json(REPORTS / "group_thresholds.json")
-    told = report["thresholds"]
+    thresholds = report["thresholds"]
     assert (report["bundle"], report["n_texts"]) == ("small", 160)
-    assert list(told) == ["before", "demographic_parity", "equalized_odds", "true_positive_rate_parity"]
-    assert told["before"]["demographic_parity_difference"]["value"] > 0.3
-    assert told["demographic_parity"]["demographic_parity_difference"]["value"] < 0.15
+    assert list(thresholds) == ["before", "demographic_parity", "equalized_odds", "true_positive_rate_parity"]
+    assert thresholds["before"]["demographic_parity_difference"]["value"] > 0.3
+    assert thresholds["demographic_parity"]["demographic_parity_difference"]["value"] < 0.15
     params = load_params(audit.Params, "audit", length_edges=[12, 25]).model_copy(
         update={"thresholds": "equalized_odds"}
     )
     audited = audit.run(table, test, audit.load_rules(), {}, params)["bundles"]["small"]["thresholds"]
-    assert told["equalized_odds"] == audited["after"]
+    assert thresholds["equalized_odds"] == audited["after"]
     page = Path("page.md")
     page.write_text(MARKS.format("thresholds"), encoding="utf-8")
     group_thresholds.main(["--into", "page.md"])

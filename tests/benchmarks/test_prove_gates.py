@@ -57,12 +57,12 @@ def decision(**failed: list[str]) -> dict[str, Any]:
 
 
 def test_a_fault_is_proved_only_by_its_own_gate_and_the_honest_bundle_by_none() -> None:
-    told = judged(decision(unfair=["counterfactual_flip_rate", "accuracy"], poisoned=["accuracy"]))
-    assert told["none"]["proved"]
-    assert told["unfair"]["proved"]
-    assert told["unfair"]["also"] == ["accuracy"]
-    assert not told["poisoned"]["proved"]
-    assert not told["leaked"]["proved"]
+    verdicts = judged(decision(unfair=["counterfactual_flip_rate", "accuracy"], poisoned=["accuracy"]))
+    assert verdicts["none"]["proved"]
+    assert verdicts["unfair"]["proved"]
+    assert verdicts["unfair"]["also"] == ["accuracy"]
+    assert not verdicts["poisoned"]["proved"]
+    assert not verdicts["leaked"]["proved"]
     assert not judged(decision(none=["ece"]))["none"]["proved"]
 
 

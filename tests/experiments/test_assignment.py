@@ -61,10 +61,10 @@ def test_names_and_units_are_kept_apart() -> None:
 
 
 def test_what_is_logged_tells_units_apart_and_names_none() -> None:
-    told = [SPLIT.logged(unit) for unit in ("ann", "bob", "ann")]
-    assert told[0] == told[2] != told[1]
-    assert all(text.startswith("first:small#") and "ann" not in text for text in told)
-    assert SPLIT.model_copy(update={"salt": "another salt of the test"}).logged("ann") != told[0]
+    logged = [SPLIT.logged(unit) for unit in ("ann", "bob", "ann")]
+    assert logged[0] == logged[2] != logged[1]
+    assert all(text.startswith("first:small#") and "ann" not in text for text in logged)
+    assert SPLIT.model_copy(update={"salt": "another salt of the test"}).logged("ann") != logged[0]
     assert OFF.logged("ann") == ""
 
 
@@ -75,7 +75,7 @@ def test_nobody_sees_the_challenger_without_a_split() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "invalid",
     [
         {"share": 0.0},
         {"share": 0.96},
@@ -90,9 +90,9 @@ def test_nobody_sees_the_challenger_without_a_split() -> None:
         {"shares": 1},
     ],
 )
-def test_an_experiment_that_contradicts_itself_is_refused(fault: dict[str, object]) -> None:
+def test_an_experiment_that_contradicts_itself_is_refused(invalid: dict[str, object]) -> None:
     with pytest.raises(pydantic.ValidationError):
-        Experiment.model_validate({**SPLIT.model_dump(), **fault})
+        Experiment.model_validate({**SPLIT.model_dump(), **invalid})
 
 
 def test_the_servers_file_goes_round_and_a_damaged_one_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the log says of a challenger, and what stops it."""
+"""Evidence on a challenger from the log, and the guardrails that stop it."""
 
 from __future__ import annotations
 
@@ -114,9 +114,12 @@ def test_a_split_counts_the_first_answer_of_each_unit_once_users_had_time_to_com
     )
     feedback = pd.DataFrame([{"request_id": "r1", "timestamp": NOON, "kind": "thumb", "value": 0.0, "label": None}])
     evidence = split(log, feedback, 0.5, 100.0, delay_s=30.0)
-    seen, told = evidence.frame, evidence.satisfaction()
-    assert (told["champion"]["complaint_rate"]["value"], told["challenger"]["complaint_rate"]["value"]) == (0.0, 1 / 3)
-    assert (told["champion"]["n_with_feedback"], told["challenger"]["n_with_feedback"]) == (0, 1)
+    seen, users = evidence.frame, evidence.satisfaction()
+    assert (users["champion"]["complaint_rate"]["value"], users["challenger"]["complaint_rate"]["value"]) == (
+        0.0,
+        1 / 3,
+    )
+    assert (users["champion"]["n_with_feedback"], users["challenger"]["n_with_feedback"]) == (0, 1)
     assert seen["request_id"].tolist() == ["r0", "r1", "r2", "r3"]
     assert seen["challenger"].tolist() == [False, True, True, True]
     assert seen["good"].tolist() == [1.0, 0.0, 0.0, 1.0]
@@ -174,7 +177,7 @@ def test_nothing_seen_stops_nothing_and_says_so() -> None:
     assert stopping(found) == []
     step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PARAMS)
-    assert judge(step, empty, params, None, PATTERNS).why == "cannot be told yet: an arm has answered nobody yet"
+    assert judge(step, empty, params, None, PATTERNS).why == "undecided so far: an arm has answered nobody yet"
 
 
 LEXICON = Lexicon(

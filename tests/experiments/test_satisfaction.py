@@ -17,7 +17,7 @@ def answers(*predicted: str, arm: str = "champion") -> pd.DataFrame:
     return pd.DataFrame({"request_id": names, "predicted": list(predicted), "arm": arm})
 
 
-def said(*rows: tuple[str, str, float | None, str | None]) -> pd.DataFrame:
+def feedback_rows(*rows: tuple[str, str, float | None, str | None]) -> pd.DataFrame:
     found = [
         {
             "request_id": name,
@@ -33,7 +33,7 @@ def said(*rows: tuple[str, str, float | None, str | None]) -> pd.DataFrame:
 
 def test_thumbs_and_corrections_approve_or_complain_and_silence_is_nothing() -> None:
     log = answers("positive", "positive", "positive", "negative", "negative", "negative")
-    feedback = said(
+    feedback = feedback_rows(
         ("r0", "thumb", 1.0, None),
         ("r1", "thumb", 0.0, None),
         ("r2", "correction", None, "negative"),
@@ -42,27 +42,27 @@ def test_thumbs_and_corrections_approve_or_complain_and_silence_is_nothing() -> 
     )
     expected = [1.0, 0.0, 0.0, 1.0, np.nan, np.nan]
     np.testing.assert_array_equal(approvals(log, feedback), expected)
-    np.testing.assert_array_equal(approvals(log, said()), [np.nan] * 6)
+    np.testing.assert_array_equal(approvals(log, feedback_rows()), [np.nan] * 6)
     shuffled = feedback.sample(frac=1, random_state=0)
     np.testing.assert_array_equal(approvals(log, shuffled), expected)
 
 
 def test_the_latest_word_counts() -> None:
     log = answers("positive")
-    assert approvals(log, said(("r0", "thumb", 1.0, None), ("r0", "thumb", 0.0, None))).tolist() == [0.0]
-    assert approvals(log, said(("r0", "thumb", 0.0, None), ("r0", "thumb", 1.0, None))).tolist() == [1.0]
+    assert approvals(log, feedback_rows(("r0", "thumb", 1.0, None), ("r0", "thumb", 0.0, None))).tolist() == [0.0]
+    assert approvals(log, feedback_rows(("r0", "thumb", 0.0, None), ("r0", "thumb", 1.0, None))).tolist() == [1.0]
 
 
 def test_labels_are_what_users_named_or_approved() -> None:
     log = pd.concat([answers("positive", "positive", "positive"), answers("negative", "x", "x", arm="shadow")])
-    feedback = said(
+    feedback = feedback_rows(
         ("r0", "thumb", 1.0, None),
         ("r1", "thumb", 0.0, None),
         ("r2", "correction", None, "negative"),
         ("r2", "thumb", 0.0, None),
     )
     assert true_labels(log, feedback) == {"r0": "positive", "r2": "negative"}
-    assert true_labels(log, said()) == {}
+    assert true_labels(log, feedback_rows()) == {}
 
 
 def test_bounds_of_approval_hold_the_truth_whoever_stays_silent() -> None:
@@ -97,16 +97,16 @@ def test_simulated_users_keep_their_habits_and_their_seed() -> None:
     predicted = np.where(rng.random(20_000) < 0.8, asked["label"], "other")
     shown = asked.assign(predicted=predicted)
     habits = simulation.Habits(thumb_down=0.3, thumb_up=0.1, correction=0.2, mistaken=0.05)
-    told = simulation.feedback(shown, habits, np.random.default_rng(2))
+    given = simulation.feedback(shown, habits, np.random.default_rng(2))
     wrong = set(shown.loc[shown["predicted"] != shown["label"], "request_id"])
-    of_wrong = told[told["request_id"].isin(wrong)]
-    assert (told["kind"] == "correction").sum() / len(wrong) == pytest.approx(0.2, abs=0.02)
+    of_wrong = given[given["request_id"].isin(wrong)]
+    assert (given["kind"] == "correction").sum() / len(wrong) == pytest.approx(0.2, abs=0.02)
     assert ((of_wrong["kind"] == "thumb") & (of_wrong["value"] == 0)).sum() / len(wrong) == pytest.approx(0.3, abs=0.02)
-    right = told[~told["request_id"].isin(wrong)]
+    right = given[~given["request_id"].isin(wrong)]
     assert (right["value"] == 1).sum() / (20_000 - len(wrong)) == pytest.approx(0.1, abs=0.01)
     assert (right["value"] == 0).sum() / (20_000 - len(wrong)) == pytest.approx(0.05, abs=0.01)
-    joined = told.merge(asked, on="request_id")
+    joined = given.merge(asked, on="request_id")
     assert (joined["timestamp_x"] >= joined["timestamp_y"]).all()
-    pd.testing.assert_frame_equal(told, simulation.feedback(shown, habits, np.random.default_rng(2)))
+    pd.testing.assert_frame_equal(given, simulation.feedback(shown, habits, np.random.default_rng(2)))
     with pytest.raises(ValueError, match="one thing"):
         simulation.Habits(thumb_down=0.6, correction=0.5)

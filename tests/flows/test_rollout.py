@@ -251,7 +251,7 @@ def test_an_undecided_step_stays_and_is_rolled_back_in_the_end(world: Path) -> N
     )
     state = advance(world, nobody)
     assert state.status == "rolled_back"
-    assert "cannot be told after" in state.why
+    assert "undecided after" in state.why
 
 
 @pytest.mark.parametrize("killed_in", ["write_experiment", "record"])

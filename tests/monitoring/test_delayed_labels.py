@@ -17,7 +17,7 @@ def test_the_last_correction_counts_and_strangers_do_not() -> None:
     predictions = pyarrow.table(
         {"request_id": ["a", "b", "c"], "predicted": ["yes", "yes", "no"], "confidence": [0.9, 0.8, 0.7]}
     )
-    said = [
+    corrections = [
         ("a", "correction", "no"),
         ("a", "correction", "yes"),
         ("b", "correction", "no"),
@@ -27,10 +27,10 @@ def test_the_last_correction_counts_and_strangers_do_not() -> None:
     feedback = pyarrow.table(
         {
             "timestamp": [START + timedelta(minutes=i) for i in range(5)],
-            "request_id": [row[0] for row in said],
-            "kind": [row[1] for row in said],
+            "request_id": [row[0] for row in corrections],
+            "kind": [row[1] for row in corrections],
             "value": [None, None, None, 1.0, None],
-            "label": [row[2] for row in said],
+            "label": [row[2] for row in corrections],
         }
     )
     joined = join_labels(predictions, feedback)

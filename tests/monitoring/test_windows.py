@@ -118,7 +118,7 @@ def test_a_changed_slice_is_named_and_chance_is_not() -> None:
 LEXICON = Lexicon(attributes={"gender": {"women": ["she"], "men": ["he"]}}, phrases=[], swaps={}, templates=[])
 
 
-def test_people_are_watched_by_group_and_a_group_too_small_to_say_is_told_with_the_reason() -> None:
+def test_people_are_watched_by_group_and_a_group_too_small_to_compare_is_listed_with_the_reason() -> None:
     """She is praised less than in the reference, he is hardly spoken of, and nobody else has changed."""
     rng = np.random.default_rng(4)
     fitted = estimator_of(reference_of(rng))
@@ -139,22 +139,22 @@ def test_people_are_watched_by_group_and_a_group_too_small_to_say_is_told_with_t
         return np.stack([1 - p, p], axis=1)
 
     window, reference = proba([(300, 0.3), (19, 0.0), (300, 0.5)]), proba([(400, 0.5)] * 3)
-    told, found = judge_slices(window, here, reference, there, ["negative", "positive"], fitted, 20, 0.01)
+    figures, found = judge_slices(window, here, reference, there, ["negative", "positive"], fitted, 20, 0.01)
     assert "gender=women.positive" in [item.name for item in found]
     assert not [item for item in found if "=men." in item.name or "=none." in item.name]
-    women, men = told["slices"]["gender=women"], told["slices"]["gender=men"]
+    women, men = figures["slices"]["gender=women"], figures["slices"]["gender=men"]
     exact = binomtest(90, 300).proportion_ci(method="wilson")
     assert women["selection_rate"]["positive"] == {"value": 0.3, "low": exact.low, "high": exact.high, "n": 300}
     assert (women["n"], women["n_reference"], men["n"], men["n_reference"]) == (300, 400, 19, 400)
     for few in (men["accuracy_estimate"], *men["selection_rate"].values()):
         assert np.isnan(few["value"])
         assert few["reason"] == "19 requests and 400 texts of the reference, of 20 needed"
-    assert told["gaps"]["gender"]["selection_rate"] == pytest.approx(0.2)  # women against texts that name nobody
-    assert told["not_in_reference"] == []
+    assert figures["gaps"]["gender"]["selection_rate"] == pytest.approx(0.2)  # women against texts that name nobody
+    assert figures["not_in_reference"] == []
     del there["gender"]
-    told, _ = judge_slices(window, here, reference, there, ["negative", "positive"], fitted, 20, 0.01)
-    assert told["not_in_reference"] == ["gender"]
-    assert not [name for name in told["slices"] if name.startswith("gender")]
+    figures, _ = judge_slices(window, here, reference, there, ["negative", "positive"], fitted, 20, 0.01)
+    assert figures["not_in_reference"] == ["gender"]
+    assert not [name for name in figures["slices"] if name.startswith("gender")]
 
 
 def test_the_page_shows_small_groups_and_what_the_reference_lacks() -> None:

@@ -55,8 +55,8 @@ def test_it_is_refused(at: Callable[[str], Site], name: str) -> None:
     server = site.folder / "server.git"
     made = attack.make(site)
     before = git(server, "for-each-ref")
-    told = attack.judged(site, made)
-    assert attack.expected in told, told or "accepted"
+    reply = attack.judged(site, made)
+    assert attack.expected in reply, reply or "accepted"
     assert git(server, "for-each-ref") == before
 
 
@@ -106,7 +106,7 @@ def test_what_the_attacks_are_built_from_is_accepted_when_it_is_right(at: Callab
     assert push(site.root, challenger.tag) == ""
     assert push(site.root, approve(site, "bob"), approve(site, "cay")) == ""
     assert push(site.root, *promote_to_champion(site)) == ""
-    assert site.clone().faults() == {}
+    assert site.clone().verification_failures() == {}
 
 
 def test_who_may_only_roll_back_can(at: Callable[[str], Site]) -> None:
@@ -118,7 +118,7 @@ def test_who_may_only_roll_back_can(at: Callable[[str], Site]) -> None:
     git(site.root, "reset", "--quiet", "--hard", "main")
     acts.roll_back(site.clone("cay"), "complaints", HEAD)
     assert site.clone().view().holder("champion", None)[1].version == V1.tag  # type: ignore[index]
-    assert site.clone().faults() == {}
+    assert site.clone().verification_failures() == {}
 
 
 def test_an_ordinary_branch_and_tag_are_nobodys_business(at: Callable[[str], Site]) -> None:

@@ -63,9 +63,9 @@ def test_a_shallow_clone_verifies_nothing(self_approved: Path, tmp_path: Path) -
 def test_a_shallow_server_accepts_nothing(self_approved: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--bare", "--depth", "3", f"file://{self_approved}", "shallow.git")
     tip = git(tmp_path / "shallow.git", "rev-parse", "main")
-    code, told = judge_lines(tmp_path / "shallow.git", [f"{NO_OBJECT} {tip} refs/heads/idea"], "main")
+    code, messages = judge_lines(tmp_path / "shallow.git", [f"{NO_OBJECT} {tip} refs/heads/idea"], "main")
     assert code == 1
-    assert "The clone is shallow" in told[0]
+    assert "The clone is shallow" in messages[0]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a clone to somebody else, which only root may")
@@ -84,5 +84,5 @@ def test_a_clone_of_somebody_else_is_read_where_the_user_calls_it_safe(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(shutil.copy(mine, tmp_path / "gitconfig-2")))
     _ratchet("registry", "list", "--root", str(root))
     assert "sentiment@v1.0.0" in capsys.readouterr().out
-    assert Clone(root).faults() == {}
+    assert Clone(root).verification_failures() == {}
     assert len(Clone(root).trusted()) == 40  # the user's other settings, such as core.abbrev, have no say

@@ -26,8 +26,8 @@ def test_the_hook_accepts_a_branch_and_refuses_a_tag_of_the_registry(tmp_path: P
     make_server(tmp_path, HOOK)
     clone = make_clone(tmp_path, tmp_path / "keys")
     git(clone.root, "tag", "sentiment@v1.0.0", "main")
-    told = push(clone.root, "sentiment@v1.0.0")
-    assert "ratchet: refused refs/tags/sentiment@v1.0.0: The tag is lightweight" in told
+    reply = push(clone.root, "sentiment@v1.0.0")
+    assert "ratchet: refused refs/tags/sentiment@v1.0.0: The tag is lightweight" in reply
     assert git(tmp_path / "server.git", "for-each-ref", "--format=%(refname)") == "refs/heads/main"
 
 
@@ -136,11 +136,11 @@ def test_a_bill_of_materials_keeps_its_schema_and_its_bytes() -> None:
     assert made[0] == made[1] != made[2]
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     assert validator.validate_str(made[0].decode()) is None
-    told = json.loads(made[0])
-    assert told["specVersion"] == "1.6"
-    card = told["metadata"]["component"]["modelCard"]
+    sbom = json.loads(made[0])
+    assert sbom["specVersion"] == "1.6"
+    card = sbom["metadata"]["component"]["modelCard"]
     assert [metric["type"] for metric in card["quantitativeAnalysis"]["performanceMetrics"]] == ["accuracy"]
-    assert {item["purl"] for item in told["components"] if "purl" in item} == {"pkg:pypi/numpy@2.4.6"}
+    assert {item["purl"] for item in sbom["components"] if "purl" in item} == {"pkg:pypi/numpy@2.4.6"}
     assert validator.validate_str(made[0].decode().replace('"library"', '"librarian"')) is not None
 
 

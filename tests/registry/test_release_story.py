@@ -26,7 +26,7 @@ from tests.support.story_line import DVC_YAML
 
 SET_UP, RELEASE, LOOK = (commands(heading) for heading in ("Set it up", "Release", "Look, check"))
 GATES = [gate_at(0.6), gate_at(-0.01, against="champion")]
-Told = Callable[[], str]
+Printed = Callable[[], str]
 
 
 def _dvc(root: Path, *words: str) -> None:
@@ -80,14 +80,14 @@ def _set_up(team: Team) -> None:
         git(team.clone(person), "pull", "--quiet")
 
 
-def _release(team: Team, told: Told, version: str, *, measured: bool = False) -> None:
-    """The page's commands for the first version, said of this one; `measured` leaves out those up to the push."""
+def _release(team: Team, printed: Printed, version: str, *, measured: bool = False) -> None:
+    """The page's commands for the first version, run for this one; `measured` leaves out those up to the push."""
     for command in RELEASE[2 if measured else 0 :]:
         person = "bob" if "--who bob" in command else "cay" if "--who cay" in command else "ann"
         team.follow(command, person, **{V1.tag: version})
         if "--model-key" in command:
-            assert f"Waiting: {version} has 0 of 2 approvals: ratchet registry approve {version}" in told()
-    assert f"Promoted: {version} is the champion" in told()
+            assert f"Waiting: {version} has 0 of 2 approvals: ratchet registry approve {version}" in printed()
+    assert f"Promoted: {version} is the champion" in printed()
 
 
 @pytest.mark.slow
@@ -99,21 +99,21 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 
-    def told() -> str:
+    def printed() -> str:
         return capsys.readouterr().out
 
     with judge_at_work(tmp_path) as hook, prefect_test_harness(server_startup_timeout=180):
         root = tmp_path / "ann"
         team = Team(tmp_path, hook, monkeypatch, lambda: _dvc(root, "repro", "--quiet"))
         _set_up(team)
-        _release(team, told, V1.tag)
+        _release(team, printed, V1.tag)
 
         git(root, "switch", "--quiet", "--create", "more-labels")
         _params(root, 400, 0.0, "Buy more labels")
         team.run_line()
         git(root, "commit", "--quiet", "--all", "-m", "Measure")
         team.follow(LOOK[-1])
-        page = told()
+        page = printed()
         assert "Before: accepted, words. After: accepted, words." in page
         assert "| texts.n | 150 | 400 |" in page
         assert "| evaluate.json | words.accuracy | 0.825 | 1 | 0.175 |" in page
@@ -125,15 +125,15 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         git(root, "switch", "--quiet", "main")
         git(root, "merge", "--quiet", "--ff-only", "more-labels")
         git(root, "push", "--quiet")
-        _release(team, told, V2.tag, measured=True)
+        _release(team, printed, V2.tag, measured=True)
 
         fresh = tmp_path / "fresh"
         git(tmp_path, "clone", "--quiet", "server.git", "fresh")
-        told()
+        printed()
         _ratchet("registry", "verify", "champion", "--root", str(fresh))
-        assert "champion (sentiment@v1.1.0) holds, to the last byte" in told()
+        assert "verified: champion (sentiment@v1.1.0), to the last byte" in printed()
         _ratchet("registry", "list", "--root", str(fresh))
-        rows = told().splitlines()
+        rows = printed().splitlines()
         assert [row.split()[0] for row in rows] == [V2.tag, V1.tag]
         assert "sentiment#champion#4" in rows[0]
         assert "sentiment#archived#5" in rows[1]
@@ -147,19 +147,19 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         _params(root, 400, 0.5, "Try noisy labels")
         for command in (RELEASE[0], RELEASE[1], RELEASE[3]):
             team.follow(command)
-        assert "Rejected: the gates rejected every bundle; nothing is released" in told()
+        assert "Rejected: the gates rejected every bundle; nothing is released" in printed()
         assert len(Clone(root).view().versions()) == 2
 
         for command in LOOK[:-1]:
             team.follow(command, "cay")
             if "rollback" in command:
-                assert "sentiment@v1.0.0 is the champion again" in told()
+                assert "sentiment@v1.0.0 is the champion again" in printed()
         cay = team.clone("cay")
         assert json.loads((cay / "models/champion.json").read_text())["version"] == V1.tag
         assert (cay / "models/champion/bundle.json").read_bytes() == git(
             cay, "show", f"{V1.tag}:releases/v1.0.0/bundle.json"
         ).encode() + b"\n"
-        assert Clone(cay).faults() == {}
+        assert Clone(cay).verification_failures() == {}
         assert set(team.followed) == {*SET_UP, *RELEASE, *LOOK}
 
         log = log_path(root)

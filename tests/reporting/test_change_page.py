@@ -89,7 +89,7 @@ def _decision(passed: bool, ranking: list[str]) -> dict[str, Any]:
     }
 
 
-def test_gates_that_changed_their_verdict_are_told_with_the_reason() -> None:
+def test_gates_that_changed_their_verdict_are_listed_with_the_reason() -> None:
     before, after = _decision(True, ["small"]), _decision(False, ["small"])
     assert gate_rows(before, after) == [["small", "accuracy", "passed → failed", "accuracy is <0.7>"]]
     assert gate_rows(before, before) == []
@@ -133,9 +133,11 @@ def test_predictions_are_compared_text_by_text(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "before.parquet")
     after = frame.iloc[::-1].assign(predicted=lambda rows: rows["predicted"].where(rows["id"] >= "t010", "yes"))
     after.to_parquet(tmp_path / "after.parquet")
-    ((moved, name, old, new, told),) = compare_predictions(tmp_path / "before.parquet", tmp_path / "after.parquet")
+    ((moved, name, old, new, difference),) = compare_predictions(
+        tmp_path / "before.parquet", tmp_path / "after.parquet"
+    )
     assert (moved, name, old, new) == (True, "small", "0.800", "0.825")  # each alone ± 0.04: only pairs can tell
-    assert "of 400 texts" in told
+    assert "of 400 texts" in difference
 
 
 def test_texts_that_came_and_went_are_named_once() -> None:
@@ -243,17 +245,17 @@ def test_every_form_shows_every_section_and_none_takes_a_text_for_markup() -> No
     change = Change(
         "one", "two", "Before: x. After: y.", [Section("Texts", ("id", "text"), rows), Section("Gates", ("g",))]
     )
-    told, html = markdown(change), page(change)
+    comment, html = markdown(change), page(change)
     console = Console(width=100, record=True, file=io.StringIO())
     print_change(change, console)
     shown = console.export_text()
     assert "<script>" in shown
-    for text in (told, html, shown):
+    for text in (comment, html, shown):
         assert "Texts" in text
         assert "Unchanged: gates." in text
-    assert "| a \\| b | &lt;script> |" in told
+    assert "| a \\| b | &lt;script> |" in comment
     assert "<script>" not in html
-    assert "and 1 more" in told
+    assert "and 1 more" in comment
     assert html.count("<tr>") == MAX_ROWS + 2
 
 

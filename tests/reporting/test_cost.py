@@ -90,7 +90,7 @@ def test_cores_are_those_of_the_busiest_hour_and_never_fewer_than_stay_up() -> N
     assert rows[0]["requests_on_fewest_cores"] == pytest.approx(36_000_000 / 1.0959, rel=1e-3)
 
 
-def test_what_is_saved_is_told_step_by_step_from_the_first_ancestor() -> None:
+def test_savings_are_listed_step_by_step_from_the_first_ancestor() -> None:
     rows = report()["optimizations"]
     assert [row["bundle"] for row in rows] == ["teacher", "student", "small"]
     assert sum(row["used_usd_saved"] for row in rows) == pytest.approx(200 * 0.04 - 20 * 0.04)

@@ -1,4 +1,4 @@
-"""The batcher: the same answers as without it, bounded waiting, faults that stay with their requests."""
+"""The batcher: the same answers as without it, bounded waiting, errors that stay with their requests."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_spare_work_is_refused_earlier() -> None:
 
 
 @pytest.mark.parametrize("bad", ["fail", "unreadable"])
-def test_the_fault_of_one_request_is_not_that_of_those_it_was_batched_with(bad: str) -> None:
+def test_the_error_of_one_request_is_not_that_of_those_it_was_batched_with(bad: str) -> None:
     """A text that the model cannot score, and one that the tokenizer cannot read, among fifty others."""
 
     async def work() -> None:
@@ -140,7 +140,7 @@ def test_the_fault_of_one_request_is_not_that_of_those_it_was_batched_with(bad: 
     _run(work())
 
 
-def test_a_fault_fails_its_request_and_no_other_and_leaves_nothing_behind() -> None:
+def test_an_error_fails_its_request_and_no_other_and_leaves_nothing_behind() -> None:
     async def work() -> None:
         batcher, model = _batcher([]), Slow()
         batcher.start()

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: what its definition says, and what an existing client makes of the server."""
+"""The Open Inference Protocol: conformance to its definition, and interoperability with an existing client."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def test_the_routes_of_the_protocol(server: Running) -> None:
     assert server.client.get("/v2/models/words/ready").json() == {"name": "words", "ready": True}
     assert server.client.get("/v2/models/other").status_code == 404
     tensor = {"name": "text", "datatype": "BYTES", "shape": [2, 1], "data": [["superb"], ["dull"]]}
-    told = server.client.post("/v2/models/words/versions/words/infer", json={"inputs": [tensor]}).json()
-    assert told["outputs"][0]["data"] == ["positive", "negative"]
+    response = server.client.post("/v2/models/words/versions/words/infer", json={"inputs": [tensor]}).json()
+    assert response["outputs"][0]["data"] == ["positive", "negative"]
     assert server.client.post("/v2/models/words/infer", json={"inputs": []}).status_code == 400
 
 

@@ -77,24 +77,24 @@ def test_a_body_of_another_type_is_refused_as_such_and_not_guessed_at(server: Ru
         assert answer.json()["request_id"] == answer.headers["x-request-id"]
     for kind in ("application/json; charset=utf-8", "Application/JSON", "application/vnd.ratchet+json"):
         assert server.client.post(path, content=b"{}", headers={"content-type": kind}).status_code in (400, 422), kind
-    untold = server.client.post(path, content=b'{"text": "superb"}').status_code
-    assert untold == (400 if path.startswith("/v2") else 415)
+    status = server.client.post(path, content=b'{"text": "superb"}').status_code
+    assert status == (400 if path.startswith("/v2") else 415)
     no_body = server.client.post("/v1/admin/reload", headers={"content-type": "text/plain"})
     assert no_body.status_code in (200, 403)
 
 
 def test_predictions_and_feedback_meet_in_the_log(server: Running) -> None:
     text = "superb, write to jo@example.org"
-    told = server.client.post("/v1/predict", json={"text": text}).json()["predictions"][0]
-    thumb = {"request_id": told["request_id"], "kind": "thumb", "value": 0}
+    prediction = server.client.post("/v1/predict", json={"text": text}).json()["predictions"][0]
+    thumb = {"request_id": prediction["request_id"], "kind": "thumb", "value": 0}
     assert server.client.post("/v1/feedback", json=thumb).json() == {"accepted": True}
-    correction = {"request_id": told["request_id"], "kind": "correction", "label": "negative"}
+    correction = {"request_id": prediction["request_id"], "kind": "correction", "label": "negative"}
     assert server.client.post("/v1/feedback", json=correction).status_code == 202
     _wait(lambda: read_log(server.log_url, table="feedback").num_rows == 2)
-    [row] = [row for row in read_log(server.log_url).to_pylist() if row["request_id"] == told["request_id"]]
+    [row] = [row for row in read_log(server.log_url).to_pylist() if row["request_id"] == prediction["request_id"]]
     assert row["text"] == "superb, write to [EMAIL]"
     assert (row["predicted"], row["status"], row["arm"], row["experiment"]) == ("positive", 200, "champion", "")
-    assert row["proba"] == pytest.approx([told["proba"]["negative"], told["proba"]["positive"]])
+    assert row["proba"] == pytest.approx([prediction["proba"]["negative"], prediction["proba"]["positive"]])
     feedback = read_log(server.log_url, table="feedback").to_pylist()
     assert [(row["kind"], row["value"], row["label"]) for row in feedback] == [
         ("thumb", 0.0, None),
@@ -104,10 +104,11 @@ def test_predictions_and_feedback_meet_in_the_log(server: Running) -> None:
 
 def test_an_explanation_accounts_for_the_prediction(server: Running) -> None:
     text = "a superb film with dull scenes"
-    told = server.client.post("/v1/explain", json={"text": text}).raise_for_status().json()
-    assert [word["word"] for word in told["words"]] == text.split()
-    assert all(text[word["start"] : word["end"]] == word["word"] for word in told["words"])
-    assert told["base"] + sum(word["value"] for word in told["words"]) == pytest.approx(told["confidence"], abs=1e-6)
+    explanation = server.client.post("/v1/explain", json={"text": text}).raise_for_status().json()
+    assert [word["word"] for word in explanation["words"]] == text.split()
+    assert all(text[word["start"] : word["end"]] == word["word"] for word in explanation["words"])
+    explained = explanation["base"] + sum(word["value"] for word in explanation["words"])
+    assert explained == pytest.approx(explanation["confidence"], abs=1e-6)
 
 
 def test_what_is_served_is_cleaned_as_its_training_texts_were(tmp_path: Path) -> None:
@@ -130,11 +131,11 @@ def test_an_emoji_is_a_word_to_explain(server: Running) -> None:
 
 @pytest.mark.parametrize("text", ["?!", "   ", "\0"])
 def test_a_text_without_words_has_a_prediction_and_no_words_to_explain_it(server: Running, text: str) -> None:
-    told = server.client.post("/v1/explain", json={"text": text}).raise_for_status().json()
-    said = server.client.post("/v1/predict", json={"text": text}).json()["predictions"][0]
-    assert told["words"] == []
-    assert told["base"] == told["confidence"] == said["confidence"]
-    assert told["label"] == said["label"]
+    explanation = server.client.post("/v1/explain", json={"text": text}).raise_for_status().json()
+    prediction = server.client.post("/v1/predict", json={"text": text}).json()["predictions"][0]
+    assert explanation["words"] == []
+    assert explanation["base"] == explanation["confidence"] == prediction["confidence"]
+    assert explanation["label"] == prediction["label"]
 
 
 @pytest.mark.parametrize(
@@ -252,9 +253,9 @@ def test_metrics_are_prometheus_text_and_count(server: Running) -> None:
 def test_health_readiness_and_model(server: Running) -> None:
     assert server.client.get("/health").json() == {"status": "alive"}
     assert server.client.get("/ready").json() == {"ready": True, "model_version": "words"}
-    told = server.client.get("/v1/model").json()
-    assert told["labels"] == ["negative", "positive"]
-    assert told["manifest_sha256"] == sha256_file(server.folder / "words" / MANIFEST)
+    model = server.client.get("/v1/model").json()
+    assert model["labels"] == ["negative", "positive"]
+    assert model["manifest_sha256"] == sha256_file(server.folder / "words" / MANIFEST)
 
 
 def _point(folder: Path, bundle: Path) -> None:
@@ -269,7 +270,7 @@ def _point(folder: Path, bundle: Path) -> None:
 
 
 def test_another_champion_takes_over_without_a_failed_request_and_the_end_loses_none(tmp_path: Path) -> None:
-    """The second champion says the opposite of the first, so that every answer tells who gave it."""
+    """The second champion predicts the opposite of the first, so that every answer identifies its model."""
     first = word_bundle(tmp_path / "v1")
     second = word_bundle(tmp_path / "v2", praise=BLAME, blame=PRAISE)
     _point(tmp_path, first)
@@ -301,8 +302,8 @@ def test_another_champion_takes_over_without_a_failed_request_and_the_end_loses_
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
     assert {answer.status_code for answer in answers} == {200}
-    said = {(told["model_version"], told["predictions"][0]["label"]) for told in (answer.json() for answer in answers)}
-    assert said == {("sentiment@v1", "positive"), ("sentiment@v2", "negative")}
+    given = {(body["model_version"], body["predictions"][0]["label"]) for body in (answer.json() for answer in answers)}
+    assert given == {("sentiment@v1", "positive"), ("sentiment@v2", "negative")}
     assert read_log(f"sqlite:///{tmp_path}/log.db").num_rows == 2 * len(answers)
 
 
@@ -315,15 +316,15 @@ def test_an_experiment_shares_units_out_and_a_shadow_is_not_seen(tmp_path: Path)
         write_experiment(tmp_path / "experiment.json", split)
         assert server.client.post("/v1/admin/reload").json()["challenger"] == "other"
         for unit in [f"user-{n}" for n in range(20)] * 2:
-            told = server.client.post("/v1/predict", json={"text": "superb", "unit": unit}).json()
+            response = server.client.post("/v1/predict", json={"text": "superb", "unit": unit}).json()
             expected = ("other", "negative") if assign(unit, split) == "challenger" else ("sentiment@v1", "positive")
-            assert (told["model_version"], told["predictions"][0]["label"]) == expected
+            assert (response["model_version"], response["predictions"][0]["label"]) == expected
         shadow = split.model_copy(update={"mode": "shadow", "share": 0.0})
         write_experiment(tmp_path / "experiment.json", shadow)
         server.client.post("/v1/admin/reload")
-        told = server.client.post("/v1/predict", json={"text": "superb"}).json()
-        assert told["model_version"] == "sentiment@v1"
-        request_id = told["predictions"][0]["request_id"]
+        response = server.client.post("/v1/predict", json={"text": "superb"}).json()
+        assert response["model_version"] == "sentiment@v1"
+        request_id = response["predictions"][0]["request_id"]
 
         def pair() -> list[dict[str, Any]]:
             rows = read_log(server.log_url).to_pylist()
@@ -380,9 +381,9 @@ def test_a_server_whose_output_nobody_reads_answers_on(tmp_path: Path) -> None:
             with socket.create_connection((address.host, address.port or 0), timeout=5) as connection:
                 connection.sendall(b"no HTTP\r\n\r\n")
                 connection.recv(100)
-        told = server.client.get("/metrics", timeout=5).text
-        assert _value(told, "ratchet_access_log_lines_dropped") > 100
-        assert _value(told, "ratchet_messages_dropped") > 100
+        metrics = server.client.get("/metrics", timeout=5).text
+        assert _value(metrics, "ratchet_access_log_lines_dropped") > 100
+        assert _value(metrics, "ratchet_messages_dropped") > 100
         server.process.send_signal(signal.SIGTERM)
         out, _ = server.process.communicate(timeout=60)
         assert server.process.returncode == 0

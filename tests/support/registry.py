@@ -110,11 +110,11 @@ def judge_at_work(folder: Path) -> Iterator[str]:
             root, *values = question.splitlines()[:4]
             os.environ.update({name: value for name, value in zip(names, values, strict=True) if value})
             try:
-                code, told = judge_lines(Path(root), question.splitlines()[4:], "main")
+                code, messages = judge_lines(Path(root), question.splitlines()[4:], "main")
             finally:
                 for name in names:
                     os.environ.pop(name, None)
-            answer.write_text("\n".join([str(code), *told, ""]))
+            answer.write_text("\n".join([str(code), *messages, ""]))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

@@ -38,7 +38,7 @@ MODULES = (
     "model_signature",
 )
 MIN_WORDS = 8
-"""Characters that a piece of a message must have more of, to be told from others."""
+"""Characters that a piece of a message must have more of, to be reply from others."""
 EQUIVALENT = {
     "review_rules.check_review: not isinstance(statement, Review)": (
         "statements of other types are of other kinds, which the next operand refuses; it is there for the types"
@@ -70,10 +70,10 @@ def mutants(name: str) -> Iterator[Mutant]:
         owner, _, bare = function.rpartition(".")
         found: FunctionType = getattr(getattr(module, owner) if owner else module, bare)
         for index, check in enumerate(_checks(tree, function)):
-            said = _raised(check)[0].exc.args[0]  # type: ignore[union-attr]
+            message = _raised(check)[0].exc.args[0]  # type: ignore[union-attr]
             pieces = [
                 node.value if isinstance(node, ast.Constant) else getattr(module, node.id, None)
-                for node in ast.walk(said)
+                for node in ast.walk(message)
                 if isinstance(node, ast.Constant | ast.Name)
             ]
             words = tuple(piece for piece in pieces if isinstance(piece, str) and len(piece) > MIN_WORDS)
@@ -128,13 +128,13 @@ def _is_or(test: ast.BoolOp) -> bool:
     return isinstance(test.op, ast.Or)
 
 
-def told(name: str, stages: dict[str, Site]) -> str:
-    """What is said to an attack; what goes wrong on the attacker's side is empty, as if it were accepted."""
+def reply(name: str, stages: dict[str, Site]) -> str:
+    """The reply to an attack; empty, as if it were accepted, where the attacker's side fails."""
     attack = ATTACKS[name]
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
         site = copy(stages[attack.stage], Path(folder) / attack.stage)
         try:
-            return attack.told(site)
+            return attack.reply(site)
         except Exception:  # its test would fail too
             return ""
 
@@ -145,7 +145,7 @@ def first_to_notice(mutant: Mutant, stages: dict[str, Site], usual: dict[str, st
     order = [*first, *(name for name in ATTACKS if not aimed and name not in first)]
     own, mutant.function.__code__ = mutant.function.__code__, mutant.code
     try:
-        return next((name for name in order if ATTACKS[name].expected not in told(name, stages)), None)
+        return next((name for name in order if ATTACKS[name].expected not in reply(name, stages)), None)
     finally:
         mutant.function.__code__ = own
 
@@ -161,7 +161,7 @@ def main() -> int:
     left: list[str] = []
     print(f"{len(ATTACKS)} attacks of {len(HELD_BY)} modules", flush=True)
     with tempfile.TemporaryDirectory(prefix="ratchet-") as base, story(Path(base)) as stages:
-        usual = {name: told(name, stages) for name in ATTACKS}
+        usual = {name: reply(name, stages) for name in ATTACKS}
         for mutant in (mutant for name in given.modules for mutant in mutants(name)):
             if mutant.name in EQUIVALENT:
                 explained.append(mutant.name)

@@ -93,16 +93,16 @@ Maker = Callable[[Site], Any]
 
 @dataclass(frozen=True)
 class Attack:
-    """What is tried, at which stage of the story, and what must be said to it."""
+    """An attack: what is tried, at which stage of the story, and the refusal it must get."""
 
     stage: str
     make: Maker
     """Prepares it, and gives what is to be judged."""
     judged: Callable[[Site, Any], str]
-    """What is said to that; empty where it is accepted."""
+    """The refusal; empty where it is accepted."""
     expected: str
 
-    def told(self, site: Site) -> str:
+    def reply(self, site: Site) -> str:
         """Make it and have it judged."""
         return self.judged(site, self.make(site))
 
@@ -193,7 +193,7 @@ def promote_to_champion(
         content = json.dumps({"bundle": "models/champion", "manifest_sha256": record["manifest_sha256"]}).encode()
         tip = site.clone(person).commit(site.oid("main"), {"models/champion.json": content}, "Promote\n")
         git(site.root, "update-ref", "refs/heads/main", tip)
-    told = {
+    statement = {
         "kind": "role",
         "tag": change.tag,
         "why": "x",
@@ -204,7 +204,7 @@ def promote_to_champion(
         "audit_n": 7,
         "audit_sha256": "7" * 64,
     } | says
-    site.tag(change.tag, tag.commit, person, told)
+    site.tag(change.tag, tag.commit, person, statement)
     return ["main", change.tag]
 
 
@@ -239,7 +239,7 @@ def approve(
 ) -> str:
     """An approval or rejection of a version by anyone; the tag."""
     name = f"{kind}/sentiment-v{version.number}-champion-{number}/{person}"
-    told = {
+    statement = {
         "kind": kind,
         "tag": name,
         "why": "x",
@@ -247,7 +247,7 @@ def approve(
         "subject": f"sentiment#champion#{number}",
         "subject_oid": site.oid(f"refs/tags/{version.tag}"),
     } | says
-    site.tag(name, site.oid(f"{version.tag}^{{commit}}"), signer or person, told)
+    site.tag(name, site.oid(f"{version.tag}^{{commit}}"), signer or person, statement)
     return name
 
 
