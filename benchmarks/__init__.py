@@ -1,1 +1,1 @@
-"""What the methods cost and reach, beyond what the pipeline runs: measured on demand, by `make bench-…`."""
+"""Benchmarks of cost and quality beyond the pipeline's own reports, run on demand by `make bench-…`."""

@@ -1,4 +1,4 @@
-"""Streams of simulated requests, and when tests that are looked at after each of them first claim a difference."""
+"""Simulated request streams, and the stopping times of sequential tests on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ratchet.experiments.sequential_tests import Outcomes
 Values = NDArray[np.float64]
 ALPHA = 0.05
 FIRST_LOOK = 30
-"""Before so many requests the normal approximations are not even tried; betting needs no such grace."""
+"""Burn-in of the normal approximations, in requests; betting needs none."""
 BLOCK = 1000
 NEVER = np.iinfo(np.int64).max
 
@@ -32,7 +32,7 @@ def arms_stream(n: int, rate: float, difference: float, share: float, rng: np.ra
 
 
 def by_betting(scores: Values, bound: float, null: float = 0.0) -> int:
-    """After how many requests the always-valid interval first lies on one side of `null`; NEVER where it does not.
+    """Requests after which the always-valid interval first excludes `null`; NEVER where it does not.
 
     In blocks, as most streams are decided early.
     """
@@ -75,7 +75,7 @@ def by_peeking(scores: Values) -> int:
 def firsts(
     draw: Callable[[np.random.Generator], Values], test: Callable[[Values], int], n_streams: int, seed: int
 ) -> NDArray[np.int64]:
-    """When each of many streams first gave a claim, (n_streams,)."""
+    """Stopping time of each stream, (n_streams,)."""
     generators = np.random.default_rng(seed).spawn(n_streams)
     return np.array([test(draw(rng)) for rng in generators], dtype=np.int64)
 

@@ -1,4 +1,4 @@
-"""What the tests of a rollout are worth: false claims under peeking, and how many requests a difference takes.
+"""Benchmark of the rollout tests: false claims under peeking, and requests needed to detect a difference.
 
     python -m benchmarks.ab_tests            # reports/bench/ab_tests.json
     python -m benchmarks.ab_tests --table docs/experiments.md

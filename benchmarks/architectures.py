@@ -1,4 +1,4 @@
-"""Which architecture the data asks for: candidates of growing size on the same labels, and the front among them.
+"""Architecture benchmark: candidates of growing size on the same labels, and their Pareto front.
 
     python -m benchmarks.architectures
 

@@ -1,4 +1,4 @@
-"""Corpora of any size out of the real one: texts spliced from two real halves, with faults planted and written down.
+"""Synthetic corpora of any size: texts spliced from halves of real ones, with planted faults that are listed.
 
 Row i is a function of i and the seed alone, so a corpus needs no more memory than the real one and a fault can copy
 any row. The halves of a text come from one source and class and no two rows share both, so the only duplicates are

@@ -1,4 +1,4 @@
-"""Whether `ingest` holds its memory flat from thousands to millions of rows, and what a row costs.
+"""Scaling of `ingest`: memory and time per row from thousands to millions of rows.
 
 Each size is generated from the real corpus, written to a scratch folder, and read by the real step in a process of its
 own, whose peak memory is what Linux calls its high-water mark (VmHWM).

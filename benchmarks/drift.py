@@ -1,4 +1,4 @@
-"""How often the drift detectors alarm without drift, and how often they find a planted shift; beside Evidently.
+"""False-alarm rate and power of the drift detectors under planted shifts, beside Evidently.
 
     python -m benchmarks.drift [--partitions N] [--windows N]
 

@@ -1,4 +1,4 @@
-"""What judging 100,000 requests takes: the whole inspection of a window, beside the parts of it."""
+"""Processor cost of monitoring 100,000 requests: the whole inspection of a window, and its parts."""
 
 from __future__ import annotations
 

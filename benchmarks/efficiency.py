@@ -1,4 +1,4 @@
-"""What the bundles take: latency of short and long texts, cold start, memory, size, rows per second.
+"""Efficiency of the bundles: latency of short and long texts, cold start, memory, size, rows per second.
 
     python -m benchmarks.efficiency
     python -m benchmarks.efficiency --quick
@@ -35,7 +35,7 @@ from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 
 class Size(NamedTuple):
-    """How much is measured."""
+    """Size of the measurement."""
 
     short: int
     long: int

@@ -42,7 +42,7 @@ Make = Callable[[int, int], Predictor]
 
 
 class Size(NamedTuple):
-    """How much is measured."""
+    """Size of the measurement."""
 
     texts: int
     """Texts that are scored one at a time."""

@@ -1,4 +1,4 @@
-"""What Evidently's drift preset says of batches, with its defaults. Runs in an environment of its own, on files alone.
+"""Verdicts of Evidently's drift preset on batches, with its defaults. Runs in its own environment, on files alone.
 
     .venv-evidently/bin/python benchmarks/evidently_peer.py FOLDER
 

@@ -48,7 +48,7 @@ Explain = Callable[[Sequence[str]], list[NDArray[np.float64]]]
 
 
 class WordMasker:
-    """What shap asks of a masker: texts without the masked words, and the tree of the words."""
+    """A shap masker: texts without the masked words, and the tree of the words."""
 
     text_data = True
     default_batch_size = 5  # of shap's own masker for texts

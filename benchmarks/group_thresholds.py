@@ -1,4 +1,4 @@
-"""What thresholds by group would give and cost on the released bundle, by the audit's own code; takes seconds.
+"""Effect of thresholds by group on the released bundle, by the audit's own code; takes seconds.
 
     python -m benchmarks.group_thresholds
     python -m benchmarks.group_thresholds --attribute origin

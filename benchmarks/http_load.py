@@ -1,4 +1,4 @@
-"""A client that keeps some requests under way at all times, and takes little of the processor that the server needs.
+"""Closed-loop HTTP load generator: a fixed number of concurrent requests, at little processor time of its own.
 
 It shares the cores with the server that it measures: its own cost is reported with its findings. Streams of asyncio on
 uvloop took 0.12 ms of processor time a request, these plain sockets take 0.07.
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 
 _PAUSE_S = 0.05
-"""How long a client that was refused waits before it asks again."""
+"""Back-off of a client after a refusal, in seconds."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of some seconds of load."""
+    """Result of a load test."""
 
     seconds: float
     cpu_s: float

@@ -1,4 +1,4 @@
-"""From runs to figures: what each strategy saves against random choice, paired by seed, and with what confidence."""
+"""Figures of the label benchmark: each strategy against random choice, paired by seed, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ratchet.measure.estimate import Estimate
 from ratchet.measure.primary import primary_metric
 
 METRIC = {"balanced": "accuracy", "10 % positives": "average_precision"}
-"""What counts on each data set: with a rare class accuracy says little, and ranking it first is the task."""
+"""Metric of each data set: with a rare class, average precision instead of accuracy."""
 CLASSES = ("common", "rare")
 
 Runs = dict[str, dict[str, list[dict[str, Any]]]]

@@ -1,4 +1,4 @@
-"""What the query strategies save, beside random choice and beside scikit-activeml; and what a large pool costs.
+"""Benchmark of the query strategies: labels saved against random choice and scikit-activeml, cost on a large pool.
 
     python -m benchmarks.labels                    strategies × seeds × data sets → reports/bench/labels.json
     python -m benchmarks.labels --without typiclust    the same, less the slowest of them
@@ -46,7 +46,7 @@ CODE = [
     Path(module.__file__ or "")
     for module in (active_learning, committee, diversity_strategies, pool_module, query_strategies, selection_model)
 ]
-"""What a kept run depends on beside its data."""
+"""Code that invalidates a cached run."""
 TYPICAL_START = "hybrid from typiclust"
 """The one contender that chooses its first labels too: all others start from the same random ones."""
 MOST_PEER_SEEDS = {"typiclust": 3}

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the pipeline's own data and params, and how a report is written."""
+"""Shared inputs of the benchmarks: the pipeline's data and params, and writing of reports."""
 
 from __future__ import annotations
 

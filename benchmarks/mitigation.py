@@ -1,4 +1,4 @@
-"""What each mitigation changes, on the audit's own figures: before and after, of TF-IDF and of the fine-tuned teacher.
+"""Benchmark of bias mitigations on the audit's figures, before and after, of TF-IDF and of the fine-tuned teacher.
 
     python -m benchmarks.mitigation
     python -m benchmarks.mitigation --attribute origin

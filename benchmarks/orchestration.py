@@ -1,4 +1,4 @@
-"""What a run costs beside the stages themselves, against `dvc repro` alone.
+"""Orchestration overhead of a run, against `dvc repro` alone.
 
     python -m benchmarks.orchestration [--quick]
 

@@ -1,4 +1,4 @@
-"""A corpus with a known fault in known rows: copies of real texts, new arrangements of their words, and the faults.
+"""A corpus with planted faults in known rows, among copies and rearrangements of real texts.
 
 Most rows repeat a short review of the real corpus, as a resample does; every tenth is a new arrangement of one's words,
 different from every other row; planted rows bear a fault of one kind, which the column `planted` names. Rows are made

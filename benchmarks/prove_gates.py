@@ -1,4 +1,4 @@
-"""Whether each gate can fail for real: bundles with planted faults through the pipeline's own measures and gates.
+"""Mutation test of the gates: bundles with planted faults through the pipeline's own measures and gates.
 
     python -m benchmarks.prove_gates
     python -m benchmarks.prove_gates docs/gates.md
@@ -121,7 +121,7 @@ def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]
 
 
 def judged(decision: Mapping[str, Any]) -> dict[str, Any]:
-    """Fault → whether it was rejected for its own reason (or accepted, without a fault), and what its gates said."""
+    """Fault → whether it was rejected for its own reason (or accepted, without a fault), and its gates' reasons."""
     found: dict[str, Any] = {}
     for fault, own in OWN.items():
         failed = [gate for gate in decision["bundles"][fault]["gates"] if not gate["passed"]]

@@ -1,4 +1,4 @@
-"""How long a rollback takes: from the command to the earlier bundle in its place, checked to the last byte.
+"""Duration of a rollback: from the command to the earlier bundle in its place, verified to the last byte.
 
     python -m benchmarks.rollback [--runs 5]
 

@@ -1,4 +1,4 @@
-"""What serving costs beside the model, against LitServe with the same bundle, and whether memory stays flat.
+"""Serving overhead beside the model, against LitServe with the same bundle, and growth of memory.
 
     python -m benchmarks.serving [--bundle models/NAME] [--seconds 600] [--litserve .venv-litserve/bin/python]
 

@@ -1,4 +1,4 @@
-"""Users who are not there: requests drawn from labelled texts, and what their senders would say of the answers.
+"""Simulated users: requests drawn from labelled texts, and feedback on the answers.
 
 For demonstrations, tests and benchmarks. Texts, labels and the models' answers are real; only who asks when, and who
 says something, is drawn. Most say nothing, the unhappy speak up more often, and some are mistaken.

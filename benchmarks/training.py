@@ -1,4 +1,4 @@
-"""Training here against `transformers.Trainer`: same model, texts, epochs and texts a batch; tokens per second.
+"""Training throughput against `transformers.Trainer`: same model, texts, epochs and batch size; tokens per second.
 
     python -m benchmarks.training
 

@@ -1,4 +1,4 @@
-"""The demo's users: they ask the server, and say what would have been right."""
+"""Simulated users of the demo: requests to the server, with corrections as feedback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Asks the server, and gives its users' feedback: each says what would have been right."""
+    """Client of the server that sends requests and each user's correction."""
 
     def __init__(self, url: str, secret: str) -> None:
         import httpx
@@ -21,7 +21,7 @@ class Client:
         )
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._http.close()
 
     def ask(self, texts: pd.DataFrame, *, feedback: bool = False) -> float:
@@ -40,7 +40,7 @@ class Client:
         return sum(right) / len(right)
 
     def model(self) -> dict[str, Any]:
-        """What serves now."""
+        """Served model, challenger and experiment."""
         response = self._http.get("/v1/model").raise_for_status().json()
         return {
             "model": response["version"],

@@ -14,14 +14,14 @@ from ratchet.reporting.templates import render_template
 
 
 class Timeline:
-    """What happened, and when."""
+    """Timeline of the demo's events."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
         self._start = time.monotonic()
 
     def add(self, what: str, detail: str, **figures: Any) -> None:
-        """Note it, and say it."""
+        """Record an event, and print it."""
         at_s = time.monotonic() - self._start
         self.entries.append({"at_s": at_s, "what": what, "detail": detail, "figures": figures})
         print(f"{at_s:5.0f} s  {what}: {detail}  {', '.join(_words(figures))}".rstrip(), flush=True)

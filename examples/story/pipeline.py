@@ -1,4 +1,4 @@
-"""The demo's line, one stage of its dvc.yaml:  python -m examples.story.pipeline
+"""The demo's pipeline, one stage of its dvc.yaml:  python -m examples.story.pipeline
 
 TF-IDF on the labels there are, those of people included; measured on held-out texts of each source, beside the
 champion; judged by the gates of `promote`. The full pipeline does the same with better models in ten minutes.
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def measure(bundle: Path, champion: Path | None) -> dict[str, Any]:
-    """What the gates ask of the new bundle and of the champion, on the same held-out texts."""
+    """The gated metrics of the new bundle and of the champion, on the same held-out texts."""
     parts = [pd.read_parquet(f"data/splits/{name}.parquet", columns=["text", "label"]) for name in ("test", "transfer")]
     test = pd.concat(parts, ignore_index=True)
     found = {"words": _figures(load(bundle), test) | {"deployable": True}}
@@ -94,7 +94,7 @@ def _latency_ms(predictor: Predictor, texts: list[str]) -> float:
 
 
 def _answers() -> pd.DataFrame:
-    """The texts that people have decided: id, text, label."""
+    """Human-labelled texts: id, text, label."""
     from ratchet.labels.resolution import current_decisions
     from ratchet.labels.store import read_store
 

@@ -68,7 +68,7 @@ def _propose(world: World, timeline: Any, why: str) -> Any:
     decision = demo_world.run_line(world)
     bundles = read_json(world.root / "reports/evaluate.json")["bundles"]
     accuracy = {name: round(item["metrics"]["accuracy"]["value"], 3) for name, item in bundles.items()}
-    timeline.add("train and gate", f"The line ran: {decision['verdict']}.", **accuracy)
+    timeline.add("train and gate", f"The pipeline ran: {decision['verdict']}.", **accuracy)
     demo_world.commit_and_push(world, f"Measure: {why}")
     version = release.propose(_request(world, why))
     if version is None:
@@ -120,7 +120,7 @@ def _ordinary_traffic(world: World, client: Client, timeline: Any) -> None:
 
 
 def _monitor(world: World) -> list[Any]:
-    """What the monitor alerts people of, after the log was written."""
+    """Run the monitor once the log is written; the alerts."""
     import time
 
     from flows.monitoring import flow as monitor
@@ -148,7 +148,7 @@ def _drift(world: World, client: Client, timeline: Any) -> Any:
 
 
 def _label(world: World, finding: Any, timeline: Any) -> None:
-    """Texts of the drifted windows to two annotators, who answer as the data set does; into the label store."""
+    """Have texts of the drifted windows labelled by two annotators, who answer with the data set's labels."""
     import pandas as pd
 
     from flows.labelling import steps as labelling
@@ -233,7 +233,7 @@ def _until(world: World, client: Client, timeline: Any, promote: Any, at: int) -
 
 
 def _bad_model(world: World, client: Client, timeline: Any) -> None:
-    """A model that learned half of its labels the wrong way round is rolled out all the same, and comes back."""
+    """Roll out a model trained on half of its labels flipped, which the guardrails roll back."""
     import numpy as np
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The demo's world: people with keys, a Git server that judges pushes, a clone with real texts and a small line."""
+"""The demo's environment: people with keys, a Git server with its hook, a clone with texts and a small pipeline."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ N_SEED_LABELS, N_TRAFFIC = 1500, 20_000
 
 @dataclass(frozen=True)
 class World:
-    """Where everything is."""
+    """Paths of the demo."""
 
     folder: Path
     source: Path
@@ -79,7 +79,7 @@ class World:
 
     @property
     def keys(self) -> Path:
-        """Everybody's keys, which nobody would keep in one place."""
+        """Everybody's keys, which stand in one folder only here."""
         return self.folder / "keys"
 
     def environment(self) -> dict[str, str]:
@@ -88,7 +88,7 @@ class World:
         return {**kept, "PYTHONPATH": str(self.source), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
     def run(self, *command: str, cwd: Path | None = None) -> str:
-        """What a command prints.
+        """Output of a command.
 
         Raises:
             PipelineError: it failed.
@@ -138,7 +138,7 @@ def commit_and_push(world: World, text: str) -> None:
 
 
 def run_line(world: World) -> dict[str, Any]:
-    """The decision of the pipeline, brought up to date by DVC."""
+    """Bring the pipeline up to date with DVC; returns its decision."""
     world.run(sys.executable, "-m", "dvc", "repro", "--quiet")
     decision: dict[str, Any] = json.loads((world.root / "reports/decision.json").read_text())
     return decision

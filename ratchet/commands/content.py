@@ -1,4 +1,4 @@
-"""`ratchet content`: what must not be committed, large files and what looks like a secret."""
+"""`ratchet content`: a check against committing large files and secrets."""
 
 from __future__ import annotations
 

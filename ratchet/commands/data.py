@@ -1,4 +1,4 @@
-"""`ratchet raw-text` and `ratchet accept-data`: people's look at the data, and their consent to its profile."""
+"""`ratchet raw-text` and `ratchet accept-data`: inspecting raw texts, and accepting the data's profile."""
 
 from __future__ import annotations
 

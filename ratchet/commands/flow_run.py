@@ -1,4 +1,4 @@
-"""A Prefect flow as a command: what stands between Typer and `flows.runner.command`."""
+"""Runs a Prefect flow as a Typer command."""
 
 from __future__ import annotations
 

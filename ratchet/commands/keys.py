@@ -1,4 +1,4 @@
-"""`ratchet keys`: who may ask the server."""
+"""`ratchet keys`: API keys of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ratchet run`, `check` and `ablate`: the pipeline, what can be known before it runs, and its search."""
+"""`ratchet run`, `check` and `ablate`: the pipeline, its pre-run checks, and the ablation study."""
 
 from __future__ import annotations
 

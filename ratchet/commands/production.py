@@ -1,4 +1,4 @@
-"""`ratchet monitor`, `reference`, `alerts` and `retrain`: what watches production, and what follows from it."""
+"""`ratchet monitor`, `reference`, `alerts` and `retrain`: monitoring of production and retraining."""
 
 from __future__ import annotations
 

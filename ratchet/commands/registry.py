@@ -1,4 +1,4 @@
-"""`ratchet registry`: the versions, their roles, and what people do with them."""
+"""`ratchet registry`: versions, roles, reviews, verification and rollback."""
 
 from __future__ import annotations
 

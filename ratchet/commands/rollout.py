@@ -1,4 +1,4 @@
-"""`ratchet rollout`: let a challenger prove itself on real requests."""
+"""`ratchet rollout`: staged rollout of a challenger on real requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Post-training int8 for OpenVINO that gives operations back to full precision until it predicts as before.
+"""Accuracy-aware post-training int8 for OpenVINO: operations revert to full precision until predictions agree.
 
 Source: NNCF's quantization with accuracy control, https://docs.openvino.ai/2026/openvino-workflow/model-optimization-guide/quantizing-models-post-training/quantizing-with-accuracy-control.html
 """
@@ -17,7 +17,7 @@ Feed = Mapping[str, NDArray[np.int64]]
 
 
 class Agreement(NamedTuple):
-    """What an int8 graph is held to."""
+    """Agreement that an int8 graph must reach with its source."""
 
     texts: Sequence[Any]
     """Token ids of the texts on which it is compared with its source."""

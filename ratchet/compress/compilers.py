@@ -1,4 +1,4 @@
-"""What inference compilers are given, and what they all need."""
+"""Inputs of the inference compilers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EmbeddingBits = Literal[8, 4]
 
 
 class Compilation(NamedTuple):
-    """What an engine compiles with, beside the weights."""
+    """Compilation settings of an engine, beside the weights."""
 
     calibration: Sequence[Tokens]
     """Token ids of typical texts, over which the ranges of activations are measured."""
@@ -27,7 +27,7 @@ class Compilation(NamedTuple):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Compilers announce at length what they skip and deprecate; their errors still come through."""
+    """Silence the compilers' notices and deprecations; their errors still come through."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,5 +1,4 @@
-"""Quantization-aware training: weights are rounded in the forward pass, so that the model learns to live with the
-rounding.
+"""Quantization-aware training: weights are rounded in the forward pass, so that the model learns to compensate.
 
 Gradients pass the rounding as if it were not there. What is left behind are weights that already lie on their grid:
 the exporter's rounding finds them there and changes nothing.

@@ -1,4 +1,4 @@
-"""The weights of a torch bundle as a graph in memory, where many texts are to be scored."""
+"""Batch prediction of a torch bundle through an in-memory ONNX graph."""
 
 from __future__ import annotations
 

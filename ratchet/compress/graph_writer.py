@@ -1,4 +1,4 @@
-"""An ONNX graph as it is written, node by node: constants, and matrices in the number format that a plan gives them."""
+"""Writer of ONNX graphs, node by node: constants, and matrices in the number format that a plan gives them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPSET, CONTRIB, IR_VERSION = 21, "com.microsoft", 10
 
 @dataclass(frozen=True)
 class Plan:
-    """Which number format each part of the graph has."""
+    """Number format of each part of the graph."""
 
     matrices: Format
     """Of every matrix that `exceptions` does not name."""

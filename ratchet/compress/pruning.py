@@ -1,4 +1,4 @@
-"""Pruning: what matters least goes. Structured pruning cuts heads and channels out; unstructured sets weights to zero.
+"""Pruning by importance: structured pruning cuts heads and channels; unstructured sets weights to zero.
 
 Importance is the first-order Taylor estimate of what the loss would lose without a part.
 Source: Molchanov et al. 2019, https://arxiv.org/abs/1906.10771; for transformers Michel, Levy & Neubig 2019,

@@ -1,4 +1,4 @@
-"""What activations look like on typical texts, and what each quantized matrix costs."""
+"""Calibration of activation ranges on typical texts, and the quantization sensitivity of each matrix."""
 
 from __future__ import annotations
 

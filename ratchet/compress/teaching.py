@@ -1,4 +1,4 @@
-"""What a student can learn beyond probabilities: the teacher's hidden states and attention; and texts made up for it.
+"""Further distillation losses, on the teacher's hidden states and attention, and augmented texts.
 
 Source: hidden states and attention as in Jiao et al. 2020, TinyBERT, https://arxiv.org/abs/1909.10351; augmentation by
 masked words and n-grams as in Tang et al. 2019, https://arxiv.org/abs/1903.12136

@@ -1,4 +1,4 @@
-"""Frozen text embeddings: what a pretrained backbone makes of a text before any training on the task."""
+"""Frozen-backbone sentence embeddings: the pretrained encoder without any training on the task."""
 
 from __future__ import annotations
 

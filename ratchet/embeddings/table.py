@@ -1,4 +1,4 @@
-"""Embeddings in a file: one row a text, found again by its id, written and read in batches."""
+"""Table of embeddings: one row a text, looked up by id, written and read in batches."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def read_embeddings(path: Path, ids: Sequence[str]) -> Embeddings:
 
 
 def _places(ids: Sequence[str]) -> dict[str, list[int]]:
-    """Where each id stands."""
+    """Row of each id."""
     places: dict[str, list[int]] = {}
     for place, key in enumerate(ids):
         places.setdefault(key, []).append(place)

@@ -1,4 +1,4 @@
-"""A PyTorch bundle compiled for an inference engine: the engine's name is a kind of bundle and a number format."""
+"""Compiles a PyTorch bundle for an inference engine, named by a kind of bundle and a number format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles as predictors: the kind in a bundle's manifest names the module of `ratchet.engines.kinds` that loads it."""
+"""Loads bundles as predictors: the kind in a bundle's manifest names the module of `ratchet.engines.kinds`."""
 
 from __future__ import annotations
 

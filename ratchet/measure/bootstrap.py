@@ -1,4 +1,4 @@
-"""Confidence intervals from one set of resampling weights, shared by every figure that is measured on the same rows.
+"""Bootstrap confidence intervals from one set of resampling weights, shared by all figures of the same rows.
 
 A Poisson bootstrap gives each row a weight drawn from Poisson(1) instead of drawing rows with replacement, so that
 1,000 resamples of a mean are one matrix product. Figures that use the same weights are paired: their difference

@@ -1,4 +1,4 @@
-"""How a model fares on a challenge set: on weak slices, beside edits that change a label and edits that must not.
+"""Challenge-set metrics: weak slices, contrast edits that change the label, invariance edits that do not.
 
 Cases are resampled by the test text they come from, with the weights of the test set: several edits of one text count
 as one observation, and every figure is paired with the accuracy on the test set.

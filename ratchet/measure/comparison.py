@@ -25,7 +25,7 @@ from ratchet.measure.significance import discordant, mcnemar_p, paired_differenc
 
 @dataclass(frozen=True)
 class Measured:
-    """What was observed of one bundle."""
+    """Raw measurements of one bundle."""
 
     scored: Scored
     """Probabilities of the test texts, and the time they took."""
@@ -46,7 +46,7 @@ class Rates:
     usd_per_core_hour: float
     """Price of a core."""
     watts_per_core: float
-    """What a busy core is taken to draw."""
+    """Assumed power of a busy core, in watts."""
 
 
 @dataclass(frozen=True)

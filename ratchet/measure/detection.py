@@ -1,4 +1,4 @@
-"""How well a score tells one kind of texts from another: AUROC with intervals, and false alarms."""
+"""Out-of-distribution detection metrics of a score: AUROC with intervals, and false-alarm rates."""
 
 from __future__ import annotations
 

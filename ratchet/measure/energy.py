@@ -1,4 +1,4 @@
-"""Energy of a stretch of work: by the processor's own counters where it has them, estimated where it has not."""
+"""Energy by the processor's own counters, where it has them."""
 
 from __future__ import annotations
 

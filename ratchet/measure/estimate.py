@@ -1,4 +1,4 @@
-"""A figure with what is known of its uncertainty: the one shape in which reports hold measurements."""
+"""Estimates: a value with its interval and sample size, the form of every measurement in reports."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def exact(value: float, n: int = 1) -> Estimate:
 
 
 def undefined(reason: str, n: int = 0) -> Estimate:
-    """A figure that cannot be had, and why."""
+    """An undefined figure (NaN), with its reason."""
     return Estimate(math.nan, math.nan, math.nan, n, reason)

@@ -1,4 +1,4 @@
-"""How far a compressed bundle is from the one it was made of."""
+"""Fidelity of a compressed bundle to its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What memory and start-up time a bundle takes when it is served alone, measured in a process of its own."""
+"""Serving footprint of a bundle: peak memory and cold start, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ratchet.errors import BundleError
 
 
 class Footprint(NamedTuple):
-    """What it takes to serve a bundle in a process of its own."""
+    """Footprint of serving a bundle in a process of its own."""
 
     peak_memory_mb: float
     """Peak resident memory while loading and scoring singly, in megabytes (10^6 bytes)."""

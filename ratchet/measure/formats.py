@@ -1,4 +1,4 @@
-"""Figures, names and reports as readers want them: three or four digits, units, words."""
+"""Formatting of figures, names and reports: three or four digits, units, words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long one prediction takes, end to end: text in, probabilities out, tokenising included."""
+"""End-to-end latency of single predictions, tokenising included."""
 
 from __future__ import annotations
 

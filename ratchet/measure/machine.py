@@ -1,4 +1,4 @@
-"""On what machine a figure was measured."""
+"""Description of the machine on which figures were measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures that another machine measures otherwise: taken out of a report, and put back into it.
+"""Machine-dependent figures: split off from a report, and merged back into it.
 
 Git keeps a report without them, so that a second run of the same code changes nothing there; DVC keeps them, in one
 file beside each report. `drop(report)` is the first part, `difference(report, drop(report))` the second, and `merge`

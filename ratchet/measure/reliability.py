@@ -1,4 +1,4 @@
-"""What confidence is worth: reliability bins, calibration without its temperature, accuracy when it may abstain."""
+"""Reliability of confidence: reliability bins, calibration with and without temperature, selective accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as Git keeps them: rounded to what their intervals support, sorted, one figure a line."""
+"""Report files for Git: rounded to what intervals support, sorted, one figure a line."""
 
 from __future__ import annotations
 

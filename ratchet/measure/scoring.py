@@ -1,4 +1,4 @@
-"""Scoring many texts, and what that costs: throughput, processor time, money."""
+"""Batch scoring with its throughput, processor time and cost."""
 
 from __future__ import annotations
 

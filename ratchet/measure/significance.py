@@ -1,4 +1,4 @@
-"""Whether one model's accuracy differs from another's on the same texts, and how much less it can be.
+"""Paired comparison of two models' accuracies: McNemar's test and Tango's score interval.
 
 Both tests look at the discordant texts alone: those that one model has right and the other wrong.
 """
@@ -16,7 +16,7 @@ from ratchet.measure.estimate import Estimate, undefined
 
 @dataclass(frozen=True)
 class Discordant:
-    """How many texts, and on how many of them only one model was right."""
+    """Counts of discordant pairs: texts on which only one model was right."""
 
     n: int
     n_gained: int

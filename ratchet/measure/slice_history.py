@@ -1,4 +1,4 @@
-"""Slices watched while a model learns: the primary metric of each after each epoch, and a warning of drops."""
+"""Slice metrics during training: the primary metric of each slice after each epoch, and warnings on drops."""
 
 from __future__ import annotations
 

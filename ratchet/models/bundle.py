@@ -1,4 +1,4 @@
-"""A bundle: a folder that says what it holds, and is what it says.
+"""Bundles: a model folder with a manifest that pins every file by its hash.
 
 `bundle.json` names the model, its kind, labels, token limit, parent, the hashes of the params and data it was
 made with, the versions that made it, and the SHA-256 of every other file. `write_bundle` makes one whole or not
@@ -22,7 +22,7 @@ MANIFEST = "bundle.json"
 
 
 class Manifest(pydantic.BaseModel):
-    """What `bundle.json` holds."""
+    """The manifest `bundle.json`."""
 
     model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 

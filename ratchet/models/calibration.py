@@ -1,4 +1,4 @@
-"""Confidence that means what it says: temperature scaling, folded into the weights so that no predictor has to know."""
+"""Calibration by temperature scaling, folded into the weights so that no predictor has to know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The champion: the released bundle that a pointer names and pins, and what it says of texts."""
+"""The champion: the released bundle that a pointer names and pins, and its predictions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def champion_path(pointer: Path) -> Path | None:
 
 
 def champion_proba(champion: Predictor, texts: Sequence[str], labels: Sequence[str]) -> Proba:
-    """What the champion says of the texts, (n_texts, n_classes), its columns in the order of `labels`.
+    """The champion's probabilities of the texts, (n_texts, n_classes), columns in the order of `labels`.
 
     Raises:
         BundleError: the champion knows other classes than these.

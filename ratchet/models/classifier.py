@@ -139,7 +139,7 @@ class Classifier(lightning.LightningModule):
         return logits.float()  # (batch, n_classes)
 
     def outputs(self, batch: Batch) -> Any:
-        """What the model returns: logits, and what else it has to say."""
+        """The model's outputs: logits and, where it has them, losses of its own."""
         return self.model(input_ids=batch["ids"], attention_mask=batch["mask"])
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:

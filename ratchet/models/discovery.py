@@ -1,4 +1,4 @@
-"""Which bundles there are: every folder with a manifest is one, under the name that the manifest gives it."""
+"""Discovery of bundles: every folder with a manifest is one, under its manifest's name."""
 
 from __future__ import annotations
 

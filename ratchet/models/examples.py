@@ -26,7 +26,7 @@ class Examples:
     soft: NDArray[np.float32] | None = None
     """A teacher's logits, (n_texts, n_classes)."""
     weight: NDArray[np.float32] | None = None
-    """What each text's loss counts for in training, (n_texts,), 1 on average; None: all count alike."""
+    """Weight of each text's training loss, (n_texts,), 1 on average; None: equal weights."""
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -11,7 +11,7 @@ from ratchet.task import Seed, TrainThreads
 
 
 class FitParams(Params):
-    """How a model is fitted."""
+    """Training hyperparameters."""
 
     n_epochs: int = Field(ge=1, le=1000)
     """Passes over the training texts, at most."""
@@ -24,7 +24,7 @@ class FitParams(Params):
     warmup_rate: float = Field(ge=0, le=1)
     """Share of the steps over which the learning rate rises."""
     patience: int = Field(ge=1)
-    """Epochs in which the validation texts' primary metric gets no better before training stops."""
+    """Early-stopping patience: epochs without a better primary metric on the validation texts."""
     train_embeddings: bool
     """Whether the token embeddings learn too. Frozen, a step costs a little less and
     rare words keep what pretraining taught."""

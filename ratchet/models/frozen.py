@@ -1,4 +1,4 @@
-"""A frozen encoder runs once: what it makes of each text is kept, and the head learns from that in every epoch."""
+"""Training a head on cached outputs of a frozen encoder, which runs once instead of in every epoch."""
 
 from __future__ import annotations
 

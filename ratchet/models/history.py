@@ -1,4 +1,4 @@
-"""What each epoch measured: printed as it happens, kept through a resume."""
+"""Training history: the measures of every epoch, printed as they come, kept through a resume."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch.callbacks import Callback
 
 MEASURES = ("train_loss", "validation_loss", "validation_accuracy")
-"""What every fit measures."""
+"""Measures of every fit."""
 
 
 class History(Callback):

@@ -1,4 +1,4 @@
-"""A stand-in for a frozen encoder that looks its outputs up instead of computing them."""
+"""A stand-in for a frozen encoder that looks up cached outputs instead of computing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From which bundles a bundle was made."""
+"""Lineage of a bundle: its parent, its parent's parent, and so on."""
 
 from __future__ import annotations
 

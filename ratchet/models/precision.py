@@ -1,4 +1,4 @@
-"""Which arithmetic training uses: measured on the machine at hand, on steps of the very training that follows.
+"""Choice of the training precision, measured on this machine, on steps of the training that follows.
 
 Source: Micikevicius et al. 2018, Mixed precision training, https://arxiv.org/abs/1710.03740
 """
@@ -35,7 +35,7 @@ MAX_LOSS_DIFFERENCE = 0.05
 
 @dataclass(frozen=True)
 class Trial:
-    """What was measured of one precision."""
+    """Measurements of one precision."""
 
     precision: str
     n_steps: int

@@ -1,4 +1,4 @@
-"""One interface for every model: texts in, probabilities out. What follows training sees nothing else."""
+"""The predictor interface of every model: texts in, probabilities out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Predictor(ABC):
 
 
 class TokenPredictor(Predictor):
-    """What all transformer engines share: tokenising, sorting by length, padding, softmax."""
+    """Base class of the transformer engines: tokenising, sorting by length, padding, softmax."""
 
     def __init__(self, manifest: Manifest, path: Path, batch_size: int) -> None:
         super().__init__(manifest)

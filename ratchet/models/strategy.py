@@ -1,4 +1,4 @@
-"""On how many processes a model is trained, and how they share it."""
+"""Distributed training: number of processes, and how they share the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Strategy = Literal["single", "ddp", "fsdp"]
 
 
 def trainer_options(strategy: Strategy, n_devices: int) -> dict[str, Any]:
-    """What Lightning's Trainer needs for the strategy.
+    """Options of Lightning's Trainer for the strategy.
 
     `ddp` copies the model to every process and averages gradients, on GPUs or on the CPU (gloo); the processes are
     spawned for the fit alone. `fsdp` shards weights, gradients and the optimizer's state over GPUs.

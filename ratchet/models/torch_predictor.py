@@ -1,4 +1,4 @@
-"""Eager PyTorch behind the one interface: the trained weights, and those that bitsandbytes quantized."""
+"""Eager PyTorch predictor, for the trained weights and those that bitsandbytes quantized."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ PRECISION = "precision.json"
 
 @dataclass(frozen=True)
 class Fit:
-    """What fitting did. The model itself holds the weights of the best epoch."""
+    """Result of a fit. The model itself holds the weights of the best epoch."""
 
     history: list[dict[str, float]]
     best_epoch: int
@@ -296,7 +296,7 @@ def _live_logger(live: Path | None, resume: bool) -> Any:
 
 
 def _fingerprint(model: Any, train: Examples, validation: Examples, how: list[Any]) -> str:
-    """A name for this very run: a checkpoint of another one must not be resumed."""
+    """Fingerprint of this run: a checkpoint of another one must not be resumed."""
     import torch
 
     from ratchet.models import classifier

@@ -1,4 +1,4 @@
-"""Which parameters learn: all, the head alone, the biases, or few new ones that are merged afterwards."""
+"""Tuning methods: full fine-tuning, and parameter-efficient ones whose updates are merged into the weights."""
 
 from __future__ import annotations
 

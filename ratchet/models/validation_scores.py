@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class EpochMetric(Protocol):
-    """By what epochs are judged; two metrics of the same `repr` judge alike."""
+    """The metric that compares epochs; metrics of equal `repr` are equal."""
 
     @property
     def name(self) -> str:

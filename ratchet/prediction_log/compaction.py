@@ -1,4 +1,4 @@
-"""Rows of whole hours moved from the database into Parquet files, and files deleted when their time is over.
+"""Compaction of the prediction log: past hours move into Parquet files, which are deleted after their retention.
 
 An hour's file is written whole, beside the old one, before its rows are deleted; a run that was killed in between is
 repaired by the next, which finds the rows in both and keeps each once. Two runs at a time wait for each other.
@@ -31,14 +31,14 @@ from ratchet.prediction_log.tables import (
 )
 
 GRACE = timedelta(minutes=2)
-"""An hour is over when so much time has passed since its end: a writer may still have had rows of it."""
+"""Delay after an hour's end until it is compacted: a writer may still have rows of it."""
 _CHUNK = 20_000
 """Rows in memory at once."""
 
 
 @dataclass(frozen=True)
 class Compaction:
-    """What a run did."""
+    """Result of a compaction run."""
 
     n_rows: int
     """Rows moved into files."""

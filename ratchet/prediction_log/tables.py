@@ -1,4 +1,4 @@
-"""The prediction log: what was asked and answered, and what people said of it; declared once, read as Arrow tables.
+"""Tables of the prediction log, predictions and feedback: declared once, read as Arrow tables.
 
 Rows are written to a database (`log_writer`), and compacted to Parquet by the hour (`log_compaction`). `read_log` reads
 either, or both together. An answered row (status 200) has all its columns; one that was refused or failed has no text,
@@ -56,7 +56,7 @@ FEEDBACK = Table(
 
 TABLES = {"predictions": PREDICTIONS, "feedback": FEEDBACK}
 KEYS = {"predictions": ("request_id", "arm"), "feedback": ("request_id", "timestamp", "kind")}
-"""What tells two rows apart: a row with the key of an earlier one is the same row, read twice."""
+"""Columns of each table's key: a row with the key of an earlier one is the same row, read twice."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""Writing the prediction log from a thread of its own: a response never waits for the database.
+"""Asynchronous writer of the prediction log: a response never waits for the database.
 
 Rows wait in a queue of bounded length and are written in batches, by count or by time, whichever comes first. What a
 `kill -9` loses is what was not committed: the rows of the last `interval_ms`, and those that came while a batch was
@@ -57,7 +57,7 @@ def repaired(row: Row) -> Row:
 
 
 def as_kept(personal_data: str, regions: Sequence[str]) -> Callable[[Row], Row]:
-    """What makes of a served prediction the row that is kept: text masked, probabilities as bytes."""
+    """Function from a served prediction to its stored row: text masked, probabilities as bytes."""
 
     def prepare(row: Row) -> Row:
         if row["proba"] is None:
@@ -196,7 +196,7 @@ class LogWriter:
                     connection.execute(sqlalchemy.insert(table), rows)
 
     def _refuse(self, row: Row, error: Exception) -> None:
-        """Count a row that cannot be kept; its request's id is said, and what kind of error it was, never its text."""
+        """Count and log a row that cannot be stored: its request id and the kind of error, never its text."""
         with self._wake:
             self.n_refused += 1
             self._in_flight -= 1

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection that `log_database` hands over."""
+"""Alembic environment: runs the migrations on the connection that `database` passes."""
 
 from __future__ import annotations
 
