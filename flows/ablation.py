@@ -63,7 +63,7 @@ COMPOSITIONS: dict[str, Overrides] = {
 """Name of the composition → its overrides of params.yaml."""
 BUNDLES = ("teacher", "student", "pruned", "pruned-onnx-fp32", "pruned-onnx-int8", "pruned-openvino-int8")
 SHOWN = ("pruned-onnx-int8",)
-"""What pages show of each composition: all techniques together."""
+"""Bundles that pages show of each composition: all techniques together."""
 OUT, LOGS = Path("reports/ablation"), Path(".scratch/ablation")
 CODE = ("pipeline_steps", "ratchet")
 

@@ -1,4 +1,4 @@
-"""How every step starts and ends: quiet libraries, one clear message for a known fault, exit code 1."""
+"""Entry point of every step: quiet libraries, one clear message for a known error, exit code 1."""
 
 from __future__ import annotations
 

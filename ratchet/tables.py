@@ -147,7 +147,7 @@ CHALLENGE = Table(
 """Texts harder than the random test set, or made to show how a model decides."""
 
 SOFT_LABELS = Table("soft_labels", {name: TEXT_COLUMNS[name] for name in ("id", "text", "label")})
-"""What the teacher says of each text; a column `logit_<class>` for each class follows."""
+"""The teacher's logits of each text; a column `logit_<class>` for each class follows."""
 
 PREDICTIONS = Table(
     "predictions",

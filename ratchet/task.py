@@ -36,7 +36,7 @@ class TaskClass(Params):
 
 
 class Task(Params):
-    """What is classified, from which columns, by which measure of quality, and what efficiency is for."""
+    """The task: classes, columns, primary metric, aim and hard limits."""
 
     kind: Kind
     """single_label: each text has one class."""

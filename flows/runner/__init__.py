@@ -1,1 +1,1 @@
-"""What every flow runs on: DVC stages under a supervisor, the workspace, progress, summary."""
+"""The runner of all flows: DVC stages under a supervisor, the workspace, progress, summary."""

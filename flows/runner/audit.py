@@ -1,4 +1,4 @@
-"""What flows write into the audit log."""
+"""Audit log entries of flows."""
 
 from __future__ import annotations
 

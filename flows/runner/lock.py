@@ -85,7 +85,7 @@ def _differs(file: Any) -> bool:
 
 
 def _made(path: Path, outputs: set[Path]) -> bool:
-    """Whether a stage writes the path, what holds it, or what it holds."""
+    """Whether a stage writes the path, a folder above it, or a file below it."""
     return any(path == out or path in out.parents or out in path.parents for out in outputs)
 
 

@@ -157,7 +157,7 @@ def _attention(graph: Graph, name: str, attention: Any, hidden: str, mask: str) 
 
 
 def _first_token_attention(graph: Graph, name: str, attention: Any, hidden: str, mask: str) -> tuple[str, str]:
-    """What the first token takes from all tokens, and that token itself: both (batch, 1, hidden)."""
+    """Attention output of the first token over all tokens, and that token itself: both (batch, 1, hidden)."""
     ends = [graph.constant(f"{name}.{end}", np.array([at], np.int64)) for end, at in (("from", 0), ("to", 1))]
     first = graph.add("Slice", [hidden, *ends, ends[1]])
     sources = np.concatenate([to_numpy(attention.key.weight), to_numpy(attention.value.weight)])

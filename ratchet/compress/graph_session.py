@@ -21,12 +21,12 @@ MAX_PARAMETERS = 500_000_000
 
 
 def fits_a_graph(model: Any) -> bool:
-    """Whether a graph is the way to run the model here: it is on the CPU, and small enough."""
+    """Whether the model can run as an in-memory graph: it is on the CPU, and small enough."""
     return bool(model.device.type == "cpu") and sum(part.numel() for part in model.parameters()) <= MAX_PARAMETERS
 
 
 def fused_logits(model: Any, tokens: Sequence[Tokens], n_threads: int, batch_size: int = 32) -> NDArray[np.float32]:
-    """What `logits_of` gives, (n_texts, n_classes), by the fused graph where there is one for the model.
+    """Logits, (n_texts, n_classes), by the fused graph where there is one for the model, else by `logits_of`.
 
     Args:
         model: a classifier in PyTorch.

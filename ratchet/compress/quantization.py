@@ -97,7 +97,7 @@ def _odd_matrices(source: Path) -> list[str]:
 
 
 def stored_dtypes(path: Path) -> dict[str, int]:
-    """How many of a bundle's stored numbers have each dtype; packed 4-bit weights count as uint8 pairs."""
+    """Counts of a bundle's stored numbers by dtype; packed 4-bit weights count as uint8 pairs."""
     import math
 
     from safetensors import safe_open

@@ -45,7 +45,7 @@ def input_ranges(model: Any, texts: Sequence[Tokens]) -> dict[str, tuple[float, 
 
 
 def sensitivity(model: Any, texts: Sequence[Tokens], n_threads: int) -> dict[str, float]:
-    """How far the logits move, on average over texts and classes, when one matrix alone is int8; 0: not at all.
+    """Quantization sensitivity: mean change of the logits when one matrix alone is int8; 0: none.
 
     The embeddings in 8 and in 4 bits come first. Empty for an architecture without a fused graph.
     """

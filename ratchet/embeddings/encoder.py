@@ -23,7 +23,7 @@ def embedding_size(folder: Path) -> int:
 
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
-"""Which texts, their attention mask (batch, tokens), their last hidden states (batch, tokens, hidden)."""
+"""Indices of texts, attention mask (batch, tokens), last hidden states (batch, tokens, hidden)."""
 
 
 def embed(folder: Path, texts: Sequence[str], max_tokens: int, n_threads: int, batch_size: int) -> Embeddings:

@@ -18,7 +18,7 @@ ROW_GROUP = 8192
 
 
 def write_embeddings(path: Path, batches: Iterable[tuple[Sequence[str], Embeddings]], hidden: int) -> int:
-    """How many texts were written: ids (n,) with their embeddings (n, hidden), batch by batch; whole or not at all."""
+    """Write ids (n,) with their embeddings (n, hidden), batch by batch, atomically; returns the number of texts."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -33,7 +33,7 @@ GROUP = "good answers, "
 
 
 class GuardrailParams(Params):
-    """How much worse than the champion's the challenger's answers may be."""
+    """Limits of the guardrails: the most by which the challenger may be worse than the champion."""
 
     alpha: float = Field(gt=0.0, lt=0.5)
     """Chance that any guard ever stops a challenger that keeps all limits."""
@@ -44,7 +44,7 @@ class GuardrailParams(Params):
     max_slow_increase: float = Field(ge=0.0, le=1.0)
     """By how much the rate of slow answers may rise."""
     features: list[str]
-    """What groups are made of: length, a feature of data/lexicons/features.yaml, or a column of the log."""
+    """Features that define groups: length, a feature of data/lexicons/features.yaml, or a column of the log."""
     attributes: list[str]
     """Attributes of data/lexicons/identity.yaml, grouped likewise: the people whom a text speaks of; sensitive."""
     length_edges: LengthEdges

@@ -64,7 +64,7 @@ class RolloutParams(Params):
     steps: list[Step] = Field(min_length=1)
     """The way, in its order; shares must rise."""
     guardrails: GuardrailParams
-    """What stops the challenger at any step."""
+    """Guardrails of every step."""
 
     @pydantic.model_validator(mode="after")
     def _rising(self) -> Self:
@@ -123,7 +123,7 @@ class Rollout(Params):
     why: str
     """The reason of the last change."""
     evidence: dict[str, Any]
-    """What the last change rests on."""
+    """Evidence for the last change."""
 
     def changed(self, status: Status, step: str, since: str, why: str, evidence: dict[str, Any]) -> Rollout:
         """The rollout after a change that is not settled yet; `since` counts when the step is another one.

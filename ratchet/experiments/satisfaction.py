@@ -58,7 +58,7 @@ def true_labels(log: pd.DataFrame, feedback: pd.DataFrame) -> dict[str, str]:
 
 
 def satisfaction(approved: NDArray[np.float64]) -> dict[str, Any]:
-    """What is known of the users of some answers; all intervals are always-valid, of level 95 %.
+    """Satisfaction figures of the users of some answers; all intervals are always-valid, of level 95 %.
 
     Args:
         approved: what `approvals` gives, (n,).

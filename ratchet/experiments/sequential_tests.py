@@ -41,7 +41,7 @@ class Outcomes:
     challenger: Flags
     """Whether the challenger answered the unit, (n,)."""
     values: Rates
-    """What came of it, in [0, 1], (n,); higher is better."""
+    """Outcome of each unit, in [0, 1], (n,); higher is better."""
     share: float
     """The chance with which a unit was given to the challenger, in (0, 1)."""
 

@@ -16,7 +16,7 @@ from ratchet.labels.stopping import Stopping
 
 @dataclass(frozen=True)
 class Plan:
-    """How labels are bought."""
+    """Labelling plan: rounds, query strategies and stopping."""
 
     query: QueryStrategy
     """Chooses from the second round on."""
@@ -31,7 +31,7 @@ class Plan:
     stopping: Stopping | None = None
     """Ends the buying early; None: at the last size."""
     champion: Proba | None = None
-    """What a model trained earlier says of the pool, (n_pool, n_classes)."""
+    """Probabilities of the pool by an earlier model, (n_pool, n_classes)."""
     champion_weight: float = 0.0
     """Its share, in [0, 1], in the probabilities that the strategy sees; the selection model has the rest."""
 
@@ -89,7 +89,7 @@ def learn(
 
 
 def _proba(embeddings: Embeddings, n_classes: int, model: SelectionModel | None, plan: Plan) -> Proba:
-    """What the strategy sees, (n_pool, n_classes): selection model mixed with champion; uniform with neither."""
+    """Probabilities for the query strategy, (n_pool, n_classes): mixed with the champion's; uniform without a model."""
     uniform = np.full((len(embeddings), n_classes), 1.0 / n_classes)
     if plan.champion is None or plan.champion_weight == 0.0:
         return uniform if model is None else model(embeddings)

@@ -36,7 +36,7 @@ class Item:
     bundle: str = ""
     """Version of the model, name@hash; empty: none."""
     query_strategy: str = ""
-    """What chose the text; empty: a person did."""
+    """Query strategy that chose the text; empty: a person did."""
 
 
 @dataclass(frozen=True)

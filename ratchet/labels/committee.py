@@ -13,7 +13,7 @@ N_STEPS = 4
 """Steps of each member from the fit towards its own optimum. They leave logits off by a few hundredths of their spread
 at the default regularization (measured up to 1,500 labels); with a much weaker one members stay nearer to the fit."""
 LENGTHS = np.array([0.0, 0.25, 0.5, 1.0, 2.0])
-"""What a step is tried at; 0 keeps a member where it is, so no step makes one worse."""
+"""Step lengths of the line search; 0 keeps a member where it is, so no step makes one worse."""
 
 Array = NDArray[np.float64]
 

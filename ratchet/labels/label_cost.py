@@ -67,7 +67,7 @@ def seconds_per_label(annotations: pd.DataFrame, decisions: pd.DataFrame, seed: 
 
 
 def gain_per_hundred_labels(curves: Curves, strategy: str) -> Estimate:
-    """What a hundred more labels add to the metric at the end of a strategy's curve, mean over seeds with Student's t.
+    """Gain of the metric by a hundred more labels at the end of a strategy's curve, mean over seeds with Student's t.
 
     The slope between the last point and the latest one that lies at least a hundred labels before it, or the first one;
     below 0 where the model got worse, also for a cost. Undefined (NaN) for a curve of one point; one seed has no

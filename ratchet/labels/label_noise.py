@@ -94,7 +94,7 @@ def flip_labels(targets: Targets, rate: float, n_classes: int, rng: np.random.Ge
 
 
 def detection(found: Suspicion, planted: Flags, n_reviewed: int) -> dict[str, float]:
-    """How well the ranking finds planted errors (n,), each in [0, 1]; NaN where nothing or everything is planted.
+    """Detection metrics of the ranking on planted errors (n,), in [0, 1]; NaN where nothing or everything is planted.
 
     - `auroc`: chance that a planted error ranks before a label that was left alone; 0.5 is no better than guessing.
     - `precision_at_1pct`, `precision_at_reviewed`: planted among the first 1 % of the ranking, and among the first

@@ -146,7 +146,7 @@ def _authorization(client: httpx.Client, token: str) -> dict[str, str]:
 
 
 def label_config(labels: Sequence[str]) -> str:
-    """What people see: the reason, the text, and the classes to choose one from.
+    """Label Studio's labelling interface: the reason, the text, and the classes to choose one from.
 
     >>> '<Choice value="a &amp; b"' in label_config(["a & b", "c"])
     True

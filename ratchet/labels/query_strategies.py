@@ -48,7 +48,7 @@ def least_confidence_scores(proba: Proba) -> Scores:
 
 
 def mutual_information(draws: NDArray[np.float64]) -> Scores:
-    """What a label would tell of the model, in nats, (n,): entropy of the mean minus mean of the entropies.
+    """Mutual information of label and model, in nats, (n,): entropy of the mean minus mean of the entropies.
 
     Args:
         draws: class probabilities under models drawn from the posterior, (n_draws, n, n_classes).

@@ -91,7 +91,7 @@ def write_items(path: Path, items: Sequence[Item]) -> None:
 
 
 def read_items(path: Path) -> list[Item]:
-    """What `write_items` wrote.
+    """Items from a file of `write_items`.
 
     Raises:
         TableError: the file is damaged.

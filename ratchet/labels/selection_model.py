@@ -31,7 +31,7 @@ class SelectionModel:
 
     @cached_property
     def committee(self) -> Embeddings:
-        """What `refit` makes, in 32-bit; made when first asked for."""
+        """The committee of `refit`, in 32-bit; computed on first access."""
         return self.refit().astype(np.float32)
 
     def __call__(self, rows: NDArray[Any]) -> Proba:

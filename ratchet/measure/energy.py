@@ -8,7 +8,7 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 def read_joules(root: Path = POWERCAP) -> float | None:
-    """What the counters of all processor packages have counted so far, in joules; None where none can be read.
+    """Current reading of the energy counters of all processor packages, in joules; None where none can be read.
 
     They count the whole package, with all that runs on it, and wrap around after some hours under load.
     Source: Linux powercap, intel-rapl (also on AMD), https://docs.kernel.org/power/powercap/powercap.html

@@ -24,7 +24,7 @@ class Footprint(NamedTuple):
 
 
 def footprint(path: Path, texts: Sequence[str], n_threads: int) -> Footprint:
-    """What a fresh process takes that loads the bundle and scores the texts one at a time; at least one text.
+    """Peak memory and cold start of a fresh process that loads the bundle and scores the texts one at a time.
 
     Raises:
         BundleError: the process failed; the message ends with what it said.

@@ -50,7 +50,7 @@ def drop(report: Any) -> Any:
 
 
 def difference(whole: Any, part: Any) -> Any:
-    """What `merge` must add to `part` to give `whole`, in the same shape; both as JSON has them, without NaN.
+    """The rest of `whole` that `merge` adds to `part`, in the same shape; both as JSON has them, without NaN.
 
     >>> difference({"a": 1, "b": [{"c": 2, "d": 3}]}, {"a": 1, "b": [{"c": 2}]})
     {'b': [{'d': 3}]}

@@ -23,7 +23,7 @@ class Finding:
 
     kind: Kind
     name: str
-    """What exactly: a statistic, a bound, a slice, a rule."""
+    """Name within the kind: a statistic, a bound, a slice, a rule."""
     severity: Severity
     """A warning is read with the page; an alert is sent to people."""
     message: str

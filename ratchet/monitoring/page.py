@@ -16,7 +16,7 @@ from ratchet.reporting.templates import render_template
 N_SHOWN = 48
 CHART_HEIGHT = 220
 NO_RATE = ("per_minute", "latency_p95_ms")
-"""What the traffic of a window holds beside its rates."""
+"""Keys of a window's traffic that are no rates."""
 
 
 def monitor_page(windows: Sequence[dict[str, Any]]) -> str:

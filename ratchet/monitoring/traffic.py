@@ -102,7 +102,7 @@ def _odd_texts(texts: pyarrow.ChunkedArray, most: int) -> tuple[int, int]:
 
 
 def _most(texts: pyarrow.ChunkedArray) -> int:
-    """How often the most frequent text occurs; empty ones are counted elsewhere, and short answers repeat by nature."""
+    """Count of the most frequent text; empty ones are counted elsewhere, and short answers repeat by nature."""
     import pyarrow.compute as pc
 
     kept = texts.filter(pc.greater(pc.utf8_length(texts), 20))

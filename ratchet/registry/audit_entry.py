@@ -56,7 +56,7 @@ class Entry(pydantic.BaseModel):
     who: str = pydantic.Field(min_length=1, max_length=200)
     """A person's or a service's name."""
     action: Action
-    """What was done."""
+    """The action."""
     subject: str = pydantic.Field(max_length=200)
     """To what: a version, a decision, a table."""
     why: str = pydantic.Field(max_length=500)

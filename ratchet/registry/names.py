@@ -91,12 +91,12 @@ def parse_role(tag: str) -> RoleChange | None:
 
 
 def review_subject(version: Version, change: RoleChange) -> str:
-    """What a review of a role change is called: `tickets-v1.2.0-champion-3`."""
+    """Name of the subject of a role change's review: `tickets-v1.2.0-champion-3`."""
     return f"{version.artifact}-v{version.number}-{change.role}-{change.number}"
 
 
 def policy_subject(commit: str) -> str:
-    """What a review of a change of the policy is called, by the commit that makes it."""
+    """Name of the subject of a policy change's review, by the commit that makes it."""
     return f"policy-{commit}"
 
 

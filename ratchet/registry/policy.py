@@ -27,7 +27,7 @@ class Right(Params):
     approvers: list[str]
     """Who may approve or reject; nobody counts who made what is approved."""
     approvals: int = Field(ge=0, le=20)
-    """How many of them must have approved."""
+    """Approvals needed."""
 
 
 class Paths(Params):
@@ -56,7 +56,7 @@ class Paths(Params):
     model_card: str
     """The model card, among the outputs in DVC."""
     measurements: str = ""
-    """What the machine measured of the bundles, among the outputs in DVC; empty where `evaluate` holds it, as in
+    """Machine measurements of the bundles, among the outputs in DVC; empty where `evaluate` holds it, as in
     policies of earlier commits."""
 
 

@@ -138,7 +138,7 @@ def _split(content: bytes, begin: bytes, kind: str) -> tuple[bytes, bytes]:
 
 
 def _ssh_keygen(*arguments: str, stdin: bytes) -> str | None:
-    """What it prints; None where it refuses."""
+    """Output of ssh-keygen; None where it refuses."""
     try:
         done = subprocess.run(["ssh-keygen", *arguments], input=stdin, capture_output=True, check=False)
     except FileNotFoundError:

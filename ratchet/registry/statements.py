@@ -50,7 +50,7 @@ class RoleGiven(Statement):
     action: Literal["challenge", "promote", "roll_back", "archive"]
     """By which right."""
     role: Role
-    """Which role."""
+    """The role."""
     version: str
     """The version's tag."""
     version_oid: Sha1
@@ -66,7 +66,7 @@ class Review(Statement):
 
     kind: Literal["approval", "rejection"]
     action: Literal["promote", "roll_back", "change_policy"]
-    """What is reviewed."""
+    """The action under review."""
     subject: str
     """The tag of the role change that this is about, and of no other one; or the commit that changes the policy."""
     subject_oid: Sha1

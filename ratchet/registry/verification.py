@@ -41,7 +41,7 @@ class Judgement:
 def judge_push(
     repository: Repository, updates: Sequence[Update], branch: str = "main", trusted: str | None = None
 ) -> Judgement:
-    """Which updates of a push must be refused; a push is accepted whole or not at all.
+    """Judge a push: the refused updates with their reasons; a push is accepted whole or not at all.
 
     `trusted` is the tip of the protected branch, where this is not the repository that has it.
     """

@@ -86,7 +86,7 @@ def describe(before: Revision, after: Revision, sources: Sources, plots: Path | 
 
 
 def verdict_line(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """What was and what would be promoted.
+    """Verdict and chosen bundle, before and after.
 
     >>> verdict_line({"verdict": "accepted", "chosen": "a"}, {"verdict": "rejected", "chosen": None})
     'Before: accepted, a. After: rejected.'

@@ -32,7 +32,7 @@ def make_report(live: Path, prices: Prices, workspace: Path) -> dict[str, Any]:
 
 
 def tables(report: dict[str, Any]) -> str:
-    """What a month costs, and what each optimization saved, as Markdown."""
+    """Tables of the monthly cost and of each optimization's savings, as Markdown."""
     month = report["usd_per_month"]
     lines = [
         f"{load_text(report)} US dollars a month:",

@@ -43,7 +43,7 @@ class TableChange:
 
 
 def table_change(name: str, before: pd.DataFrame, after: pd.DataFrame) -> TableChange:
-    """What was added, removed and relabelled, by id; a table without ids is compared by its rows' number only.
+    """Rows added, removed and relabelled, by id; a table without ids is compared by its rows' number only.
 
     >>> old = pd.DataFrame({"id": ["a", "b"], "label": ["no", "yes"]})
     >>> new = pd.DataFrame({"id": ["b", "c"], "label": ["no", "yes"]})

@@ -34,7 +34,7 @@ class CostParams(Params):
     peak_factor: float = Field(ge=1.0)
     """Requests in the busiest hour, as a multiple of the average hour: the peak-to-average ratio."""
     max_utilisation: float = Field(gt=0.0, le=1.0)
-    """How busy a core may be in the busiest hour before answers wait."""
+    """Highest utilisation of a core in the busiest hour before answers wait."""
     min_cores: int = Field(ge=1)
     """Cores of the smallest service that stays up."""
     overhead_cpu_ms: float = Field(ge=0.0)
@@ -42,7 +42,7 @@ class CostParams(Params):
     monitoring_cpu_s: float = Field(ge=0.0)
     """Processor seconds of monitoring for 100,000 logged requests."""
     retrainings_per_month: float = Field(ge=0.0)
-    """How often the pipeline runs on new labels."""
+    """Retrainings on new labels a month."""
     labels_per_retraining: int = Field(ge=0)
     """Labels that people give each time."""
     assumed_seconds_per_label: float = Field(gt=0.0)
@@ -50,7 +50,7 @@ class CostParams(Params):
 
 
 class Prices(Params):
-    """What the hours cost, in US dollars, and on how many cores models were trained."""
+    """Hourly prices in US dollars, and the number of training cores."""
 
     core_hour: Annotated[float, Field(gt=0), At("evaluate.prices", view=lambda prices: prices[0]["usd_per_core_hour"])]
     annotator_hour: Annotated[float, Field(ge=0), At("sample.usd_per_annotator_hour")]
@@ -100,7 +100,7 @@ def cost_report(
 
 
 def serving(evaluate: Report, name: str, params: CostParams, prices: Prices) -> dict[str, Any]:
-    """What a month's requests take by a bundle: processor seconds, cores, and US dollars used and reserved."""
+    """Serving cost of a bundle a month: processor seconds, cores, and US dollars used and reserved."""
     price = metric_of(evaluate["bundles"][name], "cost_per_million_usd")
     per_usd = SECONDS / (1e6 * prices.core_hour)  # CPU-seconds a text for a dollar a million
     text_s = _scaled(price, per_usd)
@@ -120,7 +120,7 @@ def serving(evaluate: Report, name: str, params: CostParams, prices: Prices) -> 
 
 
 def labelling(sample: Report, params: CostParams, prices: Prices) -> dict[str, Any]:
-    """What people's labels cost a month: by measured seconds for a label, or by the assumed ones, and which."""
+    """Labelling cost a month, by measured seconds for a label or by assumed ones, and which of the two."""
     measured = Estimate.from_json(sample["people"]["seconds_per_label"])
     known = not math.isnan(measured.value)
     seconds = measured if known else exact(params.assumed_seconds_per_label)

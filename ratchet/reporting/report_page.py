@@ -62,7 +62,7 @@ def render_page(material: Material, title: str, description: str) -> str:
 
 
 def _view(material: Material) -> dict[str, Any]:
-    """What templates/report.html shows."""
+    """Context of templates/report.html."""
     reports = material.reports
     decision = reports["decision"]
     primary = metric_name(reports.get("sample", {}).get("primary_metric", "primary"))

@@ -22,7 +22,7 @@ def results_table(evaluate: Report, decision: Report) -> str:
 
 
 def verdict_sentence(decision: Report) -> str:
-    """What was decided, in one line of Markdown."""
+    """The verdict in one line of Markdown."""
     chosen, reason = decision.get("chosen"), markdown_text(" ".join(decision.get("reasons", [])[:1]))
     return f"Accepted: **{markdown_text(chosen)}**. {reason}" if chosen else f"Rejected. {reason}"
 
@@ -42,7 +42,7 @@ def described_bundle(decision: Report) -> str | None:
 
 
 def n_failed(decision: Report, name: str) -> int:
-    """How many gates the candidate failed."""
+    """Number of gates that the candidate failed."""
     return sum(not gate["passed"] for gate in decision["bundles"][name]["gates"])
 
 

@@ -32,7 +32,7 @@ class Revision:
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """Display name."""
         return self.commit[:10] or WORKSPACE
 
     def file(self, path: str) -> bytes | None:
@@ -131,7 +131,7 @@ def dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def dvc_json(root: Path, *arguments: str) -> dict[str, Any]:
-    """What a command of DVC says as JSON.
+    """JSON output of a DVC command.
 
     Raises:
         ReleaseError: it failed.

@@ -37,11 +37,11 @@ class Key(pydantic.BaseModel):
     id: str = pydantic.Field(pattern="^[0-9a-f]{12}$")
     """Name in logs; says nothing of the secret."""
     name: str = pydantic.Field(min_length=1, max_length=100)
-    """What the key is for: a service, not a person."""
+    """Purpose of the key: a service, not a person."""
     sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
     """Hash of the whole key."""
     scopes: list[Scope] = pydantic.Field(min_length=1)
-    """What it may be used for; admin does not include the others."""
+    """Scopes that it grants; admin does not include the others."""
     requests_per_minute: int = pydantic.Field(ge=1)
     """Its rate; ten seconds' worth may come at once."""
     created: datetime

@@ -93,7 +93,7 @@ class Batcher:
         self._lock = threading.Lock()
         """Of the queue, the texts that are ready, the idle and the end."""
         self._idle: list[threading.Lock] = []
-        """What each idle worker sleeps on; the last one is woken first: what it needs may still be in the cache."""
+        """Lock that each idle worker waits on; the last one is woken first: its data may still be in the cache."""
         self._closing = False
         self._workers: list[threading.Thread] = []
 
@@ -104,7 +104,7 @@ class Batcher:
 
     @property
     def expected_wait_s(self) -> float:
-        """How long what waits and what is being scored will take."""
+        """Expected seconds until all waiting and running requests are scored."""
         rate = self.characters_per_s * self._n_workers
         return self._cost / rate if rate else 0.0
 

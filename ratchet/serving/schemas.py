@@ -99,6 +99,6 @@ class FeedbackRequest(_Schema):
 
 
 class FeedbackResponse(_Schema):
-    """Whether it was kept."""
+    """Whether the feedback was logged."""
 
     accepted: bool

@@ -29,7 +29,7 @@ class ServedModel:
     manifest_sha256: str
     """Pins every byte of it."""
     load_s: float
-    """How long verifying, loading and the first answers took."""
+    """Seconds for verifying, loading and warming up."""
 
     @property
     def labels(self) -> list[str]:
