@@ -18,7 +18,7 @@ from typing import Any
 
 from ratchet.errors import ParamsError
 from ratchet.params import Measured, Params, check_block, fields_elsewhere, read_yaml
-from tests.imports import closure, direction_faults, template_faults
+from tests.imports import closure, direction_violations, template_violations
 
 ORDER = [
     "ingest",
@@ -164,18 +164,25 @@ def _out_lines(outs: dict[str, bool], curves: list[str]) -> list[str]:
     return [line for section, items in sections.items() if items for line in (f"    {section}:", *items)]
 
 
-def faults(root: Path, order: list[str] | None = None) -> list[str]:
+def violations(root: Path, order: list[str] | None = None) -> list[str]:
     """Everything on which dvc.yaml, params.yaml and the code disagree; empty when they agree."""
     stages, blocks, steps = read_stages(root), list(read_yaml(root / "params.yaml")), step_names(root)
-    found = name_faults(list(stages), [name for name in blocks if name != TASK], steps, order)
+    found = name_violations(list(stages), [name for name in blocks if name != TASK], steps, order)
     for name in steps:
         if name in stages:
-            found += wiring_faults(root, stages[name])
-        found += params_faults(root, name)
-    return [*found, *order_faults(root, list(stages.values())), *direction_faults(root), *template_faults(root)]
+            found += wiring_violations(root, stages[name])
+        found += params_violations(root, name)
+    return [
+        *found,
+        *order_violations(root, list(stages.values())),
+        *direction_violations(root),
+        *template_violations(root),
+    ]
 
 
-def name_faults(stages: list[str], blocks: list[str], steps: list[str], order: list[str] | None = None) -> list[str]:
+def name_violations(
+    stages: list[str], blocks: list[str], steps: list[str], order: list[str] | None = None
+) -> list[str]:
     """Stages, params blocks and modules bear the same names, and the stages stand in the given order."""
     found = []
     for name in sorted({*stages, *blocks, *steps}):
@@ -188,7 +195,7 @@ def name_faults(stages: list[str], blocks: list[str], steps: list[str], order: l
     return found
 
 
-def wiring_faults(root: Path, stage: Stage) -> list[str]:
+def wiring_violations(root: Path, stage: Stage) -> list[str]:
     """The command, params, deps and outs of one stage are what its module says."""
     keys = list(stage.matrix)
     outs = expected_outs(root, stage.name, keys)
@@ -216,7 +223,7 @@ def wiring_faults(root: Path, stage: Stage) -> list[str]:
     return ["\n  ".join([f"stage '{stage.name}' of dvc.yaml:", *found]) + f"\nit should be\n{paste}"]
 
 
-def params_faults(root: Path, name: str) -> list[str]:
+def params_violations(root: Path, name: str) -> list[str]:
     """The Params of a step have no defaults, explain every field, and accept the step's block of params.yaml."""
     model = getattr(load_step(root, name), "Params", None)
     where = f"pipeline_steps/{name}.py, Params"
@@ -245,7 +252,7 @@ def params_faults(root: Path, name: str) -> list[str]:
     return found
 
 
-def order_faults(root: Path, stages: list[Stage]) -> list[str]:
+def order_violations(root: Path, stages: list[Stage]) -> list[str]:
     """Every dependency is a file of the repository, or the output of a stage that stands earlier."""
     found, written = [], {}
     for stage in stages:
@@ -332,7 +339,7 @@ def main(arguments: list[str]) -> int:
     """Print the lines of dvc.yaml for the named steps (all by default), or with --check what is wrong."""
     root = Path.cwd()
     if arguments == ["--check"]:
-        found = faults(root, ORDER)
+        found = violations(root, ORDER)
         print("\n\n".join(found) or "dvc.yaml, params.yaml and the code agree")
         return 1 if found else 0
     if arguments == ["--write"]:

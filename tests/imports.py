@@ -118,7 +118,7 @@ def template_closure(root: Path, names: Iterable[str]) -> set[Path]:
     return found
 
 
-def template_faults(root: Path) -> list[str]:
+def template_violations(root: Path) -> list[str]:
     """Modules whose templates cannot be told or found, and templates that no page needs."""
     found: list[str] = []
     used: set[Path] = set()
@@ -159,7 +159,7 @@ def _targets(root: Path, source: str, path: Path) -> set[Path]:
     return {file for file in files if file.parts[0] == "ratchet" and (root / file).is_file()}
 
 
-def direction_faults(root: Path) -> list[str]:
+def direction_violations(root: Path) -> list[str]:
     """Imports that run the wrong way, and package __init__ files that hold more than a docstring."""
     found = []
     for package, forbidden in FORBIDDEN.items():
@@ -174,7 +174,7 @@ def direction_faults(root: Path) -> list[str]:
     return found
 
 
-def room_faults(root: Path) -> list[str]:
+def room_violations(root: Path) -> list[str]:
     """Imports from a room of ratchet into one that stands above it, and modules that import each other in a circle."""
     found, graph = [], {}
     for path in sorted((root / "ratchet").rglob("*.py")):

@@ -10,7 +10,7 @@ import pytest
 
 from ratchet.params import read_yaml
 from tests import contract
-from tests.imports import closure, direction_faults, imported, rendered, room_faults, template_faults
+from tests.imports import closure, direction_violations, imported, rendered, room_violations, template_violations
 
 ROOT = Path(__file__).parents[1]
 STEPS = contract.step_names(ROOT)
@@ -21,18 +21,18 @@ STEPS = contract.step_names(ROOT)
 def test_names_and_order_are_the_same_everywhere() -> None:
     stages, blocks = list(contract.read_stages(ROOT)), list(read_yaml(ROOT / "params.yaml"))
     assert blocks.pop(0) == contract.TASK
-    assert contract.name_faults(stages, blocks, STEPS, contract.ORDER) == []
+    assert contract.name_violations(stages, blocks, STEPS, contract.ORDER) == []
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_stage_is_wired_as_its_module_says(name: str) -> None:
-    found = contract.wiring_faults(ROOT, contract.read_stages(ROOT)[name])
+    found = contract.wiring_violations(ROOT, contract.read_stages(ROOT)[name])
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_params_are_complete_and_accepted(name: str) -> None:
-    found = contract.params_faults(ROOT, name)
+    found = contract.params_violations(ROOT, name)
     assert not found, "\n".join(found)
 
 
@@ -42,22 +42,22 @@ def test_step_has_a_test_file(name: str) -> None:
 
 
 def test_stages_stand_in_the_order_of_execution() -> None:
-    found = contract.order_faults(ROOT, list(contract.read_stages(ROOT).values()))
+    found = contract.order_violations(ROOT, list(contract.read_stages(ROOT).values()))
     assert not found, "\n".join(found)
 
 
 def test_imports_run_one_way() -> None:
-    found = direction_faults(ROOT)
+    found = direction_violations(ROOT)
     assert not found, "\n".join(found)
 
 
 def test_rooms_import_downwards_only() -> None:
-    found = room_faults(ROOT)
+    found = room_violations(ROOT)
     assert not found, "\n".join(found)
 
 
 def test_every_template_is_rendered_and_every_rendered_template_is_there() -> None:
-    assert template_faults(ROOT) == []
+    assert template_violations(ROOT) == []
 
 
 def test_a_page_s_stage_depends_on_its_templates() -> None:
@@ -76,7 +76,7 @@ def test_a_room_that_imports_one_above_it_is_reported(tmp_path: Path) -> None:
         path = tmp_path / "ratchet" / f"{name}.py"
         path.parent.mkdir(parents=True)
         path.write_text(source)
-    upwards, circle = room_faults(tmp_path)
+    upwards, circle = room_violations(tmp_path)
     assert upwards == "ratchet/data/low.py: must not import ratchet/trust/high.py, which stands above it"
     assert "in a circle" in circle
 
@@ -95,7 +95,7 @@ def test_the_command_line_alone_stands_above_the_flows(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source)
-    assert direction_faults(tmp_path) == [
+    assert direction_violations(tmp_path) == [
         "ratchet/commands/heavy.py: must not import prefect",
         "ratchet/commands_of_old.py: must not import flows",
         "ratchet/commands_of_old.py: must not import flows.pipeline",
@@ -184,9 +184,9 @@ def _step(reads: dict[str, str], writes: dict[str, str], imports: str) -> str:
     return STEP.replace("{READS}", repr(reads)).replace("{WRITES}", repr(writes)).replace("{IMPORT}", imports)
 
 
-def test_a_tree_that_keeps_the_contract_has_no_faults(tree: Path) -> None:
+def test_a_tree_that_keeps_the_contract_has_no_violations(tree: Path) -> None:
     # the made-up steps import ratchet.params from the repository, not from the tree
-    assert contract.faults(tree, ["make", "use"]) == []
+    assert contract.violations(tree, ["make", "use"]) == []
 
 
 BREAKS = {
@@ -285,17 +285,17 @@ def test_a_broken_rule_is_reported(tree: Path, name: str) -> None:
     else:
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new, 1))
-    assert message in "\n".join(contract.faults(tree, ["make", "use"]))
-    assert contract.faults(tree, ["make", "use"]) != []
+    assert message in "\n".join(contract.violations(tree, ["make", "use"]))
+    assert contract.violations(tree, ["make", "use"]) != []
 
 
 def test_a_stage_before_what_it_reads_is_reported(tree: Path) -> None:
     stages = list(contract.read_stages(tree).values())
-    assert contract.order_faults(tree, stages[::-1]) == [
+    assert contract.order_violations(tree, stages[::-1]) == [
         "stage 'use' reads data/made/a, which the later stage 'make' writes",
         "stage 'use' reads data/made/b, which the later stage 'make' writes",
     ]
-    assert contract.name_faults(["use", "make"], ["use", "make"], ["make", "use"], ["make", "use"]) == [
+    assert contract.name_violations(["use", "make"], ["use", "make"], ["make", "use"], ["make", "use"]) == [
         "dvc.yaml names its stages as\n  use make\nexpected\n  make use"
     ]
 
@@ -304,17 +304,17 @@ def test_the_lines_to_paste_are_the_right_ones(tree: Path) -> None:
     stages = contract.read_stages(tree)
     lines = "\n".join(["stages:", *(contract.expected_lines(tree, name, stages[name].matrix) for name in stages)])
     (tree / "dvc.yaml").write_text(lines + "\n")
-    assert contract.faults(tree, ["make", "use"]) == []
+    assert contract.violations(tree, ["make", "use"]) == []
 
 
 def test_a_path_from_params_must_exist_too(tree: Path) -> None:
     path = tree / "params.yaml"
     (tree / "dvc.yaml").write_text(DVC_YAML.replace("data/made/${item.model}", "${use.watch}"))
     path.write_text("use: {seed: 2, watch: dvc.yaml}\n")
-    assert contract.order_faults(tree, list(contract.read_stages(tree).values())) == []
+    assert contract.order_violations(tree, list(contract.read_stages(tree).values())) == []
     path.write_text("use: {seed: 2, watch: gone.csv}\n")
-    (fault,) = contract.order_faults(tree, list(contract.read_stages(tree).values()))
-    assert fault.startswith("stage 'use' reads gone.csv, which no stage writes")
+    (violation,) = contract.order_violations(tree, list(contract.read_stages(tree).values()))
+    assert violation.startswith("stage 'use' reads gone.csv, which no stage writes")
 
 
 def test_imports_are_found_wherever_they_run() -> None:
@@ -340,17 +340,17 @@ def test_templates_are_followed_to_what_they_extend_include_and_import(tree: Pat
     followed = ["_base.html", "_macros.html", "_style.css", "page.html"]
     found = sorted(path.name for path in closure(tree, Path("pipeline_steps/make.py")) if path.suffix != ".py")
     assert found == followed
-    faults = "\n".join(contract.faults(tree, ["make", "use"]))
+    violations = "\n".join(contract.violations(tree, ["make", "use"]))
     for name in followed:
-        assert f"deps: add    - ratchet/reporting/templates/{name}" in faults
-    assert "ratchet/reporting/templates/other.html: no module of ratchet renders it" in faults
+        assert f"deps: add    - ratchet/reporting/templates/{name}" in violations
+    assert "ratchet/reporting/templates/other.html: no module of ratchet renders it" in violations
 
 
 @pytest.mark.parametrize("call", ["render_template(name)", "render_template()", "render_template('gone.html')"])
 def test_a_template_that_nobody_can_tell_is_reported(tree: Path, call: str) -> None:
     (tree / "ratchet/other.py").write_text(call)
-    (fault,) = template_faults(tree)
-    assert fault.startswith("ratchet/other.py: ")
+    (violation,) = template_violations(tree)
+    assert violation.startswith("ratchet/other.py: ")
     if "gone" not in call:
         with pytest.raises(ValueError, match="as a literal"):
             rendered(call)
@@ -365,7 +365,7 @@ def test_what_is_imported_by_a_name_of_the_run_is_any_module_of_its_package(tree
     found = {path.as_posix().removeprefix("ratchet/") for path in closure(tree, Path("pipeline_steps/make.py"))}
     assert found == {"shared.py", "deep.py", "data/kinds/one.py", "data/kinds/two.py", "other.py"}
     (tree / "ratchet/data/kinds/two.py").write_text("import ratchet.deep")
-    assert "in a circle" in "\n".join(room_faults(tree))
+    assert "in a circle" in "\n".join(room_violations(tree))
 
 
 def test_closure_ends_at_a_cycle(tree: Path) -> None:

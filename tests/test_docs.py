@@ -127,7 +127,7 @@ def runs_here(command: str) -> bool:
     return not (matches(command, QUICK) or matches(command, MINUTES) or matches(command, NEEDS))
 
 
-def fault(command: str) -> str:
+def command_error(command: str) -> str:
     """What is wrong with a command; empty when its program, module, options and files exist."""
     program, *words = shlex.split(command, comments=True)
     if program == "make":
@@ -135,9 +135,9 @@ def fault(command: str) -> str:
         asked = {word for word in words if "=" not in word}  # NAME=value sets a variable
         return "" if asked <= set(targets) else f"no such target: {words}"
     if program == "python":
-        return _module_fault(words)
+        return _module_error(words)
     if program == "dvc":
-        return _dvc_fault(words)
+        return _dvc_error(words)
     if program == "prefect":
         spec = importlib.util.find_spec(program)
         assert spec is not None
@@ -146,15 +146,15 @@ def fault(command: str) -> str:
         name = words[0].replace("-", "_")
         return "" if (folder / f"{name}.py").is_file() or (folder / name).is_dir() else f"no such command: {words[0]}"
     if program == "ratchet":
-        return _ratchet_fault(words)
+        return _ratchet_error(words)
     if program in ("source", "export", "git", "ssh-keygen", "openssl", "mkdir"):
         return ""
     if program == "curl":
-        return _route_fault(words)
+        return _route_error(words)
     return f"no known program: {program}"
 
 
-def _dvc_fault(words: list[str]) -> str:
+def _dvc_error(words: list[str]) -> str:
     """Whether DVC's own parser takes the command with its options."""
     from dvc.cli import DvcParserError
     from dvc.cli.parser import get_main_parser
@@ -170,7 +170,7 @@ def _dvc_fault(words: list[str]) -> str:
     return ""
 
 
-def _route_fault(words: list[str]) -> str:
+def _route_error(words: list[str]) -> str:
     """Whether the server has the route that is asked."""
     path = "/" + words[0].partition("/")[2]
     routes = (ROOT / "ratchet" / "serving" / "routes.py").read_text(encoding="utf-8")
@@ -201,7 +201,7 @@ def _leaves(group: Any, words: str) -> Iterator[tuple[str, Any]]:
             yield f"{words} {name}", command
 
 
-def _module_fault(words: list[str]) -> str:
+def _module_error(words: list[str]) -> str:
     if words[0] != "-m":
         return "" if (ROOT / words[0]).is_file() else f"no such file: {words[0]}"
     path = ROOT / (words[1].replace(".", "/") + ".py")
@@ -213,7 +213,7 @@ def _module_fault(words: list[str]) -> str:
     return f"no such option or page: {unknown + missing}" if unknown or missing else ""
 
 
-def _ratchet_fault(words: list[str]) -> str:
+def _ratchet_error(words: list[str]) -> str:
     """Follow the words through the groups of the command line, then look at the options."""
     command = command_line()
     while words and words[0] in getattr(command, "commands", {}):
@@ -225,7 +225,7 @@ def _ratchet_fault(words: list[str]) -> str:
 
 @pytest.mark.parametrize("command", sorted({command.text for command in commands()}))
 def test_every_command_exists(command: str) -> None:
-    assert not fault(command)
+    assert not command_error(command)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_every_command_exists(command: str) -> None:
     ],
 )
 def test_a_command_that_does_not_exist_is_found(command: str) -> None:
-    assert fault(command)
+    assert command_error(command)
 
 
 def test_every_exception_is_of_one_class_and_used() -> None:

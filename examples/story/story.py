@@ -65,7 +65,7 @@ def _propose(world: World, timeline: Any, why: str) -> Any:
     from ratchet.errors import PipelineError
     from ratchet.files import read_json
 
-    decision = demo_world.run_line(world)
+    decision = demo_world.run_pipeline(world)
     bundles = read_json(world.root / "reports/evaluate.json")["bundles"]
     accuracy = {name: round(item["metrics"]["accuracy"]["value"], 3) for name, item in bundles.items()}
     timeline.add("train and gate", f"The pipeline ran: {decision['verdict']}.", **accuracy)

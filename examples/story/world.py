@@ -137,7 +137,7 @@ def commit_and_push(world: World, text: str) -> None:
     world.run(sys.executable, "-m", "dvc", "push", "--quiet")
 
 
-def run_line(world: World) -> dict[str, Any]:
+def run_pipeline(world: World) -> dict[str, Any]:
     """Bring the pipeline up to date with DVC; returns its decision."""
     world.run(sys.executable, "-m", "dvc", "repro", "--quiet")
     decision: dict[str, Any] = json.loads((world.root / "reports/decision.json").read_text())
@@ -265,7 +265,7 @@ def _write_files(world: World) -> None:
 
 
 def _write_texts(world: World) -> None:
-    """The line's texts as they were split, and the traffic: Rotten Tomatoes first, IMDb later, none of it learned."""
+    """The texts of the splits, and the traffic: Rotten Tomatoes first, IMDb later, none of it learned."""
     splits, target = world.source / "data/splits", world.root / "data/splits"
     if not (splits / "train.parquet").is_file():
         raise PipelineError("The texts are missing.", where=splits, fix="make run, or dvc checkout, first")

@@ -90,7 +90,7 @@ def test_each_mitigation_is_trained_once_told_and_put_into_a_page(
     assert "test texts by gender: men 40, none 80, women 40." in text
 
 
-def test_what_was_trained_on_other_labels_or_as_the_line_trains_is_told_apart(
+def test_what_was_trained_on_other_labels_or_as_the_pipeline_trains_is_kept_apart(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ratchet.models.bundle import read_manifest

@@ -15,7 +15,7 @@ from ratchet.errors import ReleaseError
 from ratchet.registry.clone import Clone
 from ratchet.registry.git import NO_OBJECT
 from ratchet.registry.hook import judge_lines
-from tests.support.registry import V2, commit, git, push, write_line
+from tests.support.registry import V2, commit, git, push, write_run
 from tests.support.registry_site import Site, approve, copy, promote_to_champion, release, story
 
 
@@ -32,7 +32,7 @@ def self_approved(promoted: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     site = copy(promoted, tmp_path / "site")
     server = site.folder / "server.git"
     (server / "hooks" / "pre-receive").write_text("#!/bin/sh\nexit 0\n")
-    write_line(site.root, 0.81, "bob's weights")
+    write_run(site.root, 0.81, "bob's weights")
     commit(site.root, "Change the model", site.keys / "bob", author="bob")
     for n in range(3):
         commit(site.root, f"Look at it {n}")

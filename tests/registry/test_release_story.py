@@ -22,7 +22,7 @@ from ratchet.registry.clone import Clone
 from tests.support.registry import ROOT, V1, V2, environment, git, judge_at_work
 from tests.support.release_page import PEOPLE, Team, commands, policy
 from tests.support.release_reports import gate_at
-from tests.support.story_line import DVC_YAML
+from tests.support.story_pipeline import DVC_YAML
 
 SET_UP, RELEASE, LOOK = (commands(heading) for heading in ("Set it up", "Release", "Look, check"))
 GATES = [gate_at(0.6), gate_at(-0.01, against="champion")]
@@ -46,7 +46,7 @@ def _params(root: Path, n: int, noise: float, text: str) -> None:
     git(root, "commit", "--quiet", "--all", "-m", text)
 
 
-def _a_line_that_has_not_run(root: Path) -> None:
+def _a_pipeline_that_has_not_run(root: Path) -> None:
     _dvc(root, "init", "--quiet")
     _dvc(root, "config", "core.analytics", "false")
     for path, text in {
@@ -71,7 +71,7 @@ def _set_up(team: Team) -> None:
         for command in everyone:
             team.follow(command, person)
     root = team.clone("ann")
-    _a_line_that_has_not_run(root)
+    _a_pipeline_that_has_not_run(root)
     (root / ".allowed_signers").write_text(team.signers())
     (root / "policy.yaml").write_text(json.dumps(policy()))
     for command in SET_UP[len(everyone) :]:
@@ -110,7 +110,7 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
         git(root, "switch", "--quiet", "--create", "more-labels")
         _params(root, 400, 0.0, "Buy more labels")
-        team.run_line()
+        team.run_pipeline()
         git(root, "commit", "--quiet", "--all", "-m", "Measure")
         team.follow(LOOK[-1])
         page = printed()

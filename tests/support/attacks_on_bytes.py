@@ -11,7 +11,7 @@ import pytest
 from ratchet.files import sha256_file
 from ratchet.registry import acts
 from ratchet.registry.bundle_check import folder_md5
-from tests.support.registry import git, push, write_line
+from tests.support.registry import git, push, write_run
 from tests.support.registry_site import Site, attack_on_bytes, release
 
 
@@ -42,10 +42,10 @@ def _another_bundle_that_is_whole_in_itself(site: Site) -> Path:
 
 
 @attack_on_bytes("measured", "The bundle is not the one that the pipeline made")
-def _a_bundle_that_the_releaser_signed_and_the_line_never_made(site: Site) -> Path:
+def _a_bundle_that_the_releaser_signed_and_the_pipeline_never_made(site: Site) -> Path:
     """Record and signature agree with it; what the server cannot know is that `dvc.lock` is about other bytes."""
     measured = folder_md5(site.root / "models" / "small-int8")
-    write_line(site.root, weights="evil weights")
+    write_run(site.root, weights="evil weights")
     git(site.root, "checkout", "--quiet", "dvc.lock", "reports")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(acts, "folder_md5", lambda _: measured)

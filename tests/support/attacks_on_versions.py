@@ -17,7 +17,7 @@ from tests.support.registry import (
     V2,
     commit,
     git,
-    write_line,
+    write_run,
     write_lock,
 )
 from tests.support.registry_site import (
@@ -84,13 +84,13 @@ def _a_gate_left_out_of_the_decision(site: Site) -> list[str]:
 def _a_required_gate_left_out_of_the_params(site: Site) -> list[str]:
     gates = [gate for gate in GATES if gate["metric"] != "accuracy"]
     (site.root / "params.yaml").write_text(json.dumps({"promote": {"gates": gates}}))
-    write_line(site.root, forced=True)
+    write_run(site.root, forced=True)
     _rewrite(site, "decision", lambda decision: decision.update(chosen="small-int8"))
     return release(site)
 
 
 @attack("measured", "A report is not the one that the pipeline wrote")
-def _a_report_that_the_line_did_not_write(site: Site) -> list[str]:
+def _a_report_that_the_pipeline_did_not_write(site: Site) -> list[str]:
     path = site.root / "reports" / "evaluate.json"
     path.write_text(path.read_text().replace("0.79", "0.99"))
     commit(site.root, "Better figures")
@@ -103,10 +103,10 @@ def _latencies_that_the_machine_did_not_measure(site: Site) -> list[str]:
 
 
 @attack("promoted", "were not compared with the champion")
-def _a_line_that_left_the_champion_out(site: Site) -> list[str]:
+def _a_run_that_left_the_champion_out(site: Site) -> list[str]:
     pointer = (site.root / "models" / "champion.json").read_bytes()
     (site.root / "models" / "champion.json").write_text('{"bundle": null}')
-    write_line(site.root, 0.80, "other")
+    write_run(site.root, 0.80, "other")
     (site.root / "models" / "champion.json").write_bytes(pointer)
     commit(site.root, "Measure again")
     return release(site, V2)

@@ -1,4 +1,4 @@
-"""A team with keys, a server with the hook, a clone, a line with made-up figures: to release from, and to attack."""
+"""A team with keys, a server with the hook, a clone, a run with made-up figures: to release from, and to attack."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def judge_at_work(folder: Path) -> Iterator[str]:
 
 
 def make_clone(folder: Path, keys: Path) -> Clone:
-    """A clone with policy, keys and an accepted line, which is the server's first commit."""
+    """A clone with policy, keys and an accepted run, which is the server's first commit."""
     clone = folder / "clone"
     git(folder, "clone", "--quiet", "server.git", str(clone))
     git(clone, "remote", "set-url", "origin", "../server.git")
@@ -139,13 +139,13 @@ def make_clone(folder: Path, keys: Path) -> Clone:
     (clone / "constraints.txt").write_text("numpy==2.4.6\nruamel.yaml==0.19.1\n")
     (clone / "params.yaml").write_text(json.dumps({"promote": {"gates": GATES}}))
     write_json(clone / "models" / "champion.json", {"bundle": None})
-    write_line(clone)
+    write_run(clone)
     commit(clone, "Measure")
     git(clone, "push", "--quiet", "origin", "main")
     return Clone(clone, key=str(keys / "ann"))
 
 
-def write_line(root: Path, accuracy: float = 0.79, weights: str = "weights", *, forced: bool = False) -> None:
+def write_run(root: Path, accuracy: float = 0.79, weights: str = "weights", *, forced: bool = False) -> None:
     """Bundle, reports, card and dvc.lock, as a run of the pipeline leaves them; `forced` accepts regardless."""
     from pipeline_steps.promote import Params, run
 

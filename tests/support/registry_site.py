@@ -31,7 +31,7 @@ from tests.support.registry import (
     make_server,
     push,
     raw_tag,
-    write_line,
+    write_run,
 )
 
 
@@ -59,7 +59,7 @@ class Site:
 
 @contextmanager
 def story(base: Path) -> Iterator[dict[str, Site]]:
-    """Stage by stage: measured, proposed, approved by two, promoted, and the next line measured."""
+    """Stage by stage: measured, proposed, approved by two, promoted, and the next run measured."""
     keys = base / "keys"
     make_keys(keys)
     with judge_at_work(base) as hook, pytest.MonkeyPatch.context() as patch:
@@ -75,7 +75,7 @@ def story(base: Path) -> Iterator[dict[str, Site]]:
             acts.review(site.clone(person), "approval", person, V1.tag, "good")
         found["approved"] = copy(site, base / "approved")
         acts.promote(site.clone(), V1, "better", HEAD)
-        write_line(site.root, 0.80, "better weights")
+        write_run(site.root, 0.80, "better weights")
         commit(site.root, "Measure again")
         assert push(site.root, "main") == ""
         found["promoted"] = copy(site, base / "promoted")
@@ -260,7 +260,7 @@ def change_policy(site: Site, key: str | None = "ann", **changes: Any) -> list[s
 
 def remeasure(site: Site, **how: Any) -> None:
     """Another run of the pipeline, committed."""
-    write_line(site.root, **how)
+    write_run(site.root, **how)
     commit(site.root, "Measure again")
 
 

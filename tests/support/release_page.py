@@ -37,8 +37,10 @@ def policy() -> dict[str, object]:
 class Team:
     """Clones, homes and keys by person, a server, a folder for DVC's remote, and what was run of the page."""
 
-    def __init__(self, folder: Path, hook: str, monkeypatch: pytest.MonkeyPatch, run_line: Callable[[], None]) -> None:
-        self.folder, self.patch, self.run_line = folder, monkeypatch, run_line
+    def __init__(
+        self, folder: Path, hook: str, monkeypatch: pytest.MonkeyPatch, run_pipeline: Callable[[], None]
+    ) -> None:
+        self.folder, self.patch, self.run_pipeline = folder, monkeypatch, run_pipeline
         self.followed: list[str] = []
         self.server = make_server(folder, hook)
         for person in PEOPLE:
@@ -72,7 +74,7 @@ class Team:
         elif words[0] == "export":
             self.patch.setenv(*words[1].split("=", 1))
         elif words == ["make", "run"]:
-            self.run_line()
+            self.run_pipeline()
         else:
             self._shell(command, person)
 

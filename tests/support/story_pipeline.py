@@ -1,6 +1,6 @@
-"""A line of two stages that trains for real: made-up texts, then TF-IDF on them, measured, gated, with a card.
+"""A pipeline of two stages that trains for real: made-up texts, then TF-IDF on them, measured, gated, with a card.
 
-python -m tests.support.story_line texts|line
+python -m tests.support.story_pipeline texts|line
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.support.release_reports import Json, estimate, shortlist_report
 DVC_YAML = """
 stages:
   texts:
-    cmd: python -m tests.support.story_line texts
+    cmd: python -m tests.support.story_pipeline texts
     params: [texts]
     outs: [data/labeled.parquet, data/test.parquet]
   line:
-    cmd: python -m tests.support.story_line line
+    cmd: python -m tests.support.story_pipeline line
     params: [promote]
     deps: [data/labeled.parquet, data/test.parquet, models/champion.json]
     outs: [models/words, measurements/evaluate.json, reports/model_card.md]
