@@ -17,8 +17,8 @@ from tests.support.registry import (
     V2,
     commit,
     git,
-    write_run,
     write_lock,
+    write_run,
 )
 from tests.support.registry_site import (
     Site,
