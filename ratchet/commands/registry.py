@@ -27,6 +27,7 @@ Key = Annotated[str, typer.Option(help="The key that signs; by default user.sign
 Why = Annotated[str, typer.Option(help="The reason, kept for good.")]
 Who = Annotated[str, typer.Option(help="Your name in .allowed_signers.")]
 Ref = Annotated[str, typer.Argument(help="A version (tickets@v1.2.0, 1.2.0) or a role (champion).")]
+Subject = Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")]
 
 
 @app.command(name="list")
@@ -115,25 +116,13 @@ def verify_command(
 
 
 @app.command()
-def approve(
-    subject: Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")],
-    why: Why,
-    who: Who,
-    root: Root = Path(),
-    key: Key = "",
-) -> None:
+def approve(subject: Subject, why: Why, who: Who, root: Root = Path(), key: Key = "") -> None:
     """Sign that a version may become champion next (or that the policy may change), and push it."""
     _review("approval", subject, why, who, Clone(root, key=key))
 
 
 @app.command()
-def reject(
-    subject: Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")],
-    why: Why,
-    who: Who,
-    root: Root = Path(),
-    key: Key = "",
-) -> None:
+def reject(subject: Subject, why: Why, who: Who, root: Root = Path(), key: Key = "") -> None:
     """Sign that a version must not become champion next, and push it: one rejection outweighs all approvals."""
     _review("rejection", subject, why, who, Clone(root, key=key))
 

@@ -96,8 +96,8 @@ def _an_approval_on_another_commit_than_the_version(site: Site) -> list[str]:
 @attack("proposed", "The review is not on the version that it is about")
 def _an_approval_of_a_role_that_needs_none(site: Site) -> list[str]:
     name = "approval/sentiment-v1.0.0-challenger-2/bob"
-    says = statement(site.root, approve(site, "bob")) | {"tag": name, "subject": "sentiment#challenger#2"}
-    site.tag(name, site.oid(f"{V1.tag}^{{commit}}"), "bob", says)
+    content = statement(site.root, approve(site, "bob")) | {"tag": name, "subject": "sentiment#challenger#2"}
+    site.tag(name, site.oid(f"{V1.tag}^{{commit}}"), "bob", content)
     return [name]
 
 
@@ -116,8 +116,8 @@ def _an_approval_of_a_policy_on_another_commit(site: Site) -> list[str]:
 @attack("proposed", "The review is not by the one whose name it bears")
 def _a_rejection_under_the_name_of_an_approval(site: Site) -> list[str]:
     name = approve(site, "bob")
-    says = statement(site.root, name) | {"kind": "rejection"}
-    site.tag(name, site.oid(f"{V1.tag}^{{commit}}"), "bob", says)
+    content = statement(site.root, name) | {"kind": "rejection"}
+    site.tag(name, site.oid(f"{V1.tag}^{{commit}}"), "bob", content)
     return [name]
 
 
@@ -178,8 +178,8 @@ def _a_role_for_another_object_than_the_version(site: Site) -> list[str]:
 @attack("approved", "There is no such tag")
 def _a_champion_that_is_no_version(site: Site) -> list[str]:
     refs = promote_to_champion(site)
-    says = statement(site.root, refs[1]) | {"version": "sentiment@v9.0.0"}
-    site.tag(refs[1], site.oid(f"{V1.tag}^{{commit}}"), "ann", says)
+    content = statement(site.root, refs[1]) | {"version": "sentiment@v9.0.0"}
+    site.tag(refs[1], site.oid(f"{V1.tag}^{{commit}}"), "ann", content)
     return refs
 
 
@@ -225,6 +225,6 @@ def _a_rollback_by_who_may_not(site: Site) -> list[str]:
 @attack("promoted", "The champion cannot be archived")
 def _the_champion_archived(site: Site) -> list[str]:
     name = "sentiment#archived#3"
-    says = statement(site.root, "sentiment#champion#2") | {"tag": name, "role": "archived", "action": "archive"}
-    site.tag(name, site.oid(f"{V1.tag}^{{commit}}"), "ann", says)
+    content = statement(site.root, "sentiment#champion#2") | {"tag": name, "role": "archived", "action": "archive"}
+    site.tag(name, site.oid(f"{V1.tag}^{{commit}}"), "ann", content)
     return [name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 
 from ratchet.registry.names import Version
 from tests.support.registry import (
@@ -25,6 +26,14 @@ from tests.support.registry_site import (
     release,
     version_tag,
 )
+
+
+def _release_with_tag(site: Site, edit: Callable[[str], str]) -> list[str]:
+    """A release whose version tag has edited bytes; the refs to push."""
+    refs = release(site)
+    put(site, V1.tag, edit(git(site.root, "cat-file", "tag", V1.tag) + "\n"))
+    return refs
+
 
 # who signs
 
@@ -69,27 +78,24 @@ def _a_release_commit_signed_by_another(site: Site) -> list[str]:
 
 @attack("measured", "is not one of this content")
 def _a_signature_over_other_content(site: Site) -> list[str]:
-    refs = release(site)
-    whole = git(site.root, "cat-file", "tag", V1.tag) + "\n"
-    put(site, V1.tag, whole.replace('"why": "x"', '"why": "y"'))
-    return refs
+    return _release_with_tag(site, lambda tag: tag.replace('"why": "x"', '"why": "y"'))
 
 
 @attack("measured", "something besides one signature")
 def _text_after_the_signature(site: Site) -> list[str]:
-    refs = release(site)
-    put(site, V1.tag, git(site.root, "cat-file", "tag", V1.tag) + '\n{"kind": "release"}\n')
-    return refs
+    return _release_with_tag(site, lambda tag: tag + '{"kind": "release"}\n')
 
 
 @attack("measured", "is not one of this content")
 def _a_signature_made_for_something_else_than_git(site: Site) -> list[str]:
-    refs = release(site)
-    payload = git(site.root, "cat-file", "tag", V1.tag).split("-----BEGIN")[0]
     signing = ["ssh-keygen", "-q", "-Y", "sign", "-n", "file", "-f", str(site.keys / "ann")]
-    signature = subprocess.run(signing, input=payload.encode(), capture_output=True, check=True).stdout.decode()
-    put(site, V1.tag, payload + signature)
-    return refs
+
+    def sign_for_files(tag: str) -> str:
+        payload = tag.split("-----BEGIN")[0]
+        done = subprocess.run(signing, input=payload.encode(), capture_output=True, check=True)
+        return payload + done.stdout.decode()
+
+    return _release_with_tag(site, sign_for_files)
 
 
 @attack("promoted", "Signed by nobody who is known")
@@ -112,8 +118,8 @@ def _a_key_that_has_expired_and_a_tag_dated_back(site: Site) -> list[str]:
 
 @attack("proposed", "nested")
 def _a_nested_tag(site: Site) -> list[str]:
-    says = statement(site.root, V1.tag) | {"tag": V2.tag}
-    site.tag(V2.tag, site.oid(f"refs/tags/{V1.tag}"), "ann", says, kind="tag")
+    content = statement(site.root, V1.tag) | {"tag": V2.tag}
+    site.tag(V2.tag, site.oid(f"refs/tags/{V1.tag}"), "ann", content, kind="tag")
     return [V2.tag]
 
 
@@ -173,8 +179,8 @@ def _a_version_that_signs_for_another_record(site: Site) -> list[str]:
 @attack("approved", "The tag of a role must give it")
 def _a_role_by_the_statement_of_an_approval(site: Site) -> list[str]:
     refs = promote_to_champion(site)
-    says = statement(site.root, "approval/sentiment-v1.0.0-champion-2/bob") | {"tag": refs[1]}
-    site.tag(refs[1], site.oid(f"{V1.tag}^{{commit}}"), "ann", says)
+    content = statement(site.root, "approval/sentiment-v1.0.0-champion-2/bob") | {"tag": refs[1]}
+    site.tag(refs[1], site.oid(f"{V1.tag}^{{commit}}"), "ann", content)
     return refs
 
 
@@ -189,10 +195,8 @@ def _a_message_that_looks_signed_already(site: Site) -> list[str]:
 
 @attack("measured", "something besides one signature")
 def _words_inside_a_signature(site: Site) -> list[str]:
-    refs = release(site)
-    whole = git(site.root, "cat-file", "tag", V1.tag) + "\n"
-    put(site, V1.tag, whole.replace("-----BEGIN SSH SIGNATURE-----\n", "-----BEGIN SSH SIGNATURE-----\nby: ann\n"))
-    return refs
+    begin = "-----BEGIN SSH SIGNATURE-----\n"
+    return _release_with_tag(site, lambda tag: tag.replace(begin, f"{begin}by: ann\n"))
 
 
 @attack("measured", "The tag's header is not the usual one")

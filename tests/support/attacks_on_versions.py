@@ -256,13 +256,15 @@ def _a_model_signature_of_another_type(site: Site) -> list[str]:
 
 @attack("measured", "is not one of its files' SHA-256")
 def _a_model_signature_with_another_predicate(site: Site) -> list[str]:
-    return _resigned(site, _edited_signature(site, lambda says: says.update(predicateType="https://slsa.dev/x")))
+    return _resigned(
+        site, _edited_signature(site, lambda statement: statement.update(predicateType="https://slsa.dev/x"))
+    )
 
 
 @attack("measured", "is not one of its files' SHA-256")
 def _a_model_signature_by_another_method(site: Site) -> list[str]:
-    def edit(says: dict[str, Any]) -> None:
-        says["predicate"]["serialization"]["method"] = "shards"
+    def edit(statement: dict[str, Any]) -> None:
+        statement["predicate"]["serialization"]["method"] = "shards"
 
     return _resigned(site, _edited_signature(site, edit))
 
@@ -271,8 +273,8 @@ def _a_model_signature_by_another_method(site: Site) -> list[str]:
 def _a_model_signature_that_names_a_file_twice(site: Site) -> list[str]:
     """Of two digests of one file, a reader might take either."""
 
-    def edit(says: dict[str, Any]) -> None:
-        resources = says["predicate"]["resources"]
+    def edit(statement: dict[str, Any]) -> None:
+        resources = statement["predicate"]["resources"]
         resources.insert(0, resources[0] | {"digest": "f" * 64})
 
     return _resigned(site, _edited_signature(site, edit))

@@ -52,8 +52,8 @@ class Site:
     def oid(self, name: str) -> str:
         return git(self.root, "rev-parse", name)
 
-    def tag(self, name: str, commit: str, person: str, says: dict[str, Any], **how: Any) -> None:
-        text = f"A tag\n\n{json.dumps(says)}\n"
+    def tag(self, name: str, commit: str, person: str, statement: dict[str, Any], **how: Any) -> None:
+        text = f"A tag\n\n{json.dumps(statement)}\n"
         raw_tag(self.root, name, commit, text, self.keys / person if person else None, **how)
 
 
@@ -166,13 +166,13 @@ def version_tag(site: Site, version: Version, commit: str, person: str, **how: A
     """The tag of a version on a commit that holds its record."""
     path = f"{commit}:releases/v{version.number}/release.json"
     record = git(site.root, "show", path) + "\n"
-    says = {
+    statement = {
         "kind": "release",
         "tag": version.tag,
         "why": "x",
         "record_sha256": hashlib.sha256(record.encode()).hexdigest(),
     }
-    site.tag(version.tag, commit, person, says, **how)
+    site.tag(version.tag, commit, person, statement, **how)
 
 
 def promote_to_champion(
@@ -182,7 +182,7 @@ def promote_to_champion(
     action: str = "promote",
     number: int = 0,
     pointer: bool = True,
-    **says: Any,
+    **fields: Any,
 ) -> list[str]:
     """A champion as the tool makes it, but nothing is checked on the way; the refs to push."""
     view = site.clone().view()
@@ -203,7 +203,7 @@ def promote_to_champion(
         "version_oid": tag.oid,
         "audit_n": 7,
         "audit_sha256": "7" * 64,
-    } | says
+    } | fields
     site.tag(change.tag, tag.commit, person, statement)
     return ["main", change.tag]
 
@@ -235,7 +235,7 @@ def approve(
     *,
     signer: str = "",
     kind: str = "approval",
-    **says: Any,
+    **fields: Any,
 ) -> str:
     """An approval or rejection of a version by anyone; the tag."""
     name = f"{kind}/sentiment-v{version.number}-champion-{number}/{person}"
@@ -246,7 +246,7 @@ def approve(
         "action": "promote",
         "subject": f"sentiment#champion#{number}",
         "subject_oid": site.oid(f"refs/tags/{version.tag}"),
-    } | says
+    } | fields
     site.tag(name, site.oid(f"{version.tag}^{{commit}}"), signer or person, statement)
     return name
 
