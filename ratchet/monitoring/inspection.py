@@ -37,11 +37,6 @@ class Inspection:
     """JSON: window, drift, estimates, slices, traffic."""
     findings: list[Finding] = field(default_factory=list)
 
-    @property
-    def drifted(self) -> bool:
-        """Whether this window, taken alone, is beyond the threshold."""
-        return any(finding.kind == "drift" for finding in self.findings)
-
 
 def estimator_of(reference: Reference) -> Estimator:
     """The estimator of accuracy, from the reference's labelled rows."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ratchet.params import read_params
 from ratchet.trust.language import Language
-from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.slices import PatternFeatures
 from ratchet.trust.text_edits import Contrast, Invariance
 
@@ -15,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 FILMS = ROOT / "examples/films"
 CONTRAST = read_params(Contrast, FILMS / "data/challenge/contrast.yaml")
 INVARIANCE = read_params(Invariance, FILMS / "data/challenge/invariance.yaml")
-IDENTITY = read_params(Lexicon, FILMS / "data/lexicons/identity.yaml")
 PATTERNS = read_params(PatternFeatures, FILMS / "data/lexicons/features.yaml").patterns
 LANGUAGE = read_params(Language, FILMS / "data/lexicons/language.yaml")
 ARTICLES = LANGUAGE.articles
