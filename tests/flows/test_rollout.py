@@ -305,7 +305,7 @@ def test_a_rejected_one_and_one_stopped_by_hand_go_back(world: Path) -> None:
     with pytest.raises(PipelineError, match="had this name"):
         start(world, "first", Path("models/new"), "", "again")
     start(world, "second", Path("models/new"), "", "again")
-    with pytest.raises(PipelineError, match="on its way"):
+    with pytest.raises(PipelineError, match="Another rollout is running"):
         start(world, "third", Path("models/new"), "", "at the same time")
 
 
