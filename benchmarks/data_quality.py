@@ -54,18 +54,17 @@ def prepare(folder: Path) -> None:
     YAML().dump(params, folder / "params.yaml")
     shutil.copytree(ROOT / "data" / "suites", folder / "data" / "suites", dirs_exist_ok=True)
     shutil.copy(ROOT / "data" / "accepted_profile.json", folder / "data")
-    corpus = folder / "data" / "suites" / "corpus.yaml"
-    suite = read_yaml(corpus)
-    for entry in suite["expectations"]:
-        if entry["meta"]["rule"] == "quarantined_rate":
-            entry["kwargs"]["max_value"] = 1.0  # nine rows of ten are copies here
-    YAML().dump(suite, corpus)
-    labels = folder / "data" / "suites" / "labels.yaml"
-    suite = read_yaml(labels)
-    for entry in suite["expectations"]:
-        if "value_set" in entry["kwargs"]:
-            entry["kwargs"]["value_set"] = ["negative", "positive"]  # the third class is the planted unknown label
-    YAML().dump(suite, labels)
+    known = ["negative", "positive"]  # the third class is the planted unknown label, which nobody may learn
+    edits: dict[str, dict[str, dict[str, Any]]] = {
+        "corpus": {"quarantined_rate": {"max_value": 1.0}},  # nine rows of ten are copies here
+        "labels": {"unknown_label": {"value_set": known}, "class_rates": {"min_value": 0.0}},
+    }
+    for name, bounds in edits.items():
+        path = folder / "data" / "suites" / f"{name}.json"
+        suite = read_json(path)
+        for entry in suite["expectations"]:
+            entry["kwargs"] |= bounds.get(entry["meta"]["rule"], {})
+        write_json(path, suite)
 
 
 def run_stage(name: str, folder: Path) -> dict[str, float]:

@@ -18,10 +18,10 @@ from pydantic import Field, model_validator
 import ratchet.params
 from ratchet.data.batches import Batches, batches, read_schema
 from ratchet.data.near_duplicates import NearDuplicates, NearDuplicateSearch
-from ratchet.data.rules.measures import columns_measure
-from ratchet.data.rules.split_measures import measure_splits
+from ratchet.data.rules.judge import judge_table, rules_found, stopped
+from ratchet.data.rules.measures import columns_of
+from ratchet.data.rules.split_measures import split_figures
 from ratchet.data.rules.suites import Suite, read_suite
-from ratchet.data.rules.verdicts import find_broken_rows, judge_suites, rules_found, stopped, tallies_of
 from ratchet.data.sampling import smallest_hashes
 from ratchet.data.shingles import Shingles
 from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, quantile_edges
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 READS = {
     "validated": "data/validated.parquet",
     "quarantine": "data/quarantine.parquet",
-    "suite": "data/suites/splits.yaml",
+    "suite": "data/suites/splits.json",
 }
 WRITES = {"splits": "data/splits", "report": "reports/split.json", "length_edges": "reports/length_edges.json"}
 UNLABELLED = "nobody has labelled it yet"
@@ -138,7 +138,7 @@ def main() -> None:
     params = load_params(Params, "split")
     read = batches(Path(READS["validated"]), CORPUS)
     splits = run(read, batches(Path(READS["quarantine"]), QUARANTINE), params)
-    suite = read_suite(Path(READS["suite"]), {"labels": sorted(splits.placed["label"].dropna().unique())})
+    suite = read_suite(Path(READS["suite"]), {})
     with replace_folder(Path(WRITES["splits"])) as folder:
         with ExitStack() as stack:
             names = (*SIDES, EXCLUDED)
@@ -169,17 +169,16 @@ def check_splits(folder: Path, splits: Splits, suite: Suite) -> dict[str, Any]:
     paths = {name: folder / f"{name}.parquet" for name in (*SIDES, EXCLUDED)}
     tables = {name: read_table(path, SPLIT, ["row", "id", "label", "group"]) for name, path in paths.items()}
     placed = splits.placed
-    measures = measure_splits(
-        tables, len(placed), int((placed["side"] == UNSAMPLED).sum()), splits.near, splits.rows
-    ) | {"column": columns_measure(read_schema(paths["train"], SPLIT))}
-    outcomes = judge_suites([suite], tallies_of(measures), find_broken_rows([suite], measures))
+    n_unsampled = int((placed["side"] == UNSAMPLED).sum())
+    figures = split_figures(tables, len(placed), n_unsampled, splits.near, splits.rows)
+    outcomes = judge_table(suite.rules, figures, columns_of(read_schema(paths["train"], SPLIT)))
     if broken := stopped(outcomes):
         raise ValidationError(
             f"The splits must not be used: {'; '.join(item.rule.reason for item in broken)}.",
             where=f"{WRITES['splits']}, rule {', '.join(item.rule.name for item in broken)}",
-            got="; ".join(item.words for item in broken),
+            got="; ".join(f"{item.rule.column}: {item.words}" for item in broken),
             expected="; ".join(item.rule.expected for item in broken),
-            fix="correct the rule in data/suites/splits.yaml if it asks for too much; else this is a fault of the code",
+            fix="correct the rule in data/suites/splits.json if it asks for too much; else this is a fault of the code",
         )
     return rules_found(outcomes, [suite])
 

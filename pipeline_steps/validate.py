@@ -1,14 +1,14 @@
-"""Which rows may be trained on, and whether the corpus may: the suites of `data/suites`, judged by Great Expectations.
+"""Which rows may be trained on, and whether the corpus may: Great Expectations judges, by the suites of `data/suites`.
 
-A row that breaks a `quarantine` rule goes to the quarantine table with the rule, the value and its reasons; one that
-breaks a `warn` rule stays and is named in the table of flags; a corpus that breaks a `stop` rule ends the pipeline.
-Nothing is dropped silently: rows in = rows out + rows in quarantine, checked. Rows stream through in batches at any
-size.
+Every text is measured once. Great Expectations judges the measured table, a row a text, in batches, and then the one
+row of figures that describes the corpus. A row that breaks a `quarantine` rule goes to the quarantine table with the
+rule, the value and its reasons; one that breaks a `warn` rule stays and is named in the table of flags; a corpus that
+breaks a `stop` rule ends the pipeline. Nothing is dropped silently: rows in = rows out + rows in quarantine, checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -17,15 +17,14 @@ import numpy as np
 from pydantic import Field
 
 import ratchet.params
-from ratchet.data.batches import Batches, batches, read_schema
-from ratchet.data.rules.corpus_measures import CorpusMeasures, corpus_measures, measure_corpus
-from ratchet.data.rules.expectations import check
-from ratchet.data.rules.measures import PERSONAL, columns_measure, needed
-from ratchet.data.rules.profiles import profile_of, read_profile
+from ratchet.data.batches import Batches, batches, joined, read_schema
+from ratchet.data.rules.corpus_figures import DISTANCES, CorpusFigures, rarest_class
+from ratchet.data.rules.corpus_measures import CorpusMeasures, measure_corpus
+from ratchet.data.rules.judge import BATCH_ROWS, Outcome, RowJudge, in_order, judge_table, rules_found, skip, stopped
+from ratchet.data.rules.measures import PERSONAL, columns_of, needed
+from ratchet.data.rules.profiles import Counts, read_profile
 from ratchet.data.rules.quarantine import Sorter, quarantined_rows
-from ratchet.data.rules.suites import Suite, read_suite
-from ratchet.data.rules.tallies import Names, Tally
-from ratchet.data.rules.verdicts import Outcome, find_broken_rows, judge_suites, rules_found, stopped, tallies_of
+from ratchet.data.rules.suites import Rule, Suite, read_suite
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder
@@ -38,8 +37,8 @@ from ratchet.task import Labels, NearDuplicateThreshold
 
 READS = {
     "corpus": "data/corpus.parquet",
-    "labels_suite": "data/suites/labels.yaml",
-    "corpus_suite": "data/suites/corpus.yaml",
+    "labels_suite": "data/suites/labels.json",
+    "corpus_suite": "data/suites/corpus.json",
     "accepted": "data/accepted_profile.json",
 }
 WRITES = {
@@ -73,38 +72,49 @@ class Validated(NamedTuple):
     sorter: Sorter
     """Sorts each batch into what is kept, quarantined and flagged."""
     report: dict[str, Any]
-    profile: dict[str, dict[str, int]]
+    profile: dict[str, Counts]
     """What can be accepted, for later data to be compared with."""
     page: str
 
 
 def run(
-    read: Batches, columns: Names, suites: Sequence[Suite], accepted: dict[str, Tally] | None, params: Params
+    read: Batches, columns: Sequence[str], suites: Sequence[Suite], accepted: dict[str, Counts] | None, params: Params
 ) -> Validated:
     """Which rows pass, the figures, and the Data Docs page.
 
     Args:
         read: the corpus.
-        columns: its columns with their types, from `columns_measure`.
+        columns: its columns with their types, from `columns_of`.
         suites: the rules, in the order in which a row is given its reasons.
-        accepted: tallies of the data that was accepted last, if any was.
+        accepted: profile of the data that was accepted last, if any was.
         params: the classes, and what counts as a near-duplicate.
 
     Raises:
         ValidationError: the corpus breaks a stop rule; the message names every one that is broken.
     """
-    off = set(PERSONAL) if params.personal_data == "off" else set()
-    names = [name for name in needed(suites) if name not in off]
+    skipped = {
+        rule.name: why for suite in suites for rule in suite.rules if (why := _why_skipped(rule, accepted, params))
+    }
+    rules = [rule for suite in suites for rule in suite.rules if rule.name not in skipped]
+    names = needed(rules)
     found = measure_corpus(read, names, params.near_duplicate_threshold, params.regions, _scratch())
-    broken = find_broken_rows(suites, found.rows, off)
-    quarantined = quarantined_rows(suites, broken, len(found.text))
-    tallies = tallies_of({"column": columns, **found.rows, **corpus_measures(found.rows, quarantined)})
-    outcomes = judge_suites(suites, tallies, broken, accepted, off)
-    results = check(suites, outcomes, tallies, accepted)
+    judge, counts = RowJudge([rule for rule in rules if rule.judges_rows]), CorpusFigures(found)
+    for frame in joined(_measured(read, columns, names, found), BATCH_ROWS):
+        counts.add(frame, quarantined_rows(rules, judge.judge(frame), len(frame)))
+    figures, rarest = counts.figures(params.labels, accepted), rarest_class(counts.class_counts(params.labels))
+    about_table = judge_table(
+        [rule for rule in rules if not rule.judges_rows],
+        figures,
+        columns,
+        dict.fromkeys(("n_rarest_class", "rarest_class_rate"), rarest),
+    )
+    by_row = judge.outcomes()
+    left_out = [skip(rule, skipped[rule.name]) for suite in suites for rule in suite.rules if rule.name in skipped]
+    outcomes = in_order(suites, [*by_row, *about_table, *left_out])
     _stop_if_broken(outcomes)
-    sorter = Sorter([item for item in outcomes if item.rule.judges_rows], found.rows, quarantined)
-    report = _report(suites, outcomes, found, tallies, quarantined, params)
-    return Validated(sorter, report, profile_of(tallies), render_data_docs(results, "corpus rules"))
+    sorter = Sorter([item for item in outcomes if len(item.rows)], found.measured, counts.quarantined)
+    report = _report(suites, outcomes, found, counts, params)
+    return Validated(sorter, report, counts.profile(), render_data_docs(outcomes, suites, "corpus rules"))
 
 
 def main() -> None:
@@ -114,7 +124,7 @@ def main() -> None:
     accepted = read_profile(Path(READS["accepted"]))
     checked = run(
         read,
-        columns_measure(read_schema(source, CORPUS)),
+        columns_of(read_schema(source, CORPUS)),
         suites,
         accepted,
         params,
@@ -138,6 +148,24 @@ def main() -> None:
             (folder / "index.html").write_text(checked.page, encoding="utf-8")
     write_report(Path(WRITES["profile"]), {"command": COMMAND, "profile": checked.profile})
     write_report(Path(WRITES["report"]), {"command": COMMAND, **checked.report})
+
+
+def _why_skipped(rule: Rule, accepted: dict[str, Counts] | None, params: Params) -> str:
+    """Why a rule is not judged; empty where it is."""
+    if rule.column in PERSONAL and params.personal_data == "off":
+        return "not measured: switched off in the params"
+    if rule.column in DISTANCES and not accepted:
+        return "not compared: no data has been accepted yet"
+    return ""
+
+
+def _measured(read: Batches, columns: Sequence[str], names: Sequence[str], found: CorpusMeasures) -> Iterator[Any]:
+    """The measured table, with those of the corpus's own columns that rules look at."""
+    own = {column.partition(": ")[0] for column in columns} - {"text"}
+    start = 0
+    for batch in read([name for name in dict.fromkeys(["label", "source", *names]) if name in own]):
+        yield found.measured(batch, start)
+        start += len(batch)
 
 
 def _scratch() -> Path | None:
@@ -169,7 +197,7 @@ def _stop_if_broken(outcomes: Sequence[Outcome]) -> None:
     raise ValidationError(
         f"The corpus must not be trained on: {'; '.join(item.rule.reason for item in broken)}.",
         where=f"{READS['corpus']}, rule {', '.join(item.rule.name for item in broken)}",
-        got="; ".join(f"{item.rule.measure}: {item.words}" for item in broken)
+        got="; ".join(f"{item.rule.column}: {item.words}" for item in broken)
         + (f" (rows quarantined by rule: {', '.join(quarantined)})" if quarantined else ""),
         expected="; ".join(item.rule.expected for item in broken),
         fix="correct the source, or, if the data is as it should be, the bounds in data/suites",
@@ -177,37 +205,26 @@ def _stop_if_broken(outcomes: Sequence[Outcome]) -> None:
 
 
 def _report(
-    suites: Sequence[Suite],
-    outcomes: Sequence[Outcome],
-    found: CorpusMeasures,
-    tallies: dict[str, Tally],
-    quarantined: np.typing.NDArray[np.bool_],
-    params: Params,
+    suites: Sequence[Suite], outcomes: Sequence[Outcome], found: CorpusMeasures, counts: CorpusFigures, params: Params
 ) -> dict[str, Any]:
-    kept, words = ~quarantined, found.rows["n_words"]
-    assert not isinstance(words, Names)
+    kept, words = ~counts.quarantined, counts.n_words()
     firsts: dict[str, int] = {}
-    seen = np.zeros(len(quarantined), dtype=bool)
+    seen, flagged = np.zeros(len(kept), dtype=bool), np.zeros(len(kept), dtype=bool)
     for item in outcomes:
-        if item.rule.severity == "quarantine" and len(item.rows):
+        if item.rule.severity == "quarantine":
             firsts[item.rule.name] = int((~seen[item.rows]).sum())
             seen[item.rows] = True
+        elif item.rule.severity == "warn":
+            flagged[item.rows] = True
     return {
-        "n_in": len(quarantined),
+        "n_in": len(kept),
         "n_out": int(kept.sum()),
-        "n_quarantined": int(quarantined.sum()),
-        "n_flagged": len(
-            np.unique(
-                np.concatenate(
-                    [item.rows[kept[item.rows]] for item in outcomes if item.rule.severity == "warn"]
-                    or [np.zeros(0, int)]
-                )
-            )
-        ),
+        "n_quarantined": int(counts.quarantined.sum()),
+        "n_flagged": int((flagged & kept).sum()),
         "rules": rules_found(outcomes, suites),
         "quarantined_by_first_rule": {name: n for name, n in firsts.items() if n},
         "duplicates": {
-            "n_extra_copies": int((np.asarray(found.rows["n_earlier_twins"]) > 0).sum()),
+            "n_extra_copies": int((found.n_earlier_twins > 0).sum()),
             "n_texts_with_copies": int((np.bincount(found.text) > 1).sum()),
         },
         "near_duplicates": {
@@ -215,9 +232,9 @@ def _report(
             "n_pairs": found.n_pairs(kept),
             "n_pairs_with_quarantined": found.n_pairs(),
         },
-        "labels": {label: tallies["kept_label"].get(label, 0) for label in params.labels},
-        "n_unlabelled": tallies["unlabelled"].get(1, 0),
-        "n_words": {name: float(getattr(np, name)(words[kept])) for name in ("min", "median", "max")},
+        "labels": counts.class_counts(params.labels),
+        "n_unlabelled": counts.n_unlabelled(),
+        "n_words": {name: float(getattr(np, name)(words)) for name in ("min", "median", "max")},
     }
 
 

@@ -260,7 +260,7 @@ def _write_files(world: World) -> None:
     write_json(root / "models/champion.json", {"bundle": None})
     shutil.copy(world.keys / "model.pub", root / "keys")
     shutil.copy(world.source / "constraints.txt", root)
-    for name in ("suites/production_log.yaml", "lexicons/identity.yaml", "lexicons/features.yaml"):
+    for name in ("suites/production_log.json", "lexicons/identity.yaml", "lexicons/features.yaml"):
         shutil.copy(world.source / "data" / name, root / "data" / name)
 
 

@@ -11,10 +11,12 @@ from flows.checks.project import Project
 from ratchet.errors import ParamsError
 
 CORPUS, SPLITS, LOG = ("labels", "corpus"), ("splits",), ("production_log",)
-LABEL_MEASURES = {"label", "kept_label", "test_label", "predicted"}
-"""Measures whose values are classes."""
-RATES = {"quarantined", "passed", "unlabelled", "excluded", "confidence"}
-"""Measures of which no row has more than 1."""
+LABEL_COLUMNS = {"label", "predicted"}
+"""Columns whose values are classes."""
+SHARES = ("_rate", "_distance", "confidence")
+"""Ends of the names of columns that never hold more than 1."""
+RAREST = {"rarest_class_rate", "rarest_test_class_rate"}
+"""Figures of the rarest class, which no more than an equal share can be."""
 Ruled = tuple[Any, object]
 """A rule, and where it stands."""
 
@@ -25,12 +27,13 @@ def check_suites(project: Project) -> list[Finding]:
     for table in (CORPUS, SPLITS, LOG):
         rules: list[Ruled] = []
         for name in table:
-            rules += _read(project, f"data/suites/{name}.yaml", found)
+            rules += _read(project, f"data/suites/{name}.json", found)
         if not rules:
             continue
-        measures = _measures(table)
+        columns, figures = _columns(project, table), _figures(table)
         for rule, where in rules:
-            found += _unknown_measure(rule, where, measures) + _impossible(rule, where) + _classes(project, rule, where)
+            found += _unknown_column(rule, where, columns if rule.judges_rows else figures)
+            found += _impossible(project, rule, where) + _classes(project, rule, where)
         found += _contradictions(rules)
     return found
 
@@ -70,75 +73,82 @@ def _read(project: Project, file: str, found: list[Finding]) -> list[Ruled]:
     ]
 
 
-def _measures(table: tuple[str, ...]) -> list[str]:
-    from ratchet.data.rules import corpus_measures, measures, split_measures
+def _columns(project: Project, table: tuple[str, ...]) -> list[str]:
+    """The columns of the measured table, a row a text."""
+    from ratchet.data.rules import corpus_measures, measures
     from ratchet.prediction_log import rules as log
 
-    if table == CORPUS:
-        named: Iterable[str] = [*measures.MEASURES, *corpus_measures.MEASURES]
-    elif table == SPLITS:
-        named = split_measures.MEASURES
-    else:
-        named = [*measures.MEASURES, *log.MEASURES, *(f"missing_{column}" for column in log.COLUMNS)]
-    return [name for names in named for name in names.split(", ") if name != "..."]
-
-
-def _unknown_measure(rule: Any, where: object, measures: list[str]) -> list[Finding]:
-    if "pattern" in rule.kwargs or rule.measure in measures:
+    if table == SPLITS:
         return []
-    fix = "name a measure of this table; ratchet/data/rules lists them"
-    return [
-        unknown(f"The rule '{rule.name}' looks at a measure that nobody takes.", where, rule.measure, measures, fix)
-    ]
+    if table == LOG:
+        return _names([*measures.MEASURES, *log.MEASURES])
+    own = project.task.metadata_columns if project.task else []
+    return _names([*measures.MEASURES, *corpus_measures.MEASURES, *own])
 
 
-def _impossible(rule: Any, where: object) -> list[Finding]:
+def _figures(table: tuple[str, ...]) -> list[str]:
+    """The figures of the table as a whole."""
+    from ratchet.data.rules import corpus_figures, split_measures
+    from ratchet.prediction_log import rules as log
+
+    of = {CORPUS: corpus_figures.FIGURES, SPLITS: split_measures.FIGURES, LOG: log.FIGURES}
+    return _names(of[table])
+
+
+def _names(listed: Iterable[str]) -> list[str]:
+    return [name for names in listed for name in names.split(", ")]
+
+
+def _unknown_column(rule: Any, where: object, columns: list[str]) -> list[Finding]:
+    from ratchet.data.rules.suites import MATCHES
+
+    if rule.column in columns or (rule.judges_rows and rule.column.startswith(MATCHES)):
+        return []
+    what = f"The rule '{rule.name}' looks at a column that is not measured."
+    fix = "name a column of this table; ratchet/data/rules lists them, figures of the whole table apart from rows"
+    return [unknown(what, where, rule.column, columns, fix)]
+
+
+def _impossible(project: Project, rule: Any, where: object) -> list[Finding]:
     """A rule that no data can pass, whatever they are."""
+    from ratchet.data.rules.suites import MATCHES
+
     low, high = rule.kwargs.get("min_value", -math.inf), rule.kwargs.get("max_value", math.inf)
+    n_classes = len(project.classes)
     problem = ""
-    if "pattern" in rule.kwargs:
-        problem = "the pattern is found in the empty text, and so in every text" if _matches_all(rule) else ""
-    elif rule.type == "expect_rates_to_be_between":
-        n = len(rule.kwargs["value_set"])
-        if low * n > 1:
-            problem = f"{n} rates of at least {low:g} each add up to more than 1"
-        elif high < 0:
-            problem = f"no rate is at most {high:g}"
-    elif high < 0 and rule.type != "expect_measure_to_be_in_set":
-        problem = f"{rule.measure} is never below 0"
-    elif rule.measure in RATES and rule.type != "expect_total_to_be_between" and low > 1:
-        problem = f"{rule.measure} is never above 1"
+    if high < 0:
+        problem = f"{rule.column} is never below 0"
+    elif rule.column.startswith(MATCHES):
+        everywhere = high < 1 and _matches_all(rule.column.removeprefix(MATCHES))
+        problem = "the pattern is found in the empty text, and so in every text" if everywhere else ""
+    elif rule.column in RAREST and low * n_classes > 1:
+        problem = f"{n_classes} rates of at least {low:g} each add up to more than 1"
+    elif rule.column.endswith(SHARES) and low > 1:
+        problem = f"{rule.column} is never above 1"
     if not problem:
         return []
-    what = f"No row can pass the rule '{rule.name}': {problem}."
+    what = f"No data can pass the rule '{rule.name}': {problem}."
     return [error(what, where, got=rule.expected, expected="a bound that data can keep", fix="correct the bound")]
 
 
-def _matches_all(rule: Any) -> bool:
+def _matches_all(pattern: str) -> bool:
     import pyarrow
     import pyarrow.compute
 
-    return bool(pyarrow.compute.match_substring_regex(pyarrow.array([""]), rule.kwargs["pattern"])[0].as_py())
+    return bool(pyarrow.compute.match_substring_regex(pyarrow.array([""]), pattern)[0].as_py())
 
 
 def _classes(project: Project, rule: Any, where: object) -> list[Finding]:
     """Rules about classes hold those of the task; rules about languages its languages."""
-    values = rule.kwargs.get("value_set")
-    if values is None or project.task is None:
+    if rule.type != "expect_column_values_to_be_in_set" or project.task is None:
         return []
-    if rule.measure == "language":
+    values = rule.kwargs["value_set"]
+    if rule.column == "language":
         if missing := [name for name in project.task.languages if name not in values]:
             what = f"The rule '{rule.name}' flags texts in a language of the task."
             return [_lacks(warning, what, where, values, missing, "task.languages")]
         return []
-    if rule.measure not in LABEL_MEASURES:
-        return []
-    strangers = [name for name in values if name not in project.classes]
-    fix = "write value_set: {$PARAMETER: labels}, which are the classes of params.yaml"
-    if strangers and not rule.judges_rows:
-        what = f"The rule '{rule.name}' asks for a class that the task has not."
-        return [unknown(what, where, name, project.classes, fix) for name in strangers]
-    if rule.judges_rows and (missing := [name for name in project.classes if name not in values]):
+    if rule.column in LABEL_COLUMNS and (missing := [name for name in project.classes if name not in values]):
         what = f"No row of {', '.join(missing)} can pass the rule '{rule.name}'."
         return [_lacks(warning if rule.severity == "warn" else error, what, where, values, missing, "task.classes")]
     return []
@@ -160,10 +170,10 @@ def _contradictions(rules: list[Ruled]) -> list[Finding]:
     found: list[Finding] = []
     bounds: dict[str, list[tuple[Any, object, float, float]]] = {}
     for rule, where in rules:
-        if rule.type != "expect_measure_to_be_between" or rule.severity == "warn":
+        if rule.type != "expect_column_values_to_be_between" or rule.severity == "warn":
             continue
         low, high = rule.kwargs.get("min_value", -math.inf), rule.kwargs.get("max_value", math.inf)
-        for other, other_where, other_low, other_high in bounds.get(rule.measure, []):
+        for other, other_where, other_low, other_high in bounds.get(rule.column, []):
             if max(low, other_low) > min(high, other_high):
                 found.append(
                     error(
@@ -174,5 +184,5 @@ def _contradictions(rules: list[Ruled]) -> list[Finding]:
                         fix="correct one of the bounds",
                     )
                 )
-        bounds.setdefault(rule.measure, []).append((rule, where, low, high))
+        bounds.setdefault(rule.column, []).append((rule, where, low, high))
     return found

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 REPORTS = Path("reports/monitor")
 HISTORY, SENT = REPORTS / "windows.jsonl", REPORTS / "sent.json"
 PAGE, LATEST, METRICS = REPORTS / "drift.html", REPORTS / "latest.json", REPORTS / "metrics.prom"
-SUITE = Path("data/suites/production_log.yaml")
+SUITE = Path("data/suites/production_log.json")
 N_JUDGED_BY_SUITE = 2000
 """Sample size of a window for the suite: detecting languages and personal data is slow."""
 REMIND_H = 24
@@ -94,7 +94,7 @@ def judge_by_suite(root: Path, window: Window, labels: list[str], params: Monito
     from ratchet.data.rules.suites import read_suite
     from ratchet.monitoring.windows import draw
     from ratchet.params import load_params
-    from ratchet.prediction_log.rules import COLUMNS, judge_log
+    from ratchet.prediction_log.rules import LOGGED, judge_log
 
     rows = window.rows.filter(pc.equal(window.rows.column("status"), 200))
     rows = draw(rows, min(len(rows), N_JUDGED_BY_SUITE), np.random.default_rng(params.seed))
@@ -106,15 +106,15 @@ def judge_by_suite(root: Path, window: Window, labels: list[str], params: Monito
 
     suite = read_suite(root / SUITE, {"labels": labels})
     regions = load_params(validate.Params, "validate", root / "params.yaml").regions
-    outcomes, _ = judge_log(read, rows.select(list(COLUMNS)).schema, suite, None, regions)
-    judged = [item for item in outcomes if item.rule.name not in ("prediction_drift", "length_drift")]
+    outcomes = judge_log(read, rows.select(list(LOGGED)).schema, suite, None, regions)
+    judged = [item for item in outcomes if not item.skipped]
     broken = [item for item in judged if not item.success]
     findings = [
         Finding(
             "log",
             item.rule.name,
             "alert" if item.rule.severity == "stop" else "warning",
-            f"{item.rule.reason}: {item.observed:g} of {len(rows)} rows.",
+            f"{item.rule.reason}: {item.words}.",
             {"observed": float(item.observed), "n": len(rows)},
         )
         for item in broken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,22 @@ def batches(path: Path, table: Table) -> Batches:
             progress.add(len(frame))
 
     return read
+
+
+def joined(frames: Iterable[pd.DataFrame], n_rows: int) -> Iterator[pd.DataFrame]:
+    """The same rows in larger batches: of at least `n_rows` each, but for the last; at least one, if there is any."""
+    import pandas as pd
+
+    waiting: list[pd.DataFrame] = []
+    n_waiting = 0
+    for frame in frames:
+        waiting.append(frame)
+        n_waiting += len(frame)
+        if n_waiting >= n_rows:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting, n_waiting = [], 0
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
 
 
 def _n_rows(path: Path) -> int | None:

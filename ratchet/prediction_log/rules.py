@@ -1,95 +1,127 @@
-"""A log of predictions, a row a request, judged by the suite `data/suites/production_log.yaml`.
+"""A log of predictions, a row a request, judged by the suite `data/suites/production_log.json`.
 
 Columns: `timestamp`, `request_id`, `text`, `predicted`, `confidence`, `model_version`; others are not looked at. It is
-read once, a batch at a time, and judged as the corpus is.
+read twice, a batch at a time, and judged as the corpus is: first its rows, then one row of figures.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ratchet.data.batches import Batches
-from ratchet.data.rules.corpus_measures import length_steps
-from ratchet.data.rules.measures import PERSONAL, columns_measure, measure_texts, missing, needed
-from ratchet.data.rules.suites import Suite
-from ratchet.data.rules.tallies import Measure, Tally, encode, join
-from ratchet.data.rules.verdicts import Outcome, find_broken_rows, judge_suites, tallies_of
+from ratchet.data.batches import Batches, joined
+from ratchet.data.rules.corpus_measures import codes, length_steps
+from ratchet.data.rules.judge import BATCH_ROWS, COLUMNS, Outcome, RowJudge, in_order, judge_table, skip
+from ratchet.data.rules.measures import PERSONAL, columns_of, measure_texts, needed
+from ratchet.data.rules.profiles import Counts, add_names, distance
+from ratchet.data.rules.suites import Rule, Suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("timestamp", "request_id", "text", "predicted", "confidence", "model_version")
+LOGGED = ("timestamp", "request_id", "text", "predicted", "confidence", "model_version")
 MEASURES = {
-    "column": "columns of the table with their types",
-    "missing_timestamp, missing_text, ...": "1 where the value is missing, else 0",
+    "timestamp, request_id, predicted, confidence, model_version": "the row's own",
     "n_earlier_requests": "earlier rows with the same request_id",
-    "predicted, confidence": "the class that was answered, and its probability",
-    "length": "words of the text in steps of a quarter of a doubling",
     "n_personal": "e-mail addresses and telephone, card, account and national numbers in the text",
 }
-"""The measures of a log beyond those of each text."""
+"""The columns of the measured log beyond those that are measured of each text."""
+FIGURES = {
+    "column": "columns of the table with their types, one value each",
+    "mean_confidence": "mean probability of the class that was answered; undefined without a row that has one",
+    "prediction_distance": "distance of the classes that were answered from those of the accepted data",
+    "length_distance": "distance of the lengths of the texts from those of the accepted data",
+}
+"""What rules about the whole log look at."""
+DISTANCES = {"prediction_distance": "kept_label", "length_distance": "kept_length"}
 
 
 def judge_log(
-    read: Batches, schema: Any, suite: Suite, accepted: Mapping[str, Tally] | None, regions: Sequence[str]
-) -> tuple[list[Outcome], dict[str, Measure]]:
-    """The outcome of every rule, and the measures it rests on.
+    read: Batches, schema: Any, suite: Suite, accepted: Mapping[str, Counts] | None, regions: Sequence[str]
+) -> list[Outcome]:
+    """The outcome of every rule.
 
     Args:
         read: the log.
         schema: its Arrow schema. Where a column is missing, only the rule about columns can say so.
         suite: the rules.
-        accepted: tallies of the data the model learned from, by `kept_label` and `kept_length` as in its profile.
+        accepted: profile of the data the model learned from; without it the rules about drift are skipped.
         regions: see `find_personal_data`.
 
     Raises:
-        ValidationError: a rule looks at a measure that is not taken.
+        ValidationError: a rule looks at a column that is not measured.
     """
-    columns = columns_measure(schema)
-    if {*COLUMNS} - {*schema.names}:
-        rules = tuple(rule for rule in suite.rules if rule.measure == "column")
-        only = Suite(suite.name, suite.path, rules)
-        return judge_suites([only], tallies_of({"column": columns}), {}), {"column": columns}
-    parts = [_measure(frame, needed([suite]), regions) for frame in read(COLUMNS)]
-    parts = parts or [_measure(schema.empty_table().to_pandas(), needed([suite]), regions)]  # a log without a row
-    measures = {name: join([part[name] for part in parts]) for name in parts[0]}
-    measures["n_earlier_requests"] = _earlier(measures.pop("request_id"))
-    reference = (
-        {name: accepted[of] for name, of in {"predicted": "kept_label", "length": "kept_length"}.items()}
-        if accepted
-        else None
+    columns = columns_of(schema)
+    if {*LOGGED} - {*schema.names}:
+        return judge_table([rule for rule in suite.rules if rule.column == COLUMNS], {}, columns)
+    skipped = [rule for rule in suite.rules if rule.column in DISTANCES and not accepted]
+    rules = [rule for rule in suite.rules if rule not in skipped]
+    by_row, figures = _judge_rows(read, rules, regions)
+    distances = {name: distance(figures.counts[name], accepted[of]) for name, of in DISTANCES.items() if accepted}
+    about_table = judge_table(
+        [rule for rule in rules if not rule.judges_rows],
+        {"mean_confidence": figures.mean_confidence, **distances},
+        columns,
     )
-    outcomes = judge_suites(
-        [suite], tallies_of({**measures, "column": columns}), find_broken_rows([suite], measures), reference
-    )
-    return outcomes, measures
+    left_out = [skip(rule, "not compared: no data has been accepted yet") for rule in skipped]
+    return in_order([suite], [*by_row, *about_table, *left_out])
 
 
-def _measure(frame: pd.DataFrame, names: list[str], regions: Sequence[str]) -> dict[str, Measure]:
+class _LogFigures:
+    """Counts the rows of the measured log, a batch at a time."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Counts] = {name: {} for name in DISTANCES}
+        self._confidence = 0.0
+        self._n_confidences = 0
+
+    @property
+    def mean_confidence(self) -> float:
+        return self._confidence / self._n_confidences if self._n_confidences else math.nan
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """The next rows."""
+        add_names(self.counts["prediction_distance"], frame["predicted"].value_counts(sort=False).to_dict())
+        steps, n = np.unique(length_steps(frame["n_words"]), return_counts=True)
+        add_names(self.counts["length_distance"], dict(zip(steps.tolist(), n.tolist(), strict=True)))
+        self._confidence += float(frame["confidence"].sum())
+        self._n_confidences += int(frame["confidence"].notna().sum())
+
+
+def _judge_rows(read: Batches, rules: Sequence[Rule], regions: Sequence[str]) -> tuple[list[Outcome], _LogFigures]:
+    judge, figures = RowJudge([rule for rule in rules if rule.judges_rows]), _LogFigures()
+    names, start = {*needed(rules), "n_words", *PERSONAL}, 0
+    earlier = _earlier(read)
+    for batch in joined(read(LOGGED), BATCH_ROWS):
+        frame = _measured(batch, names, regions).assign(n_earlier_requests=earlier[start : start + len(batch)])
+        judge.judge(frame)
+        figures.add(frame)
+        start += len(batch)
+    return judge.outcomes(), figures
+
+
+def _measured(batch: pd.DataFrame, names: set[str], regions: Sequence[str]) -> pd.DataFrame:
     import pyarrow
 
-    texts = frame["text"].fillna("").tolist()
-    found = measure_texts(texts, {*names, "n_words", *PERSONAL}, regions)
-    personal = np.sum([np.asarray(found.pop(name)) for name in PERSONAL], axis=0)
-    absent = {f"missing_{name}": missing(pyarrow.array(frame[name], from_pandas=True)) for name in COLUMNS}
-    return {
-        **found,
-        **absent,
-        "n_personal": personal,
-        "length": length_steps(found["n_words"]),
-        "predicted": encode(frame["predicted"].tolist()),
-        "request_id": encode(frame["request_id"].tolist()),
-        "confidence": frame["confidence"].to_numpy(dtype=float),
-    }
+    texts = [text if isinstance(text, str) else None for text in batch["text"]]
+    found: pd.DataFrame = pyarrow.table(measure_texts(texts, names, regions)).to_pandas()
+    own = {name: batch[name].array for name in LOGGED if name != "text"}
+    return found.assign(n_personal=found[[*PERSONAL]].sum(axis=1), **own)
 
 
-def _earlier(ids: Measure) -> np.typing.NDArray[np.int64]:
-    """How many earlier rows have the same id; 0 for rows without one."""
+def _earlier(read: Batches) -> NDArray[np.int64]:
+    """How many earlier rows have the same request_id, (n_rows,); 0 for rows without one."""
     import pandas as pd
+    import pyarrow
 
-    codes = pd.Series(ids.codes)  # type: ignore[union-attr]
-    counts = codes.groupby(codes).cumcount().to_numpy().astype(np.int64)
-    return np.where(codes.to_numpy() < 0, 0, counts)
+    parts = [
+        pyarrow.array(batch["request_id"], type=pyarrow.large_string(), from_pandas=True)
+        for batch in read(["request_id"])
+    ]
+    ids = pd.Series(codes(pyarrow.chunked_array(parts, type=pyarrow.large_string())))
+    counts = ids.groupby(ids).cumcount().to_numpy().astype(np.int64)
+    return np.where(ids.to_numpy() < 0, 0, counts)

@@ -1,79 +1,71 @@
-"""Great Expectations' Data Docs as one page that works offline and calls no other host.
+"""Great Expectations' results as one page that works offline and calls no other host.
 
-As rendered, a page loads Bootstrap, jQuery and Vega from the network and a logo whose address carries an identifier.
-All of that is taken out, what is left is shown in the style of the other pages, and what differs from run to run
-(times, random element ids) is made the same, so that equal results give equal pages.
+Its own Data Docs load Bootstrap, jQuery and Vega from the network, and a logo whose address carries an identifier. This
+page shows the same results (each expectation with its arguments, what was evaluated, what was unexpected, what was
+observed) in the style of the other pages. Equal results give equal pages.
 """
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
-
+from ratchet.data.rules.judge import Outcome
+from ratchet.data.rules.suites import Suite
+from ratchet.reporting.cells import FIGURE, Cell, Row, Table, head
 from ratchet.reporting.templates import render_template
 
-_DROPPED = [
-    re.compile(pattern, re.DOTALL | re.IGNORECASE)
-    for pattern in (
-        r"<script\b.*?</script>",
-        r"<style\b.*?</style>",
-        r"<link\b[^>]*>",
-        r"<img\b[^>]*>",
-        r"<nav class=\"navbar.*?</nav>\s*</div>\s*</nav>",  # the bar with the logo
-        r"<div class=\"card mb-3\">\s*<div class=\"card-header p-2\">\s*<strong>Actions</strong>"
-        r".*?(?=<div class=\"card d-md-block)",
-        r"<footer\b.*?</footer>",
-    )
-]
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_LINK_OUT = re.compile(r"<a\b[^>]*href=\"(?!#)[^\"]*\"[^>]*>(.*?)</a>", re.DOTALL)
+COUNTED = {"element_count": "rows", "missing_count": "missing", "unexpected_count": "unexpected"}
+"""What Great Expectations counts for a rule about rows → the head of its column."""
 
 
-def render_data_docs(results: Sequence[Any], title: str) -> str:
-    """One HTML page with all expectations of the validation results; no text of the corpus is on it.
+def render_data_docs(outcomes: Sequence[Outcome], suites: Sequence[Suite], title: str) -> str:
+    """One HTML page with all rules of the suites, by suite; no text of the data is on it.
 
     Args:
-        results: `ExpectationSuiteValidationResult`s.
+        outcomes: what was found of every rule, in the order of the suites.
+        suites: the rules.
         title: the page's title.
     """
-    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
-
-    items = [item for result in results for item in result.results]
-    for item in items:
-        for key in ("unexpected_index_query", "unexpected_index_list", "unexpected_list"):
-            item.result.pop(key, None)  # as long as the rows that break a rule
-    n_kept = sum(bool(item.success) for item in items)
-    merged = ExpectationSuiteValidationResult(
-        success=n_kept == len(items),
-        suite_name=title,
-        results=items,
-        statistics={
-            "evaluated_expectations": len(items),
-            "successful_expectations": n_kept,
-            "unsuccessful_expectations": len(items) - n_kept,
-            "success_percent": 100 * n_kept / max(1, len(items)),
-        },
-        meta={"great_expectations_version": results[0].meta["great_expectations_version"] if results else ""},
+    found = {item.rule.name: item for item in outcomes}
+    judged = [item for item in outcomes if not item.skipped]
+    n_kept = sum(item.success for item in judged)
+    figures = {"judged": len(judged), "kept": n_kept, "broken": len(judged) - n_kept}
+    return render_template(
+        "data_docs.html",
+        title=title,
+        tiles_of_rules=[{"name": f"rules {name}", "value": f"{n:,}", "notes": []} for name, n in figures.items()],
+        suites=[
+            {"name": suite.name, "path": suite.path, "table": _table([found[rule.name] for rule in suite.rules])}
+            for suite in suites
+        ],
     )
-    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(merged))
-    return render_template("data_docs.html", title=title, body=Markup(offline_body(page)))  # GX has escaped its texts
 
 
-def offline_body(page: str) -> str:
-    """What stands in the page's body, without anything that is loaded from elsewhere or that runs.
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    heads = [*head("rule", ["", "expectation", "observed"], ""), *head("", COUNTED.values())[1:], Cell("meaning")]
+    return Table(heads, [_row(item) for item in outcomes])
 
-    >>> offline_body('<body><script src="https://a.org/x.js"></script><a href="https://b.org">b</a></body>')
-    'b'
-    """
-    body = page.partition("<body>")[2].rpartition("</body>")[0]
-    for pattern in _DROPPED:
-        body = pattern.sub("", body)
-    body = _LINK_OUT.sub(r"\1", body)
-    numbers: dict[str, str] = {}
-    body = _UUID.sub(lambda match: numbers.setdefault(match.group(), f"part-{len(numbers)}"), body)
-    return "\n".join(line.rstrip() for line in body.splitlines() if line.strip())
+
+def _row(item: Outcome) -> Row:
+    rule, result = item.rule, item.result.result if item.result is not None else {}
+    state = Cell("not judged", classes="idle") if item.skipped else Cell("broken", classes="fail")
+    arguments = {name: value for name, value in rule.kwargs.items() if name != "column"}
+    learnt = f"learnt from {rule.learnt_from}" if rule.learnt_from else ""
+    return Row(
+        rule.name,
+        [
+            Cell("kept", classes="pass") if item.success and not item.skipped else state,
+            Cell(f"{rule.type}: {rule.column}", " ".join(f"{name} {_plain(arguments[name])}" for name in arguments)),
+            Cell(item.words),
+            *(Cell(f"{result[name]:,}" if name in result else "", classes=FIGURE) for name in COUNTED),
+            Cell(rule.reason, learnt),
+        ],
+        rule.severity,
+    )
+
+
+def _plain(value: Any) -> str:
+    """An argument as the suite's file writes it."""
+    return json.dumps(value, ensure_ascii=False)

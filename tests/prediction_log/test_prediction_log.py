@@ -31,7 +31,7 @@ from tests.support import postgres
 from tests.support.live_rows import prediction, thumb
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-SUITE = Path(__file__).parents[2] / "data" / "suites" / "production_log.yaml"
+SUITE = Path(__file__).parents[2] / "data" / "suites" / "production_log.json"
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +269,7 @@ def test_compacted_files_pass_the_suite_of_the_production_log(tmp_path: Path) ->
         yield pd.read_parquet(path)[list(columns)]
 
     suite = read_suite(SUITE, {"labels": ["negative", "positive"]})
-    outcomes, _ = judge_log(read, pq.read_schema(path), suite, None, ["US"])
+    outcomes = judge_log(read, pq.read_schema(path), suite, None, ["US"])
     assert [outcome for outcome in outcomes if not outcome.success] == []
 
 

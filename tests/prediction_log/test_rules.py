@@ -11,12 +11,12 @@ import pyarrow
 import pytest
 
 from ratchet.data.batches import Batches
+from ratchet.data.rules.profiles import Counts
 from ratchet.data.rules.suites import read_suite
-from ratchet.data.rules.tallies import Tally
 from ratchet.prediction_log.rules import judge_log
 
 SUITE = read_suite(
-    Path(__file__).parents[2] / "data" / "suites" / "production_log.yaml", {"labels": ["negative", "positive"]}
+    Path(__file__).parents[2] / "data" / "suites" / "production_log.json", {"labels": ["negative", "positive"]}
 )
 
 
@@ -38,7 +38,7 @@ def _log(**changes: Any) -> pd.DataFrame:
     return frame
 
 
-def _judge(frame: pd.DataFrame, accepted: dict[str, Tally] | None = None) -> dict[str, float]:
+def _judge(frame: pd.DataFrame, accepted: dict[str, Counts] | None = None) -> dict[str, float]:
     """Rule that is broken → the figure observed."""
 
     def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -46,7 +46,7 @@ def _judge(frame: pd.DataFrame, accepted: dict[str, Tally] | None = None) -> dic
 
     reader: Batches = read
     schema = pyarrow.Schema.from_pandas(frame, preserve_index=False)
-    outcomes, _ = judge_log(reader, schema, SUITE, accepted, ["US"])
+    outcomes = judge_log(reader, schema, SUITE, accepted, ["US"])
     return {item.rule.name: item.observed for item in outcomes if not item.success}
 
 
@@ -54,32 +54,32 @@ def test_a_sound_log_keeps_every_rule() -> None:
     assert _judge(_log()) == {}
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "rule"),
-    [
-        ("timestamp", None, "missing_timestamp"),
-        ("predicted", None, "missing_prediction"),
-        ("confidence", None, "missing_confidence"),
-        ("model_version", None, "missing_model_version"),
-        ("request_id", "r1", "repeated_request"),
-        ("confidence", 1.2, "confidence_range"),
-        ("predicted", "neutral", "unknown_prediction"),
-        ("text", "", "empty_text"),
-        ("text", "itâ€™s a film like many others", "encoding_damage"),
-        ("text", "uma pena que o filme abandone o tom de paródia e a alma", "language"),
-        ("text", "write to jo.doe@example.org about this film", "personal_data"),
-    ],
-)
-def test_a_row_that_breaks_a_rule_is_found(column: str, value: Any, rule: str) -> None:
-    assert _judge(_log(**{column: value})) == {rule: 1}
+FAULTY = [
+    ("timestamp", None, "missing_timestamp"),
+    ("predicted", None, "missing_prediction"),
+    ("confidence", None, "missing_confidence"),
+    ("model_version", None, "missing_model_version"),
+    ("request_id", "r1", "repeated_request"),
+    ("confidence", 1.2, "confidence_range"),
+    ("predicted", "neutral", "unknown_prediction"),
+    ("text", "", "empty_text"),
+    ("text", "itâ€™s a film like many others", "encoding_damage"),
+    ("text", "uma pena que o filme abandone o tom de paródia e a alma", "language"),
+    ("text", "write to jo.doe@example.org about this film", "personal_data"),
+    ("text", None, "missing_text"),
+]
+"""Column, a value in it, and the rule that the row breaks."""
+
+
+def test_each_row_that_breaks_a_rule_is_found_and_breaks_no_other() -> None:
+    frame = pd.concat([_log()] * 2, ignore_index=True).assign(request_id=[f"r{number}" for number in range(20)])
+    for at, (column, value, _) in enumerate(FAULTY, start=20 - len(FAULTY)):
+        frame.loc[at, column] = value
+    assert _judge(frame) == {rule: 1 for _, _, rule in FAULTY}
 
 
 def test_an_empty_log_breaks_no_rule_about_rows() -> None:
     assert _judge(_log()[:0]).keys().isdisjoint({"missing_text", "empty_text", "repeated_request", "personal_data"})
-
-
-def test_a_missing_text_is_also_an_empty_one() -> None:
-    assert _judge(_log(text=None)) == {"missing_text": 1, "empty_text": 1}
 
 
 def test_a_missing_column_is_told_alone() -> None:
@@ -91,7 +91,7 @@ def test_an_unsure_model_is_told() -> None:
 
 
 def test_drift_is_measured_against_what_the_model_learned_from() -> None:
-    same: dict[str, Tally] = {"kept_label": {"negative": 1, "positive": 1}, "kept_length": {14: 1}}
+    same: dict[str, Counts] = {"kept_label": {"negative": 1, "positive": 1}, "kept_length": {14: 1}}
     assert _judge(_log(), same) == {}
-    other: dict[str, Tally] = {"kept_label": {"negative": 9, "positive": 1}, "kept_length": {30: 1}}
+    other: dict[str, Counts] = {"kept_label": {"negative": 9, "positive": 1}, "kept_length": {30: 1}}
     assert _judge(_log(), other) == {"prediction_drift": pytest.approx(0.4), "length_drift": 1}

@@ -1,7 +1,8 @@
-"""The measures of a corpus: of its texts, of what its rows have in common, and of the whole.
+"""The measured table of a corpus: one row a text, without the text: what it is like, what it has in common with others.
 
 Texts are measured once each: rows of the same id, twins, differ in case and spacing only, and what is measured of the
-first of them holds for all. So a corpus with many copies costs little more than one without.
+first of them holds for all. So a corpus with many copies costs little more than one without. What is kept takes a few
+bytes a text; the rows of the table are put together batch by batch.
 """
 
 from __future__ import annotations
@@ -9,97 +10,86 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.data.batches import Batches
 from ratchet.data.near_duplicates import NearDuplicates, NearDuplicateSearch
-from ratchet.data.rules.measures import measure_texts, missing
-from ratchet.data.rules.tallies import Measure, Names, encode, join, take
+from ratchet.data.rules.measures import measure_texts
 from ratchet.data.shingles import Shingles
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow
+
 MEASURES = {
-    "column": "columns of the table with their types",
-    "missing_id, missing_text, missing_source": "1 where the value is missing, else 0",
-    "label, source": "the row's label and source",
+    "id, label, source": "the row's own, and every metadata column",
     "n_earlier_twins": "earlier rows with the same text, but for case and spacing",
     "n_twin_labels": "different labels among the rows with the same text",
     "n_near_duplicates": "1 where an earlier, different text shares most of its three-word shingles, else 0",
-    "quarantined, passed": "1 where the row is in quarantine, and where it is not, else 0",
-    "unlabelled": "1 where a row that passed has no label, else 0",
-    "kept_label, kept_source, kept_length": "label, source and length of the rows that passed",
 }
-"""The measures beyond those of each text. kept_length: words in steps of a quarter of a doubling."""
+"""The columns of the measured table beyond those that are measured of each text."""
 
 
 @dataclass(frozen=True)
 class CorpusMeasures:
     """What was measured of a corpus."""
 
-    rows: dict[str, Measure]
-    """Measure → value of each row, (n_rows,)."""
+    texts: pyarrow.Table
+    """What was measured of each different text, in their order; `n_near_duplicates` is that of its first row."""
     near: NearDuplicates
     """Near-duplicates among the different texts, in their order."""
-    text: NDArray[np.int64]
+    text: NDArray[np.int32]
     """(n_rows,): the place of each row's text among the different texts."""
+    n_earlier_twins: NDArray[np.int32]
+    """(n_rows,)."""
 
     def n_pairs(self, kept: NDArray[np.bool_] | None = None) -> int:
         """Pairs of near-duplicate rows, copies included, among all rows or those kept."""
         chosen = self.text if kept is None else self.text[kept]
         return self.near.n_pairs(np.bincount(chosen, minlength=len(self.near.first)))
 
+    def measured(self, batch: pd.DataFrame, start: int) -> pd.DataFrame:
+        """The rows of the measured table for a batch of the corpus whose first row is row `start`."""
+        rows = slice(start, start + len(batch))
+        found: pd.DataFrame = self.texts.take(self.text[rows]).to_pandas()
+        found["n_earlier_twins"] = self.n_earlier_twins[rows]
+        found["n_near_duplicates"] = found["n_near_duplicates"].where(found["n_earlier_twins"] == 0, 0)
+        own = [name for name in batch.columns if name != "text" and name not in found.columns]
+        return found.assign(**{name: batch[name].array for name in own})
+
 
 def measure_corpus(
     read: Batches, names: Collection[str], threshold: float, regions: Sequence[str], folder: Path | None = None
 ) -> CorpusMeasures:
-    """The measures of every row that rules look at by `names`, and some that reports need.
+    """What rules look at by `names`, and what reports need, of every row.
 
     Args:
         read: the corpus, read three times.
-        names: measures.
+        names: columns of the measured table.
         threshold: Jaccard similarity from which two texts count as near-duplicates.
         regions: see `find_personal_data`.
         folder: for temporary files.
     """
-    rows = _read_rows(read)
-    ids = rows.pop("id")
-    assert isinstance(ids, Names)
-    firsts, text = _different(ids.codes)
-    parts: list[dict[str, Measure]] = []
+    import pyarrow
+
+    ids, labels = _read_codes(read)
+    firsts, text = _different(ids)
+    parts: list[pyarrow.Table] = []
     with NearDuplicateSearch(threshold, folder) as search:
-        for texts, absent in _texts_at(read, firsts):
-            shingles = Shingles(texts)
+        for texts in _texts_at(read, firsts):
+            shingles = Shingles([text or "" for text in texts])
             search.add(shingles)
-            measures = measure_texts(texts, {*names, "n_words"}, regions, {"n_words": shingles.n_words})
-            parts.append({**measures, "missing_text": absent})
-        near = search.finish(texts for texts, _ in _texts_at(read, firsts))
-    found = {name: take(join([part[name] for part in parts]), text) for name in (parts[0] if parts else ())}
-    near_duplicates = np.zeros(len(text), dtype=np.int64)
-    near_duplicates[firsts] = near.n_earlier()
-    twins = {
-        "n_earlier_twins": _earlier(text),
-        "n_twin_labels": _n_labels(rows["label"], text),
-        "n_near_duplicates": near_duplicates,
-    }
-    return CorpusMeasures({**rows, **found, **twins}, near, text)
-
-
-def corpus_measures(rows: dict[str, Measure], quarantined: NDArray[np.bool_]) -> dict[str, Measure]:
-    """The measures of the corpus as a whole, once it is known which rows go to quarantine, (n_rows,)."""
-    kept = ~quarantined
-    label = take(rows["label"], kept)
-    words = take(rows["n_words"], kept)
-    assert isinstance(label, Names)
-    return {
-        "quarantined": quarantined.astype(np.int64),
-        "passed": kept.astype(np.int64),
-        "unlabelled": (label.codes < 0).astype(np.int64),
-        "kept_label": label,
-        "kept_source": take(rows["source"], kept),
-        "kept_length": length_steps(words),
-    }
+            parts.append(pyarrow.table(measure_texts(texts, {*names, "n_words"}, regions, shingles.n_words)))
+        near = search.finish([text or "" for text in texts] for texts in _texts_at(read, firsts))
+    parts = parts or [pyarrow.table(measure_texts([], {*names, "n_words"}, regions))]
+    found = pyarrow.concat_tables(parts).unify_dictionaries().combine_chunks()
+    of_texts = {"n_twin_labels": _n_labels(labels, text), "n_near_duplicates": near.n_earlier()}
+    for name, values in of_texts.items():
+        found = found.append_column(name, pyarrow.array(values.astype(np.int32)))
+    return CorpusMeasures(found, near, text.astype(np.int32), _earlier(text).astype(np.int32))
 
 
 def length_steps(n_words: Any) -> NDArray[np.int64]:
@@ -112,29 +102,23 @@ def length_steps(n_words: Any) -> NDArray[np.int64]:
     return steps
 
 
-def _read_rows(read: Batches) -> dict[str, Measure]:
-    """The measures that need no text, and `id`."""
+def _read_codes(read: Batches) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """A number for the id and for the label of each row, (n_rows,) each: equal for equal ones, -1 for missing ones."""
     import pyarrow
 
-    parts: dict[str, list[Measure]] = {}
-    for frame in read(["id", "label", "source"]):
-        for name in ("id", "label", "source"):
-            column = pyarrow.array(frame[name], from_pandas=True)
-            parts.setdefault(name, []).append(_encode(column) if name != "id" else column)
-            if name != "label":
-                parts.setdefault(f"missing_{name}", []).append(missing(column))
-    rows = {name: join(values) for name, values in parts.items() if name != "id"}
-    ids = pyarrow.chunked_array(parts.get("id", []), type=parts["id"][0].type if parts else pyarrow.string())  # type: ignore[union-attr]
-    rows["id"] = _encode(ids.combine_chunks())
-    return rows or {"id": encode([])}
+    parts: list[list[pyarrow.Array]] = [[], []]
+    for frame in read(["id", "label"]):
+        for name, values in zip(("id", "label"), parts, strict=True):
+            values.append(pyarrow.array(frame[name], type=pyarrow.large_string(), from_pandas=True))
+    ids, labels = (pyarrow.chunked_array(values, type=pyarrow.large_string()) for values in parts)
+    return codes(ids), codes(labels)
 
 
-def _encode(column: Any) -> Names:
-    """An Arrow column of strings as names; the ids' own strings are not kept."""
-    encoded = column.dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    few = len(encoded.dictionary) < 10_000
-    return Names(codes, encoded.dictionary.to_pylist() if few else range(len(encoded.dictionary)))  # type: ignore[arg-type]
+def codes(column: pyarrow.ChunkedArray) -> NDArray[np.int32]:
+    """A number for each value, equal for equal ones, -1 where it is missing, (n_rows,)."""
+    indices = column.combine_chunks().dictionary_encode().indices.fill_null(-1)
+    numbers: NDArray[np.int32] = indices.to_numpy(zero_copy_only=False).astype(np.int32)
+    return numbers
 
 
 def _different(codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -151,15 +135,15 @@ def _different(codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.
     return firsts, np.searchsorted(firsts, first[groups])
 
 
-def _texts_at(read: Batches, rows: NDArray[np.int64]) -> Iterator[tuple[list[str], NDArray[np.int64]]]:
-    """The texts of the chosen rows, which are sorted, a batch at a time: missing ones empty, and which are missing."""
+def _texts_at(read: Batches, rows: NDArray[np.int64]) -> Iterator[list[str | None]]:
+    """The texts of the chosen rows, which are sorted, a batch at a time."""
     start = 0
     for frame in read(["text"]):
         low, high = np.searchsorted(rows, [start, start + len(frame)])
         chosen = frame["text"].iloc[rows[low:high] - start]
         start += len(frame)
         if len(chosen):
-            yield chosen.fillna("").tolist(), chosen.isna().to_numpy().astype(np.int64)
+            yield [text if isinstance(text, str) else None for text in chosen.tolist()]
 
 
 def _earlier(text: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -173,9 +157,8 @@ def _earlier(text: NDArray[np.int64]) -> NDArray[np.int64]:
     return found
 
 
-def _n_labels(label: Measure, text: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many different labels the rows with the same text have; missing ones do not count."""
-    assert isinstance(label, Names)
-    n_labels = len(label.names) + 1
-    pairs = np.unique(text[label.codes >= 0] * n_labels + label.codes[label.codes >= 0])
-    return np.bincount(pairs // n_labels, minlength=int(text.max(initial=0)) + 1)[text]
+def _n_labels(labels: NDArray[np.int32], text: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many different labels the rows of each text have, (n_texts,); missing ones do not count."""
+    known, n_labels = labels >= 0, int(labels.max(initial=0)) + 1
+    pairs = np.unique(text[known] * n_labels + labels[known])
+    return np.bincount(pairs // n_labels, minlength=int(text.max(initial=-1)) + 1)

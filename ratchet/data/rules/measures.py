@@ -1,9 +1,9 @@
-"""What rules look at: each text measured once, a batch at a time, mostly in Arrow's kernels."""
+"""The measured columns of a text: each text measured once, a batch at a time, mostly in Arrow's kernels."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ratchet.data.languages import languages
 from ratchet.data.personal_data import KINDS, SUSPECT, find_personal_data
-from ratchet.data.rules.suites import Suite, match_measure
-from ratchet.data.rules.tallies import Measure, Names, encode
+from ratchet.data.rules.suites import MATCHES, Rule
 from ratchet.data.words import words
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ MARKUP = (
 PERSONAL = tuple(f"n_{kind}" for kind in KINDS)
 
 MEASURES = {
-    "n_characters": "characters of the text",
+    "n_characters": "characters of the text; missing where the text is",
     "n_words": 'words of the text, by its script, see ratchet/data/words.py; "isn\'t" counts as two',
     "n_damaged": "characters broken by a wrong decoding",
     "n_markup": "HTML tags and entities that are left in the text",
@@ -41,64 +40,62 @@ MEASURES = {
     "n_ibans": "bank account numbers with valid check digits",
     "n_national_numbers": "national identity, tax and health numbers with valid check digits",
 }
-"""The measures of a text; `matches of PATTERN` counts those of a suite's own patterns."""
+"""The columns that are measured of a text; `matches of PATTERN` counts those of a suite's own regular expression."""
 
 
-def needed(suites: Iterable[Suite]) -> list[str]:
-    """The measures the suites look at, each once."""
-    return list(dict.fromkeys(rule.measure for suite in suites for rule in suite.rules))
+def needed(rules: Iterable[Rule]) -> list[str]:
+    """The columns the rules look at, each once."""
+    return list(dict.fromkeys(rule.column for rule in rules))
 
 
 def measure_texts(
-    texts: Sequence[str],
-    names: Collection[str],
-    regions: Sequence[str],
-    known: Mapping[str, NDArray[Any]] | None = None,
-) -> dict[str, Measure]:
-    """Those of the named measures that are of texts, (n_texts,) each.
+    texts: Sequence[str | None], names: Collection[str], regions: Sequence[str], n_words: NDArray[Any] | None = None
+) -> dict[str, pyarrow.Array]:
+    """Those of the named columns that are measured of texts, (n_texts,) each.
 
     Args:
-        texts: the texts; a missing one is empty here, and `missing` measures say that it is.
-        names: measures, also others, which are left out.
+        texts: the texts; a missing one has no characters, and counts as an empty one otherwise.
+        names: columns, also others, which are left out.
         regions: see `find_personal_data`.
-        known: measures that were taken already.
+        n_words: words of each text, where they were counted already.
     """
     import pyarrow
 
-    column = pyarrow.array(texts, type=pyarrow.large_string())
-    found: dict[str, Measure] = {name: values for name, values in (known or {}).items() if name in names}
+    given = pyarrow.array(texts, type=pyarrow.large_string())
+    column = given.fill_null("") if given.null_count else given
+    found: dict[str, Any] = {"n_words": pyarrow.array(n_words)} if n_words is not None else {}
     for name, kernel in _KERNELS.items():
         if name in names and name not in found:
-            found[name] = _numbers(kernel(column))
+            found[name] = kernel(given if name == "n_characters" else column)
     if "language" in names:
-        found["language"] = encode(languages(texts))
+        found["language"] = pyarrow.array(languages(column.to_pylist()), pyarrow.string()).dictionary_encode()
     if {*PERSONAL} & {*names}:
-        found |= {name: values for name, values in _personal(texts, column, regions).items() if name in names}
+        found |= _personal(column, regions)
     for name in names:
-        if name.startswith(match_measure("")):
-            found[name] = _numbers(_count(name.removeprefix(match_measure("")))(column))
-    return found
+        if name.startswith(MATCHES):
+            found[name] = _count(name.removeprefix(MATCHES))(column)
+    return {
+        name: values if name == "language" else values.cast(pyarrow.int32())
+        for name, values in found.items()
+        if name in names
+    }
 
 
-def missing(values: pyarrow.Array | pyarrow.ChunkedArray) -> NDArray[np.int32]:
-    """1 where a value is missing, else 0, (n_rows,)."""
-    return _numbers(values.is_null())
+def columns_of(schema: pyarrow.Schema) -> list[str]:
+    """The columns of a table with their types, `name: type` each."""
+    return [f"{field.name}: {_type(field.type)}" for field in schema]
 
 
-def columns_measure(schema: pyarrow.Schema) -> Names:
-    """The columns of a table as a measure: `name: type`, one value a column."""
-    return encode(f"{field.name}: {_type(field.type)}" for field in schema)
-
-
-def _personal(texts: Sequence[str], column: pyarrow.Array, regions: Sequence[str]) -> dict[str, NDArray[np.int32]]:
+def _personal(column: pyarrow.Array, regions: Sequence[str]) -> dict[str, pyarrow.Array]:
+    import pyarrow
     import pyarrow.compute
 
-    counts = {name: np.zeros(len(texts), dtype=np.int32) for name in PERSONAL}
+    counts = {name: np.zeros(len(column), dtype=np.int32) for name in PERSONAL}
     suspects = pyarrow.compute.match_substring_regex(column, SUSPECT)
     for row in np.flatnonzero(suspects.to_numpy(zero_copy_only=False)).tolist():
-        for find in find_personal_data(texts[row], regions):
+        for find in find_personal_data(column[row].as_py(), regions):
             counts[f"n_{find.kind}"][row] += 1
-    return counts
+    return {name: pyarrow.array(values) for name, values in counts.items()}
 
 
 def _count(pattern: str) -> Callable[[Any], Any]:
@@ -125,11 +122,6 @@ _KERNELS: dict[str, Callable[[Any], Any]] = {
     "n_damaged": lambda column: _count(DAMAGE)(column),
     "n_markup": lambda column: _count(MARKUP)(column),
 }
-
-
-def _numbers(values: Any) -> NDArray[np.int32]:
-    numbers: NDArray[np.int32] = values.to_numpy(zero_copy_only=False).astype(np.int32)
-    return numbers
 
 
 def _type(value: Any) -> str:

@@ -9,12 +9,13 @@ changes: a class that is gone, half of the rows missing, far more rows in quaran
     for name, suite in suites.items():
         Path(f"data/suites/{name}.json").write_text(suite_json(suite), encoding="utf-8")
 
-A suite is a dict in Great Expectations' own form, {"name", "notes", "expectations": [{"type", "kwargs", "meta"}]}, which
-`suite_files.suite_json` writes. A bound that was learnt says so in its rule's `meta.learnt_from`.
+A suite is a dict in Great Expectations' own form, {"name", "notes", "expectations": [{"type", "kwargs", "meta"}]};
+`suite_files.suite_json` writes it. A bound that was learnt says so in its rule's `meta.learnt_from`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ import numpy as np
 
 from ratchet.data.languages import UNDETERMINED
 from ratchet.data.rules.corpus_measures import measure_corpus
-from ratchet.data.rules.tallies import Names, encode, tally
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,16 +102,16 @@ def profile_sample(
     def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         yield rows[list(columns)]
 
-    found = measure_corpus(read, MEASURED, near_duplicate_threshold, regions).rows
+    found = measure_corpus(read, MEASURED, near_duplicate_threshold, regions)
+    measured = found.measured(rows, 0)
 
     def share(name: str, above: int = 0) -> float:
-        return float((np.asarray(found[name]) > above).mean()) if len(rows) else 0.0
+        return float((measured[name] > above).mean()) if len(rows) else 0.0
 
-    words = np.asarray(found.get("n_words", np.zeros(0)))
-    languages, counts = found.get("language", encode([])), rows["label"].value_counts()
-    assert isinstance(languages, Names)
-    by_language = sorted(tally(languages).items(), key=lambda item: (-item[1], item[0]))
-    known = rows["label"].isin([*labels])
+    words = measured["n_words"].to_numpy()
+    found_languages = Counter(measured["language"].tolist())
+    by_language = sorted(found_languages.items(), key=lambda item: (-item[1], item[0]))
+    counts, known = rows["label"].value_counts(), rows["label"].isin([*labels])
     return SampleProfile(
         n_rows=len(rows),
         n_words={name: float(np.quantile(words, q)) for name, q in QUANTILES.items()} if len(rows) else {},

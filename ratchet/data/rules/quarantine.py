@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.data.rules.suites import Suite
-from ratchet.data.rules.tallies import Measure
-from ratchet.data.rules.verdicts import Outcome, value_of
+from ratchet.data.rules.judge import Outcome
+from ratchet.data.rules.suites import Rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,13 +27,12 @@ class Sorted(NamedTuple):
     """A line for each `warn` rule that a row of `kept` breaks: row, id, rule, value. It holds no text."""
 
 
-def quarantined_rows(
-    suites: Sequence[Suite], broken: Mapping[str, NDArray[np.int64]], n_rows: int
-) -> NDArray[np.bool_]:
+def quarantined_rows(rules: Sequence[Rule], broken: Mapping[str, NDArray[np.int64]], n_rows: int) -> NDArray[np.bool_]:
     """Whether each row breaks a rule whose severity is `quarantine`, (n_rows,)."""
     found = np.zeros(n_rows, dtype=bool)
-    for rule in (rule for suite in suites for rule in suite.rules if rule.severity == "quarantine"):
-        found[broken.get(rule.name, [])] = True
+    for rule in rules:
+        if rule.severity == "quarantine":
+            found[broken.get(rule.name, [])] = True
     return found
 
 
@@ -44,26 +42,28 @@ class Sorter:
 
     outcomes: Sequence[Outcome]
     """Of the rules about rows, in the order in which a row is given its reasons."""
-    measures: Mapping[str, Measure]
-    """Measure → value of each row."""
+    measured: Callable[[pd.DataFrame, int], pd.DataFrame]
+    """The measured table of a batch and the row it starts with."""
     quarantined: NDArray[np.bool_]
     """(n_rows,)."""
 
     def sort(self, batch: pd.DataFrame, start: int) -> Sorted:
         """The batch whose first row is row `start` of the table."""
         aside = self.quarantined[start : start + len(batch)]
+        measured = self.measured(batch, start)
         first: dict[int, tuple[str, str]] = {}
         reasons: dict[int, list[str]] = {}
         flags: list[tuple[int, str, str]] = []
         for outcome in self.outcomes:
-            rule, measure = outcome.rule, self.measures[outcome.rule.measure] if len(outcome.rows) else None
+            rule = outcome.rule
             low, high = np.searchsorted(outcome.rows, [start, start + len(batch)])
-            for row in outcome.rows[low:high].tolist() if measure is not None else ():
-                at, value = row - start, value_of(measure, row)  # type: ignore[arg-type]
+            places = outcome.rows[low:high] - start
+            values = measured[rule.column].iloc[places].tolist() if len(places) else []
+            for at, value in zip(places.tolist(), map(in_words, values), strict=True):
                 if aside[at]:
                     if rule.severity == "quarantine":
                         first.setdefault(at, (rule.name, value))
-                    reasons.setdefault(at, []).append(f"{rule.reason} ({rule.measure} {value})")
+                    reasons.setdefault(at, []).append(f"{rule.reason} ({rule.column} {value})")
                 elif rule.severity == "warn":
                     flags.append((at, rule.name, value))
         return Sorted(
@@ -71,6 +71,17 @@ class Sorter:
             _quarantine(batch[aside], aside, first, reasons),
             _flagged(batch, flags),
         )
+
+
+def in_words(value: Any) -> str:
+    """A measured value: a name, or a number without needless digits.
+
+    >>> in_words("pt"), in_words(2), in_words(float("nan"))
+    ('pt', '2', 'missing')
+    """
+    if value is None or value != value:
+        return "missing"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _quarantine(

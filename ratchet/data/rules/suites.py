@@ -1,8 +1,22 @@
-"""Rules as people edit them: suites in Great Expectations' own form (`type`, `kwargs`, `meta`), read strictly.
+"""Rules as people edit them: Great Expectations' own suite files (JSON), read strictly.
 
-`meta` holds the rule's name, its severity and the reason in words. *stop* ends the pipeline, *quarantine* sets the row
-aside, *warn* only counts and reports. A value `{$PARAMETER: name}` is filled in from the params of the step, which is
-Great Expectations' own notation for it.
+    {
+      "name": "corpus",
+      "expectations": [
+        {
+          "type": "expect_column_values_to_be_between",
+          "kwargs": {"column": "n_words", "min_value": 3},
+          "meta": {"rule": "too_few_words", "severity": "quarantine", "reason": "too few words"}
+        }
+      ]
+    }
+
+`meta` holds the rule's name, its severity and the reason in words; `learnt_from` says from which data a bound was
+learnt. *stop* ends the pipeline, *quarantine* sets the row aside, *warn* only counts and reports. A value
+`{"$PARAMETER": name}` is filled in from the params of the step, which is Great Expectations' own notation for it.
+
+The kinds of expectation are Great Expectations' own. Those of `ROW_TYPES` judge each row of the measured table, those
+of `TABLE_TYPES` the one row of figures that describes the whole table, or its columns.
 """
 
 from __future__ import annotations
@@ -14,30 +28,45 @@ from typing import Any, Literal, Self
 import pydantic
 from pydantic import Field, model_validator
 
+from ratchet.data.rules.suite_files import read_suite_file
 from ratchet.errors import ParamsError
-from ratchet.params import Params, read_yaml
+from ratchet.params import Params
 
 Severity = Literal["stop", "quarantine", "warn"]
+SEVERITIES = {"stop": "critical", "quarantine": "warning", "warn": "info"}
+"""Our severities in Great Expectations' words."""
 
 
 class _Meta(Params):
     rule: str = Field(pattern="^[a-z][a-z0-9_]*$")
     severity: Severity
     reason: str = Field(min_length=1)
+    learnt_from: str | None = None
 
 
 class _Entry(Params):
     type: str
     kwargs: dict[str, Any]
     meta: dict[str, Any]
+    severity: str | None = None
+    """Great Expectations' own, where it wrote the file."""
+    id: str | None = None
+    notes: str | list[str] | None = None
 
 
 class _File(Params):
     name: str = Field(min_length=1)
     expectations: list[_Entry] = Field(min_length=1)
+    meta: dict[str, Any] | None = None
+    id: str | None = None
+    notes: str | list[str] | None = None
 
 
-class _Bounds(Params):
+class _Column(Params):
+    column: str = Field(min_length=1)
+
+
+class _Between(_Column):
     min_value: float | None = None
     max_value: float | None = None
 
@@ -50,42 +79,24 @@ class _Bounds(Params):
         return self
 
 
-class _MeasureBetween(_Bounds):
-    measure: str
-
-
-class _MeasureInSet(Params):
-    measure: str
+class _Set(_Column):
     value_set: list[str] = Field(min_length=1)
 
 
-class _NoMatch(Params):
-    pattern: str = Field(min_length=1)
-
-
-class _RatesBetween(_Bounds):
-    measure: str
-    value_set: list[str] = Field(min_length=1)
-
-
-class _Distance(Params):
-    measure: str
-    max_value: float = Field(ge=0, le=1)
-
-
-KWARGS: dict[str, type[Params]] = {
-    "expect_measure_to_be_between": _MeasureBetween,
-    "expect_measure_to_be_in_set": _MeasureInSet,
-    "expect_texts_not_to_match": _NoMatch,
-    "expect_total_to_be_between": _MeasureBetween,
-    "expect_mean_to_be_between": _MeasureBetween,
-    "expect_rates_to_be_between": _RatesBetween,
-    "expect_values_to_contain": _MeasureInSet,
-    "expect_distance_from_accepted_to_be_at_most": _Distance,
+ROW_TYPES: dict[str, type[Params]] = {
+    "expect_column_values_to_be_between": _Between,
+    "expect_column_values_to_be_in_set": _Set,
+    "expect_column_values_to_not_be_in_set": _Set,
+    "expect_column_values_to_not_be_null": _Column,
 }
-"""What each kind of expectation takes. The classes themselves stand in `ratchet.data.rules.gx_expectations`."""
-ROW_TYPES = ("expect_measure_to_be_between", "expect_measure_to_be_in_set", "expect_texts_not_to_match")
-"""The kinds that judge each row; the others judge the whole table."""
+"""The kinds that judge each row, and what they take; a missing value breaks only the last."""
+TABLE_TYPES: dict[str, type[Params]] = {
+    "expect_column_min_to_be_between": _Between,
+    "expect_column_max_to_be_between": _Between,
+    "expect_column_distinct_values_to_contain_set": _Set,
+}
+"""The kinds that judge the table as a whole: a figure that could not be measured breaks them."""
+KWARGS = {**ROW_TYPES, **TABLE_TYPES}
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,8 @@ class Rule:
     reason: str
     type: str
     kwargs: dict[str, Any]
+    """Great Expectations' arguments, parameters filled in."""
+    learnt_from: str | None = None
 
     @property
     def judges_rows(self) -> bool:
@@ -104,29 +117,25 @@ class Rule:
         return self.type in ROW_TYPES
 
     @property
-    def measure(self) -> str:
-        """The measure it looks at; for a pattern, the number of its matches."""
-        return str(self.kwargs["measure"]) if "measure" in self.kwargs else match_measure(self.kwargs["pattern"])
+    def column(self) -> str:
+        """The measured column it looks at."""
+        return str(self.kwargs["column"])
 
     @property
     def expected(self) -> str:
         """The values the rule allows, in words.
 
-        >>> Rule("short", "warn", "too short", "expect_mean_to_be_between", {"measure": "n", "min_value": 3}).expected
-        'mean of n at least 3'
+        >>> Rule("r", "warn", "", "expect_column_values_to_be_between", {"column": "n", "min_value": 3}).expected
+        'n at least 3'
         """
-        kwargs, bounds = self.kwargs, bounds_text(self.kwargs)
+        values = ", ".join(self.kwargs.get("value_set", []))
         words = {
-            "expect_measure_to_be_between": f"{self.measure} {bounds}",
-            "expect_measure_to_be_in_set": f"{self.measure} one of {', '.join(kwargs.get('value_set', []))}",
-            "expect_texts_not_to_match": f"no match of {kwargs.get('pattern')}",
-            "expect_total_to_be_between": f"total of {self.measure} {bounds}",
-            "expect_mean_to_be_between": f"mean of {self.measure} {bounds}",
-            "expect_rates_to_be_between": f"rate of each {self.measure} {bounds}",
-            "expect_values_to_contain": f"{self.measure} has {', '.join(kwargs.get('value_set', []))}",
-            "expect_distance_from_accepted_to_be_at_most": f"distance of {self.measure} from accepted data {bounds}",
+            "expect_column_values_to_be_in_set": f"{self.column} one of {values}",
+            "expect_column_values_to_not_be_in_set": f"{self.column} none of {values}",
+            "expect_column_values_to_not_be_null": f"{self.column} not missing",
+            "expect_column_distinct_values_to_contain_set": f"{self.column} has {values}",
         }
-        return words[self.type]
+        return words.get(self.type, f"{self.column} {bounds_text(self.kwargs)}")
 
 
 @dataclass(frozen=True)
@@ -138,9 +147,8 @@ class Suite:
     rules: tuple[Rule, ...]
 
 
-def match_measure(pattern: str) -> str:
-    """The name of the measure that counts a pattern's matches."""
-    return f"matches of {pattern}"
+MATCHES = "matches of "
+"""Before a regular expression (RE2): the column that counts its matches in each text."""
 
 
 def bounds_text(kwargs: dict[str, Any]) -> str:
@@ -158,19 +166,26 @@ def bounds_text(kwargs: dict[str, Any]) -> str:
 
 
 def read_suite(path: Path, parameters: dict[str, Any]) -> Suite:
-    """The suite a YAML (or JSON) file holds, every fault in it named in one message.
+    """The suite of a file; every fault in it is named in one message.
 
     Args:
         path: the file.
-        parameters: what `{$PARAMETER: name}` stands for.
+        parameters: what `{"$PARAMETER": name}` stands for.
 
     Raises:
-        ParamsError: the file is missing or no YAML, a kind of expectation, a key or a parameter is not known, a bound
+        ParamsError: the file is missing or no JSON, a kind of expectation, a key or a parameter is not known, a bound
             is missing or out of order, a rule's name repeats, or a rule about the whole table is to quarantine rows.
     """
     suite, faults = suite_with_faults(path, parameters)
     if suite is None or faults:
-        raise _error(path, [str(fault) for fault in faults])
+        raise ParamsError(
+            "The suite does not hold what a suite must.",
+            where=path,
+            got="; ".join(str(fault) for fault in faults),
+            expected="name, and expectations with type, kwargs and meta (rule, severity: stop, quarantine or warn, "
+            "reason)",
+            fix="correct the file; the kinds of expectation and what they take stand in ratchet/data/rules/suites.py",
+        )
     return suite
 
 
@@ -192,10 +207,10 @@ def suite_with_faults(path: Path, parameters: dict[str, Any]) -> tuple[Suite | N
     """The suite of the rules that hold (None: the file is no suite), and every fault of the others.
 
     Raises:
-        ParamsError: the file is missing or no YAML.
+        ParamsError: the file is missing or no JSON.
     """
     try:
-        file = _File.model_validate(read_yaml(path))
+        file = _File.model_validate(read_suite_file(path))
     except pydantic.ValidationError as error:
         return None, [SuiteFault(0, "", problem) for problem in _faults(error)]
     faults: list[SuiteFault] = []
@@ -224,11 +239,13 @@ def _rule(entry: _Entry, parameters: dict[str, Any]) -> tuple[Rule | None, list[
             kwargs = KWARGS[entry.type].model_validate(kwargs).model_dump(exclude_none=True)
     except pydantic.ValidationError as error:
         return None, [*faults, *_faults(error)]
-    rule = Rule(meta.rule, meta.severity, meta.reason, entry.type, kwargs)
+    rule = Rule(meta.rule, meta.severity, meta.reason, entry.type, kwargs, meta.learnt_from)
     if rule.severity == "quarantine" and not rule.judges_rows:
         faults.append("judges the whole table, so its severity is stop or warn")
-    if entry.type == "expect_texts_not_to_match" and not faults:
-        faults += _pattern_faults(kwargs["pattern"])
+    if entry.severity not in (None, SEVERITIES[rule.severity]):
+        faults.append(f"severity {entry.severity} contradicts meta's {rule.severity}; leave the former out")
+    if not faults and rule.column.startswith(MATCHES):
+        faults += _pattern_faults(rule.column.removeprefix(MATCHES))
     return rule, faults
 
 
@@ -248,16 +265,6 @@ def _faults(error: pydantic.ValidationError) -> list[str]:
         f"{'.'.join(str(part) for part in fault['loc']) or 'kwargs'}: {fault['msg']}"
         for fault in error.errors(include_url=False)
     ]
-
-
-def _error(path: Path, faults: list[str]) -> ParamsError:
-    return ParamsError(
-        "The suite does not hold what a suite must.",
-        where=path,
-        got="; ".join(faults),
-        expected="name, and expectations with type, kwargs and meta (rule, severity: stop, quarantine or warn, reason)",
-        fix="correct the file; the kinds of expectation and what they take stand in ratchet/data/rules/suites.py",
-    )
 
 
 def _plain(value: float) -> str:

@@ -13,9 +13,7 @@ from ratchet.data.sources.swallowed import swallowed_line
 from ratchet.errors import SourceError
 from ratchet.values import raw_value
 
-BEYOND_ASCII = "records beyond ASCII, valid as {}"
-UNPROVED = "records beyond ASCII, read by {}, which no byte proves"
-NULS = "records with NUL"
+BEYOND_ASCII = "records with characters beyond ASCII"
 JOINED = "records joined over columns without a name"
 IGNORED = "records with ignored values in columns without a name"
 _QUOTES = {
@@ -24,13 +22,6 @@ _QUOTES = {
     "unexpected end": "an escape, and the file ends",
 }
 """Part of a message of `csv` → what it means."""
-
-_EXPECTED = {
-    "doubled": "quotes around whole fields, and doubled inside them",
-    "backslash": "quotes around whole fields; a backslash before a quote, a delimiter, a line end or a backslash alone",
-    "none": "quotes around whole fields, and none inside them",
-}
-"""Escape → how fields are written."""
 
 Problem = tuple[str, str]
 """What was found, and what was expected."""
@@ -52,9 +43,6 @@ class Layout:
                 fix="rename one of them in the file",
             )
         self._n, self._dialect = len(names), dialect
-        proved = dialect.encoding.startswith("utf")
-        self._beyond_ascii = (BEYOND_ASCII if proved else UNPROVED).format(dialect.encoding)
-        self._expected = _EXPECTED[dialect.escape]
         self._picks = [names.index(name) for name in columns]
         self._unnamed = [place for place, name in enumerate(names) if not name.strip()]
         self._last = max(place for place, name in enumerate(names) if name.strip())
@@ -68,7 +56,8 @@ class Layout:
             )
         self._label_at = names.index(labels.column) if labels and labels.column in names else None
         self._label_values = labels.values if labels else frozenset()
-        self._grammar = None if dialect.escape == "doubled" else _grammar(dialect)
+        backslash, pairs = dialect.escape == "backslash", re.escape(f"\\{dialect.quote}{dialect.delimiter}")
+        self._stray = re.compile(rf"(?:\\[{pairs}\r\n]|[^\\])*\\(?![{pairs}\r\n])") if backslash else None
 
     def problem(self, fields: Sequence[str], error: str, taken: Sequence[str], tally: FileTally) -> Problem | None:
         """Why the record cannot be read exactly; None: it can.
@@ -81,21 +70,19 @@ class Layout:
         """
         text = taken[0] if len(taken) == 1 else "".join(taken)
         if not text.isascii():
-            tally.note(self._beyond_ascii)
+            tally.note(BEYOND_ASCII)
             if wrong := UNDECODABLE.search(text):
                 return (
                     f"byte 0x{ord(wrong[0]) - 0xDC00:02x}, which is no {self._dialect.encoding}",
                     self._dialect.encoding,
                 )
-        if "\0" in text:
-            tally.note(NULS)
         if error:
             meaning = next((words for part, words in _QUOTES.items() if part in error), error)
-            return meaning, self._expected
+            return meaning, f"quotes that are {self._dialect.escape} inside quotes"
         if len(fields) != self._n:
             return f"{len(fields)} field{'s' * (len(fields) != 1)}", f"{self._n}, as in the first record"
-        if self._grammar and not self._grammar.fullmatch(text):
-            return "text behind a quote that closes, or a backslash that escapes nothing", self._expected
+        if self._stray and "\\" in text and self._stray.match(text):
+            return "a backslash that escapes nothing", "a backslash before a quote, a delimiter or another backslash"
         if self._dialect.unnamed == "refuse" and any(fields[place] for place in self._unnamed):
             return "a value in a column without a name", "values in named columns alone"
         return self._swallowed(fields, taken) if len(taken) > 1 and self._label_at is not None else None
@@ -120,19 +107,3 @@ class Layout:
 
     def _is_label(self, value: str) -> bool:
         return raw_value(value) in self._label_values
-
-
-def _grammar(dialect: CsvDialect) -> re.Pattern[str]:
-    """A record whose quotes are not doubled: there `csv` takes text behind a closing quote, and any escape at all.
-
-    Possessive, so that the time is linear in the record's length.
-    """
-    delimiter, quote = re.escape(dialect.delimiter), re.escape(dialect.quote)
-    escaped = rf"|\\[\\{delimiter}{quote}\r\n]" if dialect.escape == "backslash" else ""
-    outside = r"\\" if escaped else ""
-    plain = rf"(?:[^{delimiter}{outside}\r\n]{escaped})*+"
-    if not dialect.quote:
-        return re.compile(rf"{plain}(?:{delimiter}{plain})*+[\r\n]*+")
-    quoted = rf"{quote}(?:[^{quote}{outside}]{escaped})*+{quote}"
-    field = rf"(?:{quoted}|(?!{quote}){plain})"
-    return re.compile(rf"{field}(?:{delimiter}{field})*+[\r\n]*+")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from types import NoneType
 from typing import Any
 
 from ratchet.data.sources.dialect import JsonlDialect
@@ -56,9 +55,6 @@ def read_jsonl(
             buffer.add_bad(reading.set_aside(BadRow(where, number, 1, *problem, lines.raw(line))))
         else:
             known.update(dict.fromkeys(row))
-            for name in columns:
-                if not isinstance(value := row.get(name), (str, NoneType)):
-                    tally.note(f"values under {name!r} of the type {type(value).__name__}")
             buffer.add([string(row.get(name)) for name in columns], number, len(line))
         if buffer.is_full:
             yield buffer.take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from ratchet.data.rules.proposals import SampleProfile, profile_sample, propose_
 NAMES = [f"class {number}" for number in range(4)]
 
 
-def _sample(texts: list[str], labels: list[str | None] | None = None) -> pd.DataFrame:
-    chosen = labels or [NAMES[at % 3] for at in range(len(texts))]
+def _sample(texts: list[str], labels: Sequence[str | None] | None = None) -> pd.DataFrame:
+    chosen: Sequence[str | None] = labels or [NAMES[at % 3] for at in range(len(texts))]
     return pd.DataFrame({"text": texts, "label": pd.Series(chosen, dtype="str"), "source": "mail"})
 
 
@@ -47,7 +48,7 @@ def test_short_texts_are_refused_only_where_they_are_rare(n_words: int, severity
 
 
 def test_a_rare_class_is_no_stop() -> None:
-    labels: list[str | None] = [NAMES[0]] * 596 + [NAMES[1], NAMES[2], NAMES[3], NAMES[3]]
+    labels = [NAMES[0]] * 596 + [NAMES[1], NAMES[2], NAMES[3], NAMES[3]]
     profile = _profile(_sample(_texts(600), labels))
     rules = _rules(profile)
     assert profile.rarest_class_rate == pytest.approx(1 / 600)
