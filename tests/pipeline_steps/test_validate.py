@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
@@ -17,7 +18,9 @@ from pipeline_steps.validate import READS, WRITES, Params, main, run
 from ratchet.data.cleaning import text_id
 from ratchet.data.rules.measures import columns_of
 from ratchet.data.rules.profiles import Counts, accept
+from ratchet.data.rules.proposals import profile_sample, propose_suites
 from ratchet.data.rules.quarantine import Sorted, Sorter
+from ratchet.data.rules.suite_files import suite_json
 from ratchet.data.rules.suites import Suite, read_suite
 from ratchet.errors import ParamsError, ValidationError
 from ratchet.files import read_json, write_json
@@ -215,6 +218,28 @@ def test_a_missing_value_stops_the_line() -> None:
     corpus.loc[3, ["id", "text", "source"]] = None
     with pytest.raises(ValidationError, match="missing_id, missing_text, missing_source"):
         _run(corpus)
+
+
+def test_suites_proposed_from_a_sample_do_not_stop_its_corpus(tmp_path: Path) -> None:
+    """Of copies, two-word texts, a class of 0.3 %, other languages, broken characters and labels in conflict."""
+    rng = np.random.default_rng(3)
+    words = [f"word{number}" for number in range(3000)]
+    texts = [" ".join(rng.choice(words, rng.integers(1, 9))) for _ in range(100)] * 5
+    texts += [f"uma pena que o comboio {word} chegue sempre tarde itâ€™s" for word in words[:150]]
+    labels = rng.choice(["bad", "good"], len(texts)).tolist()
+    labels[-2:] = ["rare", "rare"]
+    corpus = _corpus(*zip(texts, labels, strict=True))
+    classes = ["bad", "good", "rare"]
+    profile = profile_sample(corpus.sample(200, random_state=0), classes, VALUES["near_duplicate_threshold"], "US")
+    suites = propose_suites(profile, classes, ["en"], len(corpus))
+    for name in ("labels", "corpus"):
+        (tmp_path / f"{name}.json").write_text(suite_json(suites[name]), encoding="utf-8")
+    read = [read_suite(tmp_path / f"{name}.json", {"labels": classes}) for name in ("labels", "corpus")]
+    report = _run(corpus, read, batch_rows=1000, labels=classes).report
+    broken = {name for name, rule in report["rules"].items() if rule["kept"] is False}
+    assert {"conflicting_labels", "language", "encoding_damage", "exact_duplicate"} <= broken
+    assert report["rules"]["encoding_damage"]["severity"] == "warn"
+    assert "sampled rows" in report["rules"]["quarantined_texts"]["learnt_from"]
 
 
 def test_a_corpus_without_labels_stops_the_line() -> None:
