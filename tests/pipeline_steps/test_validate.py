@@ -230,7 +230,7 @@ def test_suites_proposed_from_a_sample_do_not_stop_its_corpus(tmp_path: Path) ->
     labels[-2:] = ["rare", "rare"]
     corpus = _corpus(*zip(texts, labels, strict=True))
     classes = ["bad", "good", "rare"]
-    profile = profile_sample(corpus.sample(200, random_state=0), classes, VALUES["near_duplicate_threshold"], "US")
+    profile = profile_sample(corpus.sample(200, random_state=0), classes, VALUES["near_duplicate_threshold"], ["US"])
     suites = propose_suites(profile, classes, ["en"], len(corpus))
     for name in ("labels", "corpus"):
         (tmp_path / f"{name}.json").write_text(suite_json(suites[name]), encoding="utf-8")
