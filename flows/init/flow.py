@@ -7,19 +7,19 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from flows.checks import checklist
-from flows.checks.project import read_project
+from flows.checks.project import PIPELINE, Project
 from flows.init import task_state
 from flows.init.concepts import concept_files
 from flows.init.plan import TaskPlan
-from flows.init.sizes import fit_sizes, with_sizes
-from flows.init.sources import SAMPLE_ROWS, Place, column_names, read_rows
+from flows.init.sizes import fit_sizes
+from flows.init.sources import SAMPLE_ROWS, Place, column_names, count_labels, read_rows
 from flows.init.suites import suite_files
-from flows.init.task_files import BASE, task_files
+from flows.init.task_files import BASE, load, task_files
 from flows.init.writing import replace_all, undo_unfinished
 from ratchet.data.survey.columns import label_candidates, profile_columns, text_candidates
 from ratchet.data.survey.several import listed_labels, several_labels
@@ -101,7 +101,12 @@ def look(sample: Sample, text: str, label: str) -> Survey:
                 fix=f"name one with {flag}",
             )
     _require_single_labels(sample, label)
-    return survey(sample.frame, text, label)
+    found = survey(sample.frame, text, label)
+    if len(sample.frame) < SAMPLE_ROWS:
+        return found
+    # beyond the sample only the labels are read: a class that comes late is a class all the same
+    n_rows, values = count_labels(sample.place, label)
+    return replace(found, n_rows=n_rows, values=values, n_unlabelled=n_rows - sum(values.values()))
 
 
 def prepare(root: Path, sample: Sample, found: Survey, plan: TaskPlan) -> tuple[dict[str, bytes], Plan | None]:
@@ -110,19 +115,17 @@ def prepare(root: Path, sample: Sample, found: Survey, plan: TaskPlan) -> tuple[
     Raises:
         ParamsError: what would be written does not hold.
     """
-    threshold = read_yaml(root / BASE / "params.yaml")["task"]["near_duplicate_threshold"]
-    files = task_files(root, plan, sample.place, suite_files(plan, sample.frame, threshold))
+    base = load(root / BASE / "params.yaml")
+    suites = suite_files(plan, sample.frame, base["task"]["near_duplicate_threshold"])
+    texts = [text for text in sample.frame[plan.text].tolist() if isinstance(text, str)]
+    sizes = fit_sizes(root, base, plan, texts)
+    files = task_files(root, base, plan, sample.place, sizes.params if sizes else {}, suites)
     files |= concept_files(sample.frame, plan)
     with tempfile.TemporaryDirectory(prefix="ratchet-init-") as folder:
         trial = Path(folder)
         _lay_out(root, trial, files, sample.place)
         before = list(sys.path)
         try:
-            texts = [text for text in sample.frame[plan.text].tolist() if isinstance(text, str)]
-            sizes = fit_sizes(read_project(trial), plan, texts, found.n_unlabelled)
-            if sizes is not None:
-                files["params.yaml"] = with_sizes(files["params.yaml"], sizes)
-                (trial / "params.yaml").write_bytes(files["params.yaml"])
             errors = [item for item in checklist.find(trial) if item.severity == "error"]
         finally:
             sys.path[:] = before
@@ -156,7 +159,7 @@ def change_of(root: Path, files: Mapping[str, bytes], copied: Mapping[str, Path]
         return Change(_recorded(root, written, record, origin), dict(copied), gone, edited)
     if not force:
         _require_nothing_lost(root, edited)
-    reset = task_state.state_of(root, read_project(root))
+    reset = task_state.state_of(root, Project(root, {}, read_yaml(root / PIPELINE)["stages"]))
     written = {**{item.path: item.becomes.encode() for item in reset if item.becomes}, **files}
     removed = [item.path for item in reset if not item.becomes]
     gone = [path for path in _task_paths(root) if path not in files and path not in MERGED and path != "params.yaml"]

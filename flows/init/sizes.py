@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from flows.checks.backbone import Backbone, read_backbone
-from flows.checks.blocks import check_blocks
 from flows.checks.project import Project
 from flows.init.plan import TaskPlan
-from flows.init.task_files import dump, parse, set_values
-from ratchet.measure.time_plan import Corpus, Encoder, Plan, plan
+from ratchet.measure.time_plan import Corpus, Encoder, Plan
+from ratchet.measure.time_plan import plan as fit
+from ratchet.params import check_params
+from ratchet.task import Task
 
 N_TEXTS = 2_000
 """Texts whose lengths in tokens are measured."""
 
 
-def fit_sizes(project: Project, task: TaskPlan, texts: Sequence[str], n_unlabeled: int) -> Plan | None:
+def fit_sizes(root: Path, base: Mapping[str, Any], plan: TaskPlan, texts: Sequence[str]) -> Plan | None:
     """The sizes; None where the backbone is not on this machine, so that nothing is known of it.
 
     Args:
-        project: with the params of the task as they would be without a plan.
-        task: its plan.
+        root: the repository.
+        base: the params of the base, whose backbone and threads the task has.
+        plan: the task.
         texts: a sample.
-        n_unlabeled: rows of the source without a label.
     """
-    check_blocks(project)  # reads the task, which names the backbone
-    backbone = read_backbone(project) if project.task is not None else None
-    if backbone is None or not backbone.shapes or project.task is None:
+    task = check_params(Task, "task", base["task"])
+    backbone = read_backbone(Project(root, {}, {}, task))
+    if backbone is None or not backbone.shapes:
         return None
-    corpus = Corpus(sum(task.counts.values()), n_unlabeled, len(task.classes), _lengths(backbone, texts))
+    n_labeled = sum(plan.counts.values())
+    corpus = Corpus(n_labeled, plan.n_rows - n_labeled, len(plan.classes), _lengths(backbone, texts))
     encoder = Encoder(_n_parameters(backbone), backbone.n_layers)
-    return plan(corpus, encoder, project.task.minutes, project.task.train_threads)
-
-
-def with_sizes(params: bytes, sizes: Plan) -> bytes:
-    """params.yaml with these sizes."""
-    tree = parse(params)
-    set_values(tree, sizes.params)
-    return dump(tree)
+    return fit(corpus, encoder, plan.minutes, task.train_threads)
 
 
 def _lengths(backbone: Backbone, texts: Sequence[str]) -> list[int]:

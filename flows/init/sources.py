@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from ratchet.data.sources.places import find_files, kind_of
 from ratchet.data.sources.reading import Reading
 from ratchet.data.sources.remote import find_urls, is_url, local_copy
 from ratchet.errors import ParamsError, SourceError
+from ratchet.params import check_params
 from ratchet.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ FOLDER = "data/source"
 """Where files from outside the repository are copied to: git ignores it, DVC watches it."""
 WATCH = "data/source_changed.txt"
 """What is watched for a source that DVC cannot see."""
+N_ROWS = 5_000
+"""Rows of JSONL that are looked at for keys, since a key may come late."""
 SAMPLE_ROWS = 50_000
 """Rows that are looked at with all columns; of the others only the labels are counted."""
 
@@ -42,6 +46,8 @@ class Given:
     revision: str = ""
     copy: bool = True
     max_bad_rows: int = 0
+    dialect: Sequence[str] = ()
+    """Corrections of the dialect that was detected, as KEY=VALUE."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,20 @@ def read_rows(place: Place, columns: list[str], most: int | None = None) -> pd.D
     return frame if most is None else frame.head(most)
 
 
+def count_labels(place: Place, label: str) -> tuple[int, dict[str, int]]:
+    """Rows of the whole source, and its labels as they stand there → rows, the most frequent first.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    progress, counts, n_rows = Progress("labels counted"), Counter[str](), 0
+    for frame in _batches(place, [label]):
+        counts.update(value.strip() for value in frame[label].tolist() if isinstance(value, str) and value.strip())
+        n_rows += len(frame)
+        progress.add(len(frame))
+    return n_rows, dict(counts.most_common())
+
+
 def column_names(place: Place) -> list[str]:
     """The columns of the source, in its order.
 
@@ -133,16 +153,33 @@ def column_names(place: Place) -> list[str]:
         from ratchet.data.sources.datasets import dataset_columns
 
         return dataset_columns(source)
-    assert place.detected is not None
-    return [name for name in place.detected.columns if name.strip()]
+    from ratchet.data.sources.files import find_places
+    from ratchet.data.sources.formats import columns_of
+
+    first = find_places(source).files[0]
+    with local_copy(first.path) as file:
+        names = [*columns_of(file, source.dialect, N_ROWS), *first.partition]
+    return [name for name in names if name.strip()]
 
 
 def _batches(place: Place, columns: list[str]) -> Iterator[pd.DataFrame]:
     from ratchet.data.sources.source import read_source
 
     source = _model(place)
-    for batch in read_source(source, columns, Reading(getattr(source, "max_bad_rows", 0))):
-        yield batch.frame
+    try:
+        for batch in read_source(source, columns, Reading(getattr(source, "max_bad_rows", 0))):
+            yield batch.frame
+    except SourceError as error:
+        if "max_bad_rows" not in error.fix:
+            raise
+        raise SourceError(
+            error.what,
+            where=error.where,
+            got=error.got,
+            expected=error.expected,
+            fix="correct the record; or say how the file is to be read, with --dialect KEY=VALUE; or set some records "
+            "aside with --max-bad-rows N: their bytes are kept",
+        ) from None
 
 
 def _model(place: Place) -> Any:
@@ -197,9 +234,22 @@ def _block(path: str, detected: Detected, given: Given) -> dict[str, Any]:
         "kind": "files",
         "path": path,
         "sha256": "",
-        "dialect": detected.dialect.model_dump(),
+        "dialect": _corrected(detected, given.dialect),
         "max_bad_rows": given.max_bad_rows,
     }
+
+
+def _corrected(detected: Detected, corrections: Sequence[str]) -> dict[str, Any]:
+    """The dialect with what the caller knows better.
+
+    Raises:
+        ParamsError: there is no such key, or it cannot have such a value.
+    """
+    values = detected.dialect.model_dump()
+    for correction in corrections:
+        key, _, value = correction.partition("=")
+        values[key] = {"true": True, "false": False, "tab": "\t"}.get(value, value)
+    return check_params(type(detected.dialect), "dialect", values, Path("--dialect")).model_dump()
 
 
 def _database(given: Given) -> Place:

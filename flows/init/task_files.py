@@ -28,13 +28,17 @@ NEUTRAL = Path(__file__).with_name("neutral")
 LANGUAGES = Path(__file__).with_name("languages.yaml")
 
 
-def task_files(root: Path, plan: TaskPlan, place: Place, suites: Mapping[str, bytes]) -> dict[str, bytes]:
+def task_files(
+    root: Path, base: Any, plan: TaskPlan, place: Place, sizes: Mapping[str, Any], suites: Mapping[str, bytes]
+) -> dict[str, bytes]:
     """Path → content of every file of the task but its concepts.
 
     Args:
-        root: the repository, whose example is the base.
+        root: the repository, whose live.yaml and policy.yaml are the task's but for what is named here.
+        base: the params of the base, which are changed into the task's.
         plan: the task.
         place: its source.
+        sizes: dotted key of params.yaml → value, of what fits into the minutes.
         suites: name → the suites of data/suites.
     """
     language = lexicon(plan.languages)
@@ -42,7 +46,7 @@ def task_files(root: Path, plan: TaskPlan, place: Place, suites: Mapping[str, by
     features = ["length", *language["features"]]
     facts = gate_facts(plan, language)
     files = {
-        "params.yaml": _params(root, plan, place, features, attributes, facts),
+        "params.yaml": _params(base, plan, place, sizes, features, attributes, facts),
         "live.yaml": _live(root, plan.regions, features, attributes),
         "policy.yaml": _policy(root, plan),
         **{f"data/{name}": content for name, content in _cases(language).items()},
@@ -110,9 +114,14 @@ def gate_facts(plan: TaskPlan, language: Mapping[str, Any]) -> Facts:
 
 
 def _params(
-    root: Path, plan: TaskPlan, place: Place, features: list[str], attributes: list[str], facts: Facts
+    tree: Any,
+    plan: TaskPlan,
+    place: Place,
+    sizes: Mapping[str, Any],
+    features: list[str],
+    attributes: list[str],
+    facts: Facts,
 ) -> bytes:
-    tree = load(root / BASE / "params.yaml")
     slices = [*features, *(["source"] if plan.source else [])]
     columns = [*plan.sensitive, *plan.metadata]
     set_values(
@@ -147,6 +156,7 @@ def _params(
             "audit.attributes": attributes,
             "audit.intersections": [],
             "audit.threshold_attribute": next(iter(attributes), ""),
+            **sizes,
             "report.title": plan.name,
             "report.description": f"Takes a text ({', '.join(plan.languages)}) and returns the probability of each of "
             f"{len(plan.classes)} classes.",
@@ -169,7 +179,7 @@ def _params(
 
 
 def _live(root: Path, regions: list[str], features: list[str], attributes: list[str]) -> bytes:
-    tree = load(root / BASE / "live.yaml")
+    tree = load(root / "live.yaml")
     values: dict[str, Any] = {
         "log.regions": regions,
         "rollout.guardrails.features": features,

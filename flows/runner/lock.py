@@ -21,6 +21,8 @@ from ratchet.errors import PipelineError
 
 LOCK = "dvc.lock"
 MEASUREMENTS = "measurements/"
+CONFIGURED = "data/init.json"
+"""Written by `ratchet init`, which takes the lock of the task before away."""
 FIX = "make run, and commit dvc.lock with the reports"
 
 Lock = Mapping[str, Mapping[str, Any]]
@@ -119,6 +121,9 @@ def check_tree(root: Path) -> None:
         PipelineError: it was not.
     """
     if not (root / LOCK).is_file():
+        if (root / CONFIGURED).is_file():
+            print("no run of this task yet: make run")
+            return
         raise PipelineError("No run is committed.", where=root / LOCK, fix=FIX)
     if found := stale_entries(root):
         raise PipelineError(

@@ -41,6 +41,10 @@ def init(
     split: Annotated[str, typer.Option(help="Of a data set: its split.")] = "",
     revision: Annotated[str, typer.Option(help="Of a data set on the hub: the commit.")] = "",
     max_bad_rows: Annotated[int, typer.Option(min=0, help="Rows of files that may be set aside as unreadable.")] = 0,
+    dialect: Annotated[
+        Names,
+        typer.Option(help="How files are read, such as encoding=latin-1 or delimiter=tab; may be repeated."),
+    ] = None,
     copy: Annotated[bool, typer.Option(help="Copy files from outside into data/source.")] = True,
     show: Annotated[bool, typer.Option("--show", help="Say what would be written, and write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a task that people have worked on.")] = False,
@@ -69,7 +73,9 @@ def init(
         _finish(root, flow.change_of(root, files, {}, {"example": example}, force), show=show, yes=True)
         return
     asks = not yes and stdin_asks()
-    place = place_of(root, Given(source, query, password_variable, subset, split, revision, copy, max_bad_rows))
+    place = place_of(
+        root, Given(source, query, password_variable, subset, split, revision, copy, max_bad_rows, dialect or [])
+    )
     sample = flow.read_sample(place)
     text = text or _choose("Which column holds the texts?", sample.texts, asks)
     label = label or _choose("Which column holds the labels?", sample.labels(text), asks)
