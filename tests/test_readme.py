@@ -115,6 +115,8 @@ def test_every_arrow_of_the_picture_is_a_dependency() -> None:
 def test_the_results_are_those_of_the_committed_reports() -> None:
     """Of git's index, so that measuring again on another machine does not fail the tests; that machine's latencies and
     costs are in DVC alone, so their columns are left out."""
+    if (ROOT / "params.yaml").read_bytes() != (ROOT / "examples/films/params.yaml").read_bytes():
+        pytest.skip("the first page shows the demo, and the repository's task is another")
     reports: list[dict[str, Any]] = []
     for path in RESULTS:
         done = subprocess.run(["git", "show", f":{path}"], cwd=ROOT, capture_output=True, text=True, check=False)

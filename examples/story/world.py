@@ -23,6 +23,8 @@ from ratchet.registry.names import Version
 
 TEAM = ("ann", "bob", "cay", "dan")
 """ann releases and promotes, bob and cay approve and may roll back, dan keeps the policy."""
+TASK = "examples/films"
+"""Whose settings, suites and lexicons the story has, whatever the repository's task is."""
 POLICY = {
     "artifact": "sentiment",
     "release": {"who": ["ann"], "approvers": [], "approvals": 0},
@@ -230,7 +232,7 @@ def _write_files(world: World) -> None:
     for name in ("data/splits", "data/suites", "data/lexicons", "models", "keys", "reports"):
         (root / name).mkdir(parents=True)
     signers = {person: (world.keys / f"{person}.pub").read_text().split()[:2] for person in TEAM}
-    live = yaml.load((world.source / "live.yaml").read_text())
+    live = yaml.load((world.source / TASK / "live.yaml").read_text())
     live["serve"] |= {"port": 0, "access_log": ".scratch/live/access.jsonl", "watch_s": 0.2, "max_wait_ms": 5000.0}
     live["log"] |= {"interval_ms": 50}
     live["monitor"] |= {"window_rows": 500, "n_to_label": 300, "max_share_of_key": 1.0, "rate_factor": 1e6}
@@ -243,7 +245,7 @@ def _write_files(world: World) -> None:
         ],
     }
     live["rollout"]["guardrails"] |= {"slow_ms": 2000.0}  # the machine does everything else, too
-    params = yaml.load((world.source / "params.yaml").read_text())
+    params = yaml.load((world.source / TASK / "params.yaml").read_text())
     kept = {name: params[name] for name in ("task", "validate", "shortlist")} | {"promote": {"gates": GATES}}
     for name, value in {"live.yaml": live, "params.yaml": kept}.items():
         with (root / name).open("w") as file:
@@ -261,7 +263,7 @@ def _write_files(world: World) -> None:
     shutil.copy(world.keys / "model.pub", root / "keys")
     shutil.copy(world.source / "constraints.txt", root)
     for name in ("suites/production_log.json", "lexicons/identity.yaml", "lexicons/features.yaml"):
-        shutil.copy(world.source / "data" / name, root / "data" / name)
+        shutil.copy(world.source / TASK / "data" / name, root / "data" / name)
 
 
 def _write_texts(world: World) -> None:

@@ -19,10 +19,10 @@ from ratchet.table_files import write_table
 from ratchet.tables import LABELED, PREDICTIONS, SPLIT
 from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.bundles import torch_bundle
+from tests.support.films import FILMS, copy_task_files
 from tests.support.params import params_tree
 from tests.support.tiny import FIT, reviews, tiny_backbone
 
-ROOT = Path(__file__).parents[2]
 MARKS = "<!-- {0}:start -->\nold\n<!-- {0}:end -->\n"
 
 
@@ -36,9 +36,8 @@ def told_of_people(n: int, seed: int) -> pd.DataFrame:
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("lexicons", "behaviour", "challenge"):
-        shutil.copytree(ROOT / "data" / name, tmp_path / "data" / name, ignore=shutil.ignore_patterns("*.parquet"))
-    values = read_yaml(ROOT / "params.yaml")
+    copy_task_files(tmp_path, "lexicons", "behaviour", "challenge")
+    values = read_yaml(FILMS / "params.yaml")
     tuned = {**FIT, "n_epochs": 1, "backbone": str(tiny_backbone(tmp_path / "backbone")), "backbone_sha256": ""}
     trained = params_tree(train.Params, "train", {**values["train"], **tuned})
     judged = {**values["audit"], "min_group_size": 10}

@@ -22,6 +22,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import CHALLENGE, LABELED, SPLIT, empty_table
 from tests import contract
 from tests.support.bundles import torch_bundle
+from tests.support.films import FILMS, copy_task_files
 from tests.support.release_reports import gate_at
 from tests.support.tiny import reviews
 
@@ -82,11 +83,12 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def copy_code(root: Path) -> None:
-    """The code, the values, and the data that people edit, of this repository."""
-    for name in ("ratchet", "pipeline_steps", "data/lexicons", "data/challenge", "data/behaviour"):
+    """The code of this repository, with the values and the data of the demo."""
+    for name in ("ratchet", "pipeline_steps"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / name, root)
+    copy_task_files(root, "lexicons", "challenge", "behaviour")
+    for path in (ROOT / "dvc.yaml", FILMS / "params.yaml"):
+        shutil.copy(path, root)
 
 
 def add_engine(root: Path) -> None:
@@ -112,7 +114,7 @@ def write_inputs(root: Path) -> None:
     for name in ("train", "distil", "prune"):
         write_json(root / f"reports/{name}.json", {})
     write_json(root / "models/champion.json", {"bundle": None})
-    values = read_yaml(ROOT / "params.yaml")
+    values = read_yaml(FILMS / "params.yaml")
     for block, changes in SMALL.items():
         values[block] |= changes
     (root / "params.yaml").write_text(json.dumps(values))

@@ -27,6 +27,7 @@ from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.tables import TABLES
 from ratchet.registry.audit_log import entries, log_path
 from ratchet.trust.slices import LENGTH_EDGES
+from tests.support.films import FILMS
 from tests.support.miniature import ROOT
 
 Answer = Callable[[Mapping[Any, Any], np.random.Generator], str]
@@ -70,7 +71,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(tmp_path / LENGTH_EDGES, {"edges": [12, 25]})
     (tmp_path / LEXICON).parent.mkdir(parents=True)
     for path in (LEXICON, FEATURES):
-        shutil.copy(ROOT / path, tmp_path / path)
+        shutil.copy(FILMS / path, tmp_path / path)
     manifest = Manifest(
         name="new",
         kind="tfidf",

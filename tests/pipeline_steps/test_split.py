@@ -22,6 +22,7 @@ from ratchet.errors import ParamsError, ValidationError
 from ratchet.params import check_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CORPUS, QUARANTINE, SPLIT, check_table
+from tests.support.films import FILMS
 from tests.support.params import write_params
 
 VALUES: dict[str, Any] = {
@@ -34,7 +35,6 @@ VALUES: dict[str, Any] = {
     "near_duplicate_threshold": 0.8,
     "salt": "test",
 }
-ROOT = Path(__file__).parents[2]
 SIDES = ("train", "validation", "test")
 
 
@@ -203,7 +203,7 @@ def _workspace(folder: Path, **changes: Any) -> None:
     write_table(folder / READS["validated"], _corpus(), CORPUS)
     write_table(folder / READS["quarantine"], _quarantine(), QUARANTINE)
     (folder / READS["suite"]).parent.mkdir()
-    shutil.copy(ROOT / READS["suite"], folder / READS["suite"])
+    shutil.copy(FILMS / READS["suite"], folder / READS["suite"])
     write_params(Params, "split", {**VALUES, **changes}, folder)
 
 
@@ -265,7 +265,7 @@ def _fault(kind: str, folder: Path) -> None:
         _move(folder, changed, "validation")
 
 
-SUITE = read_suite(ROOT / READS["suite"], {"labels": ["bad", "good"]})
+SUITE = read_suite(FILMS / READS["suite"], {"labels": ["bad", "good"]})
 
 
 def test_the_splits_keep_their_suite(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 from ratchet.params import Measured, Params, fields_elsewhere, read_yaml
 from ratchet.trust.slices import LENGTH_EDGES
 
-ROOT = Path(__file__).parents[2]
+FILMS = Path(__file__).parents[2] / "examples/films"
 CLEANING: dict[str, Any] = {"repairs": ["whitespace"], "personal_data": "flag", "regions": ["US"]}
 """Values of `CleaningParams`."""
 
 
 def params_tree(model: type[Params], block: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The blocks of a params file that give `model` these values; of the task, what is not named is the root's."""
-    tree: dict[str, Any] = {"task": deepcopy(read_yaml(ROOT / "params.yaml")["task"]), block: dict(values)}
+    """The blocks of a params file that give `model` these values; of the task, what is not named is the demo's."""
+    tree: dict[str, Any] = {"task": deepcopy(read_yaml(FILMS / "params.yaml")["task"]), block: dict(values)}
     measured = {
         name for name, info in model.model_fields.items() for item in info.metadata if isinstance(item, Measured)
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,8 +19,8 @@ from ratchet.prediction_log.tables import TableName, arrow_schema, hour_file
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from ratchet.trust.slices import LENGTH_EDGES
+from tests.support.films import FILMS, copy_task_files
 from tests.support.label_world import make_world
-from tests.support.miniature import ROOT
 from tests.support.tiny import reviews
 
 VERSION = "sentiment@v1.0.0"
@@ -33,13 +32,12 @@ def make_watched_world(root: Path) -> Path:
     """`root`, the working directory, with splits, a baseline, `live.yaml`, and the suites."""
     make_world(root)
     write_table(Path("data/splits/test.parquet"), reviews(300, 7), SPLIT)
-    for name in ("suites", "lexicons"):
-        shutil.copytree(ROOT / "data" / name, f"data/{name}")
-    whole = read_yaml(ROOT / "params.yaml")
+    copy_task_files(Path(), "suites", "lexicons")
+    whole = read_yaml(FILMS / "params.yaml")
     tree = read_yaml(Path("params.yaml")) | {"validate": whole["validate"]}
     Path("params.yaml").write_text(json.dumps(tree), encoding="utf-8")
     write_json(LENGTH_EDGES, {"edges": [12, 25]})
-    settings = read_yaml(ROOT / "live.yaml")
+    settings = read_yaml(FILMS / "live.yaml")
     settings["log"] |= {"url": "sqlite:///log.db", "folder": FOLDER.as_posix()}
     settings["monitor"] |= {"window_sizes": [100], "n_splits": 400, "n_to_label": 10, "alpha": 0.01, "max_fall": 0.5}
     lines = [

@@ -19,6 +19,8 @@ from flows.checks.backbone import read_backbone
 from flows.checks.blocks import check_blocks
 from flows.checks.finding import Finding
 from flows.checks.project import read_project
+from flows.init.flow import example_files
+from flows.init.task_state import STATE
 from ratchet.errors import ParamsError
 from ratchet.files import read_json
 from ratchet.measure.machine_figures import MACHINE_METRICS
@@ -26,7 +28,7 @@ from ratchet.trust.behaviour import KINDS
 from tests.support.miniature import ROOT
 
 HEAVY = ["torch", "transformers", "prefect", "dvc", "sklearn", "lightning", "great_expectations"]
-FILES = ("params.yaml", "dvc.yaml", "live.yaml", "policy.yaml", "constraints.txt", "models/champion.json")
+FILES = ("dvc.yaml", "constraints.txt")
 CODE = ("ratchet", "pipeline_steps", "reports")
 
 
@@ -37,16 +39,16 @@ def root(tmp_path: Path) -> Path:
 
 
 def make_root(folder: Path) -> Path:
-    """A repository with copies of the files that people edit, and the code and the reports as they are."""
+    """A repository with copies of the demo's files that people edit, and the code and the reports as they are."""
     root = folder / "repository"
-    (root / "models").mkdir(parents=True)
+    for path, content in example_files(ROOT, "films").items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
     for name in FILES:
         shutil.copy(ROOT / name, root / name)
-    tracked = ("*.yaml", "*.json", "*.txt")
-    for path in (path for kind in tracked for path in (ROOT / "data").rglob(kind)):
-        target = root / path.relative_to(ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+    for item in (item for item in STATE if item.becomes):
+        (root / item.path).parent.mkdir(parents=True, exist_ok=True)
+        (root / item.path).write_text(item.becomes, encoding="utf-8")
     for name in CODE:
         (root / name).symlink_to(ROOT / name)
     return root
@@ -698,6 +700,8 @@ def test_a_bundle_that_no_stage_writes(root: Path) -> None:
 
 def test_every_metric_of_the_reports_can_be_gated_and_no_other() -> None:
     known = {"evaluate": gates.EVALUATE, "audit": gates.AUDIT, "behave": gates.BEHAVE, "explain": gates.EXPLAIN}
+    if not all((ROOT / "reports" / f"{name}.json").is_file() for name in known):
+        pytest.skip("no run of this task yet: make run")
     for name, metrics in known.items():
         bundles = read_json(ROOT / "reports" / f"{name}.json")["bundles"].values()
         measured = {metric for bundle in bundles for metric in bundle["metrics"]}
