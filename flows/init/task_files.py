@@ -192,9 +192,18 @@ def _live(root: Path, regions: list[str], features: list[str], attributes: list[
 def _policy(root: Path, plan: TaskPlan) -> bytes:
     """The root's own policy, which names people, with the name of this task's artifact."""
     tree = load(root / "policy.yaml")
-    artifact = re.sub(r"[^a-z0-9]+", "-", plan.name.lower()).strip("-") or "task"
-    set_values(tree, {"artifact": artifact})
+    set_values(tree, {"artifact": artifact_name(plan.name)})
     return dump(tree)
+
+
+def artifact_name(name: str) -> str:
+    """What policy.yaml calls the model of a task, in its alphabet.
+
+    >>> artifact_name("Tickets 2026"), artifact_name("7"), artifact_name("\u6d4b")
+    ('tickets-2026', 'task-7', 'task')
+    """
+    kept = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50].strip("-")
+    return kept if len(kept) > 1 and kept[0].isalpha() else f"task-{kept}".strip("-")
 
 
 def set_values(tree: Any, values: Mapping[str, Any]) -> None:
