@@ -1,30 +1,32 @@
-"""Which texts train, validate and test, and which measure transfer to another domain: by hash, group by group.
+"""Which texts train, validate and test, and which measure transfer to another domain: by hash or by time, in groups.
 
-An id keeps its side when rows are added, near-duplicates stay on one side, and the thresholds of the hash are the
-same in every label and source, so that the sides are stratified in expectation; the realised rates are reported.
+By hash an id keeps its side when rows are added, near-duplicates and rows of one group stay on one side, and the
+thresholds are the same in every label and source, so that the sides are stratified in expectation; the realised rates
+are reported, and a class that is too rare for that is given rows on every side. By time the newest texts test.
 What was written is checked by a suite of its own before it replaces what was there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 import ratchet.params
 from ratchet.data.batches import Batches, batches, read_schema
-from ratchet.data.near_duplicates import NearDuplicates, NearDuplicateSearch
+from ratchet.data.near_duplicates import NearDuplicates
+from ratchet.data.rare_classes import FILLED, MIN_GROUPS, fill_sides, lacking
 from ratchet.data.rules.judge import judge_table, rules_found, stopped
 from ratchet.data.rules.measures import columns_of
 from ratchet.data.rules.split_measures import split_figures
 from ratchet.data.rules.suites import Suite, read_suite
 from ratchet.data.sampling import smallest_hashes
-from ratchet.data.shingles import Shingles
-from ratchet.data.splits import EXCLUDED, SIDES, assign_sides, quantile_edges
+from ratchet.data.split_rows import placing_rows
+from ratchet.data.splits import EXCLUDED, SIDES, Assignment, assign_sides, assign_sides_by_time, quantile_edges
 from ratchet.data.words import tokens
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
@@ -33,7 +35,7 @@ from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.table_files import TableWriter, read_table
 from ratchet.tables import CORPUS, QUARANTINE, SPLIT
-from ratchet.task import GroupColumn, LengthQuantiles, NearDuplicateThreshold
+from ratchet.task import GroupColumn, LengthQuantiles, NearDuplicateThreshold, TimeColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +48,16 @@ READS = {
 WRITES = {"splits": "data/splits", "report": "reports/split.json", "length_edges": "reports/length_edges.json"}
 UNLABELLED = "nobody has labelled it yet"
 UNSAMPLED = "unsampled"
+TIME = "timestamp"
+"""The column of the corpus that holds the task's times."""
 
 
 class Params(ratchet.params.Params):
     """Block `split` of params.yaml."""
 
+    by: Literal["hash", "time"]
+    """hash: at random, and a text keeps its side as data arrive. time: the newest texts test, those before them
+    validate; a group goes whole where its newest text belongs, and texts without a time are held out."""
     train_sources: list[str]
     """Sources that are trained and tested on; the others measure transfer. Empty: all sources."""
     validation_rate: float = Field(gt=0, lt=1)
@@ -62,6 +69,7 @@ class Params(ratchet.params.Params):
     near_duplicate_threshold: NearDuplicateThreshold
     length_quantiles: LengthQuantiles
     group_column: GroupColumn
+    time_column: TimeColumn
     salt: str = Field(min_length=1)
     """Another salt gives another split."""
 
@@ -69,6 +77,8 @@ class Params(ratchet.params.Params):
     def _leaves_train(self) -> Self:
         if self.validation_rate + self.test_rate >= 1:
             raise ValueError(f"validation_rate + test_rate = {self.validation_rate + self.test_rate:g} leaves no train")
+        if self.by == "time" and not self.time_column:
+            raise ValueError("by: time needs task.time_column, which names no column")
         return self
 
 
@@ -98,40 +108,35 @@ class Splits(NamedTuple):
 def run(validated: Batches, quarantine: Batches, params: Params) -> Splits:
     """Where each row goes, those held out with their reasons, and the counts.
 
-    Rows quarantined because a later twin contradicts their label still hold their group together: without them, the
-    texts that once followed them could change sides.
+    Rows quarantined because a later twin contradicts their label, or has one where they have none, still hold their
+    group together: without them, the texts that once followed them could change sides.
 
     Raises:
-        ValidationError: `train_sources` names a source that is not there, or a class is missing from a side.
+        ValidationError: `train_sources` names a source that is not there, no text has a time to be split by, or a class
+            has too few texts for three sides.
     """
     import pandas as pd
 
-    rows, near = _rows(validated, quarantine, params)
-    assigned = assign_sides(
-        rows["id"].tolist(),
-        _in_domain(rows["source"], params.train_sources),
-        near.pairs.tolist(),
-        params.salt,
-        params.validation_rate,
-        params.test_rate,
-        near.first.tolist(),
-        rows[params.group_column].tolist() if params.group_column else None,
+    folder = Path(READS["validated"]).parent
+    rows, near = placing_rows(
+        validated, quarantine, _extra(params), params.near_duplicate_threshold, folder if folder.is_dir() else None
     )
+    assigned, moved = _assign(rows, near, params)
     placed = rows.assign(
-        group=pd.Series(assigned.group, dtype="str"),
+        group=rows["id"].to_numpy()[assigned.group],
         side=pd.Series(assigned.side, dtype="str"),
         reason=pd.Series(assigned.reason, dtype="str"),
-    )
+    ).astype({"group": "str"})
     spent = ["ghost", *([params.group_column] if params.group_column else [])]
     placed = placed[~placed["ghost"]].drop(columns=spent).reset_index(drop=True)
     waiting = placed["label"].isna() & ~placed["side"].isin(["train", EXCLUDED])
     placed.loc[waiting, "reason"] = [f"belongs to {side}, but {UNLABELLED}" for side in placed["side"][waiting]]
     placed.loc[waiting, "side"] = EXCLUDED
-    report = _report(placed, near.n_pairs(), params)
+    report = _report(placed, near.n_pairs(), moved, params)
     _sample(placed, params)
     report["splits"] = {name: _counts(placed[placed["side"] == name]) for name in (*SIDES, EXCLUDED)}
-    _require_classes(placed)
-    return Splits(placed, near, rows["row"].to_numpy(), report)
+    _require_classes(placed, params)
+    return Splits(placed.drop(columns=TIME, errors="ignore"), near, rows["row"].to_numpy(), report)
 
 
 def main() -> None:
@@ -183,36 +188,42 @@ def check_splits(folder: Path, splits: Splits, suite: Suite) -> dict[str, Any]:
     return rules_found(outcomes, [suite])
 
 
-def _rows(validated: Batches, quarantine: Batches, params: Params) -> tuple[pd.DataFrame, NearDuplicates]:
-    """All rows that place others, in corpus order and without texts, and which of them are near-duplicates.
+def _extra(params: Params) -> list[str]:
+    """Columns that place rows, beside those of every corpus."""
+    return [*([params.group_column] if params.group_column else []), *([TIME] if params.by == "time" else [])]
 
-    `ghost` marks the first of each contradicted text.
-    """
-    import pandas as pd
 
-    columns = ["row", "id", "text", "label", "source", *([params.group_column] if params.group_column else [])]
+def _assign(rows: pd.DataFrame, near: NearDuplicates, params: Params) -> tuple[Assignment, int]:
+    """The side of every row, and how many groups moved for the sake of rare classes."""
+    pairs, first = near.pairs.tolist(), near.first.tolist()
+    inside = _in_domain(rows["source"], params.train_sources)
+    groups = None
+    if params.group_column:  # a missing value is no group
+        groups = [name if isinstance(name, str) and name else None for name in rows[params.group_column]]
+    if params.by == "time":
+        times = rows[TIME].dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        _require_times(times, params)
+        rates = params.validation_rate, params.test_rate
+        return assign_sides_by_time(times, inside, pairs, *rates, first, groups), 0
+    ids, rates = rows["id"].tolist(), (params.validation_rate, params.test_rate)
+    assigned = assign_sides(ids, inside, pairs, params.salt, *rates, first, groups)
+    labels = rows["label"].where(rows["label"].notna() & ~rows["ghost"], None).tolist()
+    moved = fill_sides(ids, assigned.side, assigned.group, labels, params.salt)
+    if not moved:
+        return assigned, 0
+    side = [moved.get(int(group), name) for group, name in zip(assigned.group, assigned.side, strict=True)]
+    return replace(assigned, side=side), len(moved)
 
-    def read() -> Iterator[pd.DataFrame]:
-        yield from (frame.assign(ghost=False) for frame in validated(columns))
-        seen: set[str] = set()
-        for frame in quarantine([*columns, "rule"]):
-            contradicted = frame[(frame["rule"] == "conflicting_labels") & ~frame["id"].isin(seen)]
-            first = contradicted.drop_duplicates("id")
-            seen |= set(first["id"])
-            yield first.drop(columns="rule").assign(ghost=True)
 
-    parts = []
-    folder = Path(READS["validated"]).parent
-    with NearDuplicateSearch(params.near_duplicate_threshold, folder if folder.is_dir() else None) as search:
-        for frame in read():
-            search.add(Shingles(frame["text"].tolist()))
-            parts.append(frame.drop(columns="text"))
-        rows = pd.concat(parts, ignore_index=True)
-        order = np.argsort(rows["row"].to_numpy(), kind="stable")
-        positions = np.empty(len(order), dtype=np.int64)
-        positions[order] = np.arange(len(order))
-        near = search.finish(frame["text"].tolist() for frame in read()).placed(positions)
-    return rows.iloc[order].reset_index(drop=True), near
+def _require_times(times: np.typing.NDArray[np.datetime64], params: Params) -> None:
+    if len(times) and np.isnat(times).all():
+        raise ValidationError(
+            "No text has a time to be split by.",
+            where=f"{READS['validated']}, column {TIME}",
+            got=f"{len(times)} rows without a time",
+            expected=f"times in the source's column {params.time_column}",
+            fix="correct task.time_column, or set split.by: hash",
+        )
 
 
 def _in_domain(source: pd.Series, train_sources: list[str]) -> list[bool]:
@@ -241,7 +252,7 @@ def _counts(table: pd.DataFrame) -> dict[str, Any]:
     return {"n_rows": len(table), "n_groups": int(table["group"].nunique()), "labels": labels}
 
 
-def _report(placed: pd.DataFrame, n_pairs: int, params: Params) -> dict[str, Any]:
+def _report(placed: pd.DataFrame, n_pairs: int, n_moved: int, params: Params) -> dict[str, Any]:
     """Counts, and for each stratum (source and label) the realised rates and how far they are from the targets."""
     targets = {"validation": params.validation_rate, "test": params.test_rate}
     inside = placed[placed["side"].isin(["train", *targets]) & placed["label"].notna()]
@@ -254,29 +265,51 @@ def _report(placed: pd.DataFrame, n_pairs: int, params: Params) -> dict[str, Any
         for (source, label), rows in inside.groupby(["source", "label"])
     }
     deviations = [abs(row[f"{side}_rate_deviation"]) for row in strata.values() for side in targets]
-    return {
+    report = {
+        "by": params.by,
         "n_in": len(placed),
         "n_transfer_available": int((placed["side"] == "transfer").sum()),
         "n_near_duplicate_pairs": n_pairs,
+        "n_groups_moved_for_rare_classes": n_moved,
         "excluded": placed["reason"][placed["side"] == EXCLUDED].value_counts().to_dict(),
         "strata": strata,
         "max_rate_deviation": max(deviations, default=0.0),
     }
+    return report if params.by == "hash" else report | {"times": _times(placed)}
 
 
-def _require_classes(placed: pd.DataFrame) -> None:
-    classes = set(placed["label"].dropna())
-    for side in SIDES:
-        labels = placed["label"][placed["side"] == side]
-        if not (side == "transfer" and labels.empty) and (missing := sorted(classes - set(labels.dropna()))):
-            raise ValidationError(
-                f"A class is missing from the split '{side}'.",
-                where=WRITES["splits"],
-                got=f"{len(labels)} rows without {', '.join(missing)}",
-                expected=f"rows of {', '.join(sorted(classes))}",
-                fix="add labelled rows of the class, raise split.validation_rate or split.test_rate, or, for the "
-                "transfer set, split.n_transfer",
-            )
+def _times(placed: pd.DataFrame) -> dict[str, Any]:
+    """From when on texts validate and test, and how many on either side are older, because their group is newer."""
+    newest = placed.groupby("group")[TIME].transform("max")
+    found: dict[str, Any] = {}
+    for side in ("validation", "test"):
+        rows = placed["side"] == side
+        if rows.any():
+            start = newest[rows].min()
+            n_older = int((placed[TIME][rows] < start).sum())
+            found[side] = {"from": start.isoformat(), "n_older_in_a_newer_group": n_older}
+    return found
+
+
+def _require_classes(placed: pd.DataFrame, params: Params) -> None:
+    """Every class has labelled texts to train, to validate and to test."""
+    labelled = placed.dropna(subset="label")
+    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(labelled["label"].unique())}
+    inside = labelled[labelled["side"].isin(FILLED)]
+    for (name, side), n in inside.groupby(["label", "side"])["group"].nunique().items():
+        counts[name][side] = int(n)
+    if not (poor := lacking(counts)):
+        return
+    by_time = ", raise split.test_rate or split.validation_rate, or set split.by: hash" if params.by == "time" else ""
+    raise ValidationError(
+        "A class has too few texts to train, validate and test.",
+        where="params.yaml, task.classes",
+        got="; ".join(f"{name}: {words}" for name, words in poor.items()),
+        expected=f"at least {MIN_GROUPS} labelled texts of each class, near-duplicates"
+        f"{' and ' + params.group_column if params.group_column else ''} counted once",
+        fix="label as many more as are named, merge the class with another (add its values to those of the other in "
+        f"task.classes), or drop it (take it out of task.classes: its rows go to quarantine){by_time}",
+    )
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ FLAGGED = Table(
 
 SPLIT = Table(
     "split",
-    {**CORPUS.columns, "group": Column("str", False, "id of the first text of its near-duplicate group")},
+    {**CORPUS.columns, "group": Column("str", False, "id of the first text of its group: what must not be parted")},
 )
 
 EMBEDDINGS = Table(

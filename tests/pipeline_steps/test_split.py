@@ -27,7 +27,9 @@ from tests.support.params import write_params
 
 VALUES: dict[str, Any] = {
     "length_quantiles": [0.33, 0.67],
+    "by": "hash",
     "group_column": "",
+    "time_column": "",
     "train_sources": ["shop"],
     "validation_rate": 0.15,
     "test_rate": 0.25,
@@ -78,7 +80,7 @@ def _batches(frame: pd.DataFrame, n_rows: int = 250) -> Batches:
 
 
 def _run(corpus: pd.DataFrame, quarantine: pd.DataFrame | None = None, **changes: Any) -> Found:
-    quarantine = _quarantine() if quarantine is None else quarantine
+    quarantine = _quarantine(corpus[:0]) if quarantine is None else quarantine
     params = check_params(Params, "split", {**VALUES, **changes})
     splits = run(_batches(corpus), _batches(quarantine), params)
     return Found(splits.tables(corpus), splits.report)
@@ -185,13 +187,117 @@ def test_an_unknown_source_is_named() -> None:
     assert "expected: some of blog, shop" in str(error.value)
 
 
-@pytest.mark.parametrize(("side", "n_transfer"), [("validation", 40), ("transfer", 1)])
-def test_a_class_missing_from_a_side_stops_the_line(side: str, n_transfer: int) -> None:
+@pytest.mark.parametrize("side", ["validation", "test"])
+def test_a_class_that_the_hash_leaves_out_of_a_side_gets_a_text_there(side: str) -> None:
     corpus = _corpus()
-    if side != "transfer":
-        corpus = corpus[~(corpus["id"].isin(_run(corpus).tables[side]["id"]) & (corpus["label"] == "good"))]
-    with pytest.raises(ValidationError, match=f"missing from the split '{side}'"):
-        _run(corpus.reset_index(drop=True), n_transfer=n_transfer)
+    corpus = corpus[~(corpus["id"].isin(_run(corpus).tables[side]["id"]) & (corpus["label"] == "good"))]
+    splits = _run(corpus.reset_index(drop=True))
+    assert "good" in set(splits.tables[side]["label"])
+    assert splits.report["n_groups_moved_for_rare_classes"] == 1
+    groups = pd.concat([splits.tables[name].assign(side=name) for name in SIDES]).groupby("group")["side"]
+    assert groups.nunique().max() == 1
+
+
+def test_a_class_too_rare_for_three_sides_is_named_with_what_helps() -> None:
+    corpus = _corpus()
+    rare = corpus[corpus["source"] == "shop"].dropna(subset="label").drop_duplicates("label", keep="last").index[:1]
+    corpus.loc[rare, "label"] = "late"
+    with pytest.raises(ValidationError) as error:
+        _run(corpus)
+    words = str(error.value)
+    assert "late: 1 group of texts, 4 more are needed" in words
+    assert "good" not in words
+    assert all(way in words for way in ("label as many more", "merge the class", "drop it"))
+
+
+def test_a_class_that_the_other_domain_lacks_is_no_obstacle() -> None:
+    splits = _run(_corpus(), n_transfer=1)
+    assert splits.tables["transfer"]["label"].nunique() == 1
+
+
+def _authors(corpus: pd.DataFrame) -> pd.DataFrame:
+    """Every second row by one of 40 authors."""
+    names = [f"author {row % 40}" if row % 2 else None for row in range(len(corpus))]
+    return corpus.assign(author=pd.Series(names, dtype="str"))
+
+
+def test_rows_of_an_author_and_their_near_duplicates_lie_on_one_side_and_rows_without_one_are_free() -> None:
+    corpus = _authors(_corpus(2000))
+    splits = _run(corpus, group_column="author", n_transfer=0, test_rate=0.3)
+    placed = pd.concat([splits.tables[name].assign(side=name) for name in SIDES])
+    assert placed.dropna(subset="author").groupby("author")["side"].nunique().max() == 1
+    assert placed.groupby("group")["side"].nunique().max() == 1
+    of_author = placed.dropna(subset="author").groupby("author")["group"].nunique()
+    assert of_author.max() == 1
+    free = placed[placed["author"].isna()]
+    assert set(free["side"]) == {*SIDES}  # a missing author is no author whom all these rows share
+    assert free["group"].nunique() > 100
+
+
+def test_an_unlabelled_row_whose_labelled_twin_came_later_still_holds_its_group() -> None:
+    corpus = _corpus().assign(label="good")
+    corpus.loc[::2, "label"] = "bad"
+    before = _sides(_run(corpus))
+    leaders = corpus["id"].isin({a for side in SIDES for a in _run(corpus).tables[side]["group"]})
+    early = corpus[leaders & (corpus["source"] == "shop")][::3]
+    later = early.assign(row=early["row"] + len(corpus) + 1000)
+    twins = pd.concat([corpus.drop(early.index), later], ignore_index=True)
+    unlabelled = early.assign(label=pd.Series(None, index=early.index, dtype="str"))
+    quarantine = _quarantine(unlabelled, "exact_duplicate")
+    assert _sides(_run(twins, quarantine)) == before
+    assert _sides(_run(twins)) != before
+
+
+def _dated(corpus: pd.DataFrame) -> pd.DataFrame:
+    """A day apart, in a mixed order; every twentieth row without a time."""
+    days = np.random.default_rng(3).permutation(len(corpus))
+    times = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(days, unit="D")
+    column = pd.Series(times.astype("datetime64[us, UTC]"))
+    column[::20] = pd.NaT
+    return corpus.assign(timestamp=column)
+
+
+def test_by_time_the_newest_texts_test_and_groups_move_with_their_newest() -> None:
+    corpus = _dated(_corpus(2000))
+    splits = _run(corpus, by="time", time_column="created")
+    placed = pd.concat([splits.tables[name].assign(side=name) for name in SIDES])
+    waiting = splits.tables["excluded"]  # unlabelled rows of a group that tests or validates
+    newest = pd.concat([placed, waiting]).groupby("group")["timestamp"].max()
+    side = placed.groupby("group")["side"].agg(["nunique", "first"])
+    assert side["nunique"].max() == 1
+    of = {name: newest[side.index[side["first"] == name]] for name in SIDES}
+    assert of["train"].max() < of["validation"].min()
+    assert of["validation"].max() < of["test"].min()
+    found = splits.report["times"]["test"]
+    assert pd.Timestamp(found["from"]) == of["test"].min()
+    test = placed[placed["side"] == "test"]
+    assert found["n_older_in_a_newer_group"] == int((test["timestamp"] < of["test"].min()).sum()) > 0
+    reasons = splits.tables["excluded"]["reason"]
+    undated = corpus["timestamp"].isna() & (corpus["source"] == "shop")
+    assert (reasons == "it has no time to be split by").sum() == undated.sum()
+    labelled = placed.dropna(subset="label")
+    assert (labelled["side"] == "test").mean() == pytest.approx(0.25, abs=0.06)
+
+
+def test_a_class_that_came_up_after_the_cut_is_named_by_time() -> None:
+    corpus = _dated(_corpus(2000))
+    corpus.loc[corpus["timestamp"].rank() > 1850, "label"] = "new"
+    with pytest.raises(ValidationError) as error:
+        _run(corpus, by="time", time_column="created")
+    assert "none of them in validation or train" in str(error.value)
+    assert "split.by: hash" in str(error.value)
+
+
+def test_no_times_at_all_are_refused() -> None:
+    corpus = _dated(_corpus())
+    corpus["timestamp"] = corpus["timestamp"].where(corpus["row"] < 0)
+    with pytest.raises(ValidationError, match="No text has a time"):
+        _run(corpus, by="time", time_column="created")
+
+
+def test_a_split_by_time_needs_a_time_column() -> None:
+    with pytest.raises(ParamsError, match="by: time needs task[.]time_column"):
+        check_params(Params, "split", {**VALUES, "by": "time"})
 
 
 def test_rates_must_leave_rows_to_train_on() -> None:
@@ -199,8 +305,8 @@ def test_rates_must_leave_rows_to_train_on() -> None:
         check_params(Params, "split", {**VALUES, "test_rate": 0.85})
 
 
-def _workspace(folder: Path, **changes: Any) -> None:
-    write_table(folder / READS["validated"], _corpus(), CORPUS)
+def _workspace(folder: Path, corpus: pd.DataFrame | None = None, **changes: Any) -> None:
+    write_table(folder / READS["validated"], _corpus() if corpus is None else corpus, CORPUS)
     write_table(folder / READS["quarantine"], _quarantine(), QUARANTINE)
     (folder / READS["suite"]).parent.mkdir()
     shutil.copy(FILMS / READS["suite"], folder / READS["suite"])
@@ -218,6 +324,20 @@ def test_main_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.Mo
     assert first == [path.read_bytes() for path in (*paths, Path(WRITES["report"]))]
     report = json.loads(first[-1])
     assert report["splits"]["train"]["n_rows"] == len(read_table(paths[2], SPLIT))
+
+
+@pytest.mark.parametrize("changes", [{"by": "time", "time_column": "created"}, {"group_column": "author"}])
+def test_main_splits_by_time_or_group_and_the_suite_holds(
+    changes: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus = _authors(_dated(_corpus()))
+    _workspace(tmp_path, corpus, **changes)
+    write_table(tmp_path / READS["quarantine"], _quarantine(corpus[:0]), QUARANTINE)
+    main()
+    report = json.loads(Path(WRITES["report"]).read_text())
+    assert all(rule["kept"] for rule in report["rules"].values() if rule["severity"] == "stop")
+    assert set(read_table(Path(WRITES["splits"]) / "test.parquet", SPLIT)["label"]) == {"bad", "good"}
 
 
 def test_nothing_is_replaced_when_the_line_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MEASURES = {
     "id, label, source": "the row's own, and every metadata column",
-    "n_earlier_twins": "earlier rows with the same text, but for case and spacing",
+    "n_earlier_twins": "rows before it with the same text, but for case and spacing, where labelled ones come first",
     "n_twin_labels": "different labels among the rows with the same text",
     "n_near_duplicates": "1 where an earlier, different text shares most of its three-word shingles, else 0",
 }
@@ -89,7 +89,7 @@ def measure_corpus(
     of_texts = {"n_twin_labels": _n_labels(labels, text), "n_near_duplicates": near.n_earlier()}
     for name, values in of_texts.items():
         found = found.append_column(name, pyarrow.array(values.astype(np.int32)))
-    return CorpusMeasures(found, near, text.astype(np.int32), _earlier(text).astype(np.int32))
+    return CorpusMeasures(found, near, text.astype(np.int32), _earlier(text, labels).astype(np.int32))
 
 
 def length_steps(n_words: Any) -> NDArray[np.int64]:
@@ -146,9 +146,15 @@ def _texts_at(read: Batches, rows: NDArray[np.int64]) -> Iterator[list[str | Non
             yield [text if isinstance(text, str) else None for text in chosen.tolist()]
 
 
-def _earlier(text: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many earlier rows have the same text."""
-    order = np.argsort(text, kind="stable")
+def _earlier(text: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How many rows with the same text come before each, where those with a label come before those without, (n_rows,).
+
+    So of twins the first labelled row has none before it, and the label is kept.
+
+    >>> _earlier(np.array([0, 1, 0, 0]), np.array([-1, 3, 2, 2])).tolist()
+    [2, 0, 0, 1]
+    """
+    order = np.lexsort((labels < 0, text))
     ordered = text[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(text) else np.zeros(0, int)
     sizes = np.diff(np.append(starts, len(text)))
