@@ -52,12 +52,11 @@ def out_of_fold_proba(
         targets: the classes as labelled, (n,).
         groups: near-duplicate groups, (n,): a group is in one fold, so that no twin gives a label away.
         n_classes: number of classes.
-        n_folds: folds of nearly as many groups each.
+        n_folds: see `group_folds`.
         inverse_regularization: of the model.
         rng: source of the folds.
     """
-    names, member = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    fold = (rng.permutation(len(names)) % n_folds)[member]  # (n,)
+    fold = group_folds(targets, groups, n_folds, rng)
     proba = np.full((len(targets), n_classes), 1.0 / max(n_classes, 1))
     for number in range(n_folds):
         inside = fold == number
@@ -65,6 +64,25 @@ def out_of_fold_proba(
             model = fit_selection_model(embeddings[~inside], targets[~inside], n_classes, inverse_regularization)
             proba[inside] = model(embeddings[inside])
     return proba
+
+
+def group_folds(targets: Targets, groups: Sequence[str], n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The fold of each row, (n,): whole groups, and each class's groups in all folds alike, at most one more in some.
+
+    A class with two groups or more is therefore in the training part of every fold.
+
+    Args:
+        targets: the classes, (n,); a group counts for the class of its first row.
+        groups: (n,).
+        n_folds: folds of nearly as many groups each.
+        rng: source of chance.
+    """
+    names, first, member = np.unique(
+        np.asarray(groups, dtype=object).astype(str), return_index=True, return_inverse=True
+    )
+    dealt = np.empty(len(names), dtype=np.int64)
+    dealt[np.lexsort((rng.permutation(len(names)), targets[first]))] = np.arange(len(names)) % n_folds
+    return dealt[member]
 
 
 def suspicion(targets: Targets, proba: Proba) -> Suspicion:

@@ -157,6 +157,15 @@ def test_no_row_is_lost_and_the_report_counts_them() -> None:
     assert (report["n_in"], report["n_quarantined"], report["n_unlabelled"]) == (len(corpus), len(rules), 1)
 
 
+def test_of_twins_the_labelled_row_stays() -> None:
+    twins = [("a new text", None), ("A NEW text", None), ("a new  text", "good"), ("a new text", "good")]
+    result = _run(_corpus(*twins), _with_bounds(quarantined_rate={"max_value": 0.9}))
+    assert result.validated["row"].tolist() == [*range(10), 12]
+    assert result.validated["label"].tolist()[-1] == "good"
+    aside = result.quarantine[["row", "rule", "value"]].to_numpy().tolist()
+    assert aside == [[row, "exact_duplicate", value] for row, value in ((10, "2"), (11, "3"), (13, "1"))]
+
+
 def test_every_broken_rule_is_named_in_the_reason() -> None:
     _, result = _faulty()
     last = result.quarantine.iloc[-1]
