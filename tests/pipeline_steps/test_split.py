@@ -296,7 +296,7 @@ def test_no_times_at_all_are_refused() -> None:
 
 
 def test_a_split_by_time_needs_a_time_column() -> None:
-    with pytest.raises(ParamsError, match="by: time needs task[.]time_column"):
+    with pytest.raises(ParamsError, match=r"by: time needs task\.time_column"):
         check_params(Params, "split", {**VALUES, "by": "time"})
 
 
