@@ -1,8 +1,8 @@
 """Minutes, memory and disk to expect of a run of all stages, and whether this machine has them.
 
-Time is that of the last run in proportion to texts and epochs, where its reports say how long training took; else the
-floating point operations of training over what a core does. These are estimates within a factor of about two, made to
-tell minutes from hours and megabytes from more than there is.
+Time is that of `ratchet.measure.time_plan`, and for training that of the last run in proportion to texts and epochs,
+where its reports say how long it took. These are estimates within a factor of about two, made to tell minutes from
+hours and megabytes from more than there is.
 Source: bytes of activations a layer, Korthikanti et al. 2022, section 4, https://arxiv.org/abs/2205.05198.
 """
 
@@ -23,7 +23,7 @@ from flows.checks.project import Project
 from flows.checks.source import source_files
 from ratchet.errors import RatchetError
 from ratchet.measure.machine_figures import merge
-from ratchet.measure.time_plan import INFERENCE, OPERATIONS_PER_CORE_S, TRAINING
+from ratchet.measure.time_plan import OPERATIONS_PER_CORE_S, Corpus, Encoder, Sizes, stage_seconds
 
 BASE_MEMORY_MB = 800.0
 """A process with torch and a table of texts, before there is a model."""
@@ -32,6 +32,10 @@ TEXT_TABLES = 8
 BUNDLES = 8
 """Bundles as large as the teacher, DVC's copies included: the smaller ones are many."""
 MODEL_STAGES = ("embed", "train", "distil", "prune")
+N_SHOWN = 6
+"""Stages whose minutes are named, the longest first."""
+TOO_LONG = 1.25
+"""Times `task.minutes` from which a run is warned of."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Expected:
     """What a run of all stages takes."""
 
     minutes: dict[str, float]
-    """Stage → its minutes; the stages that run a model over all texts."""
+    """Stage → its minutes."""
     measured: frozenset[str]
     """The stages whose minutes follow from those of the last run."""
     memory_mb: float
@@ -57,19 +61,30 @@ def check_resources(project: Project) -> list[Finding]:
         expected = expect(project, backbone)
     except RatchetError:
         return []  # the checks of the backbone and of the source say why
+    longest = sorted(expected.minutes, key=lambda stage: -expected.minutes[stage])[:N_SHOWN]
     each = ", ".join(
-        f"{stage} {minutes:.1f}{'' if stage in expected.measured else ' (estimated)'}"
-        for stage, minutes in expected.minutes.items()
+        f"{stage} {expected.minutes[stage]:.1f}{' as last time' if stage in expected.measured else ''}"
+        for stage in longest
     )
-    total = sum(expected.minutes.values())
+    total, allowed = sum(expected.minutes.values()), project.task.minutes
     needs = f"{expected.memory_mb / 1000:.1f} GB of memory, {expected.disk_mb / 1000:.1f} GB of disk"
     found = [
         info(
-            f"About {_minutes(total)} for these stages, about as long again for the others; {needs}.",
-            ", ".join(expected.minutes),
+            f"About {_minutes(total)} for a run of all stages; {needs}.",
+            project.param("task", "minutes"),
             got=f"minutes on {_n_threads(project)} threads: {each}",
         )
     ]
+    if total > TOO_LONG * allowed:
+        found.append(
+            warning(
+                "A run is expected to take longer than it may.",
+                project.param("task", "minutes"),
+                got=f"about {_minutes(total)}",
+                expected=f"{allowed:g} minutes",
+                fix="lower train.max_texts, distil.max_texts or prune.n_recovery, or raise task.minutes",
+            )
+        )
     free_mb, memory_mb = shutil.disk_usage(project.root).free / 1e6, psutil.virtual_memory().available / 1e6
     if free_mb < expected.disk_mb:
         found.append(_short("disk", free_mb, expected.disk_mb, str(project.root), "free some, or move DVC's cache"))
@@ -81,29 +96,20 @@ def check_resources(project: Project) -> list[Finding]:
 
 
 def expect(project: Project, backbone: Backbone) -> Expected:
-    """What the stages take that run the backbone over all texts."""
-    n_rows, minutes, measured = n_texts(project), {}, set()
+    """What a run of all stages takes."""
+    n_rows, measured = n_texts(project), set()
     embedded = backbone.n_embedded * backbone.hidden
-    encoder = backbone.n_parameters - embedded
-    budget = _budget(project, n_rows)
-    share = len(_block(project, "distil").layers) / max(backbone.n_layers, 1)
-    n_learned = {
-        "train": min(budget, n_rows, _block(project, "train").max_texts),
-        "distil": min(n_rows, _block(project, "distil").max_texts),
-        "prune": min(n_rows, _block(project, "prune").n_recovery),
-    }
-    parameters = {"train": encoder, "distil": encoder * share, "prune": encoder * share}
-    max_tokens = _block(project, "train").max_tokens
-    speed = OPERATIONS_PER_CORE_S * _n_threads(project)
-    minutes["embed"] = INFERENCE * encoder * n_rows * _tokens(project, _block(project, "embed").max_tokens) / speed / 60
+    sizes = _sizes(project, n_rows)
+    corpus = Corpus(n_rows, 0, len(project.classes), [_tokens(project, sizes.max_tokens)])
+    encoder = Encoder(backbone.n_parameters - embedded, backbone.n_layers)
+    seconds = stage_seconds(corpus, encoder, sizes, OPERATIONS_PER_CORE_S * _n_threads(project))
+    minutes = {stage: took / 60 for stage, took in seconds.items()}
+    n_learned = {"train": sizes.n_train, "distil": sizes.n_distil, "prune": sizes.n_recovery}
     for stage, n in n_learned.items():
-        n_epochs = _block(project, stage).n_epochs
-        if (seconds := _last_seconds(project, stage, n * n_epochs)) is not None:
+        if (last := _last_seconds(project, stage, n * _block(project, stage).n_epochs)) is not None:
             measured.add(stage)
-            minutes[stage] = seconds / 60
-        else:
-            operations = TRAINING * parameters[stage] * n * n_epochs * _tokens(project, max_tokens)
-            minutes[stage] = operations / speed / 60
+            minutes[stage] = last / 60
+    max_tokens = sizes.max_tokens
     weights_mb = 4 * backbone.n_parameters / 1e6
     memory_mb = (
         BASE_MEMORY_MB + weights_mb + max(_training_mb(_block(project, s), backbone, max_tokens) for s in n_learned)
@@ -112,6 +118,34 @@ def expect(project: Project, backbone: Backbone) -> Expected:
     vectors_mb = 2 * 4 * n_rows * backbone.hidden / 1e6
     disk_mb = BUNDLES * weights_mb + TEXT_TABLES * text_mb + vectors_mb
     return Expected(minutes, frozenset(measured), memory_mb, disk_mb)
+
+
+def _sizes(project: Project, n_rows: int) -> Sizes:
+    """The sizes that params.yaml asks for, of those that decide about time."""
+    train, distil, prune = (_block(project, stage) for stage in ("train", "distil", "prune"))
+    asked = {
+        "n_explained": ("explain", "n_texts"),
+        "max_evals": ("explain", "max_evals"),
+        "n_counterfactuals": ("counterfactuals", "n_texts"),
+        "n_trigger_words": ("behave", "n_trigger_words"),
+        "n_folds": ("vet", "n_folds"),
+        "n_vet_seeds": ("vet", "n_seeds"),
+    }
+    others = {
+        name: getattr(project.blocks[block], key) for name, (block, key) in asked.items() if block in project.blocks
+    }
+    n_distil = min(n_rows, distil.max_texts)
+    return Sizes(
+        max_tokens=train.max_tokens,
+        n_train=min(_budget(project, n_rows), n_rows, train.max_texts),
+        n_distil=n_distil,
+        n_recovery=min(n_distil, prune.n_recovery),
+        train_epochs=train.n_epochs,
+        distil_epochs=distil.n_epochs,
+        prune_epochs=prune.n_epochs,
+        student_layers=len(distil.layers),
+        **others,
+    )
 
 
 def n_texts(project: Project) -> int:

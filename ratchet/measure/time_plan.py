@@ -31,8 +31,8 @@ MOST_SECONDS = 75.0
 """Of each check that can be made smaller: vetting, explanations, counterfactuals."""
 VETTING = ((3, 5), (3, 2), (1, 3), (1, 1), (0, 1))
 """Flip rates and repetitions of the trial of `vet`, most first."""
-MAX_VALIDATION, MAX_TEST = 2500, 5000
-"""Labelled texts beyond which either side is not needed: an accuracy's 95 % interval is then within 1.4 points."""
+MAX_VALIDATION, MAX_TEST = 2000, 4000
+"""Labelled texts beyond which either side is not needed: an accuracy's 95 % interval is then within 1.5 points."""
 MAX_TOKENS = (32, 64, 128, 256, 512)
 
 
@@ -212,7 +212,7 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         + passes(INFERENCE, student, n_validation * (sizes.prune_epochs + 3)),
         "quantize": 26,
         "export": 95,
-        "evaluate": 180 * min(scale, 4) + passes(INFERENCE, encoder.n_parameters, 5 * n_test),
+        "evaluate": 110 + 70 * min(scale, 4) + passes(INFERENCE, encoder.n_parameters, 5 * n_test),
         "shortlist": 3,
         "explain": 12 + 2.5 * sizes.n_explained * sizes.max_evals / 64 * scale,
         "counterfactuals": 10 + 2.3 * sizes.n_counterfactuals * scale,

@@ -741,7 +741,7 @@ def test_more_texts_take_longer_and_larger_batches_more_memory(root: Path) -> No
     plant(root, "params.yaml", "budget: 1500", "budget: 3000")
     plant(root, "params.yaml", "batch_size: 32\n  n_epochs: 3", "batch_size: 64\n  n_epochs: 6")
     after = expected()
-    assert after.minutes["train"] == pytest.approx(4 * before.minutes["train"])
+    assert after.minutes["train"] > 3 * before.minutes["train"]
     assert after.memory_mb > before.memory_mb
 
 
