@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratchet.data.cleaning import Cleaned, Cleaning, text_id
+from ratchet.data.cleaning import Cleaned, text_id
+from ratchet.data.cleaning_params import Cleaning
 from ratchet.data.personal_data import find_personal_data
 from ratchet.table_files import read_batches
 from ratchet.tables import RAW
