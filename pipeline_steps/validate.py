@@ -61,9 +61,9 @@ class Params(ratchet.params.Params):
     personal_data: Literal["off", "flag", "mask"]
     """off: not looked for; flag: rows are counted and named; mask: `ingest` replaces each find by its kind, such as
     [EMAIL], before a text gets its id."""
-    regions: list[Region] = Field(min_length=1)
+    regions: list[Region]
     """Countries (ISO 3166) whose national formats of telephone and identity numbers count as personal data; of several
-    those whose language a text is in. Telephone numbers that start with + always do."""
+    those whose language a text is in. Telephone numbers that start with + always do, also where it is empty."""
 
 
 class Validated(NamedTuple):

@@ -15,7 +15,7 @@ RAW, REPORT, PROFILE = Path("data/raw.parquet"), Path("reports/data_profile.json
 def raw_text(key: Annotated[str, typer.Argument(metavar="ID", help="The id of the cleaned text, 16 digits.")]) -> None:
     """Print a text as the source gave it; who looked is logged.
 
-    That is before cleaning, and it may hold personal data. Of a text in which personal data was masked, the masked one."""
+    That is before cleaning, and it may hold personal data. Where personal data was masked it is the masked text."""
     from flows.runner.audit import record
     from ratchet.data.raw_text import raw_texts
 

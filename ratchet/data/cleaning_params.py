@@ -5,7 +5,7 @@ The methods stand in `ratchet.data.cleaning`: a stage that only hands the declar
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import pydantic
 
@@ -26,12 +26,6 @@ class Cleaning(pydantic.BaseModel):
     """Whether personal data is replaced by its kind, such as [EMAIL], after the repairs."""
     regions: list[str] = []
     """Countries whose national formats count as personal data, see `ratchet.data.personal_data`."""
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.mask and not self.regions:
-            raise ValueError("regions: masking needs at least one country")
-        return self
 
 
 NO_CLEANING = Cleaning()

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 from ratchet.data.languages import languages, official_languages
 
+NOWHERE = "ZZ"
+"""The code of no country: with it only telephone numbers that start with a plus are valid."""
 KINDS = ("emails", "phones", "cards", "ibans", "national_numbers")
 SUSPECT = r"@|\d\D{0,2}\d\D{0,2}\d\D{0,2}\d\D{0,2}\d\D{0,2}\d"
 """A text that does not match this has none of the kinds: an at sign, or six digits close together. RE2 syntax."""
@@ -144,6 +146,7 @@ def _national_numbers(text: str, regions: Sequence[str]) -> Iterator[tuple[int, 
 def _phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     import phonenumbers
 
+    regions = regions or [NOWHERE]
     for region in regions:
         for match in phonenumbers.PhoneNumberMatcher(text, region, phonenumbers.Leniency.VALID):
             yield match.start, match.end

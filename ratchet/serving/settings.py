@@ -32,7 +32,7 @@ class LogParams(Params):
     """Compacted files are deleted after so many days."""
     personal_data: Literal["off", "mask"]
     """Whether e-mail addresses and telephone, card, account and national numbers are masked before texts are kept."""
-    regions: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = Field(min_length=1)
+    regions: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]]
     """Countries (ISO 3166) whose national formats of telephone and identity numbers count."""
 
 

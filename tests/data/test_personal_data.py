@@ -73,6 +73,30 @@ def test_masking_twice_is_masking_once(text: str) -> None:
     assert sum(counts.values()) == len(find_personal_data(text, REGIONS))
 
 
+def _kinds(text: str, *regions: str) -> list[str]:
+    return [find.kind for find in find_personal_data(text, regions)]
+
+
+def test_national_numbers_count_where_they_belong() -> None:
+    assert _kinds("order 44051401359 of today", "PL") == ["national_numbers"]
+    assert _kinds("order 44051401359 of today", "US", "GB") == []
+    assert _kinds("call 650-253-0000 now", "US") == ["phones"]
+    assert _kinds("call 650-253-0000 now", "DE") == []
+
+
+def test_a_plus_and_addresses_count_everywhere() -> None:
+    assert _kinds("jo@example.org or +49 30 123456 or +1 650 253 0000") == ["emails", "phones", "phones"]
+
+
+def test_of_several_countries_those_of_the_language_count() -> None:
+    german = "Bitte rufen Sie mich heute unter 030 123456 zurück."
+    english = "Please call me back when you are in the office again, at 030 123456."
+    assert _kinds(german, "US", "DE") == ["phones"]
+    assert _kinds(english, "US", "DE") == []
+    assert _kinds(english, "DE") == ["phones"]  # one country has no other to give way to
+    assert _kinds("030 123456", "US", "DE") == ["phones"]  # nothing tells the language
+
+
 def test_measures_are_those_of_the_texts() -> None:
     texts = [text for text, _, _ in FOUND] + NOTHING
     found = measure_texts(texts, PERSONAL, REGIONS)

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ratchet.data.cleaning import clean
+from ratchet.data.cleaning_params import NO_CLEANING
 from ratchet.engines.loading import load
 from ratchet.errors import BundleError
 from ratchet.files import read_json, sha256_file, write_json
 from ratchet.models.bundle import MANIFEST, read_manifest, size_mb, write_bundle
-from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
+from ratchet.models.tfidf import PACKAGES, fit_pipeline, load_pipeline, save_pipeline, terms
 from tests.support.bundles import manifest
 from tests.support.tiny import reviews
 
@@ -43,6 +45,25 @@ def test_the_same_model_makes_the_same_bytes(bundle: Path, tmp_path: Path) -> No
     again = read_manifest(bundle)
     write_bundle(tmp_path / "again", FACTS, lambda folder: _copy(bundle, folder), PACKAGES)
     assert read_manifest(tmp_path / "again") == again
+
+
+def test_a_bundle_of_before_takes_texts_as_they_come(bundle: Path) -> None:
+    old = read_json(bundle / MANIFEST)
+    del old["cleaning"]
+    write_json(bundle / MANIFEST, old)
+    assert read_manifest(bundle).cleaning == NO_CLEANING
+    raw = ["<b>superb</b> &amp; more"]
+    assert clean(raw, read_manifest(bundle).cleaning).texts == raw
+
+
+def test_terms_of_before_are_those_of_scikit_learn(bundle: Path) -> None:
+    old = read_json(bundle / "vocabulary.json")
+    del old["words"]
+    write_json(bundle / "vocabulary.json", old)
+    vectorizer = load_pipeline(bundle).steps[0][1]
+    text = "a bus: well-made, 4 me ² बसें"
+    assert vectorizer.build_tokenizer()(text) == ["bus", "well", "made", "me", "बस"]
+    assert terms(text) == ["bus", "well", "made", "me", "बसें"]
 
 
 def _copy(bundle: Path, folder: Path) -> None:
