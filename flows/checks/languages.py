@@ -62,18 +62,21 @@ def _shortcomings(project: Project, folder: Path) -> dict[str, list[str]]:
     """Language of the task → what its tokenizer lacks, by texts of the corpus, else by names that CLDR knows in it."""
     from tokenizers import Tokenizer
 
-    from ratchet.models.coverage import coverage_by_language, known_names, measure_coverage
+    from ratchet.models.coverage import known_names, measure_coverage, texts_by_language
 
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception:  # tokenizers raises plain Exception; the check of the backbone reports damaged files
         return {}
     assert project.task is not None
-    measured = coverage_by_language(tokenizer, _texts(project.root / CORPUS))
-    found = {}
+    texts, found = texts_by_language(_texts(project.root / CORPUS)), {}
     for language in project.task.languages:
-        coverage = measured.get(language) or measure_coverage(tokenizer, known_names(language))
-        found[language] = coverage.shortcomings()
+        try:
+            coverage = measure_coverage(tokenizer, texts.get(language) or known_names(language))
+        except Exception as error:  # a vocabulary without an unknown token, of which tokenizers says so in its own way
+            found[language] = [f"its tokenizer fails on words of it: {error}"]
+        else:
+            found[language] = coverage.shortcomings()
     return found
 
 

@@ -90,12 +90,14 @@ def mask_personal_data(text: str, regions: Sequence[str]) -> tuple[str, dict[str
     ('write to [EMAIL]', {'emails': 1})
     """
     counts: dict[str, int] = {}
-    parts, at = [], 0
-    for kind, start, end in find_personal_data(text, regions):
-        counts[kind] = counts.get(kind, 0) + 1
-        parts += [text[at:start], f"[{kind.removesuffix('s').upper()}]"]
-        at = end
-    return "".join([*parts, text[at:]]), counts
+    while found := find_personal_data(text, regions):  # what is masked may have hidden the language of the rest
+        parts, at = [], 0
+        for kind, start, end in found:
+            counts[kind] = counts.get(kind, 0) + 1
+            parts += [text[at:start], f"[{kind.removesuffix('s').upper()}]"]
+            at = end
+        text = "".join([*parts, text[at:]])
+    return text, counts
 
 
 def regions_of(text: str, regions: Sequence[str]) -> Sequence[str]:

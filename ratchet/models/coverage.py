@@ -83,12 +83,17 @@ def measure_coverage(tokenizer: Any, texts: Sequence[str]) -> Coverage:
 
 def coverage_by_language(tokenizer: Any, texts: Sequence[str]) -> dict[str, Coverage]:
     """Language → what the tokenizer makes of its texts, for languages of at least `MIN_TEXTS`; the largest first."""
+    return {name: measure_coverage(tokenizer, group) for name, group in texts_by_language(texts).items()}
+
+
+def texts_by_language(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Language → its texts, for languages of at least `MIN_TEXTS`; the largest first."""
     groups: dict[str, list[str]] = {}
     for text, language in zip(texts, languages(texts), strict=True):
         groups.setdefault(language, []).append(text)
     groups.pop(UNDETERMINED, None)
     largest = sorted(groups, key=lambda language: -len(groups[language]))
-    return {name: measure_coverage(tokenizer, groups[name]) for name in largest if len(groups[name]) >= MIN_TEXTS}
+    return {name: groups[name] for name in largest if len(groups[name]) >= MIN_TEXTS}
 
 
 def known_names(language: str) -> list[str]:

@@ -16,7 +16,7 @@ from ratchet.params import check_params
 from ratchet.table_files import write_table
 from ratchet.tables import CORPUS as TABLE
 from ratchet.task import Task
-from tests.flows.runner.test_check import make_root, plant
+from tests.flows.runner.test_check import backbone, make_root, plant
 
 
 def _found(root: Path, *languages: str) -> list[Finding]:
@@ -49,6 +49,17 @@ def test_texts_of_the_corpus_are_looked_at_where_there_are_any(tmp_path: Path) -
     (by_names,) = _found(make_root(tmp_path / "other"), "zh")
     (by_texts,) = _found(root, "zh")
     assert by_texts.got != by_names.got
+
+
+def test_a_tokenizer_that_fails_is_named(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    backbone(
+        root,
+        {"model": {"type": "Unigram", "vocab": [["a", -1.0]]}, "added_tokens": []},
+        {"max_position_embeddings": 512},
+    )
+    (found,) = _found(root, "en")
+    assert "its tokenizer fails on words of it" in found.got
 
 
 def test_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
