@@ -20,6 +20,7 @@ from flows.init.plan import TaskPlan
 from flows.init.sources import WATCH, Place
 from ratchet.gates.proposals import Facts, propose_gates
 from ratchet.params import read_yaml
+from ratchet.trust.slices import LANGUAGE, LENGTH
 
 BASE = Path("examples/films")
 """The example whose values stand wherever the task says nothing."""
@@ -43,7 +44,8 @@ def task_files(
     """
     language = lexicon(plan.languages)
     attributes = list(language["identity"].get("attributes", {}))
-    features = ["length", *language["features"]]
+    mixed = [LANGUAGE] if len(plan.languages) > 1 else []
+    features = [LENGTH, *mixed, *language["features"]]
     facts = gate_facts(plan, language)
     files = {
         "params.yaml": _params(base, plan, place, sizes, features, attributes, facts),

@@ -27,7 +27,7 @@ from ratchet.trust.lockstep import cached_score
 
 _LOGGER = logging.getLogger("ratchet.serving")
 MAX_CLEANED_IN_LOOP = 4_000
-"""Characters of a request that are cleaned on the event loop: a tenth of a millisecond's work, thrice that with masking."""
+"""Characters of a request that are cleaned on the event loop: a tenth of a millisecond's work, with masking thrice."""
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,19 @@ def test_a_file_becomes_a_task_that_holds(root: Path, tickets: Path) -> None:
     assert [item for item in checklist.find(root) if item.severity == "error"] == []
 
 
+def test_only_a_corpus_of_several_languages_is_sliced_by_them(root: Path, tickets: Path) -> None:
+    def slices() -> list[list[str]]:
+        params, live = read_yaml(root / "params.yaml"), read_yaml(root / "live.yaml")
+        return [params["evaluate"]["slices"], params["train"]["slices"], live["monitor"]["slices"]]
+
+    init(tickets, "--yes")
+    assert not any("language" in names for names in slices())
+    init(tickets, "--yes", "--languages", "en,de")
+    assert all("language" in names for names in slices())
+    assert read_yaml(root / "params.yaml")["validate"]["regions"] == ["US", "DE"]
+    assert [item for item in checklist.find(root) if item.severity == "error"] == []
+
+
 def test_no_gate_asks_for_cases_that_nobody_has_written(root: Path, tickets: Path) -> None:
     init(tickets, "--yes")
     gated = {gate["metric"] for gate in read_yaml(root / "params.yaml")["promote"]["gates"]}
