@@ -39,7 +39,7 @@ def read_history(root: Path) -> list[dict[str, Any]]:
     path = root / HISTORY
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would break at separators inside a text
     return [json.loads(line) for line in lines if line][-N_HISTORY:]
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from ratchet.data.sources.streams import MAX_RECORD
 from ratchet.errors import TableError
 from ratchet.files import replace_file, sha256_json
 from ratchet.labels.annotations import Answer, Item, utc_time
@@ -134,15 +135,17 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a CSV or JSONL file as mappings.
 
+    Lines of JSONL end in LF alone, since a text may hold any other line separator; a text of CSV may be of any length.
+
     Raises:
-        TableError: it is neither, or damaged.
+        TableError: it is neither, or damaged; or a row of CSV has more fields than its header, as where a comma in a
+            text is not quoted.
     """
     try:
         if path.suffix == ".jsonl":
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-            return [dict(row) for row in rows]
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file, strict=True))
+            with path.open(encoding="utf-8-sig", newline="\n") as file:
+                return [dict(json.loads(line)) for line in file if line.strip()]
+        return _sheet_rows(path)
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise TableError(
             "A file with answers cannot be read.",
@@ -150,6 +153,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             got=error,
             expected="a CSV with a header line, in UTF-8, or one JSON object a line (.jsonl)",
         ) from None
+
+
+def _sheet_rows(path: Path) -> list[dict[str, Any]]:
+    csv.field_size_limit(MAX_RECORD)  # of the whole process; the default is 131,072 characters
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows: list[dict[Any, Any]] = list(csv.DictReader(file, strict=True))
+    for number, row in enumerate(rows, start=1):
+        if any(row.get(None) or ()):
+            raise ValueError(f"row {number} has more fields than the header")
+    return rows
 
 
 def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item:

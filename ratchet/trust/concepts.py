@@ -39,7 +39,7 @@ def read_concepts(folder: Path) -> dict[str, list[str]]:
         if path.is_dir():
             texts = [item.read_text(encoding="utf-8") for item in sorted(path.glob("*.txt"))]
         elif path.suffix == ".txt":
-            texts = path.read_text(encoding="utf-8").splitlines()
+            texts = path.read_text(encoding="utf-8").split("\n")  # a text may hold U+2028
         else:
             continue
         found[path.stem] = [" ".join(text.split()) for text in texts if text.strip()]

@@ -63,6 +63,35 @@ def test_items_survive_the_file_also_without_a_confidence(tmp_path: Path) -> Non
     assert (read[1].id, read[1].text, read[1].reason) == (ITEMS[1].id, ITEMS[1].text, ITEMS[1].reason)
 
 
+@pytest.mark.parametrize("text", ["first\u2028second\x85third\x0cfourth", "never ends " * 20_000])
+def test_a_text_of_any_separators_and_any_length_comes_back(tmp_path: Path, text: str) -> None:
+    """From the queue's own files, and from answers in both formats."""
+    item = Item(text_id(text), text, "made")
+    write_items(tmp_path / "outbox.jsonl", [item])
+    assert [sent.text for sent in read_items(tmp_path / "outbox.jsonl")] == [text]
+    queue = FileQueue(tmp_path / "queue")
+    queue.send([item])
+    assert queue.items()[item.id].text == text
+    csv.field_size_limit(131_072)  # what a process starts with
+    with (tmp_path / "queue" / "ann.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "text", "label"], [item.id, text, "positive"]])
+    answers = tmp_path / "queue" / "bob.jsonl"
+    answers.write_text(
+        json.dumps({"id": item.id, "text": text, "label": "negative"}, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    got = {answer.annotator: (answer.item.id, answer.item.text, answer.label) for answer in queue.answers()}
+    assert got == {"ann": (item.id, text, "positive"), "bob": (item.id, text, "negative")}
+
+
+def test_an_unquoted_comma_in_a_sheet_is_refused_with_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "ann.csv"
+    path.write_text("text,label\nfine,positive\nGood, great,positive\n", encoding="utf-8")
+    with pytest.raises(TableError, match="row 2 has more fields than the header"):
+        read_answers(path, {})
+    path.write_text("text,label\nfine,positive,,\n", encoding="utf-8")
+    assert len(read_answers(path, {})) == 1
+
+
 def test_a_sheet_runs_no_text_as_a_formula_and_the_text_stays_whole(tmp_path: Path) -> None:
     queue = FileQueue(tmp_path)
     queue.send(ITEMS)
