@@ -158,8 +158,8 @@ def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
         by_label[label] += n
         by_source.setdefault(source, Counter())[label] += n
     named = sorted(by_source, key=lambda name: (name == OTHERS, -by_source[name].total(), name))
-    for name in named[SHOWN_SOURCES:]:
-        by_source.setdefault(OTHERS, Counter()).update(by_source.pop(name))
+    if rest := [by_source.pop(name) for name in named[SHOWN_SOURCES:]]:
+        by_source[OTHERS] = sum(rest, Counter())
     return {
         "n_rows": by_label.total(),
         "n_unlabelled": by_label["unlabelled"],
