@@ -4,6 +4,7 @@
 # make test-deep  the deep ones: whole stories, training over several processes; docs/ci.md lists them
 # make check  dvc.lock is of this tree; style and types
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
+# make fuzz-sources  200,000 files in all dialects, read by Ratchet and by two independent readers of each format, an hour or two
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, an hour
 # make bench  the figures of docs/efficiency.md, less than half an hour on two quiet cores
@@ -37,7 +38,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: init run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels s3-env gcs-env
+.PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
 .PHONY: bench-rollback bench-explain litserve-env demo bench-serving
 .DEFAULT_GOAL := run
@@ -115,6 +116,10 @@ check: setup
 bench-data: setup
 	@$(BIN)/python -m benchmarks.data_scale
 	@$(BIN)/python -m benchmarks.data_quality
+
+fuzz-sources: setup
+	@$(BIN)/python -m benchmarks.fuzz_sources
+	@$(BIN)/python -m benchmarks.fuzz_sources --into docs/sources.md
 
 setup: $(VENV)/.installed
 

@@ -81,8 +81,11 @@ class Layout:
             return meaning, f"quotes that are {self._dialect.escape} inside quotes"
         if len(fields) != self._n:
             return f"{len(fields)} field{'s' * (len(fields) != 1)}", f"{self._n}, as in the first record"
-        if self._stray and "\\" in text and self._stray.match(text):
-            return "a backslash that escapes nothing", "a backslash before a quote, a delimiter or another backslash"
+        if self._grammar and not self._grammar.fullmatch(text):
+            return (
+                "text behind a quote that closes, or a backslash that escapes nothing or is outside quotes",
+                self._expected,
+            )
         if self._dialect.unnamed == "refuse" and any(fields[place] for place in self._unnamed):
             return "a value in a column without a name", "values in named columns alone"
         return self._swallowed(fields, taken) if len(taken) > 1 and self._label_at is not None else None
@@ -107,3 +110,20 @@ class Layout:
 
     def _is_label(self, value: str) -> bool:
         return raw_value(value) in self._label_values
+
+
+def _grammar(dialect: CsvDialect) -> re.Pattern[str]:
+    """A record whose quotes are not doubled: there `csv` takes text behind a closing quote, and any escape at all.
+
+    Of a backslash outside quotes readers make different things, so where there are quotes none may stand there.
+    Possessive, so that the time is linear in the record's length.
+    """
+    delimiter, quote = re.escape(dialect.delimiter), re.escape(dialect.quote)
+    escaped = rf"|\\[\\{delimiter}{quote}\r\n]" if dialect.escape == "backslash" else ""
+    stop = r"\\" if escaped else ""
+    if not quote:
+        plain = rf"(?:[^{delimiter}{stop}\r\n]{escaped})*+"
+        return re.compile(rf"{plain}(?:{delimiter}{plain})*+[\r\n]*+")
+    quoted = rf"{quote}(?:[^{quote}{stop}]{escaped})*+{quote}"
+    field = rf"(?:{quoted}|(?!{quote})[^{delimiter}{stop}\r\n]*+)"
+    return re.compile(rf"{field}(?:{delimiter}{field})*+[\r\n]*+")
