@@ -13,7 +13,7 @@ from ratchet.data.sources.csv_layout import Layout
 from ratchet.data.sources.dialect import CsvDialect
 from ratchet.data.sources.reading import BadRow, Reading
 from ratchet.data.sources.rows import Rows, RowsBuffer
-from ratchet.data.sources.streams import MAX_RECORD, UNDECODABLE, Lines, too_long
+from ratchet.data.sources.streams import MAX_RECORD, UNDECODABLE, Lines
 from ratchet.errors import SourceError
 
 Record = tuple[int, list[str], list[str], str]
@@ -37,7 +37,7 @@ def read_csv(
         SourceError: the header cannot be read or lacks a column, or more records are bad than the tolerance allows.
     """
     layout, tally, buffer = None, reading.files[-1], RowsBuffer(columns, batch_rows)
-    for first_line, taken, fields, error in records(lines, dialect, where):
+    for first_line, taken, fields, error in records(lines, dialect):
         blank = not fields and not error
         if layout is None and not blank:
             names = _names(fields, error, first_line, taken, dialect, where)
@@ -48,18 +48,18 @@ def read_csv(
         if layout is None or blank:
             tally.exclude("blank lines")
             continue
-        if problem := layout.problem(fields, error, taken, tally):
-            buffer.add_bad(
-                reading.set_aside(BadRow(where, first_line, len(taken), *problem, lines.raw("".join(taken))))
-            )
+        text = taken[0] if len(taken) == 1 else "".join(taken)
+        if problem := layout.problem(fields, error, text, taken, tally):
+            row = reading.set_aside(BadRow(where, first_line, len(taken), *problem, lines.raw(text)))
+            full = buffer.add_bad(row)
         else:
-            buffer.add(layout.pick(fields, tally), first_line, sum(map(len, taken)))
-        if buffer.is_full:
+            full = buffer.add(layout.pick(fields, tally), first_line, len(text))
+        if full:
             yield buffer.take()
     yield buffer.take()
 
 
-def records(lines: Lines, dialect: CsvDialect, where: str) -> Iterator[Record]:
+def records(lines: Lines, dialect: CsvDialect) -> Iterator[Record]:
     """Each record of a file, blank lines as records without fields; its lists hold until the next is asked for.
 
     Raises:
@@ -67,7 +67,7 @@ def records(lines: Lines, dialect: CsvDialect, where: str) -> Iterator[Record]:
     """
     csv.field_size_limit(MAX_RECORD)  # of the whole process; the default is 131,072 characters
     taken: list[str] = []
-    reader = csv.reader(_feed(lines, taken, where), strict=True, **csv_options(dialect))
+    reader = csv.reader(lines.kept(taken), strict=True, **csv_options(dialect))
     while True:
         taken.clear()
         first_line = reader.line_num + 1
@@ -96,21 +96,10 @@ def column_names(lines: Lines, dialect: CsvDialect, where: str) -> list[str]:
     Raises:
         SourceError: it cannot be read.
     """
-    for first_line, taken, fields, error in records(lines, dialect, where):
+    for first_line, taken, fields, error in records(lines, dialect):
         if fields or error:
             return _names(fields, error, first_line, taken, dialect, where)
     return []
-
-
-def _feed(lines: Lines, taken: list[str], where: str) -> Iterator[str]:
-    """The lines, each put into `taken`, which is emptied between records."""
-    size = 0
-    for number, line in enumerate(lines, start=1):
-        size = size + len(line) if taken else len(line)
-        if size > MAX_RECORD:
-            raise too_long(where, number - len(taken))
-        taken.append(line)
-        yield line
 
 
 def _names(fields: list[str], error: str, line: int, taken: list[str], dialect: CsvDialect, where: str) -> list[str]:

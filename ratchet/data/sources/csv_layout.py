@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 from ratchet.data.sources.dialect import CsvDialect
 from ratchet.data.sources.reading import FileTally, Labels
@@ -13,7 +14,9 @@ from ratchet.data.sources.swallowed import swallowed_line
 from ratchet.errors import SourceError
 from ratchet.values import raw_value
 
-BEYOND_ASCII = "records with characters beyond ASCII"
+BEYOND_ASCII = "records beyond ASCII, valid as {}"
+UNPROVED = "records beyond ASCII, read by {}, which no byte proves"
+NULS = "records with NUL"
 JOINED = "records joined over columns without a name"
 IGNORED = "records with ignored values in columns without a name"
 _QUOTES = {
@@ -22,6 +25,13 @@ _QUOTES = {
     "unexpected end": "an escape, and the file ends",
 }
 """Part of a message of `csv` → what it means."""
+
+_EXPECTED = {
+    "doubled": "quotes around whole fields, and doubled inside them",
+    "backslash": "quotes around whole fields; a backslash before a quote, a delimiter, a line end or a backslash alone",
+    "none": "quotes around whole fields, and none inside them",
+}
+"""Escape → how fields are written."""
 
 Problem = tuple[str, str]
 """What was found, and what was expected."""
@@ -43,8 +53,13 @@ class Layout:
                 fix="rename one of them in the file",
             )
         self._n, self._dialect = len(names), dialect
-        self._picks = [names.index(name) for name in columns]
+        proved = dialect.encoding.startswith("utf")
+        self._beyond_ascii = (BEYOND_ASCII if proved else UNPROVED).format(dialect.encoding)
+        self._expected = _EXPECTED[dialect.escape]
+        picks = [names.index(name) for name in columns]
+        self._pick = itemgetter(*picks) if len(picks) > 1 else lambda fields: [fields[place] for place in picks]
         self._unnamed = [place for place, name in enumerate(names) if not name.strip()]
+        self._refused = self._unnamed if dialect.unnamed == "refuse" else []
         self._last = max(place for place, name in enumerate(names) if name.strip())
         if dialect.unnamed == "join" and any(place < self._last for place in self._unnamed):
             raise SourceError(
@@ -56,29 +71,32 @@ class Layout:
             )
         self._label_at = names.index(labels.column) if labels and labels.column in names else None
         self._label_values = labels.values if labels else frozenset()
-        backslash, pairs = dialect.escape == "backslash", re.escape(f"\\{dialect.quote}{dialect.delimiter}")
-        self._stray = re.compile(rf"(?:\\[{pairs}\r\n]|[^\\])*\\(?![{pairs}\r\n])") if backslash else None
+        self._grammar = None if dialect.escape == "doubled" else _grammar(dialect)
 
-    def problem(self, fields: Sequence[str], error: str, taken: Sequence[str], tally: FileTally) -> Problem | None:
+    def problem(
+        self, fields: Sequence[str], error: str, text: str, taken: Sequence[str], tally: FileTally
+    ) -> Problem | None:
         """Why the record cannot be read exactly; None: it can.
 
         Args:
             fields: of the record.
             error: what `csv` says of it; empty: nothing.
-            taken: its lines as they stand in the file.
+            text: all of it as it stands in the file.
+            taken: its lines.
             tally: counts records with characters beyond ASCII.
         """
-        text = taken[0] if len(taken) == 1 else "".join(taken)
         if not text.isascii():
-            tally.note(BEYOND_ASCII)
+            tally.note(self._beyond_ascii)
             if wrong := UNDECODABLE.search(text):
                 return (
                     f"byte 0x{ord(wrong[0]) - 0xDC00:02x}, which is no {self._dialect.encoding}",
                     self._dialect.encoding,
                 )
+        if "\0" in text:
+            tally.note(NULS)
         if error:
             meaning = next((words for part, words in _QUOTES.items() if part in error), error)
-            return meaning, f"quotes that are {self._dialect.escape} inside quotes"
+            return meaning, self._expected
         if len(fields) != self._n:
             return f"{len(fields)} field{'s' * (len(fields) != 1)}", f"{self._n}, as in the first record"
         if self._grammar and not self._grammar.fullmatch(text):
@@ -86,17 +104,17 @@ class Layout:
                 "text behind a quote that closes, or a backslash that escapes nothing or is outside quotes",
                 self._expected,
             )
-        if self._dialect.unnamed == "refuse" and any(fields[place] for place in self._unnamed):
+        if self._refused and any(fields[place] for place in self._refused):
             return "a value in a column without a name", "values in named columns alone"
         return self._swallowed(fields, taken) if len(taken) > 1 and self._label_at is not None else None
 
-    def pick(self, fields: list[str], tally: FileTally) -> list[str | None]:
-        """The named columns of a record, empty fields as None."""
+    def pick(self, fields: list[str], tally: FileTally) -> Sequence[str]:
+        """The named columns of a record."""
         if self._unnamed and (filled := [place for place in self._unnamed if fields[place]]):
             if self._dialect.unnamed == "join":
                 fields[self._last] = self._dialect.delimiter.join(fields[self._last : filled[-1] + 1])
             tally.note(JOINED if self._dialect.unnamed == "join" else IGNORED)
-        return [fields[place] or None for place in self._picks]
+        return self._pick(fields)
 
     def _swallowed(self, fields: Sequence[str], taken: Sequence[str]) -> Problem | None:
         at = self._label_at or 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ratchet.data.sources.dialect import JsonlDialect
-from ratchet.data.sources.reading import BadRow, Reading
+from ratchet.data.sources.reading import BadRow, FileTally, Reading
 from ratchet.data.sources.rows import Rows, RowsBuffer, require_columns
 from ratchet.data.sources.streams import UNDECODABLE, Lines
 from ratchet.values import not_a_string, string
@@ -43,20 +43,21 @@ def read_jsonl(
     Raises:
         SourceError: no object has one of the keys, or more lines are bad than the tolerance allows.
     """
-    known: dict[str, None] = {}
+    known: dict[str, Any] = {}
     tally, buffer = reading.files[-1], RowsBuffer(columns, batch_rows)
     for number, line in enumerate(lines, start=1):
         tally.n_records += 1
         if not line.strip():
             tally.exclude("blank lines")
             continue
-        row, problem = _parse(line, columns, dialect)
+        row, values, problem = _parse(line, columns, dialect)
         if problem:
-            buffer.add_bad(reading.set_aside(BadRow(where, number, 1, *problem, lines.raw(line))))
+            full = buffer.add_bad(reading.set_aside(BadRow(where, number, 1, *problem, lines.raw(line))))
         else:
-            known.update(dict.fromkeys(row))
-            buffer.add([string(row.get(name)) for name in columns], number, len(line))
-        if buffer.is_full:
+            known.update(row)
+            _note_types(tally, columns, row)
+            full = buffer.add(values, number, len(line))
+        if full:
             yield buffer.take()
     if known:  # a key may appear late, so only the end tells which are missing
         require_columns(where, columns, known)
@@ -72,22 +73,33 @@ def keys(lines: Lines, dialect: JsonlDialect, n_lines: int) -> list[str]:
     return list(found)
 
 
-def _parse(line: str, columns: Sequence[str], dialect: JsonlDialect) -> tuple[dict[str, Any], tuple[str, str] | None]:
-    """The object of a line; and what was found and expected, where it cannot be read exactly."""
+def _parse(
+    line: str, columns: Sequence[str], dialect: JsonlDialect
+) -> tuple[dict[str, Any], list[str | None], tuple[str, str] | None]:
+    """The object of a line and its values; and what was found and expected, where it cannot be read exactly."""
     if not line.isascii() and (wrong := UNDECODABLE.search(line)):
-        return {}, (f"byte 0x{ord(wrong[0]) - 0xDC00:02x}, which is no {dialect.encoding}", dialect.encoding)
+        return {}, [], (f"byte 0x{ord(wrong[0]) - 0xDC00:02x}, which is no {dialect.encoding}", dialect.encoding)
     try:
         row = json.loads(line, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        return {}, (f"no JSON ({error})", OBJECT)
+        return {}, [], (f"no JSON ({error})", OBJECT)
     if not isinstance(row, dict):
-        return {}, (f"JSON, but a {type(row).__name__}", OBJECT)
+        return {}, [], (f"JSON, but a {type(row).__name__}", OBJECT)
     if isinstance(row, _Twice):
-        return {}, (f"the key {row.key!r} twice", "each key once")
+        return {}, [], (f"the key {row.key!r} twice", "each key once")
+    try:
+        return row, [string(row.get(name)) for name in columns], None
+    except (TypeError, ValueError):
+        name, problem = next((name, problem) for name in columns if (problem := not_a_string(row.get(name))))
+        return {}, [], (f"{problem} under the key {name!r}", f"text, a number, true, false or null under {name!r}")
+
+
+def _note_types(tally: FileTally, columns: Sequence[str], row: dict[str, Any]) -> None:
+    """Count the values that are neither text nor missing: a column may mix types."""
     for name in columns:
-        if problem := not_a_string(row.get(name)):
-            return {}, (f"{problem} under the key {name!r}", f"text, a number, true, false or null under {name!r}")
-    return row, None
+        value = row.get(name)
+        if value is not None and not isinstance(value, str):
+            tally.note(f"values under {name!r} of the type {type(value).__name__}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -48,11 +48,26 @@ def parquet_columns(file: Path) -> list[str]:
     Raises:
         SourceError: the file is damaged.
     """
+    return list(_schema(file).names)
+
+
+def typed_columns(file: Path) -> tuple[list[str], dict[str, str]]:
+    """The columns whose type has strings; and those of another type, with it.
+
+    Raises:
+        SourceError: the file is damaged.
+    """
+    schema = _schema(file)
+    others = {field.name: str(field.type) for field in schema if not _has_strings(field.type)}
+    return [name for name in schema.names if name not in others and schema.names.count(name) == 1], others
+
+
+def _schema(file: Path) -> Any:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        return list(pyarrow.parquet.read_schema(file).names)
+        return pyarrow.parquet.read_schema(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise _damaged(str(file), error) from None
 
@@ -62,23 +77,28 @@ def _damaged(where: str, error: Exception) -> SourceError:
 
 
 def _require_types(schema: Any, columns: Sequence[str], where: str) -> None:
-    from pyarrow import types
-
     require_columns(where, columns, schema.names)
     for name in columns:
         if schema.names.count(name) > 1:
             raise SourceError(f"The file has two columns {name!r}: which one is meant?", where=where)
-        kind = schema.field(name).type
-        kind = kind.value_type if types.is_dictionary(kind) else kind
-        binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
-        if binary or types.is_nested(kind) or str(kind) == "binary_view":
+        if not _has_strings(schema.field(name).type):
             raise SourceError(
                 f"The column {name!r} holds no text.",
                 where=where,
-                got=str(kind),
+                got=str(schema.field(name).type),
                 expected="a column of text, numbers, times or booleans",
                 fix="name a column that holds text, or write the text to a column of its own",
             )
+
+
+def _has_strings(kind: Any) -> bool:
+    """Whether values of a type have strings: those of lists, structs, maps and bytes have none."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _has_strings(kind.value_type)
+    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    return not (binary or types.is_binary_view(kind) or types.is_nested(kind))
 
 
 def _rows(batch: Any, columns: Sequence[str], reading: Reading, where: str, first: int) -> Rows:

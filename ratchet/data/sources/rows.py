@@ -59,26 +59,24 @@ class RowsBuffer:
         self._bad: list[BadRow] = []
         self._size = 0
 
-    def add(self, row: Sequence[str | None], line: int, size: int) -> None:
-        """Take in a row of so many characters."""
+    def add(self, row: Sequence[str | None], line: int, size: int) -> bool:
+        """Take in a row of so many characters, empty ones as missing; whether it is time to take what is there."""
         self._rows.append(row)
         self._lines.append(line)
         self._size += size
+        return len(self._rows) >= self._batch_rows or self._size >= BATCH_CHARACTERS
 
-    def add_bad(self, row: BadRow) -> None:
-        """Take in a bad row."""
+    def add_bad(self, row: BadRow) -> bool:
+        """Take in a bad row; whether it is time to take what is there."""
         self._bad.append(row)
         self._size += len(row.raw)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is time to take what is there."""
-        return len(self._rows) + len(self._bad) >= self._batch_rows or self._size >= BATCH_CHARACTERS
+        return len(self._bad) >= self._batch_rows or self._size >= BATCH_CHARACTERS
 
     def take(self) -> Rows:
         """What is there, once."""
         values = zip(*self._rows, strict=True) if self._rows else [()] * len(self._names)
-        taken = Rows({n: list(v) for n, v in zip(self._names, values, strict=True)}, self._lines, self._bad)
+        columns = {n: [value or None for value in v] for n, v in zip(self._names, values, strict=True)}
+        taken = Rows(columns, self._lines, self._bad)
         self._rows, self._lines, self._bad, self._size = [], [], [], 0
         return taken
 

@@ -80,11 +80,25 @@ class Lines:
         """Lines given so far."""
 
     def __iter__(self) -> Iterator[str]:
+        kept: list[str] = []
+        for line in self.kept(kept):
+            kept.clear()
+            yield line
+
+    def kept(self, kept: list[str]) -> Iterator[str]:
+        """The lines, each put into `kept`, which the caller empties between records, before it is given.
+
+        Raises:
+            SourceError: what is kept grows beyond `MAX_RECORD` characters; or UTF-16 is broken.
+        """
+        read, size = self._text.readline, 0
         try:
-            while line := self._text.readline(MAX_RECORD):
+            while line := read(MAX_RECORD):
                 self.n_lines += 1
-                if len(line) == MAX_RECORD:
-                    raise too_long(self._where, self.n_lines)
+                size = size + len(line) if kept else len(line)
+                kept.append(line)
+                if size >= MAX_RECORD:
+                    raise too_long(self._where, self.n_lines - len(kept) + 1)
                 yield line
         except UnicodeError as error:  # of UTF-16 alone: elsewhere nothing raises
             raise _not_encoded(f"{self._where}, behind line {self.n_lines}", error, self._codec) from None
