@@ -39,7 +39,7 @@ def read_csv(
     layout, tally, buffer = None, reading.files[-1], RowsBuffer(columns, batch_rows)
     for first_line, taken, fields, error in records(lines, dialect):
         blank = not fields and not error
-        if layout is None and not blank:
+        if layout is None and (not blank or dialect.header):
             names = _names(fields, error, first_line, taken, dialect, where)
             layout = Layout(names, dialect, columns, reading.labels, where)
             if dialect.header:
@@ -97,13 +97,15 @@ def column_names(lines: Lines, dialect: CsvDialect, where: str) -> list[str]:
         SourceError: it cannot be read.
     """
     for first_line, taken, fields, error in records(lines, dialect):
-        if fields or error:
+        if fields or error or dialect.header:
             return _names(fields, error, first_line, taken, dialect, where)
     return []
 
 
 def _names(fields: list[str], error: str, line: int, taken: list[str], dialect: CsvDialect, where: str) -> list[str]:
     """Names of the columns, by the first record."""
+    if not fields and not error:
+        error = "a blank line"  # some readers pass over it, others take it for the header
     if error or any(UNDECODABLE.search(field) for field in fields):
         raise SourceError(
             "The first record cannot be read.",
