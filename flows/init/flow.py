@@ -27,7 +27,7 @@ from ratchet.data.survey.survey import Survey, survey
 from ratchet.errors import ParamsError, PipelineError, SourceError
 from ratchet.files import read_json
 from ratchet.measure.time_plan import Plan
-from ratchet.params import read_yaml
+from ratchet.params import Params, read_params, read_yaml
 
 RECORD = "data/init.json"
 """What init wrote, by hash, so that what somebody edited is told from what nobody touched."""
@@ -36,6 +36,22 @@ MERGED = ("live.yaml", "policy.yaml")
 TASK_FOLDERS = ("data/behaviour", "data/challenge", "data/concepts", "data/lexicons", "data/suites")
 LINKED = ("ratchet", "pipeline_steps", "flows", "dvc.yaml", "constraints.txt", "reports/bench")
 EXAMPLES = Path("examples")
+ANSWERS = "init.yaml"
+
+
+class Answers(Params):
+    """What an example answers; all else is proposed."""
+
+    source: str
+    """The source, relative to the root."""
+    text: str
+    """Column with the texts."""
+    label: str
+    """Column with the labels."""
+    selected: list[str]
+    """Classes that count as being selected."""
+    minutes: int
+    """Minutes that a run may take."""
 
 
 @dataclass(frozen=True)
@@ -186,22 +202,26 @@ def commit(root: Path, change: Change) -> None:
 
 
 def example_files(root: Path, name: str) -> dict[str, bytes]:
-    """Path → content of an example's files, as they stand in examples/NAME.
+    """Path → content of an example's files, as they stand in examples/NAME; empty: it is a source with answers.
 
     Raises:
         ParamsError: there is no such example.
     """
-    known = sorted(path.parent.name for path in (root / EXAMPLES).glob("*/params.yaml"))
+    known = sorted(
+        {path.parent.name for kind in ("params", "init") for path in (root / EXAMPLES).glob(f"*/{kind}.yaml")}
+    )
     if name not in known:
         raise ParamsError("There is no such example.", where="--example", got=name, expected=", ".join(known))
     folder = root / EXAMPLES / name
+    if (folder / ANSWERS).is_file():
+        return {}
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".md"]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def differences(root: Path, files: Mapping[str, bytes]) -> list[str]:
-    """The files that are not as they would be written."""
-    return [p for p, content in files.items() if not (root / p).is_file() or (root / p).read_bytes() != content]
+def example_answers(root: Path, name: str) -> Answers:
+    """The source and the answers of an example that is no more than these."""
+    return read_params(Answers, root / EXAMPLES / name / ANSWERS)
 
 
 def _require_single_labels(sample: Sample, label: str) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from ruamel.yaml import YAML
+
+from flows.checks.project import PARAMS
 from flows.init.flow import Change
 from flows.init.plan import RARE_CLASS, TaskPlan
 from flows.init.sources import SAMPLE_ROWS, Place
@@ -12,6 +16,8 @@ from ratchet.data.survey.survey import Survey
 from ratchet.measure.time_plan import Plan
 
 MAX_CLASSES = 12
+MAX_SHOWN = 120
+"""Characters of a value that is shown."""
 SORTED = 1.5
 """Times chance from which neighbours of one class mean that the rows are sorted."""
 
@@ -88,8 +94,20 @@ def change_text(root: Path, change: Change) -> str:
     """The files that are written, kept and reset."""
     new = [path for path, content in change.written.items() if not _is(root / path, content)]
     lines = ["\nWritten: " + (", ".join(new) or "nothing, all of it is there already")]
+    if not change.reset and PARAMS in new and (root / PARAMS).is_file():
+        before, after = (
+            _leaves(YAML(typ="safe", pure=True).load(text))
+            for text in ((root / PARAMS).read_text(encoding="utf-8"), change.written[PARAMS].decode())
+        )
+        lines += [
+            f"  {key}: {_short(before.get(key))} → {_short(after.get(key))}"
+            for key in {**before, **after}
+            if before.get(key) != after.get(key)
+        ]
     if change.copied:
         lines.append("Copied: " + ", ".join(f"{source} to {path}" for path, source in change.copied.items()))
+    if concepts := [path for path in new if path.startswith("data/concepts/") and path.endswith(".txt")]:
+        lines.append(f"{len(concepts)} concepts quote texts of the data: look at data/concepts before you commit it")
     if change.kept:
         lines.append("Kept, since somebody edited them: " + ", ".join(change.kept))
     if change.reset:
@@ -98,6 +116,26 @@ def change_text(root: Path, change: Change) -> str:
     if change.n_experiments:
         lines.append(f"  {change.n_experiments} experiments of DVC")
     return "\n".join(lines)
+
+
+def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted key → value, of what is no mapping."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        key: value for name, item in tree.items() for key, value in _leaves(item, f"{prefix}.{name}".strip(".")).items()
+    }
+
+
+def _short(value: Any) -> str:
+    text = (
+        ", ".join(map(_short, value))
+        if isinstance(value, list)
+        else value["name"]
+        if isinstance(value, dict) and "name" in value
+        else str(value)
+    )
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _is(path: Path, content: bytes) -> bool:

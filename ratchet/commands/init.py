@@ -69,9 +69,12 @@ def init(
             fix="make init DATA=FILE",
         )
     if example:
-        files = flow.example_files(root, example)
-        _finish(root, flow.change_of(root, files, {}, {"example": example}, force), show=show, yes=True)
-        return
+        if files := flow.example_files(root, example):
+            _finish(root, flow.change_of(root, files, {}, {"example": example}, force), show=show, yes=True)
+            return
+        given_there = flow.example_answers(root, example)
+        source, text, label, yes = given_there.source, given_there.text, given_there.label, True
+        selected, minutes = ",".join(given_there.selected), minutes or given_there.minutes
     asks = not yes and stdin_asks()
     place = place_of(
         root, Given(source, query, password_variable, subset, split, revision, copy, max_bad_rows, dialect or [])
