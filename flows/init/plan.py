@@ -81,7 +81,7 @@ def make_plan(name: str, survey: Survey, said: Said) -> TaskPlan:
     counts = {label: sum(survey.values[value] for value in values) for label, values in classes.items()}
     columns = _columns(survey, said, reasons)
     if said.languages is not None:
-        languages, reasons["languages"] = said.languages, "as you said"
+        languages, reasons["languages"] = said.languages, "you said so"
     else:
         languages = list(survey.languages) or ["und"]
         shares = ", ".join(f"{share:.0%} {name}".replace("%", " %") for name, share in survey.languages.items())
@@ -166,7 +166,7 @@ def _columns(survey: Survey, said: Said, reasons: dict[str, str]) -> dict[str, A
     def one(role: str, told: str | None) -> str:
         if told is not None:
             _require_column(told, names, role)
-            reasons[role] = "as you said"
+            reasons[role] = "you said so"
             return told
         fitting = [name for name, found in roles.items() if found == role and name not in telling]
         reasons[role] = WHY[role] if fitting else "no column looks like one"
@@ -179,7 +179,7 @@ def _columns(survey: Survey, said: Said, reasons: dict[str, str]) -> dict[str, A
         for name in told or []:
             _require_column(name, names, key)
         found[key] = proposed if told is None else told
-        reasons[key] = "as you said" if told is not None else WHY[key] if proposed else "no column looks like one"
+        reasons[key] = "you said so" if told is not None else WHY[key] if proposed else "no column looks like one"
     taken = {name for name in found.values() if isinstance(name, str)}
     found["metadata"] = [name for name in found["metadata"] if name not in taken and name not in found["sensitive"]]
     if others := [item.name for item in survey.columns if is_split(item) and item.name in found["metadata"]]:
@@ -212,14 +212,14 @@ def _selected(said: Said, classes: Mapping[str, object], reasons: dict[str, str]
     if said.selected is None:
         reasons["selected"] = "nobody said which classes count as being selected, so that no gate asks for it"
         return []
-    reasons["selected"] = "as you said"
+    reasons["selected"] = "you said so"
     return [_known(name, classes, "--selected") for name in said.selected]
 
 
 def _metric(said: Said, counts: Mapping[str, int], reasons: dict[str, str]) -> str:
     most, least = max(counts.values()), min(counts.values())
     if said.metric is not None:
-        reasons["metric"] = "as you said"
+        reasons["metric"] = "you said so"
         return said.metric
     if most >= IMBALANCED * least:
         reasons["metric"] = f"the most frequent class has {most / least:.3g} times the texts of the rarest"

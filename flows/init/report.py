@@ -76,7 +76,7 @@ def plan_text(plan: TaskPlan) -> str:
         lines.append(_line("rare classes", ", ".join(f"{name} {plan.counts[name]}" for name in rare), advice))
     if plan.dropped:
         gone = ", ".join(f"{value} {n}" for value, n in plan.dropped.items())
-        lines.append(_line("left out", gone, plan.reasons.get("dropped", "as you said")))
+        lines.append(_line("left out", gone, plan.reasons.get("dropped", "you said so")))
     for key in ("id", "time", "group", "source", "metadata", "sensitive", "languages", "selected", "metric"):
         value = getattr(plan, key)
         told = ", ".join(value) if isinstance(value, list) else value
@@ -128,13 +128,10 @@ def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    text = (
-        ", ".join(map(_short, value))
-        if isinstance(value, list)
-        else value["name"]
-        if isinstance(value, dict) and "name" in value
-        else str(value)
-    )
+    """A value in words: a class by its name, a list by its items."""
+    if isinstance(value, dict) and "name" in value:
+        return str(value["name"])
+    text = ", ".join(map(_short, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 

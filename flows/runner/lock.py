@@ -114,21 +114,21 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def check_tree(root: Path) -> None:
-    """Check that dvc.lock was made of this very tree.
+def check_tree(root: Path) -> str:
+    """Check that dvc.lock was made of this very tree; what there is to say of it.
 
     Raises:
         PipelineError: it was not.
     """
     if not (root / LOCK).is_file():
         if (root / CONFIGURED).is_file():
-            print("no run of this task yet: make run")
-            return
+            return "no run of this task yet: make run"
         raise PipelineError("No run is committed.", where=root / LOCK, fix=FIX)
     if found := stale_entries(root):
         raise PipelineError(
             "dvc.lock is not of this tree: these differ from what it records.", got="\n  " + "\n  ".join(found), fix=FIX
         )
+    return f"{LOCK} is of this tree"
 
 
 def check_reproduced(root: Path) -> None:
@@ -155,8 +155,7 @@ def main() -> None:
     if parser.parse_args().reproduced:
         check_reproduced(Path.cwd())
     else:
-        check_tree(Path.cwd())
-        print(f"{LOCK} is of this tree")
+        print(check_tree(Path.cwd()))
 
 
 if __name__ == "__main__":
