@@ -35,7 +35,7 @@ from ratchet.measure.machine_figures import drop
 from ratchet.measure.report_files import write_parts
 from ratchet.models.bundle import size_mb
 from ratchet.params import load_params, read_yaml
-from ratchet.registry import acts
+from ratchet.registry import operations
 from ratchet.registry.audit_entry import NO_HASH, Head
 from ratchet.registry.clone import Clone
 from ratchet.registry.names import Version
@@ -71,7 +71,7 @@ def roll_back(clone: Clone) -> tuple[float, float]:
     Raises:
         PipelineError: it failed, or another bundle than the one in the record is in its place.
     """
-    shutil.rmtree(clone.root / "models" / acts.CHAMPION_FOLDER, ignore_errors=True)
+    shutil.rmtree(clone.root / "models" / operations.CHAMPION_FOLDER, ignore_errors=True)
     command = [
         sys.executable,
         "-m",
@@ -90,7 +90,7 @@ def roll_back(clone: Clone) -> tuple[float, float]:
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wall_s, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    manifest = clone.root / "models" / acts.CHAMPION_FOLDER / "bundle.json"
+    manifest = clone.root / "models" / operations.CHAMPION_FOLDER / "bundle.json"
     if done.returncode or not manifest.is_file():
         raise PipelineError("The rollback failed.", got=done.stderr.strip())
     return wall_s, (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
@@ -138,9 +138,9 @@ def _push(clone: Clone, text: str) -> None:
 
 
 def _promoted(clone: Clone, version: Version, model_key: Path) -> None:
-    acts.propose(clone, version, model_key, "measured", HEAD)
-    acts.review(Clone(clone.root, key=str(clone.root.parent / "bob")), "approval", "bob", version.tag, "good")
-    acts.promote(clone, version, "better", HEAD)
+    operations.propose(clone, version, model_key, "measured", HEAD)
+    operations.review(Clone(clone.root, key=str(clone.root.parent / "bob")), "approval", "bob", version.tag, "good")
+    operations.promote(clone, version, "better", HEAD)
 
 
 def _measure_beside_itself(root: Path, chosen: str) -> None:
@@ -201,7 +201,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
         clone = prepare(Path(folder))
         runs = [roll_back(clone) for _ in range(given.runs)]
-        size, n_tags = size_mb(clone.root / "models" / acts.CHAMPION_FOLDER), len(clone.view().tags)
+        size, n_tags = size_mb(clone.root / "models" / operations.CHAMPION_FOLDER), len(clone.view().tags)
     wall_s, cpu_s = (median_estimate([run[index] for run in runs]) for index in (0, 1))
     figures: dict[str, Any] = {"wall_s": wall_s, "cpu_s": cpu_s, "bundle_mb": size, "n_tags": n_tags}
     for name in ("wall_s", "cpu_s"):

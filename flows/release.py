@@ -26,7 +26,7 @@ from prefect.states import Completed  # noqa: E402
 from flows.reference import keep_reference  # noqa: E402
 from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.gates.measured_reports import read_report  # noqa: E402
-from ratchet.registry import acts  # noqa: E402
+from ratchet.registry import operations  # noqa: E402
 from ratchet.registry.audit_log import log_path, verify  # noqa: E402
 from ratchet.registry.clone import Clone  # noqa: E402
 from ratchet.registry.fetching import fetch  # noqa: E402
@@ -87,7 +87,7 @@ def propose(request: Request) -> Version | None:
     versions = clone.view().versions()
     version = versions[-1].next(request.bump) if versions else Version(policy.artifact, 1, 0, 0)
     record(request.root, "decision", "accepted", {"chosen": decision["chosen"]}, decision["reasons"][0][:500])
-    change = acts.propose(clone, version, Path(request.model_key), request.why, verify(log_path(request.root)))
+    change = operations.propose(clone, version, Path(request.model_key), request.why, verify(log_path(request.root)))
     record(request.root, "release", version.tag, {"who": request.who, "tag": change.tag}, request.why)
     return version
 
@@ -100,16 +100,16 @@ def promote(request: Request, version: Version) -> tuple[str, str]:
     held = view.holder("champion")
     if held and held[1].version == version.tag:
         return PROMOTED, f"{version.tag} is the champion"
-    lacking = acts.promotion_blockers(view, version)
+    lacking = operations.promotion_blockers(view, version)
     if lacking.startswith("rejected"):
         record(request.root, "rejection", version.tag, {"who": request.who}, lacking)
         return REJECTED, f"{version.tag} was {lacking}"
     if lacking:
         return WAITING, f"{version.tag} has {lacking}: ratchet registry approve {version.tag} --who NAME --why REASON"
-    change = acts.promote(clone, version, request.why, verify(log_path(request.root)))
+    change = operations.promote(clone, version, request.why, verify(log_path(request.root)))
     record(request.root, "promotion", version.tag, {"who": request.who, "tag": change.tag}, request.why)
     view = clone.view()
-    bundle = request.root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER
+    bundle = request.root / view.rules.policy.paths.models / operations.CHAMPION_FOLDER
     fetch(view, version, bundle)
     return PROMOTED, f"{version.tag} is the champion, by {change.tag}; {keep_reference(request.root, bundle)}"
 

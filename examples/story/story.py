@@ -27,7 +27,7 @@ def play(folder: Path, source: Path) -> list[dict[str, Any]]:
     """Play the story; its timeline.
 
     Raises:
-        PipelineError: something did not happen that the story tells.
+        PipelineError: an expected event did not happen.
     """
     from examples.story import world as demo_world
     from examples.story.client import Client
@@ -137,7 +137,7 @@ def _drift(world: World, client: Client, timeline: Any) -> Any:
 
     texts = pd.read_parquet(world.folder / "new_traffic.parquet")
     accuracy = client.ask(texts.head(1000))
-    timeline.add("new traffic", "1,000 IMDb texts arrive; nobody tells the server.", accuracy=accuracy)
+    timeline.add("new traffic", "1,000 IMDb texts arrive; the server is not informed.", accuracy=accuracy)
     alerts = _monitor(world)
     for item in alerts:
         timeline.add("alert", f"{item.key}: {item.message}")
@@ -156,7 +156,9 @@ def _label(world: World, finding: Any, timeline: Any) -> None:
     from flows.retraining import steps as retraining
     from ratchet.data.personal_data import mask_personal_data
 
-    request = retraining.ask(world.root, finding.key, retraining.served_version(world.root), 0, 2, monitoring.utc_now())
+    request = retraining.request_labels(
+        world.root, finding.key, retraining.served_version(world.root), 0, 2, monitoring.utc_now()
+    )
     queue = labelling.open_queue(world.root, 2)
     sent = pd.read_parquet(world.folder / "new_traffic.parquet").head(1000)  # the log holds them masked
     truth = {
@@ -171,7 +173,7 @@ def _label(world: World, finding: Any, timeline: Any) -> None:
     answers = labelling.fetch(world.root, queue, conflicts, "")
     done = labelling.add_to_store(world.root, queue, answers, 2, 1.0)
     timeline.add("labels", f"{len(request['ids'])} texts went to two annotators: {done}.")
-    retraining.close(world.root, request, monitoring.utc_now())
+    retraining.close_request(world.root, request, monitoring.utc_now())
 
 
 def _rollout(world: World, client: Client, timeline: Any) -> None:

@@ -77,7 +77,7 @@ def inspect(root: Path, now: Any) -> tuple[str, list[Finding], str]:
     findings += labels.findings
     latest = {**judged[-1], "late_labels": labels.figures, "findings": [item.to_json() for item in findings]}
     judged[-1] = latest
-    monitoring.keep(root, judged[len(history) :])
+    monitoring.append_history(root, judged[len(history) :])
     page = monitor_page(judged)
     monitoring.replace_text(root / monitoring.PAGE, page)
     write_json(root / monitoring.LATEST, latest)

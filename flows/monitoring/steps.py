@@ -122,7 +122,7 @@ def judge_by_suite(root: Path, window: Window, labels: list[str], params: Monito
     return [{"rule": item.rule.name, "success": item.success, "observed": item.observed} for item in judged], findings
 
 
-def keep(root: Path, judged: Sequence[dict[str, Any]]) -> None:
+def append_history(root: Path, judged: Sequence[dict[str, Any]]) -> None:
     """Add windows to the history, whole or not at all: killed before, the same windows are judged again."""
     history = [*read_history(root), *judged][-N_HISTORY:]
     replace_text(root / HISTORY, "".join(json.dumps(item, sort_keys=True) + "\n" for item in history))

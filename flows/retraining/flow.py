@@ -64,7 +64,7 @@ def retrain(
         if reason := _stale(root, key, model_version, occurred, now):
             return Completed(name=STALE, message=reason)
         if request is None:
-            request = retraining.ask(root, key, model_version, n_to_label, n_annotators, now)
+            request = retraining.request_labels(root, key, model_version, n_to_label, n_annotators, now)
     if request is None:
         return Completed(name=WAITING, message="no labels were asked for")
     n_decided = retraining.count_decided(root, request)
@@ -74,7 +74,7 @@ def retrain(
     state = pipeline(max_workers=max_workers, return_state=True)
     if not state.is_completed():
         raise PipelineError("The retraining failed.", got=state.message, fix="correct it; the same run carries on")
-    retraining.close(root, request, now)
+    retraining.close_request(root, request, now)
     return _decided(root)
 
 

@@ -30,7 +30,7 @@ def served_version(root: Path) -> str:
     return str(history[-1]["model_version"]) if history else ""
 
 
-def ask(root: Path, key: str, version: str, n: int, n_annotators: int, now: datetime) -> dict[str, Any]:
+def request_labels(root: Path, key: str, version: str, n: int, n_annotators: int, now: datetime) -> dict[str, Any]:
     """Send texts of the windows that have the finding to annotators; returns the label request, which is also written.
 
     The outbox is written before the request: killed in between, the same texts are sent again, which the queue
@@ -67,7 +67,7 @@ def count_decided(root: Path, request: dict[str, Any]) -> int:
     return int(resolved.isin(request["ids"]).sum())
 
 
-def close(root: Path, request: dict[str, Any], now: datetime) -> None:
+def close_request(root: Path, request: dict[str, Any], now: datetime) -> None:
     """Mark the request as trained on: the next finding may ask anew."""
     write_json(root / CLOSED, {**request, "trained_at": now.isoformat()})
     (root / REQUEST).unlink(missing_ok=True)

@@ -21,32 +21,32 @@ from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ratchet.experiments.evidence import Seen
+    from ratchet.experiments.evidence import Evidence
 
 REASON = "champion and challenger disagree"
 CLOCKS_DIFFER = timedelta(minutes=5)
 """Clock skew of the server to allow for: the log is read from that earlier on, and rows are filtered by step."""
 
 
-def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Seen:
+def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Evidence:
     """Evidence of the current step: the log's rows with the feedback of users and the labels of annotators."""
-    from ratchet.experiments.evidence import shadowed, split
+    from ratchet.experiments.evidence import shadow_evidence, split_evidence
 
     predictions, feedback = _read_step(root, params, state)
     step, guardrails = params.step(state.step), params.guardrails
     if step.share:
-        return split(predictions, feedback, step.share, guardrails.slow_ms, params.feedback_delay_s)
-    return shadowed(predictions, _labels(root, predictions, feedback), guardrails.slow_ms)
+        return split_evidence(predictions, feedback, step.share, guardrails.slow_ms, params.feedback_delay_s)
+    return shadow_evidence(predictions, _labels(root, predictions, feedback), guardrails.slow_ms)
 
 
-def ask(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
+def send_disagreements(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
     """Send texts on which the models disagree to annotators, without either's answer; returns how many, and where.
 
     Raises:
         RatchetError: no rollout is in shadow mode, or the queue cannot be reached.
     """
     from ratchet.data.cleaning import text_id
-    from ratchet.experiments.evidence import unjudged
+    from ratchet.experiments.evidence import unlabeled_disagreements
     from ratchet.labels.annotations import Item
     from ratchet.labels.queues import write_items
 
@@ -58,7 +58,7 @@ def ask(root: Path, n: int, n_annotators: int) -> tuple[int, str]:
     queue = open_queue(root, n_annotators)
     n_sent = send_outbox(root, queue)  # what an earlier call could not send
     known = queue.items()
-    texts = unjudged(predictions, _labels(root, predictions, feedback))["text"]
+    texts = unlabeled_disagreements(predictions, _labels(root, predictions, feedback))["text"]
     items = [Item(text_id(text), text, "production", REASON, query_strategy="disagreement") for text in texts]
     write_items(root / OUTBOX, [item for item in items if item.id not in known][:n])
     return n_sent + send_outbox(root, queue), queue.where

@@ -39,7 +39,7 @@ class DvcClient:
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair()
         self._answers = self._socket.makefile("rb")
-        # the guard of the run tells by the two marks that this is no process to be terminated before its stages
+        # by the two marks the guard of the run knows that this process must not be terminated before its stages
         marks = {supervisor.RUN: supervisor.mark_run(), supervisor.STAGE: "dvc"}
         with theirs:
             self._process = subprocess.Popen(
@@ -104,7 +104,7 @@ class DvcClient:
         """Ask the server.
 
         Raises:
-            PipelineError: what it says is wrong, or it is there no more.
+            PipelineError: the server answers with an error, or has ended.
         """
         message = json.dumps({"call": call, **arguments}).encode()
         with self._lock:
@@ -130,7 +130,7 @@ class RunningStage:
         self.pid = pid
         """Process id of the supervisor."""
         self.stdin: IO[bytes] | None = os.fdopen(stdin, "wb")
-        """Closed, it tells the supervisor to end the stage."""
+        """Closing it makes the supervisor end the stage."""
         self.stdout: IO[str] | None = os.fdopen(output, encoding="utf-8", errors="replace")
         self._code: Future[int] = Future()
         threading.Thread(target=self._watch, args=(status,), daemon=True).start()

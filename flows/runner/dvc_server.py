@@ -68,7 +68,7 @@ def serve(connection: socket.socket, root: Path) -> None:
             result = pipeline if isinstance(pipeline, PipelineError) else _answer(pipeline, json.loads(message), fds)
         except PipelineError as error:
             result = error
-        except Exception:  # a fault of DVC's or ours: the flow says it, and the server goes on
+        except Exception:  # an error of DVC's or ours: the flow reports it, and the server goes on
             result = PipelineError(traceback.format_exc())
         answer = {"error": str(result)} if isinstance(result, PipelineError) else {"result": result}
         for fd in fds:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ratchet.errors import RatchetError, ReleaseError
-from ratchet.registry import acts
+from ratchet.registry import operations
 from ratchet.registry.audit_entry import Action
 from ratchet.registry.audit_log import append, log_path, verify
 from ratchet.registry.clone import Clone
@@ -81,7 +81,7 @@ def fetch_command(
     """Get a bundle from DVC, by default the champion's into the folder its pointer names, and check every byte."""
     view = Clone(root).view()
     version = find_version(view, ref)
-    folder = into or root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER
+    folder = into or root / view.rules.policy.paths.models / operations.CHAMPION_FOLDER
     fetch(view, version, folder)
     print(f"{version.tag} is in {folder}")
 
@@ -139,18 +139,18 @@ def rollback(
     """Make an earlier champion the champion again: check it, sign, move the pointer, push, fetch its bundle."""
     clone = Clone(root, key=key)
     view = clone.view()
-    change = acts.roll_back(clone, why, verify(log_path(root)), find_version(view, to) if to else None)
+    change = operations.roll_back(clone, why, verify(log_path(root)), find_version(view, to) if to else None)
     version = find_version(clone.view(), "champion")
     _log(root, who, "rollback", version.tag, why, tag=change.tag)
     if fetch_bytes:
-        fetch(clone.view(), version, root / view.rules.policy.paths.models / acts.CHAMPION_FOLDER)
+        fetch(clone.view(), version, root / view.rules.policy.paths.models / operations.CHAMPION_FOLDER)
     print(f"{version.tag} is the champion again, by {change.tag}")
 
 
 def _review(kind: Literal["approval", "rejection"], subject: str, why: str, who: str, clone: Clone) -> None:
     if not PERSON.fullmatch(who):
         raise ReleaseError("This is no name of .allowed_signers.", got=who)
-    name = acts.review(clone, kind, who, subject, why)
+    name = operations.review(clone, kind, who, subject, why)
     _log(clone.root, who, kind, subject, why, tag=name)
     print(f"pushed {name}")
 

@@ -57,7 +57,7 @@ def ask(
     `ratchet labels pull` brings their answers."""
     from flows.rollout import files
 
-    n_sent, where = files.ask(Path.cwd(), n, annotators)
+    n_sent, where = files.send_disagreements(Path.cwd(), n, annotators)
     print(f"{n_sent} texts sent to {where}")
 
 

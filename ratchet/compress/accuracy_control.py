@@ -41,7 +41,7 @@ def quantize_within(graph: Any, calibration: Sequence[Feed], held_to: Sequence[F
     import openvino
     from nncf.quantization import advanced_parameters as advanced
 
-    nncf.set_log_level(logging.ERROR)  # it tells at length what it gives back
+    nncf.set_log_level(logging.ERROR)  # it logs every reverted operation
     compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})  # as the predictor
     truth = [int(compiled(dict(feed))["logits"].argmax()) for feed in held_to]
 

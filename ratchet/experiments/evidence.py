@@ -29,7 +29,7 @@ SHED_STATUS = 429
 
 
 @dataclass(frozen=True)
-class Shadowed:
+class ShadowEvidence:
     """Both models on the same requests, in the order of time."""
 
     frame: pd.DataFrame
@@ -48,7 +48,7 @@ class Shadowed:
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitEvidence:
     """Each unit by one of the models, in the order of time."""
 
     frame: pd.DataFrame
@@ -70,10 +70,10 @@ class Split:
         return {arm: satisfaction(approved[mask].astype(np.float64)) for arm, mask in arms.items()}
 
 
-Seen = Shadowed | Split
+Evidence = ShadowEvidence | SplitEvidence
 
 
-def shadowed(log: pd.DataFrame, labels: Mapping[str, str], slow_ms: float) -> Shadowed:
+def shadow_evidence(log: pd.DataFrame, labels: Mapping[str, str], slow_ms: float) -> ShadowEvidence:
     """The evidence of shadow mode.
 
     Up to the last disagreement that somebody judged: later ones may still be in the annotators' hands, and bounds that
@@ -95,10 +95,12 @@ def shadowed(log: pd.DataFrame, labels: Mapping[str, str], slow_ms: float) -> Sh
     slow = both["latency_ms"].gt(slow_ms).astype(float), both["latency_ms_shadow"].gt(slow_ms).astype(float)
     frame = both.assign(good=good, failed=failed[1].astype(float) - failed[0].astype(float), slow=slow[1] - slow[0])
     waiting = bool(good.isna().any())
-    return Shadowed(frame.iloc[: judged[-1] + 1 if len(judged) else 0] if waiting else frame)
+    return ShadowEvidence(frame.iloc[: judged[-1] + 1 if len(judged) else 0] if waiting else frame)
 
 
-def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: float, delay_s: float) -> Split:
+def split_evidence(
+    log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: float, delay_s: float
+) -> SplitEvidence:
     """The evidence of a split: the first answer that each unit got, once its user has had time for feedback.
 
     The first one only, as answers to one unit are alike and must not count as many. Units stand in the column
@@ -131,10 +133,10 @@ def split(log: pd.DataFrame, feedback: pd.DataFrame, share: float, slow_ms: floa
         slow=rows["latency_ms"].gt(slow_ms).astype(float),
         approved=approved,
     )
-    return Split(frame, share)
+    return SplitEvidence(frame, share)
 
 
-def unjudged(log: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def unlabeled_disagreements(log: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     """Unlabelled requests of shadow mode on which the models disagree, the earliest first.
 
     The earliest first, as evidence is looked at up to the last one that was judged.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.errors import ParamsError
-from ratchet.experiments.evidence import Seen
+from ratchet.experiments.evidence import Evidence
 from ratchet.measure.estimate import Estimate
 from ratchet.monitoring.slices import production_groups
 from ratchet.params import Params
@@ -78,7 +78,7 @@ class Guard:
 
 
 def guards(
-    seen: Seen, params: GuardrailParams, lexicon: Lexicon | None, patterns: Patterns = NO_PATTERNS
+    seen: Evidence, params: GuardrailParams, lexicon: Lexicon | None, patterns: Patterns = NO_PATTERNS
 ) -> list[Guard]:
     """All guards on what was seen: of features, those of the groups that were; of attributes, those of all groups.
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ratchet.errors import ParamsError
 from ratchet.experiments.assignment import Experiment
-from ratchet.experiments.evidence import Seen
+from ratchet.experiments.evidence import Evidence
 from ratchet.experiments.guardrails import Guard, GuardrailParams, guards, open_groups, stopping
 from ratchet.measure.estimate import Estimate
 from ratchet.params import Params
@@ -188,7 +188,7 @@ class Verdict:
 
 def judge(
     step: Step,
-    seen: Seen,
+    seen: Evidence,
     params: RolloutParams,
     lexicon: Lexicon | None = None,
     patterns: Patterns = NO_PATTERNS,

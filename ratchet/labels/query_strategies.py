@@ -1,6 +1,6 @@
 """Query strategies: which texts of the pool to label next.
 
-All share one signature. They see the pool's embeddings and what the selection model says of them, and never a label.
+All share one signature. They see the pool's embeddings and the selection model's probabilities, and never a label.
 What they return is a subset of the unlabelled rows without repeats, and all of them when fewer than a batch are left.
 Ties are broken at random by the generator that is handed in, so equal generators give equal queries.
 

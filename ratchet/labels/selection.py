@@ -32,7 +32,7 @@ def choose(
 
     Args:
         pool: texts, labelled and not: id, text, source.
-        proba: what the model says of each, (n_pool, n_classes).
+        proba: the model's class probabilities, (n_pool, n_classes).
         embeddings: (n_pool, hidden).
         labeled: which are labelled, (n_pool,): they are never chosen, and the others are compared with them.
         labels: the classes, in the order of the columns of proba.

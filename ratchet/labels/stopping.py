@@ -13,7 +13,7 @@ StoppingCriterion = Literal["budget", "stable_predictions", "kappa"]
 
 
 class Stopping:
-    """Decides, after each round, whether more labels would still change what the selection model says.
+    """Decides, after each round, whether more labels would still change the selection model's predictions.
 
     `budget` never stops early. The others look at how the predictions of a fixed set of texts change from round to
     round; none looks at a label, so that no label is spent on the decision:

@@ -27,7 +27,7 @@ def footprint(path: Path, texts: Sequence[str], n_threads: int) -> Footprint:
     """Peak memory and cold start of a fresh process that loads the bundle and scores the texts one at a time.
 
     Raises:
-        BundleError: the process failed; the message ends with what it said.
+        BundleError: the process failed; the message ends with its output.
     """
     began = time.time()
     done = subprocess.run(

@@ -131,19 +131,19 @@ class Plan:
         """What a person should know before the run."""
         n, _, _ = _parts(self.corpus, self.sizes)
         n_train = min(self.sizes.n_train, n)
-        told = [f"A run takes about {self.minutes:.0f} minutes."]
+        sentences = [f"A run takes about {self.minutes:.0f} minutes."]
         if n_train == n and self.doubled is None:
-            return [*told, f"Every model learns from all {n:,} labels of the training split."]
-        told.append(
+            return [*sentences, f"Every model learns from all {n:,} labels of the training split."]
+        sentences.append(
             f"TF-IDF and the frozen probe learn from all {n:,} labels of the training split; fine-tuning takes "
             f"{n_train:,} of them by class."
         )
         if self.doubled is not None:
             more = min(self.doubled.n_train, n)
-            told.append(
+            sentences.append(
                 f"Twice the minutes would fine-tune on {more:,}; {self.minutes_for_all:.0f} minutes use everything."
             )
-        return told
+        return sentences
 
 
 def plan(

@@ -65,7 +65,7 @@ def fit(
     """Fit `model` in place, keeping the weights of the best epoch on the validation texts (the first of equals).
 
     Best is by the metric. Where that is accuracy and a teacher's soft labels for the validation texts are there, it is
-    the lowest loss: a mean over texts too, which tells epochs apart that differ by less than the noise of an accuracy.
+    the lowest loss: a mean over texts too, which separates epochs that differ by less than the noise of an accuracy.
 
     A checkpoint is kept in `scratch` after every epoch and removed at the end. A run that was killed resumes from it,
     if it began with the same params, data, weights and code, and ends with the same weights to the last bit. A mixed

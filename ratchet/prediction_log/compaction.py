@@ -74,7 +74,7 @@ def compact(engine: Engine, folder: Path, now: datetime, retention_days: int) ->
     with _alone(folder):
         for name in TABLES:
             table: TableName = name  # type: ignore[assignment]
-            for hour in _hours_over(engine, table, now):
+            for hour in _past_hours(engine, table, now):
                 n_rows += _move(engine, folder, table, hour)
                 n_files += 1
             for hour, path in hour_files(folder, table):
@@ -86,7 +86,7 @@ def compact(engine: Engine, folder: Path, now: datetime, retention_days: int) ->
     return Compaction(n_rows, n_files, n_deleted)
 
 
-def _hours_over(engine: Engine, table: TableName, now: datetime) -> list[datetime]:
+def _past_hours(engine: Engine, table: TableName, now: datetime) -> list[datetime]:
     """The hours that are over and have rows in the database."""
     latest = (now - GRACE).replace(minute=0, second=0, microsecond=0)
     column = TABLES[table].c.timestamp

@@ -56,7 +56,7 @@ def repaired(row: Row) -> Row:
     }
 
 
-def as_kept(personal_data: str, regions: Sequence[str]) -> Callable[[Row], Row]:
+def to_stored_row(personal_data: str, regions: Sequence[str]) -> Callable[[Row], Row]:
     """Function from a served prediction to its stored row: text masked, probabilities as bytes."""
 
     def prepare(row: Row) -> Row:

@@ -112,7 +112,7 @@ def read_rules(repository: Repository, commit: str) -> Rules:
             "The protected branch has no policy.",
             where=commit,
             got=f"no {' and no '.join(missing)}",
-            fix="docs/release.md says how to set one up",
+            fix="set one up as docs/release.md describes",
         )
     return Rules(read_policy(texts[POLICY] or b""), read_signers((texts[SIGNERS] or b"").decode("utf-8", "replace")))
 

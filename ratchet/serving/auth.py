@@ -35,7 +35,7 @@ class Key(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     id: str = pydantic.Field(pattern="^[0-9a-f]{12}$")
-    """Name in logs; says nothing of the secret."""
+    """Name in logs; independent of the secret."""
     name: str = pydantic.Field(min_length=1, max_length=100)
     """Purpose of the key: a service, not a person."""
     sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
@@ -56,7 +56,7 @@ class _KeyFile(pydantic.BaseModel):
 
 
 class DeniedError(Exception):
-    """A request that is refused, and how the answer says so."""
+    """Authentication or authorization failure, with its HTTP status."""
 
     def __init__(self, status: int, code: str, message: str, retry_after_s: float = 0.0, key_id: str = "") -> None:
         super().__init__(message)

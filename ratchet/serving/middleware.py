@@ -55,34 +55,34 @@ class RequestMiddleware:
         request_id = sent.decode() if _ID.fullmatch(sent) else secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state.update(request_id=request_id, key_id="", n_texts=0)
-        marked = _Marked(send, request_id.encode())
+        sender = _ResponseSender(send, request_id.encode())
         try:
             body = await _read_body(receive, headers.get(b"content-length", b"0"), self._max_body_bytes)
             if body is None:
-                await _refuse(marked, request_id, self._max_body_bytes)
+                await _send_too_large(sender, request_id, self._max_body_bytes)
                 return
             n_bytes = len(body)
             direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
             if body and scope["path"].startswith("/v1/") and not is_json(headers.get(b"content-type", b"")):
                 route = scope["path"] if direct else ""
-                await error_response(HTTPException(415, NOT_JSON), request_id)(scope, receive, marked)
+                await error_response(HTTPException(415, NOT_JSON), request_id)(scope, receive, sender)
                 return
             if direct is None:
-                await self._app(scope, _once(body, receive), marked)
+                await self._app(scope, _replay_body(body, receive), sender)
                 return
             route = scope["path"]
             try:
                 answer = await direct(headers, body, state)
             except Exception as error:
-                await error_response(error, request_id)(scope, receive, marked)
+                await error_response(error, request_id)(scope, receive, sender)
             else:
                 length = (b"content-length", b"%d" % len(answer))
-                await marked({"type": "http.response.start", "status": 200, "headers": (_JSON, length)})
-                await marked({"type": "http.response.body", "body": answer})
+                await sender({"type": "http.response.start", "status": 200, "headers": (_JSON, length)})
+                await sender({"type": "http.response.body", "body": answer})
         finally:
             seconds = time.perf_counter() - start
             route = route or getattr(scope.get("route"), "path", "other")  # never the path as sent: it may be anything
-            self._metrics.count_request(route, marked.status, seconds)
+            self._metrics.count_request(route, sender.status, seconds)
             if self._log:
                 self._log(
                     orjson.dumps(
@@ -91,7 +91,7 @@ class RequestMiddleware:
                             "request_id": request_id,
                             "method": scope["method"],
                             "route": route,
-                            "status": marked.status,
+                            "status": sender.status,
                             "ms": round(1000 * seconds, 3),
                             "key_id": state["key_id"],
                             "n_texts": state["n_texts"],
@@ -115,7 +115,7 @@ def is_json(content_type: bytes) -> bool:
     return kind == _JSON[1] or (kind.startswith(b"application/") and kind.endswith(b"+json"))
 
 
-class _Marked:
+class _ResponseSender:
     """Sends a response with its request id, and remembers its status."""
 
     __slots__ = ("_request_id", "_send", "status")
@@ -147,7 +147,7 @@ async def _read_body(receive: Receive, length: bytes, max_bytes: int) -> bytes |
     return b"".join(parts)
 
 
-def _once(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives the body that was read, then later messages, such as a disconnect."""
     given = False
 
@@ -161,7 +161,7 @@ def _once(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _refuse(send: Send, request_id: str, max_body_bytes: int) -> None:
+async def _send_too_large(send: Send, request_id: str, max_body_bytes: int) -> None:
     content = {"error": f"the body has more than {max_body_bytes} bytes", "code": "too_large", "request_id": request_id}
     headers = [_JSON, (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from ratchet.prediction_log.database import open_database
-from ratchet.prediction_log.writer import LogWriter, as_kept
+from ratchet.prediction_log.writer import LogWriter, to_stored_row
 from ratchet.serving.app import make_app
 from ratchet.serving.auth import Access
 from ratchet.serving.line_writer import LineHandler, LineWriter
@@ -41,7 +41,7 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
         log_params.batch_size,
         log_params.interval_ms,
         log_params.queue_size,
-        as_kept(log_params.personal_data, log_params.regions),
+        to_stored_row(log_params.personal_data, log_params.regions),
     )
     service = Service(champion, source, params, writer)
     access = Access(Path(params.key_file), params.keys == "required")
@@ -83,7 +83,7 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
 
 
 class Server(uvicorn.Server):
-    """Says where it listens; on SIGTERM says first that it is not ready, and stops listening after `drain_s`."""
+    """Uvicorn server that prints its address; on SIGTERM it reports not ready first, and stops listening after `drain_s`."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)

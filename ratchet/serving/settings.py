@@ -48,7 +48,7 @@ class ServeParams(Params):
     registry: Literal["off", "verify"]
     """Whether the signed tags of the clone must agree with the pointer before a champion is loaded."""
     experiment: str = Field(min_length=1)
-    """File that says which experiment is on; watched."""
+    """Path of the experiment file; watched."""
     watch_s: float = Field(gt=0.0, le=3600.0)
     """Pointer and experiment are looked at so often."""
     n_workers: int = Field(ge=1, le=256)
@@ -82,6 +82,6 @@ class ServeParams(Params):
     max_explanations: int = Field(ge=1, le=100)
     """Explanations that wait or are made at a time; further ones are refused with 429."""
     drain_s: float = Field(ge=0.0, le=600.0)
-    """After SIGTERM the server says for so long that it is not ready, and still answers."""
+    """Seconds after SIGTERM during which the server reports not ready, and still answers."""
     shutdown_s: float = Field(gt=0.0, le=600.0)
     """Then what it is still answering and writing may take so long."""

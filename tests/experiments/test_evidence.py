@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from ratchet.errors import ParamsError
-from ratchet.experiments.evidence import Shadowed, Split, shadowed, split, unjudged
+from ratchet.experiments.evidence import (
+    ShadowEvidence,
+    SplitEvidence,
+    shadow_evidence,
+    split_evidence,
+    unlabeled_disagreements,
+)
 from ratchet.experiments.guardrails import GuardrailParams, guards, open_groups, stopping
 from ratchet.experiments.rollout import RolloutParams, Step, judge
 from ratchet.trust.lexicons import Lexicon
@@ -63,18 +69,18 @@ def test_pairs_are_of_requests_that_both_answered() -> None:
         row(7, "champion", None, status=429),
         *both(8, "a", "c"),
     )
-    seen = shadowed(log, {"r1": "b", "r2": "a", "r3": "c", "r8": "c"}, 100.0).frame
+    seen = shadow_evidence(log, {"r1": "b", "r2": "a", "r3": "c", "r8": "c"}, 100.0).frame
     assert seen["request_id"].tolist() == ["r0", "r1", "r2", "r3", "r4", "r8"]
     assert seen["good"].tolist() == [0.0, 1.0, -1.0, 0.0, 0.0, 1.0]
 
 
 def test_disagreements_that_still_wait_for_judges_are_not_looked_at() -> None:
     log = frame(*both(0, "a", "a"), *both(1, "a", "b"), *both(2, "a", "b"), *both(3, "a", "a"), *both(4, "a", "b"))
-    seen = shadowed(log, {"r2": "b"}, 100.0).frame
+    seen = shadow_evidence(log, {"r2": "b"}, 100.0).frame
     assert seen["request_id"].tolist() == ["r0", "r1", "r2"]
     np.testing.assert_array_equal(seen["good"], [0.0, np.nan, 1.0])
-    assert shadowed(log, {}, 100.0).frame.empty
-    assert len(shadowed(log.iloc[:2], {}, 100.0).frame) == 1  # agreement needs no judge
+    assert shadow_evidence(log, {}, 100.0).frame.empty
+    assert len(shadow_evidence(log.iloc[:2], {}, 100.0).frame) == 1  # agreement needs no judge
 
 
 def test_people_are_asked_about_disagreements_that_nobody_judged_each_text_once() -> None:
@@ -87,7 +93,7 @@ def test_people_are_asked_about_disagreements_that_nobody_judged_each_text_once(
         *both(5, "a", None, status=500),
     )
     log["text"] = log["request_id"].map({"r0": "0", "r1": "1", "r2": "2", "r3": "3", "r4": "3", "r5": None})
-    assert unjudged(log, {"r2": "a"})["text"].tolist() == ["1", "3"]
+    assert unlabeled_disagreements(log, {"r2": "a"})["text"].tolist() == ["1", "3"]
 
 
 def test_a_shadow_that_fails_or_is_slow_counts_against_it() -> None:
@@ -97,7 +103,7 @@ def test_a_shadow_that_fails_or_is_slow_counts_against_it() -> None:
         row(2, "champion", None, status=500),
         row(2, "shadow", "a"),
     )
-    seen = shadowed(log, {"r0": "a", "r2": "a"}, 100.0).frame
+    seen = shadow_evidence(log, {"r0": "a", "r2": "a"}, 100.0).frame
     assert seen["failed"].tolist() == [1.0, 0.0, -1.0]
     assert seen["slow"].tolist() == [0.0, 1.0, 0.0]
     assert seen["good"].tolist() == [-1.0, 0.0, 1.0]
@@ -113,7 +119,7 @@ def test_a_split_counts_the_first_answer_of_each_unit_once_users_had_time_to_com
         row(60, "champion"),
     )
     feedback = pd.DataFrame([{"request_id": "r1", "timestamp": NOON, "kind": "thumb", "value": 0.0, "label": None}])
-    evidence = split(log, feedback, 0.5, 100.0, delay_s=30.0)
+    evidence = split_evidence(log, feedback, 0.5, 100.0, delay_s=30.0)
     seen, arms = evidence.frame, evidence.satisfaction()
     assert [arms[arm]["complaint_rate"]["value"] for arm in ("champion", "challenger")] == [0.0, 1 / 3]
     assert [arms[arm]["n_with_feedback"] for arm in ("champion", "challenger")] == [0, 1]
@@ -123,20 +129,20 @@ def test_a_split_counts_the_first_answer_of_each_unit_once_users_had_time_to_com
     assert seen["failed"].tolist() == [0.0, 0.0, 1.0, 0.0]
     assert seen["slow"].tolist() == [0.0, 0.0, 0.0, 1.0]
     users = log.assign(experiment=[f"x:y#{unit}" for unit in ("ann", "bob", "ann", "bob", "cleo", "ann")])
-    assert split(users, EMPTY, 0.5, 100.0, 0.0).frame["request_id"].tolist() == ["r0", "r1"]
+    assert split_evidence(users, EMPTY, 0.5, 100.0, 0.0).frame["request_id"].tolist() == ["r0", "r1"]
 
 
 def test_a_request_that_the_champion_answered_in_the_challengers_place_is_the_challengers() -> None:
     log = frame(row(1, "champion"), row(1, "challenger", None, status=500), row(2, "champion"))
-    seen = split(log, EMPTY, 0.5, 100.0, 0.0).frame
+    seen = split_evidence(log, EMPTY, 0.5, 100.0, 0.0).frame
     assert seen["challenger"].tolist() == [True, False]
     assert seen["good"].tolist() == [0.0, 1.0]
 
 
-def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> Shadowed:
+def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> ShadowEvidence:
     texts = np.where(rng.random(n) < 0.5, "a film", "not a film that one has to see twice")
     columns = {"text": texts, "good": np.zeros(n), "failed": np.zeros(n), "slow": np.zeros(n), **changes}
-    return Shadowed(pd.DataFrame(columns))
+    return ShadowEvidence(pd.DataFrame(columns))
 
 
 def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() -> None:
@@ -148,7 +154,7 @@ def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() 
     assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS, None, PATTERNS)) == ["slow answers"]
     seen = _shadow(rng, 3000)
     hurt = seen.frame["text"].str.startswith("not") & (rng.random(3000) < 0.25)
-    unfair = Shadowed(seen.frame.assign(good=np.where(hurt, -1.0, 0.0)))
+    unfair = ShadowEvidence(seen.frame.assign(good=np.where(hurt, -1.0, 0.0)))
     assert stopping(guards(unfair, PARAMS, None, PATTERNS)) == [
         "good answers, length=long",
         "good answers, negation=yes",
@@ -162,13 +168,13 @@ def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
         seen = _shadow(
             rng, 1000, failed=(rng.random(1000) < 0.01).astype(float), slow=(rng.random(1000) < 0.05).astype(float)
         )
-        looks = [Shadowed(seen.frame.iloc[:n]) for n in range(200, 1001, 200)]
+        looks = [ShadowEvidence(seen.frame.iloc[:n]) for n in range(200, 1001, 200)]
         n_stopped += any(stopping(guards(look, PARAMS, None, PATTERNS)) for look in looks)
     assert n_stopped <= 5
 
 
 def test_nothing_seen_stops_nothing_and_says_so() -> None:
-    empty = Split(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
+    empty = SplitEvidence(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
     found = guards(empty, PARAMS, None, PATTERNS)
     assert [guard.name for guard in found] == ["failed answers", "slow answers"]
     assert stopping(found) == []
@@ -186,14 +192,14 @@ LEXICON = Lexicon(
 PEOPLE = PARAMS.model_copy(update={"features": [], "attributes": ["gender", "origin"]})
 
 
-def _of_people(rng: np.random.Generator, n: int, n_foreign: int, **lost: float) -> Shadowed:
+def _of_people(rng: np.random.Generator, n: int, n_foreign: int, **lost: float) -> ShadowEvidence:
     """Texts of each gender's groups in equal parts, lost by the challenger at the rates given by their first word."""
     first = np.resize(["she", "he", "it", "both"], n)
     texts = np.where(first == "both", "he and she", np.char.add(first, " sings"))
     texts = np.where(np.arange(n) < n_foreign, "it is french", texts)
     rates = np.array([lost.get(word, 0.0) for word in first])
     good = np.where(rng.random(n) < rates, -1.0, 0.0)
-    return Shadowed(pd.DataFrame({"text": texts, "good": good, "failed": np.zeros(n), "slow": np.zeros(n)}))
+    return ShadowEvidence(pd.DataFrame({"text": texts, "good": good, "failed": np.zeros(n), "slow": np.zeros(n)}))
 
 
 def test_a_challenger_is_stopped_by_the_people_it_serves_worse_and_by_no_others() -> None:

@@ -333,7 +333,7 @@ def test_errors_are_raised_before_anything_is_written(world: Path) -> None:
 
 def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.labelling import steps as labelling
-    from flows.rollout.files import ask
+    from flows.rollout.files import send_disagreements
     from ratchet.labels.queues import FileQueue
 
     monkeypatch.delenv(labelling.URL, raising=False)
@@ -346,9 +346,9 @@ def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkey
     start(world, "first", Path("models/new"), "", "better in tests")
     serve(world, 600, right_in(0.95), distinct=True)
     assert advance(world, nobody).evidence["difference"]["n"] == 0  # all wait to be judged
-    n_sent, _ = ask(world, 400, 1)
+    n_sent, _ = send_disagreements(world, 400, 1)
     assert n_sent > 100
-    assert ask(world, 400, 1)[0] == 0
+    assert send_disagreements(world, 400, 1)[0] == 0
     queue = FileQueue(world / labelling.QUEUE)
     assert {(item.reason, item.suggested) for item in queue.items().values()} == {
         ("champion and challenger disagree", "")
@@ -361,7 +361,7 @@ def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkey
     state = advance(world, nobody)
     assert (state.step, state.status) == ("small", "running")
     with pytest.raises(PipelineError, match="shadow mode"):
-        ask(world, 10, 1)
+        send_disagreements(world, 10, 1)
 
 
 def test_the_role_of_champion_is_asked_of_the_release_with_the_version_that_was_proved(

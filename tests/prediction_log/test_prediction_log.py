@@ -25,7 +25,7 @@ from ratchet.prediction_log.compaction import Compaction, compact
 from ratchet.prediction_log.database import migrations, open_database
 from ratchet.prediction_log.rules import judge_log
 from ratchet.prediction_log.tables import METADATA, TABLES, arrow_schema, hour_file, read_log
-from ratchet.prediction_log.writer import LogWriter, Row, as_kept
+from ratchet.prediction_log.writer import LogWriter, Row, to_stored_row
 from ratchet.serving.settings import LIVE_FILE, LogParams
 from tests.support import postgres
 from tests.support.live_rows import prediction, thumb
@@ -130,7 +130,7 @@ ODD = {"NUL": "a\0b", "half a pair": "half \ud83d"}
 @pytest.mark.parametrize("text", ODD.values(), ids=list(ODD))
 def test_a_text_that_a_database_cannot_hold_is_repaired_and_counted(url: str, text: str) -> None:
     engine = open_database(url)
-    writer = LogWriter(engine, 100, 20, 1000, as_kept("mask", ["US"]))
+    writer = LogWriter(engine, 100, 20, 1000, to_stored_row("mask", ["US"]))
     served = {"proba": [0.25, 0.75], "text": "fine"}
     writer.add("predictions", [prediction(f"r{n}", NOW, **{**served, "text": text}) for n in (0, 1)])
     writer.add("predictions", [prediction(f"r{n}", NOW, **served) for n in range(2, 20)])

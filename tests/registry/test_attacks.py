@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.registry import acts
+from ratchet.registry import operations
 from ratchet.registry.names import RoleChange
 from ratchet.registry.verification import verify_clone
 from tests.support import (
@@ -116,7 +116,7 @@ def test_who_may_only_roll_back_can(at: Callable[[str], Site]) -> None:
     assert push(site.root, approve(site, "bob", V2, 3), approve(site, "cay", V2, 3)) == ""
     assert push(site.root, *promote_to_champion(site, V2)) == ""
     git(site.root, "reset", "--quiet", "--hard", "main")
-    acts.roll_back(site.clone("cay"), "complaints", HEAD)
+    operations.roll_back(site.clone("cay"), "complaints", HEAD)
     assert site.clone().view().holder("champion", None)[1].version == V1.tag  # type: ignore[index]
     assert site.clone().verification_failures() == {}
 
@@ -131,6 +131,6 @@ def test_a_policy_that_others_approved_changes(at: Callable[[str], Site]) -> Non
     site = at("measured")
     change_policy(site, "dan", required_gates=["accuracy", "size_mb"])
     git(site.root, "push", "--quiet", "origin", "main:refs/heads/proposal")
-    tag = acts.review(replace(site.clone("bob")), "approval", "bob", "HEAD", "more gates")
+    tag = operations.review(replace(site.clone("bob")), "approval", "bob", "HEAD", "more gates")
     assert tag.startswith("approval/policy-")
     assert push(site.root, "main") == ""

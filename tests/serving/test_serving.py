@@ -351,7 +351,7 @@ folder = Path(sys.argv[1])
 params = load_params(settings.ServeParams, "serve", settings.LIVE_FILE)
 source = served_model.ModelSource(folder / "champion.json", folder / "compiled", None, 1, 8)
 engine = log_database.open_database(f"sqlite:///{folder}/log.db")
-writer = log_writer.LogWriter(engine, 10, 20, 100, log_writer.as_kept("mask", ["US"]))
+writer = log_writer.LogWriter(engine, 10, 20, 100, log_writer.to_stored_row("mask", ["US"]))
 served = service.Service(source.load(), source, params, writer)
 with TestClient(app.make_app(served, Access(folder / "none", False))) as client:
     print(client.post("/v1/predict", json={"texts": ["a film", "a dull film"]}).raise_for_status().text)

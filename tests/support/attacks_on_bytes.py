@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.files import sha256_file
-from ratchet.registry import acts
+from ratchet.registry import operations
 from ratchet.registry.bundle_check import folder_md5
 from tests.support.registry import git, push, write_run
 from tests.support.registry_site import Site, attack_on_bytes, release
@@ -48,6 +48,6 @@ def _a_bundle_that_the_releaser_signed_and_the_pipeline_never_made(site: Site) -
     write_run(site.root, weights="evil weights")
     git(site.root, "checkout", "--quiet", "dvc.lock", "reports")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acts, "folder_md5", lambda _: measured)
+        patch.setattr(operations, "folder_md5", lambda _: measured)
         assert push(site.root, *release(site)) == ""
     return site.root / "models" / "small-int8"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.registry import acts
+from ratchet.registry import operations
 from ratchet.registry.model_signature import PAYLOAD_TYPE, sign_bundle
 from tests.support.registry import (
     GATES,
@@ -140,7 +140,7 @@ def _a_bundle_swapped_after_it_was_signed(site: Site) -> list[str]:
 def _resigned(site: Site, signature: bytes) -> list[str]:
     """A release whose record is right for a signature that is not the bundle's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acts, "sign_bundle", lambda *_: signature)
+        patch.setattr(operations, "sign_bundle", lambda *_: signature)
         return release(site)
 
 
@@ -157,7 +157,7 @@ def _a_release_commit_that_changes_code(site: Site) -> list[str]:
 @attack("measured", "bill of materials is not that of the commit")
 def _a_bill_of_materials_that_leaves_something_out(site: Site) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(acts, "make_sbom", lambda *_: b"{}")
+        patch.setattr(operations, "make_sbom", lambda *_: b"{}")
         return release(site)
 
 

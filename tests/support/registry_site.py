@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ratchet.errors import ReleaseError
-from ratchet.registry import acts
+from ratchet.registry import operations
 from ratchet.registry.clone import Clone
 from ratchet.registry.fetching import check_bundle
 from ratchet.registry.names import RoleChange, Version
@@ -69,12 +69,12 @@ def story(base: Path) -> Iterator[dict[str, Site]]:
         make_server(site.folder, hook)
         make_clone(site.folder, keys)
         found = {"measured": copy(site, base / "measured")}
-        acts.propose(site.clone(), V1, keys / "model.pem", "first", HEAD)
+        operations.propose(site.clone(), V1, keys / "model.pem", "first", HEAD)
         found["proposed"] = copy(site, base / "proposed")
         for person in ("bob", "cay"):
-            acts.review(site.clone(person), "approval", person, V1.tag, "good")
+            operations.review(site.clone(person), "approval", person, V1.tag, "good")
         found["approved"] = copy(site, base / "approved")
-        acts.promote(site.clone(), V1, "better", HEAD)
+        operations.promote(site.clone(), V1, "better", HEAD)
         write_run(site.root, 0.80, "better weights")
         commit(site.root, "Measure again")
         assert push(site.root, "main") == ""
@@ -150,9 +150,9 @@ def release(
     clone = site.clone(person)
     patch = pytest.MonkeyPatch()
     if not check:
-        patch.setattr(acts, "check_decision", lambda *_: None)
+        patch.setattr(operations, "check_decision", lambda *_: None)
     with patch.context():
-        files = acts._release_files(clone, site.oid("HEAD"), version, site.keys / f"{model}.pem")
+        files = operations._release_files(clone, site.oid("HEAD"), version, site.keys / f"{model}.pem")
     patch.undo()
     if change:
         change(files)

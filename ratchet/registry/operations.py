@@ -50,7 +50,7 @@ def propose(clone: Clone, version: Version, model_key: Path, why: str, head: Hea
         record = files[f"{release_folder(view.rules.policy, version)}/{RECORD}"]
         statement = Release(tag=version.tag, why=why, record_sha256=hashlib.sha256(record).hexdigest())
         oid = clone.tag(version.tag, commit, f"Release {version.tag}", statement)
-        _give(clone, change, "challenge", version, (oid, commit), why, head)
+        _assign_role(clone, change, "challenge", version, (oid, commit), why, head)
         clone.push(names, commit)
     return change
 
@@ -73,7 +73,7 @@ def review(clone: Clone, kind: Literal["approval", "rejection"], person: str, su
     if "@" in subject:
         version = need_version(subject)
         change, tag = next_champion(view), view.tag(version.tag)
-        action: RightName = "roll_back" if version.tag in _held(view) else "promote"
+        action: RightName = "roll_back" if version.tag in _former_champions(view) else "promote"
         about, oid, commit, name = change.tag, tag.oid, tag.commit, review_subject(version, change)
     else:
         commit = clone.git("rev-parse", "--verify", f"{subject}^{{commit}}")
@@ -110,7 +110,7 @@ def roll_back(clone: Clone, why: str, head: Head, to: Version | None = None) -> 
     """
     view = clone.view()
     held = view.holder("champion")
-    earlier = [name for name in _held(view) if held and name != held[1].version]
+    earlier = [name for name in _former_champions(view) if held and name != held[1].version]
     if to is None and not earlier:
         raise ReleaseError("There is no earlier champion to roll back to.", got=held[1].version if held else "none")
     return _promote_to_champion(clone, to or need_version(earlier[-1]), "roll_back", why, head)
@@ -135,18 +135,18 @@ def _promote_to_champion(
     archived = RoleChange(change.number + 1, "archived", version.artifact)
     names = [change.tag, *([archived.tag] if held else [])]
     with clone.tags_undone_on_failure(names):
-        _give(clone, change, action, version, (tag.oid, tag.commit), why, head)
+        _assign_role(clone, change, action, version, (tag.oid, tag.commit), why, head)
         if held:
             replaced = view.tag(held[1].version)
             reason = f"{version.tag} took its place"
-            _give(
+            _assign_role(
                 clone, archived, "archive", need_version(replaced.name), (replaced.oid, replaced.commit), reason, head
             )
         clone.push(names, commit)
     return change
 
 
-def _give(
+def _assign_role(
     clone: Clone,
     change: RoleChange,
     action: Literal["challenge", "promote", "roll_back", "archive"],
@@ -173,7 +173,7 @@ def _next(view: View, role: Literal["challenger", "champion", "archived"]) -> Ro
     return RoleChange(len(view.changes()) + 1, role, view.rules.policy.artifact)
 
 
-def _held(view: View) -> list[str]:
+def _former_champions(view: View) -> list[str]:
     """Versions that were champion, in the order in which they last became it."""
     found: dict[str, None] = {}
     for change in view.changes():
