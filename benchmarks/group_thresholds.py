@@ -4,8 +4,8 @@
     python -m benchmarks.group_thresholds --attribute origin
     python -m benchmarks.group_thresholds --into docs/decisions/gates-that-can-fail.md    the table into a page
 
-It reads the predictions of `evaluate`, and reports for each constraint what the audit reports where `audit.thresholds` is that
-constraint: a text is judged by thresholds of the half of the texts that it is not in.
+It reads the predictions of `evaluate`, and reports for each constraint the figures of an audit whose `audit.thresholds`
+is that constraint: a text is judged by thresholds of the half of the texts that it is not in.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def serve(params: ServeParams, log_params: LogParams, bundle: Path | None, root:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn server that prints its address; on SIGTERM it reports not ready first, and stops listening after `drain_s`."""
+    """Uvicorn server that prints its address; on SIGTERM reports not ready, and stops listening after `drain_s`."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
