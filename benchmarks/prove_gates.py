@@ -183,7 +183,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     if missed := [fault for fault, item in found.items() if not item["proved"]]:
         raise PipelineError(
-            "A gate did not do its work.",
+            "A gate let its planted fault pass, or rejected the sound bundle.",
             where=REPORTS / "prove_gates.json",
             got=", ".join(missed),
             expected="every fault rejected for its own reason, and no fault accepted",

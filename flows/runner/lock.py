@@ -110,7 +110,7 @@ def _measured(lock: Lock) -> set[str]:
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PipelineError("Git cannot say what was committed.", where=root, got=done.stderr.strip())
+        raise PipelineError("Git cannot list the committed files.", where=root, got=done.stderr.strip())
     return done.stdout
 
 

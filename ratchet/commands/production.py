@@ -66,7 +66,7 @@ def alerts(
     if not os.environ.get("PREFECT_API_URL"):
         raise PipelineError("Alerts need a server that stays.", fix="set PREFECT_API_URL")
     if not addresses and not test:
-        raise PipelineError("There is nobody to alert.", fix="name an address: --webhook, --slack or --apprise")
+        raise PipelineError("No recipient of alerts is named.", fix="name an address: --webhook, --slack or --apprise")
     silent_minutes = read_monitor_params(Path.cwd()).silent_minutes
     from flows.alerts import set_up, test_blocks
 

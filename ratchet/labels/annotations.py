@@ -81,7 +81,7 @@ def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Co
                 fix="correct the answer where it was given, and pull again: nothing was stored",
             )
         if answer.lead_time_s < 0:
-            raise TableError("An answer took less than no time.", where=where, got=f"{answer.lead_time_s} s")
+            raise TableError("An answer has a negative lead time.", where=where, got=f"{answer.lead_time_s} s")
         rows.append(_row(answer, role, pseudonym(answer.annotator, key)))
     frame = pd.DataFrame(rows, columns=list(ANNOTATIONS.columns))
     frame = frame.astype({"lead_time_s": "float64"}).drop_duplicates("annotation_id")

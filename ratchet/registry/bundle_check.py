@@ -45,7 +45,7 @@ def check_release_commit(
     """
     parents = repository.run("rev-list", "--parents", "--max-count=1", commit).decode().split()[1:]
     if len(parents) != 1:
-        raise ReleaseError("A release commit has one parent: the commit whose line was measured.", where=commit)
+        raise ReleaseError("A release commit has one parent: the commit whose pipeline run was measured.", where=commit)
     folder = release_folder(policy, version)
     expected = sorted(f"{folder}/{name}" for name in (RECORD, *side_file_names(policy)))
     if (changed := sorted(repository.changed(parents[0], commit))) != expected:

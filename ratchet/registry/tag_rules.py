@@ -109,7 +109,7 @@ def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, 
     earlier = [role_statement(view.tag(other.tag)) for other in view.changes() if other.number < change.number]
     if statement.action == "roll_back":
         if not any(other.action == "promote" and other.version == version.tag for other in earlier):
-            raise ReleaseError("Only who was champion can be rolled back to.", where=tag.name, got=version.tag)
+            raise ReleaseError("Only a former champion can be rolled back to.", where=tag.name, got=version.tag)
     else:
         replaced = view.record(need_version(current))["manifest_sha256"] if current else ""
         if view.record(version)["compared_with"] != replaced:

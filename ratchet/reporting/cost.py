@@ -23,7 +23,7 @@ def make_report(live: Path, prices: Prices, workspace: Path) -> dict[str, Any]:
     reports, measured = workspace / "reports", workspace / "measurements"
     decision = read_report(reports / "decision.json")
     if not (chosen := decision.get("chosen")):
-        raise PipelineError("Nothing was chosen: there is nothing to own.", where=reports / "decision.json")
+        raise PipelineError("No bundle was chosen, so there is no cost to report.", where=reports / "decision.json")
     evaluate = read_whole(reports / "evaluate.json", measured / "evaluate.json")
     trained = {stage: read_whole(reports / f"{stage}.json", measured / f"{stage}.json") for stage in TRAINING}
     loads = load_params(CostParams, "cost", live)

@@ -125,7 +125,7 @@ def test_the_command_writes_the_report_and_the_table(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no block"):
         replace_block("nothing", "cost", "table")
     (tmp_path / "reports" / "decision.json").write_text('{"chosen": null}')
-    with pytest.raises(PipelineError, match="Nothing was chosen"):
+    with pytest.raises(PipelineError, match="No bundle was chosen"):
         cost(None, tmp_path, ROOT / LIVE_FILE, ROOT / "params.yaml")
 
 

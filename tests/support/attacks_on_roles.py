@@ -207,7 +207,7 @@ def _a_promotion_that_forgets_the_audit_log(site: Site) -> list[str]:
     return [*refs, approve(site, "bob", V2, 3), approve(site, "cay", V2, 3), *promote_to_champion(site, V2, audit_n=3)]
 
 
-@attack("promoted", "Only who was champion can be rolled back to")
+@attack("promoted", "Only a former champion can be rolled back to")
 def _a_rollback_to_what_was_never_champion(site: Site) -> list[str]:
     return [*release(site, V2), *promote_to_champion(site, V2, person="bob", action="roll_back")]
 
