@@ -72,7 +72,7 @@ def by_peeking(scores: Values) -> int:
     return _first((np.abs(mean) > norm.ppf(0.975) * deviation / np.sqrt(count)) & (count >= FIRST_LOOK))
 
 
-def firsts(
+def stopping_times(
     draw: Callable[[np.random.Generator], Values], test: Callable[[Values], int], n_streams: int, seed: int
 ) -> NDArray[np.int64]:
     """Stopping time of each stream, (n_streams,)."""

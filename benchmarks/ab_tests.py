@@ -27,8 +27,8 @@ from benchmarks.ab_streams import (
     by_asymptotic_sequence,
     by_betting,
     by_peeking,
-    firsts,
     paired_stream,
+    stopping_times,
 )
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
@@ -64,7 +64,7 @@ def false_claims() -> dict[str, Any]:
         draws[name] = draw, effect_bound(share)
     return {
         name: {
-            test: _rate(int((firsts(draw, run, N_NULL, SEED) < NEVER).sum()), N_NULL).to_json()
+            test: _rate(int((stopping_times(draw, run, N_NULL, SEED) < NEVER).sum()), N_NULL).to_json()
             for test, run in _tests(bound).items()
         }
         for name, (draw, bound) in draws.items()
@@ -75,7 +75,7 @@ def requests_needed() -> dict[str, Any]:
     """By design and difference: requests after which 80 % and 95 % of experiments have claimed the difference."""
     found: dict[str, Any] = {}
     for effect in EFFECTS:
-        paired = firsts(
+        paired = stopping_times(
             partial(paired_stream, N_MOST["paired"], DISAGREEMENT, effect),
             partial(by_betting, bound=1.0),
             N_POWER,
@@ -86,7 +86,7 @@ def requests_needed() -> dict[str, Any]:
             variance = RATE * (1 - RATE) / (1 - share) + (RATE + effect) * (1 - RATE - effect) / share
             n_most = min(N_MOST[name], 8 * _fixed_n(variance, effect))
             draw = _arms_draw(partial(arms_stream, n_most, RATE, effect, share))
-            seen = firsts(draw, partial(by_betting, bound=effect_bound(share)), N_POWER // 2, SEED)
+            seen = stopping_times(draw, partial(by_betting, bound=effect_bound(share)), N_POWER // 2, SEED)
             row[f"arms, share {share:.0%}"] = _needed(seen) | {"fixed_80": _fixed_n(variance, effect)}
         found[f"{effect:.2f}"] = row
     return found
@@ -99,12 +99,12 @@ def real_predictions(predictions: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for champion, challenger in PAIRS:
         ours, theirs = right[challenger].to_numpy(dtype=np.float64), right[champion].to_numpy(dtype=np.float64)
-        paired = firsts(
+        paired = stopping_times(
             partial(_drawn_pairs, ours - theirs, N_MOST["paired"]), partial(by_betting, bound=1.0), N_POWER, SEED
         )
         both = partial(_drawn_arms, ours, theirs, N_MOST["paired"])
-        arms = firsts(both, partial(by_betting, bound=effect_bound(0.5)), N_POWER // 2, SEED)
-        passed = firsts(
+        arms = stopping_times(both, partial(by_betting, bound=effect_bound(0.5)), N_POWER // 2, SEED)
+        passed = stopping_times(
             partial(_drawn_pairs, ours - theirs, N_MOST["paired"]), partial(_passes, margin=0.02), N_POWER, SEED
         )
         found[f"{challenger} against {champion}"] = {

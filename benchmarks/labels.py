@@ -50,13 +50,13 @@ CODE = [
 TYPICAL_START = "hybrid from typiclust"
 """The one contender that chooses its first labels too: all others start from the same random ones."""
 MOST_PEER_SEEDS = {"typiclust": 3}
-"""Dealings at most for those of scikit-activeml's whose queries take seconds."""
+"""Seeds at most for those of scikit-activeml's whose queries take seconds."""
 RARE = 0.1
 """Share of positives in the pool of the second data set."""
 
 
 @dataclass(frozen=True)
-class Dealt:
+class PoolSplit:
     """One seed's pool and held-out texts: embeddings of unit length and classes."""
 
     pool: Embeddings
@@ -79,7 +79,7 @@ def read_embedded() -> tuple[Embeddings, NDArray[np.int64]]:
     return unit_length(embeddings), np.concatenate([class_indices(table, labels) for table in tables])
 
 
-def deal(embeddings: Embeddings, targets: NDArray[np.int64], rare: bool, seed: int) -> Dealt:
+def draw_split(embeddings: Embeddings, targets: NDArray[np.int64], rare: bool, seed: int) -> PoolSplit:
     """A seed's pool and held-out texts; with `rare`, class 1 is thinned out to `RARE` of either."""
     rng = np.random.default_rng([seed, 1])
     order = rng.permutation(len(targets))
@@ -87,7 +87,7 @@ def deal(embeddings: Embeddings, targets: NDArray[np.int64], rare: bool, seed: i
     if rare:
         parts = [_thinned(rows, targets, rng) for rows in parts]
     pool, held_out = parts
-    return Dealt(embeddings[pool], targets[pool], embeddings[held_out], targets[held_out])
+    return PoolSplit(embeddings[pool], targets[pool], embeddings[held_out], targets[held_out])
 
 
 def _thinned(rows: Indices, targets: NDArray[np.int64], rng: np.random.Generator) -> Indices:
@@ -97,7 +97,7 @@ def _thinned(rows: Indices, targets: NDArray[np.int64], rng: np.random.Generator
 
 
 def learn_once(
-    dealt: Dealt, strategy: QueryStrategy, inverse_regularization: float, seed: int, initial: str = "random"
+    split: PoolSplit, strategy: QueryStrategy, inverse_regularization: float, seed: int, initial: str = "random"
 ) -> dict[str, Any]:
     """Accuracy, average precision of class 1 and balanced accuracy after each round, and CPU seconds of each query."""
     from sklearn.metrics import average_precision_score, balanced_accuracy_score
@@ -112,18 +112,18 @@ def learn_once(
 
     figures: dict[str, list[float]] = {"accuracy": [], "average_precision": [], "balanced_accuracy": []}
     plan = Plan(timed, query_sizes(*SIZES), inverse_regularization, initial=QUERY_STRATEGIES[initial])
-    for _, model in learn(dealt.pool, dealt.targets, 2, plan, np.random.default_rng([seed, 2])):
-        proba = model(dealt.held_out)
+    for _, model in learn(split.pool, split.targets, 2, plan, np.random.default_rng([seed, 2])):
+        proba = model(split.held_out)
         predicted = proba.argmax(axis=1)
-        figures["accuracy"].append(float(np.mean(predicted == dealt.held_out_targets)))
-        figures["balanced_accuracy"].append(float(balanced_accuracy_score(dealt.held_out_targets, predicted)))
-        figures["average_precision"].append(float(average_precision_score(dealt.held_out_targets, proba[:, 1])))
+        figures["accuracy"].append(float(np.mean(predicted == split.held_out_targets)))
+        figures["balanced_accuracy"].append(float(balanced_accuracy_score(split.held_out_targets, predicted)))
+        figures["average_precision"].append(float(average_precision_score(split.held_out_targets, proba[:, 1])))
     return {**figures, "query_cpu_s": seconds}
 
 
-def peer_strategy(name: str, dealt: Dealt, inverse_regularization: float) -> QueryStrategy:
+def peer_strategy(name: str, split: PoolSplit, inverse_regularization: float) -> QueryStrategy:
     """scikit-activeml's strategy behind this repository's signature."""
-    return lambda pool, n, rng: PEERS[name](pool, dealt.targets, 2, inverse_regularization)(n, rng)
+    return lambda pool, n, rng: PEERS[name](pool, split.targets, 2, inverse_regularization)(n, rng)
 
 
 def kept(key: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -136,22 +136,22 @@ def kept(key: dict[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str
 
 
 def compare_speed(
-    dealt: Dealt, inverse_regularization: float, n_repeats: int, without: Sequence[str]
+    split: PoolSplit, inverse_regularization: float, n_repeats: int, without: Sequence[str]
 ) -> dict[str, dict[str, list[float]]]:
     """CPU seconds of one query of 45 texts with 275 labels, ours and the peer's in turn, by strategy.
 
     Outside the clock is what does not depend on the strategy: the fit of the model that both sides are given. Inside is
     all else, for both: a committee is fitted anew for each query.
     """
-    labeled = np.zeros(len(dealt.pool), dtype=bool)
+    labeled = np.zeros(len(split.pool), dtype=bool)
     labeled[np.random.default_rng(0).permutation(len(labeled))[:275]] = True
     found: dict[str, dict[str, list[float]]] = {}
     for name, peer in ((name, peer) for name, peer in PEERS.items() if name not in without):
         found[name] = {"ours": [], "peer": []}
         for repeat in range(n_repeats):
-            model = fit_selection_model(dealt.pool[labeled], dealt.targets[labeled], 2, inverse_regularization)
-            pool = Pool(dealt.pool, labeled, model(dealt.pool), model.draw_proba)
-            prepared = peer(pool, dealt.targets, 2, inverse_regularization)
+            model = fit_selection_model(split.pool[labeled], split.targets[labeled], 2, inverse_regularization)
+            pool = Pool(split.pool, labeled, model(split.pool), model.draw_proba)
+            prepared = peer(pool, split.targets, 2, inverse_regularization)
             for who in ("ours", "peer"):
                 rng, started = np.random.default_rng(repeat), time.process_time()
                 if who == "ours":
@@ -179,17 +179,17 @@ def compare(n_seeds: int, n_peer_seeds: int, n_repeats: int, without: Sequence[s
         jobs += [(name, "peer", seed) for name, n in n_dealt.items() for seed in range(n)]
         jobs = [job for job in jobs if job[0] not in without]
         for name, who, seed in jobs:
-            dealt = deal(embeddings, targets, rare, seed)
+            split = draw_split(embeddings, targets, rare, seed)
             initial = "typiclust" if name == TYPICAL_START else "random"
-            strategy = QUERY_STRATEGIES[name.split(" ")[0]] if who == "ours" else peer_strategy(name, dealt, strength)
+            strategy = QUERY_STRATEGIES[name.split(" ")[0]] if who == "ours" else peer_strategy(name, split, strength)
             key = {**base, "rare": rare, "strategy": name, "who": who, "seed": seed}
-            result = kept(key, lambda d=dealt, q=strategy, s=seed, i=initial: learn_once(d, q, strength, s, i))  # type: ignore[misc]
+            result = kept(key, lambda d=split, q=strategy, s=seed, i=initial: learn_once(d, q, strength, s, i))  # type: ignore[misc]
             by_strategy.setdefault(name if who == "ours" else f"scikit-activeml {name}", []).append(result)
             if seed == 0:
                 print(f"{'10 %' if rare else 'balanced'} {who} {name}", flush=True)
     speed = kept(
         {**base, "speed": n_repeats, "without": [*without]},
-        lambda: compare_speed(deal(embeddings, targets, False, 0), strength, n_repeats, without),
+        lambda: compare_speed(draw_split(embeddings, targets, False, 0), strength, n_repeats, without),
     )
     return {
         "command": " ".join(["python -m benchmarks.labels", *(["--without", *without] if without else [])]),

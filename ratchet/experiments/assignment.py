@@ -83,11 +83,15 @@ def assign(unit_id: str, experiment: Experiment) -> Arm:
     >>> assign("cleo", OFF)
     'champion'
     """
-    return "challenger" if experiment.mode == "split" and place(unit_id, experiment) < experiment.share else "champion"
+    return (
+        "challenger"
+        if experiment.mode == "split" and unit_fraction(unit_id, experiment) < experiment.share
+        else "champion"
+    )
 
 
-def place(unit_id: str, experiment: Experiment) -> float:
-    """The place of a unit in [0, 1), the same for as long as name and salt are."""
+def unit_fraction(unit_id: str, experiment: Experiment) -> float:
+    """Hash of a unit as a fraction in [0, 1), the same for as long as name and salt are."""
     return (int.from_bytes(_digest(unit_id, experiment), "big") >> 11) / (
         N_BUCKETS >> 11
     )  # 53 bits: exact in a float, and never 1

@@ -107,7 +107,7 @@ def guards(
     return found
 
 
-def stopping(found: Sequence[Guard]) -> list[str]:
+def stopping_guards(found: Sequence[Guard]) -> list[str]:
     """The names of the guards that stop the experiment."""
     return [guard.name for guard in found if guard.stops]
 

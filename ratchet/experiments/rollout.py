@@ -18,7 +18,7 @@ from pydantic import Field
 from ratchet.errors import ParamsError
 from ratchet.experiments.assignment import Experiment
 from ratchet.experiments.evidence import Evidence
-from ratchet.experiments.guardrails import Guard, GuardrailParams, guards, open_groups, stopping
+from ratchet.experiments.guardrails import Guard, GuardrailParams, guards, open_groups, stopping_guards
 from ratchet.measure.estimate import Estimate
 from ratchet.params import Params
 from ratchet.trust.lexicons import Lexicon
@@ -215,7 +215,7 @@ def judge(
         difference.reason
         or f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}] of {difference.n}"
     )
-    if stopped := stopping(found):
+    if stopped := stopping_guards(found):
         return Verdict("roll_back", f"stopped by {', '.join(stopped)}", difference, found)
     if difference.high < -step.margin:
         return Verdict("roll_back", f"worse by more than {step.margin:g}: {estimate}", difference, found)

@@ -17,7 +17,7 @@ from ratchet.serving.batcher import OverloadedError
 from ratchet.serving.error_responses import error_response
 from ratchet.serving.middleware import RequestMiddleware
 from ratchet.serving.predict_route import PredictRoute
-from ratchet.serving.routes import add_open_inference, add_routes, model_facts, need
+from ratchet.serving.routes import add_open_inference, add_routes, model_facts, require_scope
 from ratchet.serving.service import Service
 
 
@@ -55,7 +55,7 @@ def _add_operation(app: FastAPI, service: Service, access: Access) -> None:
 
     @app.post("/v1/admin/reload")
     async def reload(request: Request) -> dict[str, Any]:
-        need(request, access, "admin")
+        require_scope(request, access, "admin")
         try:
             changed = await service.reload()
         except RatchetError as error:

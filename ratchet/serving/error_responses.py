@@ -22,31 +22,27 @@ def error_response(error: Exception, request_id: str) -> Response:
     match error:
         case DeniedError():
             after = error.retry_after_s if error.status == 429 else None
-            return _error_response(request_id, error.status, error.code, error.message, after)
+            return _json_error(request_id, error.status, error.code, error.message, after)
         case OverloadedError():
-            return _error_response(request_id, 429, "overloaded", str(error), error.retry_after_s)
+            return _json_error(request_id, 429, "overloaded", str(error), error.retry_after_s)
         case RequestValidationError():  # where it is from: (body, field, ...)
             details = [((*map(str, item["loc"][1:]),), item["msg"]) for item in error.errors()]
-            return _error_response(request_id, 422, "invalid", _listed(details))
+            return _json_error(request_id, 422, "invalid", _listed(details))
         case pydantic.ValidationError():
             items = error.errors(include_url=False, include_context=False, include_input=False)
-            return _error_response(
-                request_id, 422, "invalid", _listed([((*map(str, x["loc"]),), x["msg"]) for x in items])
-            )
+            return _json_error(request_id, 422, "invalid", _listed([((*map(str, x["loc"]),), x["msg"]) for x in items]))
         case HTTPException():
             code = _CODES.get(error.status_code, "invalid")
-            return _error_response(request_id, error.status_code, code, str(error.detail))
+            return _json_error(request_id, error.status_code, code, str(error.detail))
     _LOGGER.error("a request failed: %s", type(error).__name__)
-    return _error_response(request_id, 500, "failed", "the server failed; the request id finds it in the log")
+    return _json_error(request_id, 500, "failed", "the server failed; the request id finds it in the log")
 
 
 def _listed(details: list[tuple[tuple[str, ...], str]]) -> str:
     return "; ".join(f"{'.'.join(where) or 'body'}: {what}" for where, what in details)
 
 
-def _error_response(
-    request_id: str, status: int, code: str, message: str, retry_after_s: float | None = None
-) -> Response:
+def _json_error(request_id: str, status: int, code: str, message: str, retry_after_s: float | None = None) -> Response:
     message = message.encode(errors="backslashreplace").decode()  # names that were sent may be no Unicode
     headers = {"retry-after": str(max(1, math.ceil(retry_after_s)))} if retry_after_s is not None else {}
     if status == 401:

@@ -27,7 +27,7 @@ from ratchet.serving.schemas import (
 from ratchet.serving.service import Service
 
 
-def need(request: Request, access: Access, scope: Scope) -> str:
+def require_scope(request: Request, access: Access, scope: Scope) -> str:
     """Check the request's key for the scope; returns its id."""
     return check_key(dict(request.scope["headers"]), request.scope["state"], access, scope)
 
@@ -37,13 +37,13 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
     @app.post("/v1/predict", response_model=PredictResponse)
     async def predict(asked: PredictRequest, request: Request) -> Response:
-        start, key_id = time.perf_counter(), need(request, access, "predict")
+        start, key_id = time.perf_counter(), require_scope(request, access, "predict")
         answer = await PredictRoute(service, access).answer(asked, key_id, request.scope["state"], start)
         return Response(answer, media_type="application/json")
 
     @app.post("/v1/explain")
     async def explain(asked: ExplainRequest, request: Request) -> ExplainResponse:
-        need(request, access, "explain")
+        require_scope(request, access, "explain")
         check_texts([asked.text], service.params, request.scope["state"])
         model, found = await service.explain(asked.text)
         of = found.predicted
@@ -63,7 +63,7 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
     @app.post("/v1/feedback", status_code=202)
     async def feedback(asked: FeedbackRequest, request: Request) -> FeedbackResponse:
-        need(request, access, "feedback")
+        require_scope(request, access, "feedback")
         if asked.label is not None and asked.label not in service.champion.labels:
             raise HTTPException(422, f"the label is none of {', '.join(service.champion.labels)}")
         row = {"timestamp": microseconds(datetime.now(UTC)), **asked.model_dump()}
@@ -71,7 +71,7 @@ def add_routes(app: FastAPI, service: Service, access: Access) -> None:
 
     @app.get("/v1/model")
     async def model(request: Request) -> dict[str, Any]:
-        need(request, access, "predict")
+        require_scope(request, access, "predict")
         return model_facts(service)
 
 
@@ -125,7 +125,7 @@ def add_open_inference(app: FastAPI, service: Service, access: Access) -> None:
     @app.post("/v2/models/{name}/versions/{version}/infer")
     async def infer(name: str, request: Request, version: str | None = None) -> Response:
         start = time.perf_counter()
-        key_id = need(request, access, "predict")
+        key_id = require_scope(request, access, "predict")
         known(name, version)
         kind = request.headers.get("content-type", "")  # the protocol's own clients say none
         if kind and not is_json(kind.encode("latin-1")) and kind != "application/octet-stream":

@@ -15,8 +15,8 @@ from benchmarks.ab_streams import (
     by_asymptotic_sequence,
     by_betting,
     by_peeking,
-    firsts,
     paired_stream,
+    stopping_times,
 )
 from ratchet.experiments.sequential_tests import (
     Outcomes,
@@ -56,7 +56,7 @@ def test_peeking_at_a_fixed_level_claims_too_much_and_the_others_do_not() -> Non
         (by_asymptotic_sequence, (0.0, 0.05)),
         (by_peeking, (0.25, 0.5)),
     ):
-        rate = float((firsts(draw, test, 200, 3) < NEVER).mean())
+        rate = float((stopping_times(draw, test, 200, 3) < NEVER).mean())
         assert bounds[0] <= rate <= bounds[1]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, kstest
 
 from ratchet.errors import ParamsError
-from ratchet.experiments.assignment import OFF, Experiment, assign, place, read_experiment, write_experiment
+from ratchet.experiments.assignment import OFF, Experiment, assign, read_experiment, unit_fraction, write_experiment
 
 SPLIT = Experiment(
     name="first",
@@ -37,7 +37,7 @@ def test_a_unit_keeps_its_arm_and_a_rising_share_sends_none_back(unit: str, low:
 
 
 def test_places_are_uniform_and_the_share_is_kept() -> None:
-    places = np.array([place(unit, SPLIT) for unit in UNITS])
+    places = np.array([unit_fraction(unit, SPLIT) for unit in UNITS])
     assert kstest(places, "uniform").pvalue > 0.001
     share = np.mean([assign(unit, SPLIT) == "challenger" for unit in UNITS])
     assert abs(share - 0.05) < 4 * np.sqrt(0.05 * 0.95 / len(UNITS))
@@ -57,7 +57,7 @@ def test_another_salt_or_name_is_an_independent_assignment(change: dict[str, str
 
 def test_names_and_units_are_kept_apart() -> None:
     one, other = SPLIT.model_copy(update={"name": "a"}), SPLIT.model_copy(update={"name": "ab"})
-    assert place("bc", one) != place("c", other)
+    assert unit_fraction("bc", one) != unit_fraction("c", other)
 
 
 def test_what_is_logged_tells_units_apart_and_names_none() -> None:

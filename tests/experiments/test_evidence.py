@@ -16,7 +16,7 @@ from ratchet.experiments.evidence import (
     split_evidence,
     unlabeled_disagreements,
 )
-from ratchet.experiments.guardrails import GuardrailParams, guards, open_groups, stopping
+from ratchet.experiments.guardrails import GuardrailParams, guards, open_groups, stopping_guards
 from ratchet.experiments.rollout import RolloutParams, Step, judge
 from ratchet.trust.lexicons import Lexicon
 from tests.support.films import PATTERNS
@@ -147,15 +147,15 @@ def _shadow(rng: np.random.Generator, n: int, **changes: Any) -> ShadowEvidence:
 
 def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() -> None:
     rng = np.random.default_rng(0)
-    assert stopping(guards(_shadow(rng, 3000), PARAMS, None, PATTERNS)) == []
+    assert stopping_guards(guards(_shadow(rng, 3000), PARAMS, None, PATTERNS)) == []
     failing = (rng.random(3000) < 0.05).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, failed=failing), PARAMS, None, PATTERNS)) == ["failed answers"]
+    assert stopping_guards(guards(_shadow(rng, 3000, failed=failing), PARAMS, None, PATTERNS)) == ["failed answers"]
     slow = (rng.random(3000) < 0.15).astype(float)
-    assert stopping(guards(_shadow(rng, 3000, slow=slow), PARAMS, None, PATTERNS)) == ["slow answers"]
+    assert stopping_guards(guards(_shadow(rng, 3000, slow=slow), PARAMS, None, PATTERNS)) == ["slow answers"]
     seen = _shadow(rng, 3000)
     hurt = seen.frame["text"].str.startswith("not") & (rng.random(3000) < 0.25)
     unfair = ShadowEvidence(seen.frame.assign(good=np.where(hurt, -1.0, 0.0)))
-    assert stopping(guards(unfair, PARAMS, None, PATTERNS)) == [
+    assert stopping_guards(guards(unfair, PARAMS, None, PATTERNS)) == [
         "good answers, length=long",
         "good answers, negation=yes",
     ]
@@ -169,7 +169,7 @@ def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
             rng, 1000, failed=(rng.random(1000) < 0.01).astype(float), slow=(rng.random(1000) < 0.05).astype(float)
         )
         looks = [ShadowEvidence(seen.frame.iloc[:n]) for n in range(200, 1001, 200)]
-        n_stopped += any(stopping(guards(look, PARAMS, None, PATTERNS)) for look in looks)
+        n_stopped += any(stopping_guards(guards(look, PARAMS, None, PATTERNS)) for look in looks)
     assert n_stopped <= 5
 
 
@@ -177,7 +177,7 @@ def test_nothing_seen_stops_nothing_and_says_so() -> None:
     empty = SplitEvidence(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
     found = guards(empty, PARAMS, None, PATTERNS)
     assert [guard.name for guard in found] == ["failed answers", "slow answers"]
-    assert stopping(found) == []
+    assert stopping_guards(found) == []
     step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PARAMS)
     assert judge(step, empty, params, None, PATTERNS).why == "undecided so far: an arm has answered nobody yet"
@@ -204,9 +204,9 @@ def _of_people(rng: np.random.Generator, n: int, n_foreign: int, **lost: float) 
 
 def test_a_challenger_is_stopped_by_the_people_it_serves_worse_and_by_no_others() -> None:
     rng = np.random.default_rng(4)
-    assert stopping(guards(_of_people(rng, 2400, 600), PEOPLE, LEXICON)) == []
+    assert stopping_guards(guards(_of_people(rng, 2400, 600), PEOPLE, LEXICON)) == []
     found = guards(_of_people(rng, 2400, 600, she=0.3), PEOPLE, LEXICON)
-    assert stopping(found) == ["good answers, gender=women"]
+    assert stopping_guards(found) == ["good answers, gender=women"]
     assert {guard.name: guard.to_json()["state"] for guard in found}["good answers, gender=men"] == "kept"
     with pytest.raises(ParamsError, match="lexicon"):
         guards(_of_people(rng, 4, 0), PEOPLE, None)
@@ -226,7 +226,7 @@ def test_people_of_whom_too_little_was_seen_stop_nothing_and_are_not_taken_for_s
     for seen, n in ((few, 4), (many, 40)):
         seen.frame.loc[seen.frame.index < n, "good"] = -1.0
     assert open_groups(guards(few, PEOPLE, LEXICON)) == ["origin=foreign (4)"]
-    assert stopping(guards(many, PEOPLE, LEXICON)) == ["good answers, origin=foreign"]
+    assert stopping_guards(guards(many, PEOPLE, LEXICON)) == ["good answers, origin=foreign"]
 
 
 @pytest.mark.parametrize(("gain", "decision"), [(0.0, "advance"), (-0.2, "roll_back"), (-0.05, "stay")])

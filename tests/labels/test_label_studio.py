@@ -1,4 +1,4 @@
-"""The client of Label Studio against a server in memory that answers as 1.23.2 does; tests/flows/test_labelling.py has a real one."""
+"""The Label Studio client against an in-memory server that answers as 1.23.2 does; the flow's tests use a real one."""
 
 from __future__ import annotations
 
