@@ -6,7 +6,8 @@ import pandas as pd
 
 from flows.init.plan import TaskPlan
 from ratchet.data.cleaning import clean_texts
-from ratchet.data.rules.proposals import profile_sample, propose_suites
+from ratchet.data.rules.proposals import propose_suites
+from ratchet.data.rules.sample_profile import profile_sample
 from ratchet.data.rules.suite_files import suite_json
 
 N_PROFILED = 10_000

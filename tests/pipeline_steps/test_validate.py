@@ -18,8 +18,9 @@ from pipeline_steps.validate import READS, WRITES, Params, main, run
 from ratchet.data.cleaning import text_id
 from ratchet.data.rules.measures import columns_of
 from ratchet.data.rules.profiles import Counts, accept
-from ratchet.data.rules.proposals import profile_sample, propose_suites
+from ratchet.data.rules.proposals import propose_suites
 from ratchet.data.rules.quarantine import Sorted, Sorter
+from ratchet.data.rules.sample_profile import profile_sample
 from ratchet.data.rules.suite_files import suite_json
 from ratchet.data.rules.suites import Suite, read_suite
 from ratchet.errors import ParamsError, ValidationError

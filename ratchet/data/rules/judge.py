@@ -1,27 +1,21 @@
 """The judge: Great Expectations on measured tables. Its results are the verdicts, its unexpected rows the broken ones.
 
-Source: Great Expectations 1, https://docs.greatexpectations.io/docs/core/. Rows are judged in batches by one suite, and
-the results of the batches are added up, so that memory does not grow with the rows. What describes the whole table is
-judged on one row of figures. Measured tables hold no text, so none gets into the results.
-
-Unexpected rows are asked for by their position (`COMPLETE`), never by index columns, which take ten times as long; the
-results are not kept in a store, which would hold every position again, as JSON.
+Rows are judged in batches, and the results of the batches are added up, so that memory does not grow with the rows but
+for the positions of the broken ones. What describes the whole table is judged on one row of figures. Measured tables
+hold no text, so none gets into the results.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.data.rules.suites import SEVERITIES, Rule, Suite
+from ratchet.data.rules.expectations import ROWS, TABLE, Expectations, added, pop_rows
+from ratchet.data.rules.suites import Rule, Suite
 from ratchet.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -31,9 +25,6 @@ BATCH_ROWS = 200_000
 """Rows that are judged at once; a run over a batch costs half a second whatever its size."""
 COLUMNS = "column"
 """The figure of a table that lists its columns with their types: `name: type`."""
-_ROWS = {"result_format": "COMPLETE", "return_unexpected_index_query": False, "partial_unexpected_count": 0}
-_TABLE = {"result_format": "SUMMARY"}
-_COUNTS = ("element_count", "unexpected_count", "missing_count")
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
@@ -52,40 +43,12 @@ class Outcome(NamedTuple):
     """Great Expectations' own result, that of all batches added up, without rows; None where it was skipped."""
 
 
-class _Expectations:
-    """Rules as one suite of Great Expectations, to be validated against any number of frames."""
-
-    def __init__(self, name: str, rules: Sequence[Rule]) -> None:
-        gx = great_expectations()
-        self._names = [rule.name for rule in rules]
-        self._suite = gx.ExpectationSuite(name=name, expectations=[*map(_expectation, rules)])
-
-    def validate(self, frame: pd.DataFrame, result_format: dict[str, Any]) -> dict[str, Any]:
-        """Rule → Great Expectations' result.
-
-        Raises:
-            ValidationError: a rule could not be evaluated, which is not the same as being kept.
-        """
-        batch = _frames().get_batch({"dataframe": frame})
-        found = batch.validate(self._suite, result_format=result_format).results
-        for item in found:
-            if "'raised_exception': True" in str(item.exception_info):
-                raise ValidationError(
-                    f"The rule '{item.expectation_config.meta['rule']}' could not be judged.",
-                    where=f"column '{item.expectation_config.kwargs.get('column')}'",
-                    got=item.exception_info,
-                    fix="correct the rule in its suite",
-                )
-        by_rule = {item.expectation_config.meta["rule"]: item for item in found}
-        return {name: by_rule[name] for name in self._names}
-
-
 class RowJudge:
     """Judges the rows of a measured table, a batch at a time, by the rules about rows."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
-        self._expectations = _Expectations("rows", rules) if rules else None
+        self._expectations = Expectations("rows", rules) if rules else None
         self._n_rows = 0
         self._broken: dict[str, list[NDArray[np.int64]]] = {rule.name: [] for rule in rules}
         self._results: dict[str, Any] = {}
@@ -98,11 +61,11 @@ class RowJudge:
         """
         require_columns(self._rules, frame.columns)
         frame = frame.reset_index(drop=True)  # whose labels are what comes back as positions
-        results = self._expectations.validate(frame, _ROWS) if self._expectations else {}
-        broken = {name: np.array(_pop_rows(item), dtype=np.int64) for name, item in results.items()}
+        results = self._expectations.validate(frame, ROWS) if self._expectations else {}
+        broken = {name: np.array(pop_rows(item), dtype=np.int64) for name, item in results.items()}
         for name, rows in broken.items():
             self._broken[name].append(rows + self._n_rows)
-            self._results[name] = _added(self._results.get(name), results[name])
+            self._results[name] = added(self._results.get(name), results[name])
         self._n_rows += len(frame)
         return broken
 
@@ -146,7 +109,7 @@ def judge_table(
     results: dict[str, Any] = {}
     for name, frame in frames.items():
         if asked := [rule for rule in rules if (rule.column == COLUMNS) == (name == "columns")]:
-            results |= _Expectations(name, asked).validate(frame, _TABLE)
+            results |= Expectations(name, asked).validate(frame, TABLE)
     return [_table_outcome(rule, results[rule.name], (said_of or {}).get(rule.column, "")) for rule in rules]
 
 
@@ -199,61 +162,6 @@ def require_columns(rules: Iterable[Rule], measured: Iterable[str]) -> None:
                 expected=f"one of {', '.join(known)}",
                 fix="correct the rule in its suite",
             )
-
-
-def great_expectations() -> ModuleType:
-    """The library, imported with its analytics off and the deprecation warnings of its own imports held back."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import great_expectations
-        import great_expectations.expectations
-    module: ModuleType = great_expectations
-    return module
-
-
-@cache
-def _frames() -> Any:
-    """The batch definition through which Great Expectations is given frames; one context serves the whole process."""
-    context = great_expectations().get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    asset = context.data_sources.add_pandas("ratchet").add_dataframe_asset("measured")
-    return asset.add_batch_definition_whole_dataframe("all")
-
-
-def _expectation(rule: Rule) -> dict[str, Any]:
-    meta = {"rule": rule.name, "severity": rule.severity, "reason": rule.reason}
-    meta |= {"learnt_from": rule.learnt_from} if rule.learnt_from else {}
-    return {"type": rule.type, "kwargs": rule.kwargs, "meta": meta, "severity": SEVERITIES[rule.severity]}
-
-
-def _pop_rows(item: Any) -> list[int]:
-    """The positions of the unexpected rows, taken out of the result together with their values."""
-    for name in ("unexpected_list", "partial_unexpected_list", "partial_unexpected_index_list"):
-        item.result.pop(name, None)
-    rows: list[int] = item.result.pop("unexpected_index_list", [])
-    return rows
-
-
-def _added(total: Any, item: Any) -> Any:
-    """The result of all batches so far and one more."""
-    if total is None:
-        return item
-    total.success = total.success and item.success
-    counts = {name: total.result.get(name, 0) + item.result.get(name, 0) for name in _COUNTS if name in item.result}
-    n_rows, n_broken, n_missing = (counts.get(name, 0) for name in _COUNTS)
-    total.result |= counts | {
-        name: 100 * n_broken / of if of else 0.0
-        for name, of in {
-            "unexpected_percent": n_rows - n_missing,
-            "unexpected_percent_nonmissing": n_rows - n_missing,
-            "unexpected_percent_total": n_rows,
-        }.items()
-        if name in item.result
-    }
-    if "missing_percent" in item.result:
-        total.result["missing_percent"] = 100 * n_missing / n_rows if n_rows else 0.0
-    return total
 
 
 def _rows_in_words(n_broken: int, n_rows: int) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ratchet.data.rules.judge import RowJudge, great_expectations, judge_table
+from ratchet.data.rules.expectations import great_expectations
+from ratchet.data.rules.judge import RowJudge, judge_table
 from ratchet.data.rules.profiles import MAX_NAMES, Counts, add_names, distance
 from ratchet.data.rules.suites import KWARGS, Rule
 from ratchet.errors import ValidationError

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ratchet.data.rules.proposals import SampleProfile, profile_sample, propose_suites
+from ratchet.data.rules.proposals import propose_suites
+from ratchet.data.rules.sample_profile import SampleProfile, profile_sample
 
 NAMES = [f"class {number}" for number in range(4)]
 
