@@ -333,6 +333,19 @@ def test_drift_is_measured_against_the_accepted_data() -> None:
     assert (unknown["kept"], unknown["found"]) == (None, "not compared: no data has been accepted yet")
 
 
+def test_texts_of_any_script_have_words_enough() -> None:
+    numbers = "零一二三四五六七八九"
+    chinese = [
+        (f"这部电影{numbers[n // 100]}非常{numbers[n // 10 % 10]}好看{numbers[n % 10]}", VALUES["labels"][n % 2])
+        for n in range(600)
+    ]
+    others = [("यह की किताब", "good"), ("यह का किताब", "bad"), ("هذا الفيلم رائع", "good"), ("หนังดีที่สุด", "bad")]
+    result = _run(_corpus(*chinese, *others), _with_bounds(too_few_words={"min_value": 3}), batch_rows=200)
+    assert result.quarantine.empty
+    flagged = result.flagged[result.flagged["rule"] == "near_duplicate"]["id"].tolist()
+    assert text_id("यह का किताब") not in flagged  # another vowel sign: another word
+
+
 def test_personal_data_can_be_left_alone() -> None:
     result = _run(_corpus(("write to jo@example.org please", "good")), personal_data="off")
     assert result.flagged.empty

@@ -8,7 +8,7 @@ import pytest
 
 from ratchet.errors import ParamsError, TableError
 from ratchet.params import check_params
-from ratchet.trust.slices import PatternFeatures, length_groups, slice_masks
+from ratchet.trust.slices import NO_PATTERNS, PatternFeatures, length_groups, slice_masks
 from tests.support.films import PATTERNS
 
 
@@ -67,7 +67,7 @@ def test_an_unknown_feature_is_refused_with_what_there_is() -> None:
     assert "country" in str(caught.value)
 
 
-@pytest.mark.parametrize("patterns", [{"length": "x"}, {"order": "#("}])
+@pytest.mark.parametrize("patterns", [{"length": "x"}, {"language": "x"}, {"order": "#("}])
 def test_a_pattern_that_is_none_or_takes_a_known_name_is_refused(patterns: dict[str, str]) -> None:
     with pytest.raises(ParamsError, match=r"already|no regular expression"):
         check_params(PatternFeatures, "features", {"patterns": patterns})
@@ -75,3 +75,21 @@ def test_a_pattern_that_is_none_or_takes_a_known_name_is_refused(patterns: dict[
 
 def test_no_rows_give_no_slices() -> None:
     assert slice_masks(_frame().head(0), ["source", "length", "negation"], [1, 2], PATTERNS) == {}
+
+
+ENGLISH, GERMAN = "the bus is late again this morning", "Der Bus kommt heute leider wieder zu spät"
+
+
+def test_languages_of_a_handful_of_texts_are_one_slice() -> None:
+    texts = [ENGLISH] * 30 + [GERMAN] * 10 + ["el autobús llega tarde otra vez", "42"]
+    masks = slice_masks(pd.DataFrame({"text": texts}), ["language"], [1, 2], NO_PATTERNS)
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {
+        "language=de": 10,
+        "language=en": 30,
+        "language=other": 2,
+    }
+
+
+def test_a_column_of_the_data_says_it_better() -> None:
+    frame = pd.DataFrame({"text": [ENGLISH, GERMAN], "language": ["en-GB", None]})
+    assert list(slice_masks(frame, ["language"], [1, 2], NO_PATTERNS)) == ["language=en-GB", "language=missing"]
