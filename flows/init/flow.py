@@ -168,7 +168,12 @@ def change_of(root: Path, files: Mapping[str, bytes], copied: Mapping[str, Path]
     """
     undo_unfinished(root)
     record = read_json(root / RECORD) if (root / RECORD).is_file() else {"origin": None, "files": {}}
-    edited = [path for path in _task_paths(root) if path not in MERGED and _is_edited(root, path, record["files"])]
+    committed = task_state.committed_files(root) if not record["files"] and _is_an_example(root) else set()
+    edited = [
+        path
+        for path in _task_paths(root)
+        if path not in MERGED and path not in committed and _is_edited(root, path, record["files"])
+    ]
     if record["origin"] == origin:
         written = {path: content for path, content in files.items() if path not in edited}
         gone = [path for path in record["files"] if path not in files and path not in edited]
@@ -276,6 +281,12 @@ def _is_edited(root: Path, path: str, hashes: Mapping[str, str]) -> bool:
     if path in hashes:
         return _sha256(content) != hashes[path]
     return all(not item.is_file() or item.read_bytes() != content for item in (root / EXAMPLES).glob(f"*/{path}"))
+
+
+def _is_an_example(root: Path) -> bool:
+    """Whether the task is an example's, by its source: then what is committed is the example's, too."""
+    sources = [read_yaml(path)["ingest"]["source"] for path in (root / EXAMPLES).glob("*/params.yaml")]
+    return (root / "params.yaml").is_file() and read_yaml(root / "params.yaml")["ingest"]["source"] in sources
 
 
 def _require_nothing_lost(root: Path, edited: list[str]) -> None:

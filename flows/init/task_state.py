@@ -80,6 +80,14 @@ def forget_experiments(root: Path) -> None:
         _git(root, "update-ref", "-d", ref)
 
 
+def committed_files(root: Path) -> set[str]:
+    """The files that are as the last commit has them; empty where there is no commit."""
+    try:
+        return {*_git(root, "ls-files").splitlines()} - {*_git(root, "diff", "--name-only", "HEAD").splitlines()}
+    except PipelineError:
+        return set()
+
+
 def n_labels(root: Path) -> int:
     """Rows of the batches that data/labels.json names: what people have said."""
     path = root / "data/labels.json"
