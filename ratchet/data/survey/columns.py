@@ -103,7 +103,7 @@ def role_of(item: ColumnProfile, text: str, label: str) -> Role:
     """What a column that is neither text nor label is proposed as; `unused` where nothing speaks for carrying it."""
     if item.name in (text, label):
         return "text" if item.name == text else "label"
-    if not item.n_present or not item.name.strip():
+    if not item.n_present or not item.name.strip() or item.share_urls > 0.5:
         return "unused"
     if item.share_times >= MIN_TIMES:
         return "time"
