@@ -56,7 +56,8 @@ def find_giveaways(columns: Mapping[str, Sequence[str | None]], labels: Sequence
 def gives_away(accuracy: float, classes: Sequence[str]) -> bool:
     """Whether an accuracy on rows of these classes is both high and far above that of always naming the most frequent class."""
     base = max(Counter(classes).values(), default=0) / max(len(classes), 1)
-    return base < 1 and accuracy >= MIN_ACCURACY and 1 - accuracy <= (1 - MIN_GAIN) * (1 - base)
+    gains = 1 - accuracy <= (1 - MIN_GAIN) * (1 - base)
+    return base < 1 and accuracy >= MIN_ACCURACY and gains
 
 
 def held_out_accuracy(keys: Sequence[str], classes: Sequence[str]) -> float:
