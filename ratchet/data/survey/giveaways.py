@@ -54,7 +54,7 @@ def find_giveaways(columns: Mapping[str, Sequence[str | None]], labels: Sequence
 
 
 def gives_away(accuracy: float, classes: Sequence[str]) -> bool:
-    """Whether an accuracy on rows of these classes is both high and far above that of always naming the most frequent class."""
+    """Whether an accuracy on rows of these classes is high, and far above that of naming the most frequent one."""
     base = max(Counter(classes).values(), default=0) / max(len(classes), 1)
     gains = 1 - accuracy <= (1 - MIN_GAIN) * (1 - base)
     return base < 1 and accuracy >= MIN_ACCURACY and gains
