@@ -123,7 +123,10 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
     asked = train["id"].isin({*sent, *read_store(root / POINTER, root / STORE).annotations["id"]}).to_numpy()
     rng = np.random.default_rng([params.seed, len(sent)])
     free = np.flatnonzero(~labeled & ~asked)
-    rows = np.sort([*np.flatnonzero(labeled), *rng.permutation(free)[:max_pool]])
+    free, known = rng.permutation(free)[:max_pool], np.flatnonzero(labeled)
+    if len(known) > max_pool:  # with every label of a large corpus, a sample shows what is known as well
+        known = rng.permutation(known)[:max_pool]
+    rows = np.sort([*known, *free])
     pool, labeled = train.iloc[rows], labeled[rows]
     version = f"{predictor.manifest.name}@{sha256_file(folder / MANIFEST)[:12]}"
     print(f"{version} is asked about {len(rows):,} texts; '{strategy}' chooses {n}", flush=True)

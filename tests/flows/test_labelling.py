@@ -29,7 +29,7 @@ from ratchet.labels.queues import FileQueue
 from ratchet.labels.store import Store, read_store
 from ratchet.registry.audit_log import entries, log_path
 from ratchet.table_files import read_table, write_table
-from ratchet.tables import LABELED, SUSPECTS
+from ratchet.tables import LABELED, SPLIT, SUSPECTS
 from tests.support.flow_world import answer, isolated_copy, made_once
 from tests.support.label_world import make_world, retrain, truth
 from tests.support.miniature import ROOT, environment
@@ -89,6 +89,21 @@ def test_pushed_twice_is_once_and_answered_texts_make_room(world: Path) -> None:
     answer(world, "ben", {name: truth()[name] for name in first[:1]})
     assert push().startswith("1 texts sent")
     assert set(first) < set(queue_items(world))
+
+
+def test_where_every_label_is_used_people_are_asked_about_the_texts_without_one(world: Path) -> None:
+    (world / "params.yaml").write_text((world / "params.yaml").read_text().replace('"budget": 30', '"budget": "all"'))
+    path = world / labelling.SPLITS / "train.parquet"
+    train = read_table(path, SPLIT)
+    train.loc[::3, "label"] = None
+    write_table(path, train, SPLIT)
+    retrain()
+    assert len(read_table(world / labelling.LABELED, LABELED)) == 80
+    assert push(max_pool=30).startswith("6 texts sent")
+    assert {*queue_items(world)} < {*train["id"][::3]}
+    assert push(n=100).startswith("34 texts sent")
+    assert {*queue_items(world)} == {*train["id"][::3]}
+    assert push(n=100).startswith("0 texts sent")
 
 
 def test_what_is_pushed_says_why_and_what_the_model_thinks(world: Path) -> None:
