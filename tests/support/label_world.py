@@ -16,7 +16,7 @@ from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from tests.pipeline_steps.test_sample import VALUES, embedded
 from tests.support.miniature import environment
-from tests.support.params import params_tree
+from tests.support.params import CLEANING, params_tree
 from tests.support.tiny import reviews
 
 N_TRAIN, N_VALIDATION = 120, 60
@@ -25,7 +25,8 @@ N_TRAIN, N_VALIDATION = 120, 60
 def make_world(root: Path) -> Path:
     """The world in `root`, which must be the working directory: `sample` and `baseline` have run."""
     tree = params_tree(sample.Params, "sample", {**VALUES, "budget": 30})
-    tree["baseline"] = {"max_ngram": 1, "inverse_regularization": 4.0}
+    values = {"max_ngram": 1, "inverse_regularization": 4.0, **CLEANING}
+    tree |= {name: block for name, block in params_tree(baseline.Params, "baseline", values).items() if name != "task"}
     Path("params.yaml").write_text(json.dumps(tree))
     for name, n in (("train", N_TRAIN), ("validation", N_VALIDATION)):
         write_table(Path(f"data/splits/{name}.parquet"), reviews(n, n), SPLIT)
