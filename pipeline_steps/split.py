@@ -296,7 +296,8 @@ def _require_classes(placed: pd.DataFrame, params: Params) -> None:
     labelled = placed.dropna(subset="label")
     counts: dict[str, dict[str, int]] = {name: {} for name in sorted(labelled["label"].unique())}
     inside = labelled[labelled["side"].isin(FILLED)]
-    for (name, side), n in inside.groupby(["label", "side"])["group"].nunique().items():
+    found = inside.groupby(["label", "side"])["group"].nunique().reset_index()
+    for name, side, n in zip(found["label"], found["side"], found["group"], strict=True):
         counts[name][side] = int(n)
     if not (poor := lacking(counts)):
         return

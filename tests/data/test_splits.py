@@ -80,7 +80,7 @@ def test_near_duplicates_and_names_make_one_group_together() -> None:
     ids = [f"id{row}" for row in range(6)]
     groups = ["ann", "bob", None, "bob", "ann", None]
     assigned = assign_sides(ids, [True] * 6, [(2, 4)], "s", 0.3, 0.3, groups=groups)
-    parts = {tuple(np.flatnonzero(assigned.group == group)) for group in assigned.group}
+    parts = {tuple(np.flatnonzero(assigned.group == group).tolist()) for group in assigned.group}
     kept = {row for row in range(6) if assigned.side[row] != EXCLUDED}
     assert (1, 3) in parts
     assert {row for part in parts if 0 in part for row in part} == ({0, 2, 4} & kept if 4 in kept else {0})
@@ -201,7 +201,7 @@ def test_no_training_text_is_newer_than_what_is_measured_on(graph: Graph, data: 
     assigned = _by_time(days, graph[1], domain=graph[0])
     side = assigned.side
     assert all(side[a] == side[b] or EXCLUDED in (side[a], side[b]) for a, b in graph[1])
-    newest = {}
+    newest: dict[int, tuple[int, str]] = {}
     for row, group in enumerate(assigned.group.tolist()):
         if side[row] in ("train", "validation", "test"):
             newest[group] = max(newest.get(group, (0, ""))[0], days[row] or 0), side[row]
