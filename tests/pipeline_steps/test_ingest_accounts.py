@@ -84,7 +84,8 @@ def test_tables_that_do_not_hold_what_was_read_are_removed(tmp_path: Path, own: 
 
 def test_a_record_that_swallowed_the_next_is_set_aside_by_the_task_s_own_labels(tmp_path: Path, own: Path) -> None:
     (own / "a.csv").write_bytes(b'label,text\nno,first\nno,"second\nyes,third"\nno,"to do:\n1, open"\n')
-    corpus, _ = ingested(tmp_path, most=1)
+    corpus, told = ingested(tmp_path)
+    assert told["source"]["n_bad_rows"] == 1
     assert corpus["text"].tolist() == ["first", "to do: 1, open"]
     assert read_table(Path(WRITES["bad_rows"]), BAD_ROWS)["raw"].tolist() == [b'no,"second\nyes,third"\n']
 

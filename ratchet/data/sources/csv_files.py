@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ratchet.data.sources.csv_layout import Layout
+from ratchet.data.sources.csv_layout import SWALLOWED, Layout
 from ratchet.data.sources.dialect import CsvDialect
 from ratchet.data.sources.reading import BadRow, Reading
 from ratchet.data.sources.rows import Rows, RowsBuffer
@@ -50,8 +50,8 @@ def read_csv(
             continue
         text = taken[0] if len(taken) == 1 else "".join(taken)
         if problem := layout.problem(fields, error, text, taken, tally):
-            row = reading.set_aside(BadRow(where, first_line, len(taken), *problem, lines.raw(text)))
-            full = buffer.add_bad(row)
+            row = BadRow(where, first_line, len(taken), *problem, lines.raw(text))
+            full = buffer.add_bad(reading.set_aside(row, suspected=row.found.startswith(SWALLOWED)))
         else:
             full = buffer.add(layout.pick(fields, tally), first_line, len(text))
         if full:

@@ -17,6 +17,7 @@ from ratchet.values import raw_value
 BEYOND_ASCII = "records beyond ASCII, valid as {}"
 UNPROVED = "records beyond ASCII, read by {}, which no byte proves"
 NULS = "records with NUL"
+SWALLOWED = "a quote that takes in the next record"
 JOINED = "records joined over columns without a name"
 IGNORED = "records with ignored values in columns without a name"
 _QUOTES = {
@@ -122,7 +123,7 @@ class Layout:
         if line is None:
             return None
         return (
-            f"a quote that takes in the next record, from its line {line + 1} on",
+            f"{SWALLOWED}, from its line {line + 1} on",
             "a quote that closes in its record",
         )
 

@@ -43,6 +43,7 @@ def read_file(
         if rows.lines or rows.bad:
             yield rows
     tally.require_balance()
+    reading.require_few_suspected()
 
 
 def columns_of(file: Path, dialect: Dialect, n_lines: int) -> list[str]:

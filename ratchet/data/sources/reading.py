@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from ratchet.errors import SourceError
 
+MAX_SUSPECTED = 0.01
+"""Share of a file's records that may be set aside on a suspicion alone."""
 MAX_SHOWN = 120
 """Characters of a record that a message shows."""
 
@@ -92,6 +94,7 @@ class Reading:
         self.sha256 = ""
         """Of the files, or of the rows of what has none; known at the end."""
         self._n_bad = 0
+        self._suspected: list[BadRow] = []
 
     @property
     def n_rows(self) -> int:
@@ -103,24 +106,46 @@ class Reading:
         self.files.append(FileTally(str(file)))
         return self.files[-1]
 
-    def set_aside(self, row: BadRow) -> BadRow:
+    def set_aside(self, row: BadRow, suspected: bool = False) -> BadRow:
         """Count a bad row of the current file, and give it back.
+
+        Args:
+            row: the record.
+            suspected: it is well-formed, and only what labels look like speaks against it: it does not count against
+                the tolerance, unless there are too many at the end of the file.
 
         Raises:
             SourceError: there are more than the tolerance allows.
         """
+        if suspected:
+            self.files[-1].n_bad += 1
+            self._suspected.append(row._replace(raw=row.raw[: MAX_SHOWN + 1]))
+            return row
         self._n_bad += 1
         if self._n_bad > self.max_bad_rows:
-            raise SourceError(
-                "A record cannot be read exactly.",
-                where=f"{row.file}, {'line' if row.n_lines else 'row'} {row.line}{_to(row)}",
-                got=f"{row.found}: {_shown(row.raw)}",
-                expected=row.expected,
-                fix="correct the record, or the dialect in ingest.source.dialect; or set more than "
-                f"{self.max_bad_rows:,} aside with ingest.source.max_bad_rows: their bytes are kept",
-            )
+            raise self._too_many(row)
         self.files[-1].n_bad += 1
         return row
+
+    def require_few_suspected(self) -> None:
+        """Nothing, unless so many records of the file are suspected that the suspicion, or the dialect, is wrong.
+
+        Raises:
+            SourceError: they are more than `MAX_SUSPECTED` of the records, and than the tolerance.
+        """
+        suspected, self._suspected = self._suspected, []
+        if len(suspected) > max(self.max_bad_rows, 1, MAX_SUSPECTED * self.files[-1].n_records):
+            raise self._too_many(suspected[0])
+
+    def _too_many(self, row: BadRow) -> SourceError:
+        return SourceError(
+            "A record cannot be read exactly.",
+            where=f"{row.file}, {'line' if row.n_lines else 'row'} {row.line}{_to(row)}",
+            got=f"{row.found}: {_shown(row.raw)}",
+            expected=row.expected,
+            fix="correct the record, or the dialect in ingest.source.dialect; or set more than "
+            f"{self.max_bad_rows:,} aside with ingest.source.max_bad_rows: their bytes are kept",
+        )
 
 
 def _to(row: BadRow) -> str:
