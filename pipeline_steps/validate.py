@@ -24,7 +24,7 @@ from ratchet.data.rules.judge import BATCH_ROWS, Outcome, RowJudge, in_order, ju
 from ratchet.data.rules.measures import PERSONAL, columns_of, needed
 from ratchet.data.rules.profiles import Counts, read_profile
 from ratchet.data.rules.quarantine import Sorter, quarantined_rows
-from ratchet.data.rules.suites import Rule, Suite, read_suite
+from ratchet.data.rules.suites import Rule, Suite, read_suites
 from ratchet.entry import entry
 from ratchet.errors import ValidationError
 from ratchet.files import replace_folder
@@ -120,7 +120,7 @@ def run(
 def main() -> None:
     params = load_params(Params, "validate")
     source, read = Path(READS["corpus"]), batches(Path(READS["corpus"]), CORPUS)
-    suites = [read_suite(Path(READS[name]), {"labels": params.labels}) for name in ("labels_suite", "corpus_suite")]
+    suites = read_suites([Path(READS[name]) for name in ("labels_suite", "corpus_suite")], {"labels": params.labels})
     accepted = read_profile(Path(READS["accepted"]))
     checked = run(
         read,

@@ -182,8 +182,8 @@ def test_again_with_more_rows_keeps_what_somebody_edited(root: Path, tickets: Pa
 
 
 def test_an_edited_task_is_not_replaced_by_another_one(root: Path, tickets: Path) -> None:
-    (root / "data/suites/labels.yaml").write_text("name: ours\n")
-    with pytest.raises(PipelineError, match=r"edited: data/suites/labels\.yaml"):
+    (root / "data/suites/labels.json").write_text("{}")
+    with pytest.raises(PipelineError, match=r"edited: data/suites/labels\.json"):
         init(tickets, "--yes")
 
 

@@ -21,6 +21,7 @@ of `TABLE_TYPES` the one row of figures that describes the whole table, or its c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -187,6 +188,27 @@ def read_suite(path: Path, parameters: dict[str, Any]) -> Suite:
             fix="correct the file; the kinds of expectation and what they take stand in ratchet/data/rules/suites.py",
         )
     return suite
+
+
+def read_suites(paths: Sequence[Path], parameters: dict[str, Any]) -> list[Suite]:
+    """The suites of one table, each as `read_suite` reads it.
+
+    Raises:
+        ParamsError: as `read_suite`; or two of them have a rule of the same name, so that reports would mix them up.
+    """
+    suites = [read_suite(path, parameters) for path in paths]
+    seen: dict[str, str] = {}
+    for suite in suites:
+        for rule in suite.rules:
+            if (other := seen.setdefault(rule.name, suite.path)) != suite.path:
+                raise ParamsError(
+                    f"Two suites have a rule '{rule.name}'.",
+                    where=suite.path,
+                    got=f"the name stands in {other} too",
+                    expected="a name for each rule",
+                    fix="rename one of them",
+                )
+    return suites
 
 
 @dataclass(frozen=True)

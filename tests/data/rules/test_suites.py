@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ratchet.data.rules.suite_files import read_suite_file, suite_json
-from ratchet.data.rules.suites import KWARGS, read_suite
+from ratchet.data.rules.suites import KWARGS, read_suite, read_suites
 from ratchet.errors import ParamsError
 
 FOLDER = Path(__file__).parents[3] / "data" / "suites"
@@ -90,6 +90,14 @@ def test_a_file_that_is_no_suite_is_one_clear_error(content: str, tmp_path: Path
         read_suite(tmp_path / "suite.json", {})
     with pytest.raises(ParamsError, match="missing"):
         read_suite(tmp_path / "other.json", {})
+
+
+def test_two_suites_of_a_table_have_no_rule_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    paths = [_file(tmp_path, GOOD), _file(tmp_path / "other", GOOD)]
+    assert len(read_suites(paths[:1], {})) == 1
+    with pytest.raises(ParamsError, match="Two suites have a rule 'short'"):
+        read_suites(paths, {})
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
