@@ -30,6 +30,7 @@ def label_worth(sample: Report | None) -> dict[str, Any]:
     )
     point = price.value / gain.value / 100 if gain.value > 0 else float("nan")
     metric = metric_name(sample["primary_metric"])
+    reason = price.reason or gain.reason or "a hundred more labels gain nothing"
     worth = {
         "people who labelled": people["n_people"],
         "labels by people": people["n_resolved"],
@@ -38,7 +39,7 @@ def label_worth(sample: Report | None) -> dict[str, Any]:
         "price of a hundred labels, USD": estimate_or_reason(price),
         f"{metric} improved by a hundred more labels": estimate_or_reason(gain),
         f"price of improving {metric} by 0.01, USD": estimate_or_reason(
-            Estimate(point, float("nan"), float("nan"), gain.n, price.reason or "a hundred more labels gain nothing")
+            Estimate(point, float("nan"), float("nan"), gain.n, reason)
         ),
     }
     if alpha := people.get("agreement", {}).get("krippendorff_alpha"):
