@@ -25,6 +25,7 @@ from ratchet.errors import ParamsError
 from ratchet.files import read_json
 from ratchet.measure.machine_figures import MACHINE_METRICS
 from ratchet.trust.behaviour import KINDS
+from tests.support.films import of_the_demo
 from tests.support.miniature import ROOT
 
 HEAVY = ["torch", "transformers", "prefect", "dvc", "sklearn", "lightning", "great_expectations"]
@@ -579,6 +580,7 @@ def test_an_error_of_the_task_is_reported_once_not_once_a_stage(root: Path) -> N
     assert (item.got, item.where.split(" ")[1]) == ("-1", "task.seed")
 
 
+@of_the_demo
 def test_what_is_only_odd_is_a_warning_and_printed_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plant(root, "params.yaml", "query_strategy: hybrid", "query_strategy: random")
     checklist.require(root)
@@ -700,10 +702,9 @@ def test_a_bundle_that_no_stage_writes(root: Path) -> None:
     assert [item.where for item in errors(root)] == ["models/stray"]
 
 
+@of_the_demo
 def test_every_metric_of_the_reports_can_be_gated_and_no_other() -> None:
     known = {"evaluate": gates.EVALUATE, "audit": gates.AUDIT, "behave": gates.BEHAVE, "explain": gates.EXPLAIN}
-    if not all((ROOT / "reports" / f"{name}.json").is_file() for name in known):
-        pytest.skip("no run of this task yet: make run")
     for name, metrics in known.items():
         bundles = read_json(ROOT / "reports" / f"{name}.json")["bundles"].values()
         measured = {metric for bundle in bundles for metric in bundle["metrics"]}
@@ -719,6 +720,7 @@ def test_every_metric_of_the_reports_can_be_gated_and_no_other() -> None:
     assert {f"{kind}_failure_rate" for kind in KINDS} <= {*gates.BEHAVE}
 
 
+@of_the_demo
 def test_minutes_memory_and_disk_are_reported_and_a_shortage_warned_of(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -731,6 +733,7 @@ def test_minutes_memory_and_disk_are_reported_and_a_shortage_warned_of(
     assert [("disk" in what, "memory" in what) for what in short] == [(True, False), (False, True)]
 
 
+@of_the_demo
 def test_more_texts_take_longer_and_larger_batches_more_memory(root: Path) -> None:
     def expected() -> resources.Expected:
         project = read_project(root)
