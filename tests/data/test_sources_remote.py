@@ -105,7 +105,7 @@ def test_http_reads_as_the_file_does(tmp_path: Path, site: str, suffix: str) -> 
         frame.to_json(path, orient="records", lines=True)
     else:
         frame.to_parquet(path)
-    dialect = {"csv": CSV, "jsonl": JSONL, "parquet": PARQUET}[suffix]
+    dialect: Any = {"csv": CSV, "jsonl": JSONL, "parquet": PARQUET}[suffix]
     got, origin, names = read(files(f"{site}/reviews.{suffix}?version=2", dialect=dialect))
     pd.testing.assert_frame_equal(got, frame)
     assert origin == {"n_files": 1, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

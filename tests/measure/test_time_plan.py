@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
 import pytest
 from pydantic import TypeAdapter
 
@@ -68,5 +66,4 @@ def test_every_key_of_the_plan_is_a_key_of_params_with_a_value_in_range() -> Non
         model = models[block]
         assert name in model.model_fields, key
         field = model.model_fields[name]
-        declared: Any = Annotated[(field.annotation, *field.metadata)]
-        TypeAdapter(declared).validate_python(value, strict=True)
+        TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True)

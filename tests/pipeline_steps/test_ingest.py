@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 import pytest
 
-from pipeline_steps.ingest import READS, WRITES, Params, Repair, main, report, run
+from pipeline_steps.ingest import READS, WRITES, Params, main, report, run
 from ratchet.data.cleaning import REPAIRS, text_id
+from ratchet.data.cleaning_params import Repair
 from ratchet.data.raw_text import raw_texts
 from ratchet.data.sources import files as sources_files
 from ratchet.data.sources.dialect import CSV
@@ -57,8 +59,8 @@ def _params(**changes: Any) -> Params:
     return check_params(Params, "ingest", {**VALUES, **changes})
 
 
-def _frame(**columns: list[str | None]) -> pd.DataFrame:
-    rows: dict[str, list[str | None]] = {
+def _frame(**columns: Sequence[str | None]) -> pd.DataFrame:
+    rows: dict[str, Sequence[str | None]] = {
         "review": ["Bad.<br />So bad", "GOOD  film", None],
         "stars": ["1", "5 ", None],
         "when": ["2020", None, "2021"],

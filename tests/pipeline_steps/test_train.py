@@ -12,6 +12,7 @@ import pytest
 from pipeline_steps import train
 from ratchet.errors import ParamsError, SourceError, TableError, TrainingError
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
+from ratchet.models.training import fit
 from ratchet.trust.lexicons import Lexicon
 from tests.support.films import ARTICLES, PATTERNS
 from tests.support.params import CLEANING
@@ -79,7 +80,7 @@ def test_no_more_texts_than_asked_are_learned_from_and_rare_classes_stay_whole(
     backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labeled = pd.concat([reviews(160, 1).query("label == 'negative'"), reviews(20, 3).query("label == 'positive'")])
-    seen, original = [], train.fit
+    seen, original = [], fit
 
     def fitted(model: Any, examples: Any, *rest: Any, **more: Any) -> Any:
         seen.append(examples)
