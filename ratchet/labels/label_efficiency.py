@@ -71,10 +71,11 @@ def curve_table(curves: Curves | None) -> pd.DataFrame:
     No row where no strategies were compared.
     """
     rows = []
-    for name, scores in curves.scores.items() if curves else ():
-        for index, n_labels in enumerate(curves.n_labels):
-            estimate = seed_estimate(scores[:, index], curves.metric.bounds)
-            rows.append((name, n_labels, estimate.value, estimate.low, estimate.high))
+    if curves:
+        for name, scores in curves.scores.items():
+            for index, n_labels in enumerate(curves.n_labels):
+                estimate = seed_estimate(scores[:, index], curves.metric.bounds)
+                rows.append((name, n_labels, estimate.value, estimate.low, estimate.high))
     return pd.DataFrame(rows, columns=["strategy", "n_labels", "score", "low", "high"])
 
 
