@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
@@ -52,6 +53,9 @@ class Params(ratchet.params.Params):
     """Shares of labels that are flipped on purpose to see how many are found, each in (0, 0.5)."""
     n_seeds: int = Field(ge=1, le=1000)
     """Repetitions of that, each with other flips and folds."""
+    n_tried: int = Field(ge=100)
+    """Labels on which that is tried, chosen at random, at most: it takes as many fits as folds times rates times
+    repetitions, and says the same of some thousand labels as of all."""
     seed: Seed
 
 
@@ -73,6 +77,7 @@ def run(rows: pd.DataFrame, embeddings: Embeddings, params: Params) -> Vetted:
     labels = class_names(rows)
     targets, vectors = class_indices(rows, labels), unit_length(embeddings)
     found = _suspicion(vectors, targets, rows, len(labels), params, np.random.default_rng(params.seed))
+    tried = _tried_rows(len(rows), params)
     chosen = [row for row in found.ranking if found.flagged[row]][: params.max_suspects]
     suspects = rows.iloc[chosen][["id", "text", "label", "source", "part"]].reset_index(drop=True)
     suspects["suggested"] = np.array(labels, dtype=object)[found.suggested[chosen]].astype(str)
@@ -92,8 +97,10 @@ def run(rows: pd.DataFrame, embeddings: Embeddings, params: Params) -> Vetted:
             for part, mask in parts.items()
         },
         "planted": {
-            f"{rate:g}": _tried(vectors, targets, rows, len(labels), rate, params) for rate in params.flip_rates
+            f"{rate:g}": _tried(vectors[tried], targets[tried], rows.iloc[tried], len(labels), rate, params)
+            for rate in params.flip_rates
         },
+        "n_tried": len(tried),
         "examples": suspects.head(params.n_examples)[list(SHOWN)].to_dict("records"),
     }
     return Vetted(suspects, report)
@@ -106,6 +113,14 @@ def _suspicion(
         vectors, targets, rows["group"].tolist(), n_classes, params.n_folds, params.inverse_regularization, rng
     )
     return suspicion(targets, proba)
+
+
+def _tried_rows(n: int, params: Params) -> NDArray[np.int64]:
+    """The labels that are flipped on purpose: all, or `n_tried` drawn at random, in order."""
+    if n <= params.n_tried:
+        return np.arange(n)
+    drawn = np.random.default_rng(params.seed).choice(n, params.n_tried, replace=False)
+    return np.sort(drawn)
 
 
 def _tried(
@@ -139,7 +154,8 @@ def main() -> None:
     ]
     rows = pd.concat(frames, ignore_index=True).dropna(subset="label").reset_index(drop=True)
     embeddings = read_embeddings(Path(READS["embeddings"]), rows["id"].tolist())
-    print(f"vetting {len(rows):,} labels, and {params.n_seeds} × {len(params.flip_rates)} trials", flush=True)
+    n_tried, n_trials = min(len(rows), params.n_tried), f"{params.n_seeds} × {len(params.flip_rates)}"
+    print(f"vetting {len(rows):,} labels, and {n_trials} trials on {n_tried:,}", flush=True)
     with threadpool_limits(1):  # models this small are fastest on one thread, and the same on every machine's count
         vetted = run(rows, embeddings, params)
     write_table(Path(WRITES["suspects"]), vetted.suspects, SUSPECTS)

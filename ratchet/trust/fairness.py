@@ -13,27 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.measure.bootstrap import Draws, Weights, group_draws, interval_estimate
+from ratchet.measure.bootstrap import Weights, interval_estimate
 from ratchet.measure.estimate import Estimate, undefined
-
-Names = NDArray[np.str_]
-Column = tuple[str, NDArray[Any], NDArray[np.bool_]]
-"""A measure, its value for each row (n,), and the rows that count (n,)."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A rate in one group: its value, its bootstrap draws (n_draws,), and the rows it rests on."""
-
-    value: float
-    draws: Draws
-    n: int
-    reason: str = ""
-    """Why the value is NaN, when it is."""
-
-    def estimate(self) -> Estimate:
-        """The rate with its 95 % interval; undefined, with the reason, when it rests on too few rows."""
-        return undefined(self.reason, self.n) if self.reason else interval_estimate(self.value, self.draws, self.n)
+from ratchet.trust.group_rates import Column, Names, Rate, class_rates, group_rates
 
 
 @dataclass(frozen=True)
@@ -56,8 +38,8 @@ class FeatureAudit:
 
         NaN with a reason when fewer than two groups define it.
         """
-        of_groups = [self.rates[group] | self.one_against_rest[group] for group in self.rates]
-        known = [rates[measure] for rates in of_groups if not rates[measure].reason]
+        by_group = self.rates if any(measure in rates for rates in self.rates.values()) else self.one_against_rest
+        known = [rates[measure] for rates in by_group.values() if not rates[measure].reason]
         if len(known) < 2:
             return Rate(
                 float("nan"), np.zeros(0), sum(rate.n for rate in known), "fewer than two groups are comparable"
@@ -110,7 +92,8 @@ def audit_feature(
         confidence: probability of the predicted class, (n,).
 
     The values are those of fairlearn's MetricFrame, which the tests hold them against; it takes 25 CPU-seconds for what
-    two matrix products do here in three. Source: fairlearn's user guide, "Common fairness metrics".
+    two sparse products do here in three, however many classes there are. Source: fairlearn's user guide, "Common
+    fairness metrics".
     """
     everyone = np.ones(len(y_true), dtype=bool)
     right = y_true == y_pred
@@ -124,32 +107,12 @@ def audit_feature(
         ]
     if confidence is not None:
         columns.append(("overconfidence", confidence - right, everyone))
-    rates = _rates(columns, groups, min_group_size, w)
-    against_rest: dict[str, dict[str, Rate]] = {name: {} for name in rates}
-    for label in sorted({*y_true.tolist(), *y_pred.tolist()}):  # one at a time: memory does not grow with the classes
-        true, pred = y_true == label, y_pred == label
-        columns = [(f"true_positive_rate_{label}", pred, true), (f"false_positive_rate_{label}", pred, ~true)]
-        for name, of_group in _rates(columns, groups, min_group_size, w).items():
-            against_rest[name] |= of_group
-    return FeatureAudit(rates, {name: int(np.sum(groups == name)) for name in rates}, against_rest)
-
-
-def _rates(columns: Sequence[Column], groups: Names, min_group_size: int, w: Weights) -> dict[str, dict[str, Rate]]:
-    """Group → measure → the mean of its values over its rows in the group."""
-    names = sorted(set(groups.tolist()))
-    cells = [(name, measure) for name in names for measure, _, _ in columns]
-    masks = np.stack([(groups == name) & rows for name in names for _, _, rows in columns], axis=1)  # (n, n_cells)
-    figures = np.tile(np.stack([values for _, values, _ in columns], axis=1).astype(np.float64), len(names))
-    counts = masks.sum(axis=0)
-    means = np.divide((figures * masks).sum(axis=0), counts, out=np.full(len(cells), np.nan), where=counts > 0)
-    draws = group_draws(figures, masks, w)
-    rates: dict[str, dict[str, Rate]] = {name: {} for name in names}
-    for (name, measure), n, value, of_cell in zip(cells, counts.tolist(), means.tolist(), draws.T, strict=True):
-        few = f"rests on {n} texts, fewer than {min_group_size}"
-        rates[name][measure] = (
-            Rate(float("nan"), np.zeros(0), n, few) if n < min_group_size else Rate(value, of_cell, n)
-        )
-    return rates
+    names, sizes = np.unique(groups, return_counts=True)
+    return FeatureAudit(
+        group_rates(columns, groups, min_group_size, w),
+        dict(zip(names.tolist(), sizes.tolist(), strict=True)),
+        class_rates(y_true, y_pred, groups, min_group_size, w),
+    )
 
 
 def bundle_metrics(features: Mapping[str, FeatureAudit]) -> dict[str, Estimate]:

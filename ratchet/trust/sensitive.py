@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ratchet.measure.bootstrap import Weights, group_draws, interval_estimate
 from ratchet.measure.estimate import Estimate, undefined
-from ratchet.trust.fairness import FeatureAudit, Names, Rate, feature_gaps, largest
+from ratchet.trust.fairness import FeatureAudit, feature_gaps, largest
+from ratchet.trust.group_rates import Names, Rate
 
 NOBODY = ("none", "missing")
 """Groups of texts that speak of nobody: no group of people, and compared with nobody."""

@@ -35,6 +35,7 @@ VALUES: dict[str, Any] = {
     "inverse_regularization": 50.0,
     "flip_rates": [0.1],
     "n_seeds": 2,
+    "n_tried": 1000,
     "seed": 6,
 }
 PARAMS = vet.Params(**VALUES)
@@ -149,6 +150,10 @@ def test_it_lists_what_is_wrong_and_changes_nothing() -> None:
     assert report["parts"]["labeled"]["n_labels"] == report["parts"]["validation"]["n_labels"] == 80
     assert report["planted"]["0.1"]["auroc"]["value"] > 0.9
     assert report["planted"]["0.1"]["auroc"]["n"] == 2
+    assert report["n_tried"] == 160
+    some = PARAMS.model_copy(update={"n_tried": 100})
+    assert vet.run(rows, embedded(rows), some).report["n_tried"] == 100
+    pd.testing.assert_frame_equal(vet.run(rows, embedded(rows), some).suspects, suspects)  # all are vetted all the same
     assert report["agreement"]["low"] < report["agreement"]["value"] < 1
     assert bare_figures(report) == []
     assert report["examples"][0]["text"] == suspects["text"][0]
