@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,16 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 def tiny_backbone(folder: Path, n_layers: int = 3) -> Path:
     """A BERT of random weights: `n_layers` layers of width 32, four heads, 64 feed-forward channels."""
     return _saved(folder, _of_words(), n_layers)
+
+
+def backbone_of(folder: Path, words: Sequence[str], n_layers: int = 3) -> Path:
+    """As `tiny_backbone`, for a task's own words; characters of scripts without spaces are words too."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+    known = dict.fromkeys([*SPECIAL, *words])
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(known)}, unk_token="[UNK]"))
+    split = pre_tokenizers.Split(Regex(r"\p{Han}"), "isolated")
+    return _saved(folder, tokenizer, n_layers, pre_tokenizers.Sequence([split, pre_tokenizers.Whitespace()]))
 
 
 def wide_backbone(folder: Path, n_layers: int = 3) -> Path:
@@ -45,14 +56,14 @@ def _of_words() -> Any:
     return Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
 
 
-def _saved(folder: Path, tokenizer: Any, n_layers: int, width: int = 32) -> Path:
+def _saved(folder: Path, tokenizer: Any, n_layers: int, pre_tokenizer: Any = None, width: int = 32) -> Path:
     """The folder, with the tokenizer and a BERT of random weights for its words."""
     import torch
     from tokenizers import normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
 
     tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
