@@ -83,6 +83,8 @@ class Sizes:
     n_folds: int = 5
     n_flip_rates: int = 3
     n_vet_seeds: int = 5
+    n_tried: int = 5000
+    """Labels on which vetting is tried, at most: not planned, as it costs little."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +192,14 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
     def passes(operations: int, n_parameters: float, n_texts: float) -> float:
         return operations * n_parameters * n_texts * tokens / operations_per_s
 
-    fits = sizes.n_folds * (1 + sizes.n_flip_rates * sizes.n_vet_seeds)
+    tried = sizes.n_flip_rates * sizes.n_vet_seeds * _probe_seconds(min(n_labeled, sizes.n_tried), corpus.n_classes)
     return {
         "ingest": 5 + n_rows / 2000,
         "validate": 8 + n_rows / 800,
         "split": 4 + n_rows / 2000,
         "embed": 5 + passes(INFERENCE, encoder.n_parameters, n_rows),
         "sample": 8 + 2 * _probe_seconds(n_labeled, corpus.n_classes),
-        "vet": 6 + fits * _probe_seconds(n_labeled, corpus.n_classes),
+        "vet": 6 + sizes.n_folds * (_probe_seconds(n_labeled, corpus.n_classes) + tried),
         "challenge": 10 + _probe_seconds(n_labeled, corpus.n_classes),
         "baseline": 6 + TFIDF_S * n_labeled * max(corpus.n_classes - 1, 1),
         "train": 20
