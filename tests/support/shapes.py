@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 
 from ratchet.files import write_json
-from ratchet.gates.proposals import Facts, propose_gates
 from ratchet.measure.footprint import Footprint
 from ratchet.params import read_yaml
 from tests.support.tiny import FIT, backbone_of
@@ -66,8 +64,8 @@ class Shape:
     """Between words."""
     columns: Sequence[str] = ()
     """Further columns of the file: `author`, of which each wrote five texts, and `written_at`."""
-    task: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the block `task`."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """What the person who configures it says, see `flows.init.plan.Said`."""
 
 
 SHAPES = {
@@ -75,25 +73,39 @@ SHAPES = {
     "twenty classes": Shape({f"topic {number:02}": 24 for number in range(20)}),
     "Chinese": Shape({"抱怨": 160, "表扬": 160}, HAN, "zh", ""),
     "Arabic": Shape({"شكوى": 160, "مدح": 160}, ARABIC, "ar"),
-    "a group column": Shape({"calm": 160, "eager": 160}, columns=("author",), task={"group_column": "author"}),
+    "a group column": Shape({"calm": 160, "eager": 160}, columns=("author",), said={"group": "author"}),
 }
 
 
 def make_task(root: Path, shape: Shape, seed: int = 0) -> None:
-    """The repository of a task in `root`: its texts, its params and its task files, none of which has a case."""
+    """The repository of a task in `root`: its texts, and what `ratchet init` writes for them, with everything small."""
+    from flows.init import flow
+    from flows.init.plan import Said, make_plan
+    from flows.init.sources import Given, place_of
+    from flows.init.suites import suite_files
+    from flows.init.task_files import BASE, load, task_files
+
     texts = root / "data/texts.csv"
     texts.parent.mkdir(parents=True)
     with texts.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label", *shape.columns])
         writer.writerows(_rows(shape, np.random.default_rng(seed)))
+    sample = flow.read_sample(place_of(root, Given(str(texts))))
+    said = Said(languages=[shape.language], drop=[], **shape.said)
+    plan = make_plan("miniature", flow.look(sample, "text", "label"), said)
+    base, suites = load(ROOT / BASE / "params.yaml"), suite_files(plan, sample.frame, 0.8)
+    for path, content in task_files(ROOT, base, plan, sample.place, {}, suites).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
     backbone_of(root / "backbone", shape.words)
-    for name, content in _task_files().items():
-        write_json(root / "data" / name, content)
-    write_json(root / "models/champion.json", {"bundle": None})
-    for suite in (ROOT / "data/suites").glob("*.yaml"):
-        write_json(root / "data/suites" / suite.name, _suite(suite))
-    write_json(root / "params.yaml", _params(shape))
+    write_json(root / "params.yaml", _small(read_yaml(root / "params.yaml")))
+    for path, content in {
+        "models/champion.json": {"bundle": None},
+        "data/labels.json": {"batches": []},
+        "data/accepted_profile.json": {"profile": None},
+    }.items():
+        write_json(root / path, content)
 
 
 def run_pipeline(root: Path, stages: Sequence[str] = STAGES) -> dict[str, float]:
@@ -134,29 +146,20 @@ def _rows(shape: Shape, rng: np.random.Generator) -> list[list[str]]:
     return found
 
 
-def _params(shape: Shape) -> dict[str, Any]:
-    """The root's params with the task's own, and everything small."""
-    classes = [{"name": label, "values": [label]} for label in shape.counts]
-    own: dict[str, dict[str, Any]] = {
+def _small(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The params with everything small, and no bound on speed: the machine may be busy."""
+    small: dict[str, dict[str, Any]] = {
         "task": {
-            "classes": classes,
-            "source_column": "",
-            "languages": [shape.language],
-            "selected": [],
             "backbone": "backbone",
             "backbone_sha256": "",
             "n_bootstrap": 100,
             "train_threads": 1,
             "inference_threads": 1,
-            **shape.task,
         },
-        "ingest": {"watch": "data/texts.csv"},
-        "split": {"train_sources": [], "n_transfer": 0, "validation_rate": 0.2, "test_rate": 0.3},
+        "split": {"validation_rate": 0.2, "test_rate": 0.3},
         "embed": {"max_tokens": 32},
-        "sample": {"budget": "all"},
         "vet": {"n_folds": 2, "flip_rates": [0.1], "n_seeds": 1, "n_examples": 2},
         "challenge": {
-            "features": ["length"],
             "max_words": 10,
             "n_clusters": 2,
             "min_slice_size": 20,
@@ -166,27 +169,19 @@ def _params(shape: Shape) -> dict[str, Any]:
         "train": {
             **_fit("train", 3),
             "max_tokens": 32,
-            "slices": ["length"],
-            "attributes": [],
-            "mitigated_attribute": "",
         },
         "distil": {**_fit("distil", 2), "layers": [0, 2], "n_importance": 16},
         "prune": {**_fit("prune", 1), "n_importance": 16, "n_recovery": 200},
         "quantize": {"n_check": 40},
         "export": {"n_calibration": 16, "n_sensitivity": 4, "n_check": 40},
-        "evaluate": {"slices": ["length"], "n_latency": 20, "n_rounds": 1, "n_chunks": 2, "n_long": 2, "n_failures": 2},
+        "evaluate": {"n_latency": 20, "n_rounds": 1, "n_chunks": 2, "n_long": 2, "n_failures": 2},
         "shortlist": {"n_candidates": 1, "max_loss": 1.0},
-        "explain": {"n_texts": 4, "max_evals": 16, "n_compared": 2, "n_gradient_steps": 20, "slices": ["length"]},
+        "explain": {"n_texts": 4, "max_evals": 16, "n_compared": 2, "n_gradient_steps": 20},
         "counterfactuals": {"n_texts": 4, "n_weakness_texts": 10, "n_concept_texts": 10, "n_random": 5, "max_edits": 2},
-        "audit": {"features": ["length"], "attributes": [], "intersections": [], "min_group_size": 10},
+        "audit": {"min_group_size": 10},
         "behave": {"n_cases": 4, "n_texts": 20, "n_validation": 20, "n_trigger_words": 2, "n_trigger_texts": 4},
-        "promote": {"gates": [gate.model_dump() for gate, _ in propose_gates(_facts(shape))]},
     }
-    values = read_yaml(ROOT / "params.yaml")
-    tree = {name: {**block, **own.get(name, {})} for name, block in values.items()}
-    source = values["ingest"]["source"]
-    tree["ingest"]["source"] = {**source, "kind": "files", "path": "data/texts.csv", "sha256": ""}
-    return tree
+    return {name: {**block, **small.get(name, {})} for name, block in values.items()}
 
 
 def _fit(stage: str, n_epochs: int) -> dict[str, Any]:
@@ -194,50 +189,3 @@ def _fit(stage: str, n_epochs: int) -> dict[str, Any]:
     known = read_yaml(ROOT / "params.yaml")[stage]
     small = {**FIT, "n_epochs": n_epochs, "batch_size": 32, "learning_rate": 3e-3}
     return {name: value for name, value in small.items() if name in known}
-
-
-def _facts(shape: Shape) -> Facts:
-    n_rows = sum(shape.counts.values())
-    return Facts(len(shape.counts), max(shape.counts.values()) / n_rows, behaviour_kinds={"invariance"})
-
-
-def _task_files() -> dict[str, Any]:
-    """Path below data/ → content: what any task has, and no case that somebody would have to write."""
-    neutral = ("typos", "casing", "punctuation")
-    return {
-        "challenge/contrast.yaml": {
-            "max_cues": 2,
-            "max_words": 25,
-            "blockers": [],
-            "unpaired": {},
-            "swaps": {},
-            "rewrites": {},
-        },
-        "challenge/invariance.yaml": {
-            "interchangeable": {},
-            "contractions": [],
-            "casing": ["upper"],
-            "typo_min_letters": 4,
-            "punctuation": True,
-        },
-        "challenge/weak_slices.yaml": {"frozen": []},
-        "lexicons/features.yaml": {"patterns": {}},
-        "lexicons/harmless.yaml": {"words": []},
-        "lexicons/language.yaml": {"stemmer": "", "articles": {}},
-        "lexicons/identity.yaml": {"attributes": {}, "phrases": [], "swaps": {}, "templates": []},
-        "behaviour/neutral.yaml": {
-            "words": {},
-            "tests": {edit: {"kind": "invariance", "edit": edit} for edit in neutral},
-        },
-        "behaviour/triggers.yaml": {"words": ["cf", "mn"], "cues": []},
-        "labels.json": {"batches": []},
-        "accepted_profile.json": {"profile": None},
-    }
-
-
-def _suite(path: Path) -> Any:
-    """A suite of the root without the rules that are of the demo's data."""
-    suite = json.loads(json.dumps(read_yaml(path)))
-    of_the_demo = {"class_rates", "n_rows", "rating_in_text"}
-    suite["expectations"] = [item for item in suite["expectations"] if item["meta"]["rule"] not in of_the_demo]
-    return suite
