@@ -100,12 +100,13 @@ def make_task(root: Path, shape: Shape, seed: int = 0) -> None:
         (root / path).write_bytes(content)
     backbone_of(root / "backbone", shape.words)
     write_json(root / "params.yaml", _small(read_yaml(root / "params.yaml")))
-    for path, content in {
+    blank: dict[str, Any] = {
         "models/champion.json": {"bundle": None},
         "data/labels.json": {"batches": []},
         "data/accepted_profile.json": {"profile": None},
-    }.items():
-        write_json(root / path, content)
+    }
+    for path, value in blank.items():
+        write_json(root / path, value)
 
 
 def run_pipeline(root: Path, stages: Sequence[str] = STAGES) -> dict[str, float]:
