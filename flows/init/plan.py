@@ -53,7 +53,7 @@ class TaskPlan:
     counts: dict[str, int]
     """Class → labelled texts."""
     dropped: dict[str, int]
-    """Raw value that becomes no class → labelled texts that are left out."""
+    """Raw value that becomes no class → labelled texts, which count as unlabelled."""
     id: str
     time: str
     group: str

@@ -76,7 +76,7 @@ def plan_text(plan: TaskPlan) -> str:
         lines.append(_line("rare classes", ", ".join(f"{name} {plan.counts[name]}" for name in rare), advice))
     if plan.dropped:
         gone = ", ".join(f"{value} {n}" for value, n in plan.dropped.items())
-        lines.append(_line("left out", gone, plan.reasons.get("dropped", "you said so")))
+        lines.append(_line("no label", gone, plan.reasons.get("dropped", "you said so")))
     for key in ("id", "time", "group", "source", "metadata", "sensitive", "languages", "selected", "metric"):
         value = getattr(plan, key)
         told = ", ".join(value) if isinstance(value, list) else value

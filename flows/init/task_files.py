@@ -142,6 +142,7 @@ def _params(
             "task.primary_metric": plan.metric,
             "ingest.source": place.block,
             "ingest.watch": place.watch,
+            "ingest.missing_values": list(plan.dropped),  # the texts of a dropped class stay, without a label
             "validate.regions": plan.regions,
             "split.train_sources": [],
             "split.n_transfer": 0,

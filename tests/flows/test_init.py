@@ -220,6 +220,17 @@ def test_classes_are_merged_and_dropped(root: Path, tickets: Path) -> None:
     }
 
 
+def test_a_class_too_rare_for_three_splits_loses_its_label_by_name(root: Path, tmp_path: Path) -> None:
+    few = [
+        {"body": f"thanks for the lamp {n}", "topic": "praise", "channel": "mail", "ticket": f"P{n}"} for n in range(2)
+    ]
+    said = init(write_csv(tmp_path / "rare.csv", [*rows(), *few]), "--yes")
+    params = read_yaml(root / "params.yaml")
+    assert (params["ingest"]["missing_values"], len(params["task"]["classes"])) == (["praise"], 3)
+    assert "praise 2" in said
+    assert [str(item) for item in checklist.find(root) if "Labels mean no class" in item.what] == []
+
+
 def test_a_full_disk_leaves_everything_as_it_was(root: Path, tickets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tree(root)
 
