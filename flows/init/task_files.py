@@ -236,6 +236,10 @@ LEVELS = {
 """Key → levels of its value that take a line for each of their items; all others stand in one line."""
 
 
+_PLAIN = re.compile(r"[\w./+-]+(?: [\w./+-]+)*")
+"""Strings that need no quotes for a sign; those that read as a number or a word of YAML's get them anyway."""
+
+
 def _lines(value: Any, levels: int) -> Any:
     """A value with an item a line on so many levels."""
     if not levels or not value or not isinstance(value, (Mapping, list)):
@@ -255,7 +259,8 @@ def _flow(value: Any) -> Any:
         made = CommentedSeq([_flow(item) for item in value])
         made.fa.set_flow_style()
         return made
-    return DoubleQuotedScalarString("") if value == "" else value
+    # YAML's readers disagree on signs in one line: "[why?]" is a list to one and an error to the other, which DVC uses
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and not _PLAIN.fullmatch(value) else value
 
 
 def _engine() -> YAML:
