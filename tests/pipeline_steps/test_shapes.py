@@ -83,13 +83,19 @@ def test_texts_have_words_in_every_script(task: tuple[str, Path]) -> None:
     assert {row["word"] for row in told["words"]} <= known
 
 
+@pytest.mark.deep
 def test_a_group_stays_on_one_side(ran: Any) -> None:
     sides = tables(ran("a group column"))
     where = pd.concat([table.assign(side=side) for side, table in sides.items() if side != EXCLUDED])
     assert where.groupby("author")["side"].nunique().max() == 1
 
 
-test_a_group_stays_on_one_side = pytest.mark.deep(test_a_group_stays_on_one_side)
+@pytest.mark.deep
+def test_the_test_texts_are_the_latest(ran: Any) -> None:
+    sides = tables(ran("a time column"))
+    times = [sides[side]["timestamp"] for side in ("train", "validation", "test")]
+    assert times[0].max() <= times[1].min()
+    assert times[1].max() <= times[2].min()
 
 
 def test_the_stages_are_those_of_dvc_in_an_order_that_dvc_allows() -> None:

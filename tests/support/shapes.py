@@ -66,6 +66,8 @@ class Shape:
     """Further columns of the file: `author`, of which each wrote five texts, and `written_at`."""
     said: Mapping[str, Any] = field(default_factory=dict)
     """What the person who configures it says, see `flows.init.plan.Said`."""
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Block of params.yaml → values that are edited in it."""
 
 
 SHAPES = {
@@ -74,6 +76,12 @@ SHAPES = {
     "Chinese": Shape({"抱怨": 160, "表扬": 160}, HAN, "zh", ""),
     "Arabic": Shape({"شكوى": 160, "مدح": 160}, ARABIC, "ar"),
     "a group column": Shape({"calm": 160, "eager": 160}, columns=("author",), said={"group": "author"}),
+    "a time column": Shape(
+        {"calm": 160, "eager": 160},
+        columns=("written_at",),
+        said={"time": "written_at"},
+        params={"split": {"by": "time"}},
+    ),
 }
 
 
@@ -99,7 +107,7 @@ def make_task(root: Path, shape: Shape, seed: int = 0) -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     backbone_of(root / "backbone", shape.words)
-    write_json(root / "params.yaml", _small(read_yaml(root / "params.yaml")))
+    write_json(root / "params.yaml", _small(read_yaml(root / "params.yaml"), shape))
     blank: dict[str, Any] = {
         "models/champion.json": {"bundle": None},
         "data/labels.json": {"batches": []},
@@ -147,7 +155,7 @@ def _rows(shape: Shape, rng: np.random.Generator) -> list[list[str]]:
     return found
 
 
-def _small(values: Mapping[str, Any]) -> dict[str, Any]:
+def _small(values: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
     """The params with everything small, and no bound on speed: the machine may be busy."""
     small: dict[str, dict[str, Any]] = {
         "task": {
@@ -182,7 +190,7 @@ def _small(values: Mapping[str, Any]) -> dict[str, Any]:
         "audit": {"min_group_size": 10},
         "behave": {"n_cases": 4, "n_texts": 20, "n_validation": 20, "n_trigger_words": 2, "n_trigger_texts": 4},
     }
-    return {name: {**block, **small.get(name, {})} for name, block in values.items()}
+    return {name: {**block, **small.get(name, {}), **shape.params.get(name, {})} for name, block in values.items()}
 
 
 def _fit(stage: str, n_epochs: int) -> dict[str, Any]:
