@@ -198,7 +198,7 @@ def test_what_is_missing_is_said() -> None:
     said = ["No challenge set", "No slices were measured", "The audit is not", "The explanations are not", "No label-"]
     for text in said:
         assert text in rendered.page
-    assert rendered.page.count("The report of this step is not available.") == 11
+    assert rendered.page.count("The report of this step is not available.") == 12
     assert "the report of sample is not available." in rendered.card
     assert "nan" not in rendered.page.lower().replace("finance", "")
 
