@@ -126,7 +126,7 @@ def find_places(source: PackagedSource | FilesSource) -> Places:
         MissingExtraError: the package for the URL's protocol is not installed.
     """
     if isinstance(source, PackagedSource):
-        return Places([Place(str(find_packaged(source.path)), {})], [])
+        return Places([Place(str(find_packaged(source.path)), {}, source.path)], [])
     return (find_urls if is_url(source.path) else find_files)(source.path, source.dialect)
 
 
@@ -135,11 +135,11 @@ def _read(
 ) -> Iterator[Batch]:
     first_row, unit = 0, "row" if dialect.format == "parquet" else "line"
     stored = [column for column in columns if column not in place.partition]
-    for rows in read_file(file, dialect, stored, reading, place.path, BATCH_ROWS):
+    for rows in read_file(file, dialect, stored, reading, place.name, BATCH_ROWS):
         n_rows = len(rows.lines)
         values = rows.columns | {key: [value] * n_rows for key, value in place.partition.items() if key in columns}
         frame = frame_of({column: values[column] for column in columns})
-        yield Batch(name, first_row, frame, place.path, rows.lines, unit, rows.bad)
+        yield Batch(name, first_row, frame, place.name, rows.lines, unit, rows.bad)
         first_row += n_rows
 
 

@@ -24,6 +24,13 @@ class Place(NamedTuple):
     """A local path, or a URL."""
     partition: dict[str, str | None]
     """Columns that stand in the names of its folders, `key=value`, below the source's own."""
+    inside: str = ""
+    """`<top-level package>/<file inside>` of a file that an installed package carries; empty for others."""
+
+    @property
+    def name(self) -> str:
+        """What messages, reports and tables call the file: the same on every machine."""
+        return self.inside or self.path
 
 
 class Places(NamedTuple):
