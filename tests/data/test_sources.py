@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from ratchet.data.sources.dialect import CSV, JSONL, PARQUET, Dialect
-from ratchet.data.sources.files import check_sha256
+from ratchet.data.sources.files import PackagedSource, check_sha256, find_places, read_files
 from ratchet.data.sources.formats import read_file
 from ratchet.data.sources.places import find_files, find_packaged
+from ratchet.data.sources.reading import Reading
 from ratchet.data.sources.rows import frame_of
 from ratchet.errors import SourceError
 
@@ -149,6 +152,29 @@ def test_packaged_files_are_found_without_an_import(tmp_path: Path, monkeypatch:
     for path, what in wrong.items():
         with pytest.raises(SourceError, match=what):
             find_packaged(path)
+
+
+def test_a_packaged_file_bears_the_same_name_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "carrier_by_name"
+    package.mkdir()
+    (package / "a.csv").write_text("text\ngood\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    sha256 = hashlib.sha256((package / "a.csv").read_bytes()).hexdigest()
+    source = PackagedSource(kind="packaged", path="carrier_by_name/a.csv", sha256=sha256, dialect=CSV, max_bad_rows=0)
+    (place,) = find_places(source).files
+    assert place.name == "carrier_by_name/a.csv"
+    reading = Reading()
+    (batch,) = read_files(source, ["text"], reading)
+    assert (batch.file, [tally.file for tally in reading.files]) == (source.path, [source.path])
+
+
+def test_no_committed_report_names_a_place_on_a_machine() -> None:
+    root = Path(__file__).parents[2]
+    tracked = subprocess.run(
+        ["git", "ls-files", "reports/*.json"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.split()
+    named = [name for name in tracked if re.search(r'": "/\w+/', (root / name).read_text(encoding="utf-8"))]
+    assert not named
 
 
 def test_checksum_of_one_file_and_of_many(tmp_path: Path) -> None:
