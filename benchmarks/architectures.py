@@ -30,6 +30,7 @@ from ratchet.params import load_params
 from ratchet.reporting.figures import Point, front
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
+from ratchet.task import BackboneSource
 from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS, N_LATENCY = 1000, 200, 1000, 3, 60
@@ -207,7 +208,7 @@ def other_task(task: Task, spec: str) -> Task:
 
     folder = resolve_backbone(spec, "")
     load_classifier(folder, len(task.labels))  # says at once what is wrong with it
-    params = task.params.model_copy(update={"backbone": spec, "backbone_sha256": ""})
+    params = task.params.model_copy(update={"backbones": [BackboneSource(source=spec, sha256="")]})
     return replace(read_task(N_TRAIN, N_VALIDATION, N_TEST, params), labels=task.labels)
 
 

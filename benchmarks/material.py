@@ -55,7 +55,7 @@ class Task:
 def read_task(n_train: int, n_validation: int, n_test: int, params: train.Params | None = None) -> Task:
     """So many of the labels that were bought, and of the other splits' texts, chosen by the params' seed."""
     params = params or load_params(train.Params, "train", length_edges=read_length_edges(LENGTH_EDGES))
-    folder = resolve_backbone(params.backbone, params.backbone_sha256)
+    folder = resolve_backbone(params.backbones[0].source, params.backbones[0].sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
     splits = Path(train.READS["splits"])
     labeled = read_table(Path(train.READS["labeled"]), LABELED)

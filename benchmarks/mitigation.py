@@ -40,6 +40,7 @@ from ratchet.params import load_params
 from ratchet.reporting.marked_block import write_block
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
+from ratchet.task import BackboneSource
 from ratchet.trust.fairness import audit_feature
 from ratchet.trust.group_thresholds import group_thresholds, large_groups
 from ratchet.trust.lexicons import Lexicon, lexicon_groups, swapped
@@ -189,9 +190,10 @@ def _trained(params: train.Params, rules: train.Rules, tables: Mapping[str, pd.D
         return folder / "teacher"
     folder.mkdir(parents=True, exist_ok=True)
     print(f"training with mitigation: {params.mitigation}", flush=True)
-    backbone = resolve_backbone(params.backbone, params.backbone_sha256).resolve()
+    backbone = resolve_backbone(params.backbones[0].source, params.backbones[0].sha256).resolve()
+    here = params.model_copy(update={"backbones": [BackboneSource(source=str(backbone), sha256="")]})
     with contextlib.chdir(folder):  # the stage's own checkpoints and plots stay as they are
-        model, _, _ = train.run(labeled, validation, rules, params.model_copy(update={"backbone": str(backbone)}))
+        model, _, _ = train.run(labeled, validation, rules, here)
     manifest = Manifest(
         name="teacher",
         kind="torch",

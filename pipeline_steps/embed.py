@@ -24,7 +24,7 @@ from ratchet.models.coverage import coverage_by_language
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
-from ratchet.task import Backbone, BackboneSha256, TrainThreads
+from ratchet.task import Backbones, TrainThreads
 
 READS = {"splits": "data/splits"}
 WRITES = {"embeddings": "data/embeddings.parquet", "report": "reports/embed.json"}
@@ -37,8 +37,7 @@ N_COVERAGE = 2_000
 class Params(ratchet.params.Params):
     """The backbone, and how texts go through it."""
 
-    backbone: Backbone
-    backbone_sha256: BackboneSha256
+    backbones: Backbones
     max_tokens: int = Field(ge=8, le=8192)
     """Texts are cut to this many tokens."""
     batch_size: int = Field(ge=1)
@@ -74,7 +73,7 @@ def report_languages(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
 
 def main() -> None:
     params = load_params(Params, "embed")
-    folder = resolve_backbone(params.backbone, params.backbone_sha256)
+    folder = resolve_backbone(params.backbones[0].source, params.backbones[0].sha256)
     sides = {
         side: read_table(Path(READS["splits"]) / f"{side}.parquet", SPLIT, columns=["id", "text"]) for side in SIDES
     }

@@ -33,7 +33,7 @@ from ratchet.models.tuning import Method, count_parameters, merge, prepare
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
-from ratchet.task import Backbone, BackboneSha256, LengthEdges
+from ratchet.task import Backbones, LengthEdges
 from ratchet.trust.language import Articles, Language
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
 from ratchet.trust.mitigation import Mitigation, mitigate
@@ -63,8 +63,7 @@ class Params(FitParams, PrimaryMetricParams, CleaningParams):
     method: Method
     """Which parameters learn: all (full), the head, the biases (bitfit), or few new ones: ia3, lora, dora (merged
     afterwards), adapter (stays in the model, which can then not be compressed)."""
-    backbone: Backbone
-    backbone_sha256: BackboneSha256
+    backbones: Backbones
     max_tokens: int = Field(ge=8, le=8192)
     """Texts are cut to this many tokens."""
     max_texts: int = Field(ge=2)
@@ -134,7 +133,7 @@ def run(
         params.mitigation, labeled, rules.lexicon, params.mitigated_attribute, params.max_copies, rules.articles
     )
     weight = None if learned.weight is None else learned.weight.astype("float32")
-    folder = resolve_backbone(params.backbone, params.backbone_sha256)
+    folder = resolve_backbone(params.backbones[0].source, params.backbones[0].sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
     train, held_out = (
         Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels), weight=of_each)
@@ -198,7 +197,8 @@ def main() -> None:
         params_sha256=sha256_json(params.model_dump()),
         data_sha256=labels_sha256(labeled),
     )
-    save_model(model, resolve_backbone(params.backbone, params.backbone_sha256), Path(WRITES["teacher"]), manifest)
+    first = params.backbones[0]
+    save_model(model, resolve_backbone(first.source, first.sha256), Path(WRITES["teacher"]), manifest)
     report = {
         "command": "python -m pipeline_steps.train",
         "n_labeled": len(labeled),

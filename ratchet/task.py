@@ -35,6 +35,15 @@ class TaskClass(Params):
         return [raw_value(value) for value in self.values]
 
 
+class BackboneSource(Params):
+    """Where a pretrained encoder comes from, and which one it is."""
+
+    source: str = Field(min_length=1)
+    """package:NAME/FOLDER, a local folder, or a hub id; in place of a folder a packed file."""
+    sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    """Hash of its model.safetensors, or of the packed file; empty: not pinned."""
+
+
 class Task(Params):
     """The task: classes, columns, primary metric, aim and hard limits."""
 
@@ -75,10 +84,8 @@ class Task(Params):
     """Milliseconds at the 95th percentile, batch 1, that a candidate may take; 0: no limit."""
     max_memory_mb: float = Field(ge=0)
     """Megabytes of memory that serving a candidate may take; 0: no limit."""
-    backbone: str = Field(min_length=1)
-    """The pretrained encoder: package:NAME/FOLDER, a local folder, or a hub id."""
-    backbone_sha256: str = Field(pattern=r"^([0-9a-f]{64})?$")
-    """Hash of its model.safetensors; empty: not pinned."""
+    backbones: list[BackboneSource] = Field(min_length=1)
+    """The pretrained encoders that may be tried; the first embeds texts for choosing and judging them."""
     near_duplicate_threshold: float = Field(ge=0.5, le=1)
     """Jaccard similarity of three-word shingles from which two texts count as near-duplicates, in [0.5, 1]."""
     length_quantiles: list[float] = Field(min_length=2, max_length=2)
@@ -119,6 +126,8 @@ class Task(Params):
             raise ValueError(f"length_quantiles: {low:g} and {high:g} are not in order between 0 and 1")
         if repeated := _repeated(self.columns):
             raise ValueError(f"columns: {', '.join(repeated)} is named twice")
+        if repeated := _repeated([item.source for item in self.backbones]):
+            raise ValueError(f"backbones: {', '.join(repeated)} is named twice")
         return self
 
     def _check_costs(self, n_classes: int) -> None:
@@ -171,8 +180,7 @@ TaskAim = Annotated[Aim, _at("aim")]
 MaxSizeMb = Annotated[float, _at("max_size_mb")]
 MaxP95Ms = Annotated[float, _at("max_p95_ms")]
 MaxMemoryMb = Annotated[float, _at("max_memory_mb")]
-Backbone = Annotated[str, _at("backbone")]
-BackboneSha256 = Annotated[str, _at("backbone_sha256")]
+Backbones = Annotated[list[BackboneSource], _at("backbones")]
 NearDuplicateThreshold = Annotated[float, _at("near_duplicate_threshold")]
 LengthQuantiles = Annotated[list[float], _at("length_quantiles")]
 NBootstrap = Annotated[int, _at("n_bootstrap")]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flows.checks.backbone import check_backbone
+from flows.checks.backbones import check_backbones
 from flows.checks.blocks import check_blocks, check_live
 from flows.checks.cases import check_cases
 from flows.checks.finding import Finding, raised
@@ -28,7 +28,7 @@ CHECKS: Sequence[Callable[[Project], list[Finding]]] = (
     check_source,
     check_names,
     check_labels,
-    check_backbone,
+    check_backbones,
     check_languages,
     check_suites,
     check_cases,

@@ -17,13 +17,14 @@ from typing import Any
 
 import psutil
 
-from flows.checks.backbone import Backbone, read_backbone
+from flows.checks.backbones import first_backbone
 from flows.checks.finding import Finding, info, warning
 from flows.checks.project import Project
 from flows.checks.source import source_files
 from ratchet.errors import RatchetError
 from ratchet.measure.machine_figures import merge
 from ratchet.measure.time_plan import OPERATIONS_PER_CORE_S, Corpus, Encoder, Sizes, stage_seconds
+from ratchet.models.backbone_files import Backbone
 
 BASE_MEMORY_MB = 800.0
 """A process with torch and a table of texts, before there is a model."""
@@ -55,7 +56,7 @@ def check_resources(project: Project) -> list[Finding]:
     if project.task is None or not {*MODEL_STAGES} <= {*project.blocks}:
         return []
     try:
-        backbone = read_backbone(project)
+        backbone = first_backbone(project)
         if backbone is None or not backbone.shapes:
             return []
         expected = expect(project, backbone)

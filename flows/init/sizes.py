@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.checks.backbone import Backbone, read_backbone
-from flows.checks.project import Project
 from flows.init.plan import TaskPlan
 from ratchet.measure.time_plan import Corpus, Encoder, Plan
 from ratchet.measure.time_plan import plan as fit
+from ratchet.models.backbone_files import Backbone, read_backbone_files
 from ratchet.params import check_params
 from ratchet.task import Task
 
@@ -29,7 +28,7 @@ def fit_sizes(root: Path, base: Mapping[str, Any], plan: TaskPlan, texts: Sequen
         texts: a sample.
     """
     task = check_params(Task, "task", base["task"])
-    backbone = read_backbone(Project(root, {}, {}, task))
+    backbone = read_backbone_files(task.backbones[0].source, root)
     if backbone is None or not backbone.shapes:
         return None
     n_labeled = sum(plan.counts.values())
@@ -39,13 +38,8 @@ def fit_sizes(root: Path, base: Mapping[str, Any], plan: TaskPlan, texts: Sequen
 
 
 def _lengths(backbone: Backbone, texts: Sequence[str]) -> list[int]:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(backbone.folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     step = max(1, len(texts) // N_TEXTS)
-    return [len(item.ids) for item in tokenizer.encode_batch(list(texts[::step]))]
+    return [len(item.ids) for item in backbone.text_tokenizer.encode_batch(list(texts[::step]))]
 
 
 def _n_parameters(backbone: Backbone) -> int:

@@ -21,6 +21,8 @@ from ratchet.errors import TrainingError
 from ratchet.files import read_json
 from ratchet.models.batching import Tokens
 
+KINDS = ("WordPiece", "Unigram")
+"""Kinds of vocabulary that can be cut; of BPE a merge may need a token that no text uses."""
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
@@ -28,50 +30,86 @@ def choose_tokens(tokenizer: dict[str, Any], tokens: Sequence[Tokens], n_tokens:
     """The ids that stay, ascending, about `n_tokens` of them.
 
     First the special tokens and every single character, at the start of a word and within one; then what the texts
-    use, the most frequent first; then the vocabulary's own order, which for WordPiece is roughly by frequency.
+    use, the most frequent first; then the vocabulary's own order, which is roughly by frequency.
 
     Args:
-        tokenizer: the content of a `tokenizer.json` with a WordPiece model.
+        tokenizer: the content of a `tokenizer.json` with a WordPiece or Unigram model.
         tokens: token ids of the task's texts, labelled or not.
         n_tokens: how many stay; fewer than the characters and special tokens there are: exactly these.
 
     Raises:
         TrainingError: another kind of tokenizer.
     """
-    model = tokenizer["model"]
-    if model.get("type") != "WordPiece":
-        raise TrainingError(
-            "Only a WordPiece vocabulary can be pruned.",
-            got=model.get("type"),
-            expected="WordPiece",
-            fix="set prune.n_tokens: 0, which keeps the whole vocabulary",
-        )
-    special = {int(token["id"]) for token in tokenizer["added_tokens"]} | {int(model["vocab"][model["unk_token"]])}
-    prefix = model["continuing_subword_prefix"]
-    characters = {index for token, index in model["vocab"].items() if len(token.removeprefix(prefix)) == 1}
-    kept = special | characters | ({int(model["vocab"][prefix])} if prefix in model["vocab"] else set())
+    kept, pieces = base_tokens(tokenizer), _pieces(tokenizer["model"])
     counts = Counter(index for text in tokens for index in text)
     used = sorted(counts, key=lambda index: (-counts[index], index))
-    placeholders = {index for token, index in model["vocab"].items() if token.startswith("[unused")}
-    for index in [*used, *sorted(set(model["vocab"].values()) - placeholders)]:
+    rest = sorted(index for token, index in pieces.items() if not token.startswith("[unused"))
+    for index in [*used, *rest]:
         if len(kept) >= n_tokens:
             break
         kept.add(index)
     return np.array(sorted(kept), dtype=np.int64)
 
 
+def base_tokens(tokenizer: dict[str, Any]) -> set[int]:
+    """The ids without which some text could not be encoded, or no text could: special tokens, those that the template
+    adds to every text, and single characters.
+
+    Raises:
+        TrainingError: another kind of tokenizer.
+    """
+    model = tokenizer["model"]
+    pieces = _pieces(model)
+    unknown = pieces[model["unk_token"]] if model["type"] == "WordPiece" else model["unk_id"]
+    special = {int(token["id"]) for token in tokenizer["added_tokens"]} | {int(unknown)}
+    template = {index for ids in _template_ids(tokenizer.get("post_processor")) for index in ids}
+    prefix = model.get("continuing_subword_prefix", "")
+    characters = {index for token, index in pieces.items() if len(token.removeprefix(prefix)) == 1}
+    return special | template | characters | ({pieces[prefix]} if prefix in pieces else set())
+
+
+def _pieces(model: dict[str, Any]) -> dict[str, int]:
+    """Token → its id: WordPiece has it so, Unigram has a list of tokens with their scores.
+
+    Raises:
+        TrainingError: another kind of vocabulary.
+    """
+    if model.get("type") == "WordPiece":
+        return {token: int(index) for token, index in model["vocab"].items()}
+    if model.get("type") == "Unigram" and model.get("unk_id") is not None and not model.get("byte_fallback"):
+        return {token: index for index, (token, _) in enumerate(model["vocab"])}
+    raise TrainingError(
+        "A vocabulary of this kind cannot be pruned.",
+        got=model.get("type"),
+        expected=f"{' or '.join(KINDS)}, with a token for what is unknown",
+        fix="set prune.n_tokens: 0, which keeps the whole vocabulary",
+    )
+
+
+def _template_ids(processor: dict[str, Any] | None) -> list[list[int]]:
+    """The lists of ids that a post-processor holds, themselves and no copies: special tokens, and a prompt if any."""
+    if processor is None:
+        return []
+    inner = [ids for item in processor.get("processors", []) for ids in _template_ids(item)]  # Sequence
+    return [*inner, *(token["ids"] for token in processor.get("special_tokens", {}).values())]  # TemplateProcessing
+
+
 def prune_tokenizer(tokenizer: dict[str, Any], kept: NDArray[np.int64]) -> dict[str, Any]:
     """The content of `tokenizer.json` with the kept tokens alone, numbered from 0 in their old order."""
     new_id = {int(old): new for new, old in enumerate(kept)}
-    pruned = copy.deepcopy(tokenizer)
     vocabulary = tokenizer["model"]["vocab"]
-    pruned["model"]["vocab"] = {token: new_id[old] for token, old in vocabulary.items() if old in new_id}
+    pruned = copy.deepcopy({**tokenizer, "model": {**tokenizer["model"], "vocab": None}})
+    if isinstance(vocabulary, dict):
+        pruned["model"]["vocab"] = {token: new_id[old] for token, old in vocabulary.items() if old in new_id}
+    else:
+        pruned["model"]["vocab"] = [vocabulary[old] for old in kept.tolist() if old < len(vocabulary)]
+        pruned["model"]["unk_id"] = new_id[tokenizer["model"]["unk_id"]]
     for token in pruned["added_tokens"]:
         token["id"] = new_id[token["id"]]
     processor = pruned.get("post_processor") or {}
-    for token in processor.get("special_tokens", {}).values():  # TemplateProcessing
-        token["ids"] = [new_id[index] for index in token["ids"]]
-    for end in ("sep", "cls"):  # BertProcessing: [token, id]
+    for ids in _template_ids(processor):
+        ids[:] = [new_id[index] for index in ids]
+    for end in ("sep", "cls"):  # BertProcessing, RobertaProcessing: [token, id]
         if end in processor:
             processor[end] = [processor[end][0], new_id[processor[end][1]]]
     return pruned

@@ -8,6 +8,8 @@ from typing import Any
 
 from ratchet.errors import SourceError
 from ratchet.files import sha256_file
+from ratchet.models.packed_weights import is_packed
+from ratchet.models.unpacked import unpacked
 
 WEIGHTS = "model.safetensors"
 
@@ -17,19 +19,22 @@ def resolve_backbone(spec: str, sha256: str) -> Path:
 
     Args:
         spec: `package:NAME/FOLDER` for files inside an installed package (read by path, none of its code is run),
-            a local folder, or the id of a model on the Hugging Face hub.
-        sha256: hash of its `model.safetensors`; empty: not pinned.
+            a local folder, or the id of a model on the Hugging Face hub. In place of a folder a packed file, which is
+            unpacked into a cache: see `ratchet.models.packed_weights`.
+        sha256: hash of its `model.safetensors`, or of the packed file; empty: not pinned.
 
     Raises:
         SourceError: the model cannot be found, has no safetensors weights, or is not the pinned one.
     """
-    folder = _locate(spec)
-    weights = folder / WEIGHTS
+    found = _locate(spec)
+    packed = is_packed(found)
+    weights = found if packed else found / WEIGHTS
     if not weights.is_file():
         raise SourceError(
             "The backbone has no safetensors weights.", where=weights, fix="convert them, or choose another backbone"
         )
-    if sha256 and (got := sha256_file(weights)) != sha256:
+    got = sha256_file(weights) if sha256 or packed else ""
+    if sha256 and got != sha256:
         raise SourceError(
             "The backbone is not the one that was pinned: its SHA-256 differs.",
             where=weights,
@@ -37,7 +42,7 @@ def resolve_backbone(spec: str, sha256: str) -> Path:
             expected=sha256,
             fix="install the pinned version, or pin the new one after checking where it comes from",
         )
-    return folder
+    return unpacked(found, got) if packed else found
 
 
 def load_classifier(folder: Path, n_classes: int) -> Any:
@@ -60,13 +65,14 @@ def load_classifier(folder: Path, n_classes: int) -> Any:
 
 
 def local_backbone(spec: str) -> Path | None:
-    """The folder in an installed package or on disk that a backbone's name stands for; None: the hub has to be asked.
+    """The folder, or packed file, in an installed package or on disk that a backbone's name stands for; None: the hub
+    has to be asked.
 
     Raises:
         SourceError: the package is not installed.
     """
     if not spec.startswith("package:"):
-        return Path(spec) if Path(spec).is_dir() else None
+        return Path(spec) if Path(spec).is_dir() or is_packed(Path(spec)) else None
     name, _, inside = spec.removeprefix("package:").partition("/")
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
@@ -78,6 +84,12 @@ def local_backbone(spec: str) -> Path | None:
             fix=f"pip install {name}",
         )
     return Path(found.submodule_search_locations[0]) / inside
+
+
+def is_installed(spec: str) -> bool:
+    """Whether the package that a backbone's name stands for is installed; one that names none needs none."""
+    name = spec.removeprefix("package:").partition("/")[0]
+    return not spec.startswith("package:") or importlib.util.find_spec(name) is not None
 
 
 def _locate(spec: str) -> Path:

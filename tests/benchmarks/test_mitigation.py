@@ -38,7 +38,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     copy_task_files(tmp_path, "lexicons", "behaviour", "challenge")
     values = read_yaml(FILMS / "params.yaml")
-    tuned = {**FIT, "n_epochs": 1, "backbone": str(tiny_backbone(tmp_path / "backbone")), "backbone_sha256": ""}
+    sources = [{"source": str(tiny_backbone(tmp_path / "backbone")), "sha256": ""}]
+    tuned = {**FIT, "n_epochs": 1, "backbones": sources}
     trained = params_tree(train.Params, "train", {**values["train"], **tuned})
     judged = {**values["audit"], "min_group_size": 10}
     write_json(Path("params.yaml"), {**values, **trained, "audit": judged})

@@ -19,8 +19,7 @@ from tests.support.tiny import reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
 VALUES: dict[str, Any] = {
-    "backbone": "backbone",
-    "backbone_sha256": "",
+    "backbones": [{"source": "backbone", "sha256": ""}],
     "max_tokens": 32,
     "batch_size": 4,
     "n_threads": 1,

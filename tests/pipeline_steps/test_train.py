@@ -39,8 +39,12 @@ LEXICON = Lexicon(
 )
 
 
+def source(backbone: Path, sha256: str = "") -> list[dict[str, str]]:
+    return [{"source": str(backbone), "sha256": sha256}]
+
+
 def params(backbone: Path, **changes: Any) -> train.Params:
-    values = {**FIT, **ACCURACY, "method": "full", "backbone": str(backbone), "backbone_sha256": "", "max_tokens": 32}
+    values = {**FIT, **ACCURACY, "method": "full", "backbones": source(backbone), "max_tokens": 32}
     tuning = {
         "lora_rank": 4,
         "lora_targets": ["all-linear"],
@@ -196,7 +200,7 @@ def test_a_label_no_validation_text_has_is_refused() -> None:
 
 def test_another_backbone_than_the_pinned_one_is_refused(backbone: Path) -> None:
     with pytest.raises(SourceError, match="SHA-256 differs"):
-        run(reviews(16, 1), reviews(8, 2), params(backbone, backbone_sha256="0" * 64))
+        run(reviews(16, 1), reviews(8, 2), params(backbone, backbones=source(backbone, "0" * 64)))
 
 
 def test_a_backbone_that_is_nowhere_is_said() -> None:

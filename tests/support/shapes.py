@@ -159,8 +159,7 @@ def _small(values: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
     """The params with everything small, and no bound on speed: the machine may be busy."""
     small: dict[str, dict[str, Any]] = {
         "task": {
-            "backbone": "backbone",
-            "backbone_sha256": "",
+            "backbones": [{"source": "backbone", "sha256": ""}],
             "n_bootstrap": 100,
             "train_threads": 1,
             "inference_threads": 1,

