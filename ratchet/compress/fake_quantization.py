@@ -22,7 +22,7 @@ LARGEST = 64
 
 
 def round_matrices(model: Any) -> None:
-    """Put every matrix of the encoder and the pooler on its int8 grid, in place: what post-training int8 does."""
+    """Put every matrix of the encoder on its int8 grid, in place: what post-training int8 does."""
     import torch
 
     with torch.no_grad():
@@ -67,9 +67,7 @@ def quantization_aware(model: Any) -> Iterator[None]:
 
 
 def _matrices(model: Any) -> list[Any]:
-    """The linear layers that the exporters store as integers: all of the encoder, and the pooler."""
+    """The linear layers that the exporters store as integers: all of the encoder."""
     import torch
 
-    pooler = getattr(model.base_model, "pooler", None)
-    roots = [encoder_of(model), *([pooler] if pooler is not None else [])]
-    return [part for root in roots for part in root.modules() if isinstance(part, torch.nn.Linear)]
+    return [part for part in encoder_of(model).modules() if isinstance(part, torch.nn.Linear)]

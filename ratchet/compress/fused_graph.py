@@ -1,9 +1,8 @@
 """A BERT classifier as an ONNX graph of ONNX Runtime's fused operators, written node by node.
 
 A traced graph has some 50 nodes a layer, and ONNX Runtime's fusions do not recognise the attention of the current
-tracer; written directly, a layer has 8 or 10. Two things a tracer cannot know are used as well: the classifier reads
-the first token alone, so the last layer computes nothing but that one; and every matrix can have number formats of its
-own.
+tracer; written directly, a layer has 8 or 10. Two things a tracer cannot know are used as well: a classifier that pools
+by the first token needs nothing else of its last layer; and every matrix can have number formats of its own.
 
 Source: operators of the domain com.microsoft, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 """
@@ -20,12 +19,7 @@ from ratchet.errors import BundleError
 
 
 def is_supported(model: Any) -> bool:
-    """Whether this module can write the classifier: BERT, absolute positions, GELU, pooler, no adapters."""
-    return is_supported_encoder(model) and getattr(model.base_model, "pooler", None) is not None
-
-
-def is_supported_encoder(model: Any) -> bool:
-    """Whether this module can write the model up to its last hidden states."""
+    """Whether this module can write the encoder or classifier: BERT, absolute positions, GELU, no adapters."""
     config = model.config
     return (
         config.model_type == "bert"
@@ -39,7 +33,7 @@ def matrix_names(model: Any) -> list[str]:
     """The matrices that can be quantized, in the order of computation."""
     parts = ("attention", "attention_output", "feed_forward", "feed_forward_output")
     layers = range(len(model.base_model.encoder.layer))
-    return [*(f"layer{index}.{part}" for index in layers for part in parts), "pooler"]
+    return [f"layer{index}.{part}" for index in layers for part in parts]
 
 
 def build_graph(model: Any, plan: Plan) -> Any:
@@ -54,14 +48,13 @@ def build_graph(model: Any, plan: Plan) -> Any:
             got=type(model).__name__,
             expected="a BERT classifier with absolute positions and GELU",
         )
-    graph, base = Graph(plan), model.base_model
-    hidden = _encoder(graph, base, first_token_only=True)
-    first = graph.add("Squeeze", [hidden, graph.constant("first_axis", np.array([1], np.int64))])  # (batch, hidden)
-    pooled = graph.add("Tanh", [graph.linear("pooler", base.pooler.dense, first)])
-    weight, bias = to_numpy(model.classifier.weight).T, to_numpy(model.classifier.bias)
+    graph, first = Graph(plan), model.config.pooling == "first"
+    features = _pooled(graph, _encoder(graph, model.base_model, first_token_only=first), first_token_only=first)
+    # the norm of the features is multiplied into the head
+    weight, bias = to_numpy(model.classifier.weight).T * model.config.feature_norm, to_numpy(model.classifier.bias)
     graph.add(
         "Gemm",
-        [pooled, graph.constant("classifier.weight", weight), graph.constant("classifier.bias", bias)],
+        [features, graph.constant("classifier.weight", weight), graph.constant("classifier.bias", bias)],
         output="logits",
     )
     return graph.finish("logits", ["batch", int(model.config.num_labels)])
@@ -72,9 +65,9 @@ def build_encoder(model: Any) -> Any:
     shape (batch, tokens, width).
 
     Raises:
-        BundleError: the model is none that `is_supported_encoder`.
+        BundleError: the model is none that `is_supported`.
     """
-    if not is_supported_encoder(model):
+    if not is_supported(model):
         raise BundleError(
             "There is no fused graph for this architecture.",
             got=type(model).__name__,
@@ -94,6 +87,21 @@ def _encoder(graph: Graph, base: Any, *, first_token_only: bool) -> str:
         alone = first_token_only and index == len(layers) - 1
         hidden = _layer(graph, f"layer{index}", layer, hidden, mask, epsilon, first_token_only=alone)
     return hidden
+
+
+def _pooled(graph: Graph, hidden: str, *, first_token_only: bool) -> str:
+    """The mean of hidden states over the mask, or the first one, as a unit vector, (batch, hidden).
+
+    0 where the mask is empty; in fp32 under every plan. The sum stands for the mean: the norm divides by the number of
+    tokens too.
+    """
+    weight = graph.add("Cast", ["attention_mask"], to=1)  # (batch, tokens)
+    if first_token_only:
+        ends = [graph.constant(f"pooling.{name}", np.array([at], np.int64)) for name, at in (("from", 0), ("to", 1))]
+        weight = graph.add("Slice", [weight, *ends, ends[1]])
+    axis = graph.constant("pooling.axis", np.array([1], np.int64))
+    total = graph.add("MatMul", [graph.add("Unsqueeze", [weight, axis]), hidden])  # (batch, 1, hidden)
+    return graph.add("LpNormalization", [graph.add("Squeeze", [total, axis])], axis=-1, p=2)
 
 
 def _embed(graph: Graph, embeddings: Any, epsilon: float) -> str:

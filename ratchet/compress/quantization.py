@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args
 from ratchet.errors import ParamsError
 from ratchet.models.bundle import Manifest, read_manifest
 from ratchet.models.checkpoint import PACKAGES, load_model, save_model
-from ratchet.models.narrow import classifier_class
 
 Scheme = Literal["bnb-int8", "bnb-nf4"]
 NF4_OUTPUTS, NF4_INPUTS = 32, 64
@@ -55,6 +54,8 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
     from transformers import BitsAndBytesConfig
     from transformers.utils import logging
 
+    from ratchet.models.pooling import load_pooled
+
     if scheme not in get_args(Scheme):
         raise ParamsError("There is no such quantization scheme.", got=scheme, expected=", ".join(get_args(Scheme)))
     logging.disable_progress_bar()
@@ -72,14 +73,7 @@ def load_quantized(source: Path, scheme: Scheme) -> Any:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*inputs will be cast.*")
-        return classifier_class(source).from_pretrained(
-            source,
-            quantization_config=config,
-            device_map=device,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-        )
+        return load_pooled(source, quantization_config=config, device_map=device, dtype=torch.float32)
 
 
 def _odd_matrices(source: Path) -> list[str]:

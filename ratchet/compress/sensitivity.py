@@ -68,4 +68,4 @@ def _modules(model: Any) -> dict[str, Any]:
         found[f"layer{index}.attention_output"] = layer.attention.output.dense
         found[f"layer{index}.feed_forward"] = layer.intermediate.dense
         found[f"layer{index}.feed_forward_output"] = layer.output.dense
-    return {**found, "pooler": model.base_model.pooler.dense}
+    return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.compress.fused_graph import build_encoder, is_supported_encoder
+from ratchet.compress.fused_graph import build_encoder, is_supported
 from ratchet.compress.graph_session import batches_through, fits_a_graph
 from ratchet.embeddings.table import Embeddings
 from ratchet.models.batching import Tokens, encode, load_tokenizer, pad, sorted_batches
@@ -50,7 +50,7 @@ def embed(folder: Path, texts: Sequence[str], max_tokens: int, n_threads: int, b
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(device)
     tokens = encode(load_tokenizer(folder, max_tokens), texts)
-    if is_supported_encoder(model) and fits_a_graph(model):
+    if is_supported(model) and fits_a_graph(model):
         batches = batches_through(build_encoder(model), tokens, n_threads, batch_size)
     else:
         batches = eager_batches(model, tokens, batch_size)

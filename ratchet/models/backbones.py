@@ -46,22 +46,29 @@ def resolve_backbone(spec: str, sha256: str) -> Path:
 
 
 def load_classifier(folder: Path, n_classes: int) -> Any:
-    """The backbone with a fresh classification head, dropout off, in 32-bit.
+    """The backbone under a head of zeros, pooled as it was pretrained, dropout off, in 32-bit.
 
     Dropout is off because on few short epochs it cost a quarter of a step and gave no accuracy here.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    import torch
+    from transformers import AutoConfig
     from transformers.utils import logging
+
+    from ratchet.models.pooling import FEATURE_NORM, pooled_class, pooling_of
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     config = AutoConfig.from_pretrained(folder, local_files_only=True, num_labels=n_classes)
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-        if hasattr(config, name):
+    config.pooling, config.feature_norm = pooling_of(folder), FEATURE_NORM
+    for name in config.to_dict():
+        if "dropout" in name and isinstance(getattr(config, name), float):
             setattr(config, name, 0.0)
-    return AutoModelForSequenceClassification.from_pretrained(
-        folder, config=config, local_files_only=True, use_safetensors=True
+    model = pooled_class(config).from_pretrained(
+        folder, config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32
     )
+    torch.nn.init.zeros_(model.classifier.weight)
+    torch.nn.init.zeros_(model.classifier.bias)
+    return model
 
 
 def local_backbone(spec: str) -> Path | None:

@@ -10,7 +10,6 @@ from typing import Any
 from ratchet.errors import BundleError
 from ratchet.models.adapters import ADAPTERS, load_adapters, remove_adapters
 from ratchet.models.bundle import Manifest, read_manifest, write_bundle
-from ratchet.models.narrow import classifier_class
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
@@ -46,6 +45,8 @@ def load_model(path: Path) -> tuple[Any, Manifest]:
     """
     from transformers.utils import logging
 
+    from ratchet.models.pooling import load_pooled
+
     manifest = read_manifest(path)
     if manifest.kind != "torch":
         raise BundleError("This step needs a PyTorch bundle.", where=path, got=manifest.kind, expected="torch")
@@ -58,8 +59,7 @@ def load_model(path: Path) -> tuple[Any, Manifest]:
             fix="set train.method to lora, dora, ia3, bitfit or full",
         )
     logging.disable_progress_bar()
-    model = classifier_class(path).from_pretrained(path, local_files_only=True, use_safetensors=True)
-    return model, manifest
+    return load_pooled(path), manifest
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training a head on cached outputs of a frozen encoder, which runs once instead of in every epoch."""
+"""Training a head on cached features of a frozen encoder, which runs once instead of in every epoch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ratchet.models.batching import Tokens, pad, sorted_batches
 from ratchet.models.examples import Examples
 from ratchet.models.fit_params import FitParams
@@ -17,8 +15,6 @@ from ratchet.models.training import Fit, fit
 
 if TYPE_CHECKING:
     from ratchet.models.validation_scores import EpochMetric
-
-MAX_LOGIT_DIFFERENCE = 1e-3
 
 
 def fit_head(
@@ -32,20 +28,12 @@ def fit_head(
     metric: EpochMetric,
     callbacks: Sequence[Any] = (),
 ) -> Fit:
-    """As `fit`, for a model whose encoder is frozen, with the encoder's work done once instead of in every epoch.
-
-    A head that looks at more than the first token and the pooled vector gets other logits from what was kept; that
-    is checked, and such a model is fitted the long way.
-    """
+    """As `fit`, for a model whose encoder is frozen, with the encoder's work done once instead of in every epoch."""
     began = time.perf_counter()
     tokens = [*train.tokens, *validation.tokens]
-    kept, logits = _encode_once(model, tokens, params.batch_size)
     encoder, name = model.base_model, model.base_model_prefix
-    setattr(model, name, kept)
+    setattr(model, name, _encode_once(model, tokens, params.batch_size))
     try:
-        if not _same_logits(model, logits):
-            setattr(model, name, encoder)
-            return fit(model, train, validation, params, scratch, live, metric=metric, callbacks=callbacks)
         rows = [[row] for row in range(len(tokens))]  # the "token" of a text is its row in what was kept
         # what was kept has no embeddings to freeze
         head_params = params.model_copy(update={"train_embeddings": True, "compile_model": False})
@@ -67,41 +55,16 @@ def fit_head(
     return replace(fitted, seconds=seconds, tokens_per_second=n_tokens / seconds)
 
 
-def _encode_once(model: Any, tokens: Sequence[Tokens], batch_size: int) -> tuple[Any, Any]:
-    """A stand-in for the encoder, and the logits (n_texts, n_classes) it must reproduce."""
+def _encode_once(model: Any, tokens: Sequence[Tokens], batch_size: int) -> Any:
+    """A stand-in for the encoder that keeps the features of these texts."""
     import torch
 
     from ratchet.models.kept_outputs import KeptOutputs
 
-    outputs: list[Any] = []
-    hook = model.base_model.register_forward_hook(lambda _module, _input, output: outputs.append(output))
+    features = torch.zeros(len(tokens), model.config.hidden_size, device=model.device)
     model.eval()
-    order, first, logits = [], [], []
-    pooled: list[Any] = []
-    try:
-        with torch.no_grad():
-            for batch in sorted_batches([len(item) for item in tokens], batch_size):
-                ids, mask = (torch.from_numpy(a).to(model.device) for a in pad([tokens[index] for index in batch]))
-                logits.append(model(input_ids=ids, attention_mask=mask).logits)
-                output = outputs.pop()
-                order.append(batch)
-                first.append(output.last_hidden_state[:, 0])
-                pooled.append(getattr(output, "pooler_output", None))
-    finally:
-        hook.remove()
-    back = torch.from_numpy(np.argsort(np.concatenate(order))).to(model.device)
-    kept = None if pooled[0] is None else torch.cat(pooled)[back]
-    return KeptOutputs(torch.cat(first)[back], kept), torch.cat(logits)[back]
-
-
-def _same_logits(model: Any, logits: Any) -> bool:
-    """Whether the head, on what was kept, gives the logits that the whole model gave."""
-    import torch
-
-    rows = torch.arange(len(logits), device=logits.device).unsqueeze(1)  # (n_texts, 1)
-    try:
-        with torch.no_grad():
-            again = model(input_ids=rows, attention_mask=torch.ones_like(rows)).logits
-    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError):  # a head that wants something else
-        return False
-    return again.shape == logits.shape and bool((again - logits).abs().max() <= MAX_LOGIT_DIFFERENCE)
+    with torch.no_grad():
+        for batch in sorted_batches([len(item) for item in tokens], batch_size):
+            ids, mask = (torch.from_numpy(a).to(model.device) for a in pad([tokens[index] for index in batch]))
+            features[batch] = model.features(input_ids=ids, attention_mask=mask)
+    return KeptOutputs(features)

@@ -1,4 +1,4 @@
-"""A stand-in for a frozen encoder that looks up cached outputs instead of computing them."""
+"""A stand-in for a frozen encoder that looks up cached features instead of computing hidden states."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
+from transformers.modeling_outputs import BaseModelOutput
 
 
 class KeptOutputs(torch.nn.Module):
-    """Gives a text's first hidden state and pooled vector for its row, which stands where its token ids would."""
+    """Gives a text's features for its row, which stands where its token ids would, as the text's only hidden state.
 
-    first: Tensor
-    pooled: Tensor | None
+    Pooling leaves them as they are: they are the mean of one vector, and have the norm that features have.
+    """
 
-    def __init__(self, first: Tensor, pooled: Tensor | None) -> None:
-        """Both (n_texts, hidden); an encoder without a pooler has no `pooled`."""
+    features: Tensor
+
+    def __init__(self, features: Tensor) -> None:
+        """`features`: (n_texts, hidden)."""
         super().__init__()
-        self.register_buffer("first", first, persistent=False)
-        self.register_buffer("pooled", pooled, persistent=False)
+        self.register_buffer("features", features, persistent=False)
 
-    def forward(self, input_ids: Tensor, *_: Any, **__: Any) -> Any:
-        rows = input_ids[:, 0]
-        hidden = self.first[rows].unsqueeze(1)  # (batch, 1, hidden)
-        if self.pooled is None:
-            return BaseModelOutput(last_hidden_state=hidden)
-        return BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=self.pooled[rows])
+    def forward(self, input_ids: Tensor, **_: Any) -> BaseModelOutput:
+        return BaseModelOutput(last_hidden_state=self.features[input_ids])  # (batch, 1, hidden)

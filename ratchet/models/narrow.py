@@ -1,36 +1,15 @@
-"""BERT classifiers with fewer attention heads than their width allows: built, cut and loaded.
+"""BERT classifiers with fewer attention heads than their width allows.
 
 Transformers derives a head's size from the hidden size and the number of heads, so a config cannot say that heads are
-gone. A narrow model's config says `n_kept_heads`, and this module knows what that means.
+gone. A narrow model's config says `n_kept_heads`, and `ratchet.models.pooling` builds it so.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from ratchet.files import read_json
-
 KEPT = "n_kept_heads"
-
-
-def classifier_class(folder: Path) -> Any:
-    """The class whose `from_pretrained` loads the classifier in the folder."""
-    from transformers import AutoModelForSequenceClassification
-
-    if KEPT not in read_json(folder / "config.json"):
-        return AutoModelForSequenceClassification
-    from transformers import BertForSequenceClassification
-
-    class NarrowBert(BertForSequenceClassification):  # type: ignore[misc]
-        """A BERT classifier with `n_kept_heads` heads a layer."""
-
-        def __init__(self, config: Any) -> None:
-            super().__init__(config)
-            for layer in self.bert.encoder.layer:
-                keep_heads(layer.attention, list(range(getattr(config, KEPT))))
-
-    return NarrowBert
+"""Key of a config: how many heads each layer has left."""
 
 
 def keep_heads(attention: Any, heads: list[int]) -> None:

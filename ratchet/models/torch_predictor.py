@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ratchet.models.adapters import load_adapters
 from ratchet.models.bundle import Manifest
-from ratchet.models.narrow import classifier_class
 from ratchet.models.predictor import TokenPredictor
 
 
@@ -22,6 +21,8 @@ class TorchPredictor(TokenPredictor):
         super().__init__(manifest, path, batch_size)
         import torch
 
+        from ratchet.models.pooling import load_pooled
+
         if n_threads:
             torch.set_num_threads(n_threads)
         # bitsandbytes repeats for every layer and batch that it computes in 16 bits
@@ -29,9 +30,7 @@ class TorchPredictor(TokenPredictor):
         self._torch = torch
         device = "cuda" if torch.cuda.is_available() else "cpu"
         options: dict[str, Any] = {"device_map": device} if manifest.kind == "bitsandbytes" else {}
-        self._model = (
-            classifier_class(path).from_pretrained(path, local_files_only=True, use_safetensors=True, **options).eval()
-        )
+        self._model = load_pooled(path, **options).eval()
         if manifest.kind == "torch":
             load_adapters(self._model, path)
             self._model.eval().to(device)

@@ -48,7 +48,7 @@ def test_it_is_the_mean_of_the_last_hidden_states(backbone: Path) -> None:
 
 def test_without_a_graph_pytorch_gives_the_same(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fused = embed(backbone, TEXTS, 32, 1, 2)
-    monkeypatch.setattr("ratchet.embeddings.encoder.is_supported_encoder", lambda model: False)
+    monkeypatch.setattr("ratchet.embeddings.encoder.is_supported", lambda model: False)
     eager = embed(backbone, TEXTS, 32, 1, 2)
     assert eager == pytest.approx(fused, abs=1e-5)
     assert not np.array_equal(eager, fused), "one of them is the other"

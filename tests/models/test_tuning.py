@@ -22,16 +22,15 @@ from tests.support.tiny import reviews, tiny_backbone
 WIDTH, CHANNELS, LAYERS, RANK, SIZE = 32, 64, 3, 4, 5
 HEAD = WIDTH * 2 + 2
 LINEARS = [(WIDTH, WIDTH)] * 4 + [(WIDTH, CHANNELS), (CHANNELS, WIDTH)]  # query, key, value, output; up, down
-POOLER = (WIDTH, WIDTH)
-LOW_RANK = sum(RANK * (n + m) for n, m in LINEARS) * LAYERS + RANK * sum(POOLER)
+LOW_RANK = sum(RANK * (n + m) for n, m in LINEARS) * LAYERS
 EXPECTED = {
     "head": HEAD,
-    # a bias for each output, and those of two layer norms; the embeddings' layer norm and the pooler have one too
-    "bitfit": HEAD + LAYERS * (sum(m for _, m in LINEARS) + 2 * WIDTH) + 2 * WIDTH,
+    # a bias for each output, and those of two layer norms; the embeddings' layer norm has one too
+    "bitfit": HEAD + LAYERS * (sum(m for _, m in LINEARS) + 2 * WIDTH) + WIDTH,
     # a factor for keys, values, and the inputs of both layers named output.dense
     "ia3": HEAD + LAYERS * (WIDTH + WIDTH + WIDTH + CHANNELS),
     "lora": HEAD + LOW_RANK,
-    "dora": HEAD + LOW_RANK + LAYERS * sum(m for _, m in LINEARS) + POOLER[1],
+    "dora": HEAD + LOW_RANK + LAYERS * sum(m for _, m in LINEARS),
     "adapter": HEAD + LAYERS * (2 * WIDTH * SIZE + SIZE + WIDTH),
 }
 

@@ -67,7 +67,7 @@ def test_gradients_are_those_of_the_logit_when_the_layer_moves(tmp_path: Path) -
         with torch.no_grad():
             hidden = model(input_ids=ids, output_hidden_states=True).hidden_states[last]
             moved = [
-                model.classifier(model.bert.pooler(hidden + sign * step * torch.tensor(direction).float()))[0, 1].item()
+                model.classifier(model.pool(hidden + sign * step * torch.tensor(direction).float(), None))[0, 1].item()
                 for sign in (1, -1)
             ]
         assert (moved[0] - moved[1]) / (2 * step) == pytest.approx(row @ direction, rel=0.05, abs=5e-3)
