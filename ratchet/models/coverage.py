@@ -70,7 +70,7 @@ def measure_coverage(tokenizer: Any, texts: Sequence[str]) -> Coverage:
         free = type(tokenizer).from_str(tokenizer.to_str())
         free.no_truncation()
         free.no_padding()
-    unknown, spans = _unknown_token(free), [word_spans(text) for text in texts]
+    unknown, spans = _unknown_id(free), [word_spans(text) for text in texts]
     encodings = free.encode_batch(list(texts), add_special_tokens=False)
     n_pieces = sum(len(encoding.ids) for encoding in encodings)
     n_unknown = sum(
@@ -120,14 +120,16 @@ def known_names(language: str) -> list[str]:
 
 
 @lru_cache(maxsize=8)  # writing a large vocabulary takes a second, and there are several languages
-def _unknown_token(tokenizer: Any) -> str:
+def _unknown_id(tokenizer: Any) -> int | None:
+    """The id of what is unknown; a Unigram model shows such a token by its text, so that only the id says it."""
     model = json.loads(tokenizer.to_str())["model"]
     named, place = model.get("unk_token"), model.get("unk_id")
-    return str(named or "") if place is None else str(model["vocab"][place][0])
+    found = place if place is not None else tokenizer.token_to_id(named) if named else None
+    return None if found is None else int(found)
 
 
-def _spans_of(encoding: Any, token: str) -> list[tuple[int, int]]:
-    return [span for name, span in zip(encoding.tokens, encoding.offsets, strict=True) if name == token]
+def _spans_of(encoding: Any, unknown: int | None) -> list[tuple[int, int]]:
+    return [span for place, span in zip(encoding.ids, encoding.offsets, strict=True) if place == unknown]
 
 
 def _n_touched(words: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> int:

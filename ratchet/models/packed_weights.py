@@ -84,6 +84,8 @@ def read_packed(path: Path) -> PackedEncoder:
     eps, (block,) = file.array("<f4", 1)[0], file.ints("<i4", 1)
     if block != 32 or hidden % 32 or n_channels % 32 or min(hidden, n_layers, n_heads, n_tokens, n_positions) < 1:
         raise file.damaged("the sizes of its header", got=f"width {hidden}, blocks of {block}")
+    if n_layers * hidden > file.n_bytes:
+        raise file.damaged("the sizes of its header", got=f"{n_layers} layers in a file of {file.n_bytes} bytes")
     tokenizer = _tokenizer(file)
     if len(tokenizer["model"]["vocab"]) > n_tokens:
         raise file.damaged("its vocabulary", got=f"more pieces than the {n_tokens} token embeddings")
@@ -142,6 +144,7 @@ class _File:
         except (OSError, ValueError):  # an empty file cannot be mapped
             raise self.damaged("all of it", got="an empty or unreadable file") from None
         self._at = 0
+        self.n_bytes = len(self._data)
 
     def bytes(self, n: int) -> bytes:
         taken = self._cut(self._at, n)
@@ -163,13 +166,16 @@ class _File:
 
     def tensor(self, place: Tensor, shape: list[int]) -> NDArray[np.float32]:
         raw = self._cut(place.offset, place.n_bytes)
+        blocks = raw.view("<f4" if place.kind == FLOAT else BLOCK)
+        scales = blocks if place.kind == FLOAT else blocks["scale"].astype(np.float32)
+        if not np.isfinite(scales).all():
+            raise self.damaged(f"{place.n_bytes} bytes at {place.offset}", got="weights that are no finite numbers")
         if place.kind == FLOAT:
-            return np.array(raw.view("<f4"), dtype=np.float32).reshape(shape)
-        blocks = raw.view(BLOCK)
+            return np.array(scales, dtype=np.float32).reshape(shape)
         nibbles = np.concatenate([blocks["nibbles"] & 15, blocks["nibbles"] >> 4], axis=1)  # (blocks, 32)
         weights: NDArray[np.float32] = nibbles.astype(np.float32)
         weights -= 8
-        weights *= blocks["scale"].astype(np.float32)[:, None]
+        weights *= scales[:, None]
         return weights.reshape(shape)
 
     def damaged(self, what: str, *, got: str = "", expected: str = "") -> SourceError:
@@ -201,6 +207,8 @@ def _tokenizer(file: _File) -> dict[str, Any]:
         raise file.damaged("its vocabulary", expected=f"{', '.join(special)} at their places")
     vocabulary = list(zip(pieces, scores.tolist(), strict=True))
     prompt = _spelled(vocabulary, f"▁{PROMPT.strip()}")
+    if not {*prompt} <= {*pieces}:
+        raise file.damaged("its vocabulary", got=" ".join(prompt), expected=f"pieces that spell '{PROMPT.strip()}'")
     template = {
         **{piece: {"id": piece, "ids": [special[piece]], "tokens": [piece]} for piece in ("<s>", "</s>")},
         PROMPT: {"id": PROMPT, "ids": [pieces.index(piece) for piece in prompt], "tokens": prompt},
@@ -208,6 +216,7 @@ def _tokenizer(file: _File) -> dict[str, Any]:
     order, flags = ["<s>", PROMPT, "</s>"], ("single_word", "lstrip", "rstrip", "normalized")
     single: list[dict[str, Any]] = [{"SpecialToken": {"id": piece, "type_id": 0}} for piece in order]
     single.insert(2, {"Sequence": {"id": "A", "type_id": 0}})
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
     pair = [*single[:-1], {"Sequence": {"id": "B", "type_id": 0}}, single[-1]]
     return {
         "version": "1.0",
@@ -218,14 +227,15 @@ def _tokenizer(file: _File) -> dict[str, Any]:
             for piece, place in sorted(special.items(), key=lambda item: item[1])
         ],
         "normalizer": _normalizer(file),
-        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        # split at runs of spaces first, so that a word's place in the text is without the space in front of it
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]},
         "post_processor": {
             "type": "TemplateProcessing",
             "single": single,
             "pair": pair,
             "special_tokens": template,
         },
-        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
+        "decoder": metaspace,
         "model": {
             "type": "Unigram",
             "unk_id": unk,
@@ -248,7 +258,7 @@ def _spelled(vocabulary: list[tuple[str, float]], word: str) -> list[str]:
 
 
 def _normalizer(file: _File) -> dict[str, Any]:
-    """NFKC between what the file's own table has beyond it: characters that go, and characters that become a space."""
+    """What the file's own table has beyond NFKC, characters that go and characters that become a space, then NFKC."""
     (n,), (n_bytes,) = file.ints("<i4", 1), file.ints("<u4", 1)
     table, at = file.bytes(n_bytes), 0
     changed: dict[bytes, list[str]] = {b"": [], " ".encode("utf-32-le"): []}
@@ -264,11 +274,7 @@ def _normalizer(file: _File) -> dict[str, Any]:
         for becomes, chars in changed.items()
         if chars
     ]
-    steps += [
-        {"type": "NFKC"},
-        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
-        {"type": "Strip", "strip_left": True, "strip_right": True},
-    ]
+    steps.append({"type": "NFKC"})
     return {"type": "Sequence", "normalizers": steps}
 
 
