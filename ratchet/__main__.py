@@ -9,6 +9,7 @@ import typer
 
 from ratchet.commands import (
     audit,
+    backbones,
     content,
     data,
     init,
@@ -38,6 +39,7 @@ for _command in (
     pipeline.run,
     pipeline.check,
     pipeline.ablate,
+    backbones.backbones,
     data.raw_text,
     data.accept_data,
     content.content,

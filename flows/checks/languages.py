@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from flows.checks.backbones import backbones_here
 from flows.checks.finding import Finding, warning
 from flows.checks.project import Project
+from ratchet.models.backbone_cards import read_card
 from ratchet.models.backbone_files import Backbone
 
 CORPUS = "data/corpus.parquet"
-N_TEXTS = 5_000
-"""First texts of the corpus that are looked at, where an earlier run left one."""
 
 
 def check_languages(project: Project) -> list[Finding]:
@@ -58,21 +51,9 @@ def check_languages(project: Project) -> list[Finding]:
     return found
 
 
-def card_languages(folder: Path) -> list[str]:
-    """The languages that a model card names in its front matter; empty: it names none, or there is no card."""
-    try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
-        front = text.split("---", 2)[1] if text.startswith("---") else ""
-        values: Any = YAML(typ="safe", pure=True).load(front)
-    except (OSError, UnicodeDecodeError, YAMLError):
-        return []
-    named = values.get("language") if isinstance(values, dict) else None
-    return [str(name) for name in named] if isinstance(named, list) else [str(named)] if named else []
-
-
 def language_faults(project: Project, backbone: Backbone) -> dict[str, list[str]]:
     """Language of the task → what the backbone lacks for it; nothing: it knows it."""
-    named = card_languages(backbone.folder)
+    named = read_card(backbone.source, backbone.folder).languages
     found = _shortcomings(project, backbone)
     for language, faults in found.items():
         if named and not {language, "multilingual", "multi"} & {*named}:
@@ -85,6 +66,7 @@ def _shortcomings(project: Project, backbone: Backbone) -> dict[str, list[str]]:
     from ratchet.models.coverage import (
         MAX_PIECES_PER_NAME,
         MAX_PIECES_PER_WORD,
+        first_texts,
         known_names,
         measure_coverage,
         texts_by_language,
@@ -95,7 +77,7 @@ def _shortcomings(project: Project, backbone: Backbone) -> dict[str, list[str]]:
     except Exception:  # tokenizers raises plain Exception; the check of the backbone reports damaged files
         return {}
     assert project.task is not None
-    texts, found = texts_by_language(_texts(project.root / CORPUS)), {}
+    texts, found = texts_by_language(first_texts(project.root / CORPUS)), {}
     for language in project.task.languages:
         try:
             own = texts.get(language)
@@ -105,16 +87,3 @@ def _shortcomings(project: Project, backbone: Backbone) -> dict[str, list[str]]:
         else:
             found[language] = coverage.shortcomings(MAX_PIECES_PER_WORD if own else MAX_PIECES_PER_NAME)
     return found
-
-
-def _texts(path: Path) -> list[str]:
-    """The first texts of the corpus; empty where there is none, or it cannot be read."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            batch = next(file.iter_batches(N_TEXTS, columns=["text"]), None)
-    except (OSError, pyarrow.ArrowException):
-        return []
-    return [text for text in batch.column(0).to_pylist() if text] if batch is not None else []

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ratchet.data.languages import UNDETERMINED, languages
@@ -100,6 +101,19 @@ def texts_by_language(texts: Sequence[str]) -> dict[str, list[str]]:
     groups.pop(UNDETERMINED, None)
     largest = sorted(groups, key=lambda language: -len(groups[language]))
     return {name: groups[name] for name in largest if len(groups[name]) >= MIN_TEXTS}
+
+
+def first_texts(corpus: Path, n: int = 5_000) -> list[str]:
+    """The first texts of a corpus; empty where there is none, or it cannot be read."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(corpus) as file:
+            batch = next(file.iter_batches(n, columns=["text"]), None)
+    except (OSError, pyarrow.ArrowException):
+        return []
+    return [text for text in batch.column(0).to_pylist() if text] if batch is not None else []
 
 
 def known_names(language: str) -> list[str]:

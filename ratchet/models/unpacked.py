@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def unpacked(packed: Path, sha256: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_whole(folder):  # another process may have made it meanwhile
             content = read_packed(packed)
-            print(f"unpacking {packed.name} into {folder}, once", flush=True)
+            print(f"unpacking {packed.name} into {folder}, once", file=sys.stderr, flush=True)
             with replace_folder(folder) as partial:
                 unpack(content, partial)
                 files = sorted(path for path in partial.rglob("*") if path.is_file())

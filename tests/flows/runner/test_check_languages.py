@@ -9,7 +9,7 @@ import pytest
 
 from flows.checks.checklist import require
 from flows.checks.finding import Finding
-from flows.checks.languages import CORPUS, card_languages, check_languages
+from flows.checks.languages import CORPUS, check_languages
 from flows.checks.project import read_project
 from ratchet.data.cleaning import text_id
 from ratchet.models.backbones import is_installed
@@ -93,18 +93,3 @@ def test_a_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     _found(root, "en", "th")
     require(root)
     assert "No backbone knows 'th'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("card", "named"),
-    [
-        ("---\nlanguage: en\n---\n# Card", ["en"]),
-        ("---\nlanguage:\n- de\n- fr\n---\n", ["de", "fr"]),
-        ("# Card\n---\nlanguage: en", []),
-        ("---\n[\n---\n", []),
-        ("", []),
-    ],
-)
-def test_languages_of_a_card(tmp_path: Path, card: str, named: list[str]) -> None:
-    (tmp_path / "README.md").write_text(card)
-    assert card_languages(tmp_path) == named
