@@ -9,6 +9,7 @@
 # make ablate  search the compositions of compression techniques, an hour
 # make bench  the figures of docs/efficiency.md, less than half an hour on two quiet cores
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
+# make bench-league  Ratchet's teacher beside other libraries, an hour; FORM=full at most twelve, FORM=quick some minutes
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
 # make bench-rollback  how long a rollback takes, from the command to the earlier bundle, in a scratch clone
@@ -40,7 +41,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
-.PHONY: bench-rollback bench-explain litserve-env demo bench-serving
+.PHONY: bench-rollback bench-explain litserve-env demo bench-serving bench-league
 .DEFAULT_GOAL := run
 
 run: setup
@@ -65,6 +66,13 @@ bench-labels: setup
 	@$(PIP) -c constraints.txt --group bench
 	@$(BIN)/python -m benchmarks.labels
 	@$(BIN)/python -m benchmarks.labels --into docs/decisions/label-selection.md
+
+# cells that are there are not run again; those that need other versions get environments of their own
+FORM ?= short
+
+bench-league: setup
+	@$(BIN)/python -m benchmarks.league $(FORM) $(ARGS)
+	@$(BIN)/python -m benchmarks.league tables --into README.md docs/league.md
 
 bench-drift: setup
 	@$(BIN)/python -m benchmarks.drift
