@@ -209,7 +209,8 @@ def _leaves(group: Any, words: str) -> Iterator[tuple[str, Any]]:
 def _module_error(words: list[str]) -> str:
     if words[0] != "-m":
         return "" if (ROOT / words[0]).is_file() else f"no such file: {words[0]}"
-    path = ROOT / (words[1].replace(".", "/") + ".py")
+    module = ROOT / words[1].replace(".", "/")
+    path = module / "__main__.py" if module.is_dir() else module.with_suffix(".py")
     if not path.is_file():
         return f"no such module: {words[1]}"
     text = path.read_text(encoding="utf-8")

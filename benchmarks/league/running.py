@@ -106,7 +106,7 @@ def _job_folder() -> Path:
 
 def _job(entry: Entry, data: Labelled, drawn: Drawn, seed: int, budget_s: float) -> dict[str, Any]:
     params = read_yaml(ROOT / "examples" / "films" / "params.yaml")
-    task = params["task"]
+    first = params["task"]["backbones"][0]
     return {
         "module": entry.module,
         "packages": list(entry.packages),
@@ -118,7 +118,7 @@ def _job(entry: Entry, data: Labelled, drawn: Drawn, seed: int, budget_s: float)
         "seed": seed,
         "n_threads": N_THREADS,
         "max_tokens": params["train"]["max_tokens"],
-        "backbone": str(resolve_backbone(task["backbone"], task["backbone_sha256"]).resolve()),
+        "backbone": str(resolve_backbone(first["source"], first["sha256"]).resolve()),
         "cpu_budget_s": budget_s,
     }
 

@@ -274,7 +274,7 @@ def test_a_killed_run_is_carried_on(tmp_path: Path) -> None:
     assert "made, 100 (accuracy)" in done.stdout
 
 
-def wait_for(condition: Any, seconds: float = 120) -> None:
+def wait_for(condition: Any, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
