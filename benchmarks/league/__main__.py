@@ -112,7 +112,7 @@ def sets_of(form: Form, folder: Path | None) -> dict[str, Callable[[], Labelled]
     found: dict[str, Callable[[], Labelled]] = {}
     for item in folder_sets(folder):
         if isinstance(item, Labelled):
-            found[item.name] = lambda item=item: item  # type: ignore[misc]
+            found[item.name] = lambda item=item: item
         else:
             print(f"{item[0]} is left out: {item[1]}", flush=True)
     return found

@@ -213,13 +213,22 @@ def failed_cell(reason: str) -> dict[str, Any]:
 
 def test_what_cannot_be_installed_is_kept_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
+
+    def refuse(_requirements: Path, folder: Path) -> str:
+        tried.append(folder)
+        return "no wheel for this Python"
+
+    def make(_requirements: Path, folder: Path) -> str:
+        folder.mkdir(parents=True)
+        return ""
+
     monkeypatch.setattr(environments, "ENVIRONMENTS", tmp_path / "environments")
-    monkeypatch.setattr(environments, "install", lambda *_: tried.append(1) or "no wheel for this Python")
+    monkeypatch.setattr(environments, "install", refuse)
     entry = Entry("a contestant", "none", "fasttext")
     for _ in range(2):
         assert environments.environment(entry, tmp_path).reason == "no wheel for this Python"
     assert len(tried) == 1, "a failure is not tried twice"
-    monkeypatch.setattr(environments, "install", lambda _, folder: folder.mkdir(parents=True) or "")
+    monkeypatch.setattr(environments, "install", make)
     assert environments.environment(entry, tmp_path, again=True).reason == ""
     assert not list(tmp_path.glob("environments/*.json"))
 
@@ -243,9 +252,8 @@ def test_a_killed_run_is_carried_on(tmp_path: Path) -> None:
         [*command, "--contestants", "tfidf"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     first, second = (Key("made", "100", number, "tfidf").path(cells) for number in range(2))
     try:

@@ -17,7 +17,7 @@ from benchmarks.league.interface import Proba, Task, scoring
 try:
     import torchvision  # noqa: F401
 except RuntimeError:  # beside a CPU build of torch its operators may not load; it asks for two at import, text for none
-    VISION = torch.library.Library("torchvision", "DEF")
+    VISION: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         VISION.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
