@@ -32,6 +32,7 @@ from ratchet.task import (
     Classes,
     GroupColumn,
     IdColumn,
+    IgnoredLabels,
     LabelColumn,
     MetadataColumns,
     PersonalData,
@@ -73,6 +74,7 @@ class Params(ratchet.params.Params):
     classes: Classes
     text_column: TextColumn
     label_column: LabelColumn
+    ignored_labels: IgnoredLabels
     id_column: IdColumn
     source_column: SourceColumn
     time_column: TimeColumn
@@ -129,8 +131,8 @@ class Ingested(NamedTuple):
     bad_rows: pd.DataFrame
     """The records that could not be read exactly."""
     counts: Counter[tuple[str, ...]]
-    """To be added up over batches: ('source', name, label or 'unlabelled'), ('repair', name), ('masked', kind),
-    ('raw',), ('twice encoded',)."""
+    """To be added up over batches: ('source', name, label or 'unlabelled'), ('ignored', raw label), ('repair', name),
+    ('masked', kind), ('raw',), ('twice encoded',)."""
 
 
 def run(batches: Iterable[Batch], params: Params) -> Iterator[Ingested]:
@@ -164,6 +166,7 @@ def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
         "n_rows": by_label.total(),
         "n_unlabelled": by_label["unlabelled"],
         "labels": {item.name: by_label[item.name] for item in params.classes},
+        "n_labels_ignored": {value: counts["ignored", value] for value in params.ignored_labels},
         "n_sources": len(named),
         "sources": {
             name: {"n_rows": labels.total(), "labels": dict(labels)} for name, labels in sorted(by_source.items())
@@ -191,7 +194,7 @@ def source_report(params: Params, reading: Reading) -> dict[str, Any]:
 def main() -> None:
     params = load_params(Params, "ingest")
     counts: Counter[tuple[str, ...]] = Counter()
-    labels = Labels(params.label_column, frozenset(params.class_of))
+    labels = Labels(params.label_column, frozenset([*params.class_of, *params.ignored_labels]))
     reading = Reading(getattr(params.source, "max_bad_rows", 0), labels)
     progress = Progress("rows ingested")
     with (
@@ -249,7 +252,7 @@ def _add(counts: Counter[tuple[str, ...]], part: Counter[tuple[str, ...]]) -> No
 def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     import pandas as pd
 
-    mapped = _map_columns(batch, params)
+    mapped, ignored = _map_columns(batch, params)
     given = mapped["text"].tolist()
     cleaned = clean(given, params.cleaning)
     corpus = mapped.assign(text=pd.Series(cleaned.texts, dtype="str"))
@@ -258,6 +261,7 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     raw = kept_raw(corpus, given, cleaned, params.cleaning)
     counts: Counter[tuple[str, ...]] = Counter({("repair", name): n for name, n in cleaned.n_repaired.items()})
     counts.update({("masked", kind): n for kind, n in cleaned.n_masked.items()})
+    counts.update({("ignored", value): n for value, n in ignored.items()})
     counts["raw",] = len(raw)
     counts["twice encoded",] = sum(map(is_twice_encoded, given))
     cells = zip(corpus["source"].tolist(), corpus["label"].fillna("unlabelled").tolist(), strict=True)
@@ -268,21 +272,24 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     return Ingested(corpus, raw, bad_rows.astype({"line": "int64", "n_lines": "int64"}), counts)
 
 
-def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:
-    """The rows with the corpus' column names, labels as class names, missing texts and sources filled."""
+def _map_columns(batch: Batch, params: Params) -> tuple[pd.DataFrame, Counter[str]]:
+    """The rows with the corpus' column names, labels as class names, missing texts and sources filled; and how many of
+    them bore which ignored label."""
     import pandas as pd
 
     frame = _plain(batch.frame.reset_index(drop=True), params)
     given = frame[params.label_column].str.strip().replace("", None)
     labels = given.map(raw_value, na_action="ignore")
-    unknown = labels.notna() & ~labels.isin(list(params.class_of))
+    ignored = labels.isin(params.ignored_labels)
+    unknown = labels.notna() & ~ignored & ~labels.isin(list(params.class_of))
     if unknown.any():
         raise TableError(
             "The source has a label that params.yaml does not name.",
             where=_where(batch, params.label_column, unknown),
             got=", ".join(sorted(set(given[unknown]))[:10]),
             expected=", ".join(params.class_of),
-            fix="add the value to a class of task.classes, or correct the source",
+            fix="add the value to a class of task.classes, or to task.ignored_labels, which leaves its texts without a "
+            "label; or correct the source",
         )
     source = frame[params.source_column].fillna(batch.name) if params.source_column else batch.name
     columns = {
@@ -294,7 +301,7 @@ def _map_columns(batch: Batch, params: Params) -> pd.DataFrame:
     mapped = pd.DataFrame(columns, index=frame.index).astype("str")
     if params.time_column:
         mapped.insert(3, "timestamp", _timestamps(batch, frame[params.time_column], params.time_column))
-    return mapped
+    return mapped, Counter(labels[ignored].tolist())
 
 
 def _plain(frame: pd.DataFrame, params: Params) -> pd.DataFrame:

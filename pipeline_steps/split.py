@@ -48,6 +48,7 @@ READS = {
 WRITES = {"splits": "data/splits", "report": "reports/split.json", "length_edges": "reports/length_edges.json"}
 UNLABELLED = "nobody has labelled it yet"
 UNSAMPLED = "unsampled"
+NEW_CLASS = "its class '{name}' has no labelled training text"
 TIME = "timestamp"
 """The column of the corpus that holds the task's times."""
 
@@ -57,7 +58,8 @@ class Params(ratchet.params.Params):
 
     by: Literal["hash", "time"]
     """hash: at random, and a text keeps its side as data arrive. time: the newest texts test, those before them
-    validate; a group goes whole where its newest text belongs, and texts without a time are held out."""
+    validate; a group goes whole where its newest text belongs. Texts without a time are held out, and those of a class
+    that comes up after the cut."""
     train_sources: list[str]
     """Sources that are trained and tested on; the others measure transfer. Empty: all sources."""
     validation_rate: float = Field(gt=0, lt=1)
@@ -112,8 +114,8 @@ def run(validated: Batches, quarantine: Batches, params: Params) -> Splits:
     group together: without them, the texts that once followed them could change sides.
 
     Raises:
-        ValidationError: `train_sources` names a source that is not there, no text has a time to be split by, or a class
-            has too few texts for three sides.
+        ValidationError: `train_sources` names a source that is not there, no text has a time to be split by, a class
+            has too few texts for three sides, or by time fewer than two have a labelled training text.
     """
     import pandas as pd
 
@@ -132,10 +134,13 @@ def run(validated: Batches, quarantine: Batches, params: Params) -> Splits:
     waiting = placed["label"].isna() & ~placed["side"].isin(["train", EXCLUDED])
     placed.loc[waiting, "reason"] = [f"belongs to {side}, but {UNLABELLED}" for side in placed["side"][waiting]]
     placed.loc[waiting, "side"] = EXCLUDED
+    set_aside = _set_new_classes_aside(placed) if params.by == "time" else {}
     report = _report(placed, near.n_pairs(), moved, params)
+    if params.by == "time":
+        report |= {"times": _times(placed), "new_classes": set_aside}
     _sample(placed, params)
     report["splits"] = {name: _counts(placed[placed["side"] == name]) for name in (*SIDES, EXCLUDED)}
-    _require_classes(placed, params)
+    _require_classes(placed, [*set_aside], params)
     return Splits(placed.drop(columns=TIME, errors="ignore"), near, rows["row"].to_numpy(), report)
 
 
@@ -143,6 +148,12 @@ def main() -> None:
     params = load_params(Params, "split")
     read = batches(Path(READS["validated"]), CORPUS)
     splits = run(read, batches(Path(READS["quarantine"]), QUARANTINE), params)
+    for name, n in splits.report.get("new_classes", {}).items():
+        print(
+            f"the class '{name}' comes up only after the cut: its {n:,} labelled texts are set aside, and no model can "
+            "learn it. Wait for more texts, lower split.test_rate, or set split.by: hash",
+            flush=True,
+        )
     suite = read_suite(Path(READS["suite"]), {})
     with replace_folder(Path(WRITES["splits"])) as folder:
         with ExitStack() as stack:
@@ -265,7 +276,7 @@ def _report(placed: pd.DataFrame, n_pairs: int, n_moved: int, params: Params) ->
         for (source, label), rows in inside.groupby(["source", "label"])
     }
     deviations = [abs(row[f"{side}_rate_deviation"]) for row in strata.values() for side in targets]
-    report = {
+    return {
         "by": params.by,
         "n_in": len(placed),
         "n_transfer_available": int((placed["side"] == "transfer").sum()),
@@ -275,7 +286,24 @@ def _report(placed: pd.DataFrame, n_pairs: int, n_moved: int, params: Params) ->
         "strata": strata,
         "max_rate_deviation": max(deviations, default=0.0),
     }
-    return report if params.by == "hash" else report | {"times": _times(placed)}
+
+
+def _set_new_classes_aside(placed: pd.DataFrame) -> dict[str, int]:
+    """Hold out the labelled texts of classes that no labelled training text has; class → how many there are."""
+    known = {*placed["label"][placed["side"] == "train"].dropna()}
+    new = placed["label"].notna() & ~placed["label"].isin(known) & (placed["side"] != EXCLUDED)
+    placed.loc[new, "reason"] = [NEW_CLASS.format(name=name) for name in placed["label"][new]]
+    placed.loc[new, "side"] = EXCLUDED
+    counts = {str(name): int(n) for name, n in placed["label"][new].value_counts().sort_index().items()}
+    if counts and len(known) < 2:
+        raise ValidationError(
+            "Fewer than two classes have a labelled training text.",
+            where="params.yaml, split.by: time",
+            got=f"{', '.join(sorted(known)) or 'none'}; only after the cut: {', '.join(counts)}",
+            expected="two classes among the older texts, which train",
+            fix="label older texts, lower split.test_rate or split.validation_rate, or set split.by: hash",
+        )
+    return counts
 
 
 def _times(placed: pd.DataFrame) -> dict[str, Any]:
@@ -291,9 +319,9 @@ def _times(placed: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def _require_classes(placed: pd.DataFrame, params: Params) -> None:
-    """Every class has labelled texts to train, to validate and to test."""
-    labelled = placed.dropna(subset="label")
+def _require_classes(placed: pd.DataFrame, set_aside: list[str], params: Params) -> None:
+    """Every class has labelled texts to train, to validate and to test, but for those that are set aside."""
+    labelled = placed[placed["label"].notna() & ~placed["label"].isin(set_aside)]
     counts: dict[str, dict[str, int]] = {name: {} for name in sorted(labelled["label"].unique())}
     inside = labelled[labelled["side"].isin(FILLED)]
     found = inside.groupby(["label", "side"])["group"].nunique().reset_index()
@@ -309,7 +337,7 @@ def _require_classes(placed: pd.DataFrame, params: Params) -> None:
         expected=f"at least {MIN_GROUPS} labelled texts of each class, near-duplicates"
         f"{' and ' + params.group_column if params.group_column else ''} counted once",
         fix="label as many more as are named, merge the class with another (add its values to those of the other in "
-        f"task.classes), or drop it (take it out of task.classes: its rows go to quarantine){by_time}",
+        f"task.classes), or drop it (move its values to task.ignored_labels: its texts stay, unlabelled){by_time}",
     )
 
 

@@ -32,7 +32,7 @@ class TaskClass(Params):
     @property
     def raw_values(self) -> list[str]:
         """The values as `raw_value` writes them."""
-        return [raw_value(value) for value in self.values]
+        return raw_values(self.values)
 
 
 class BackboneSource(Params):
@@ -55,6 +55,9 @@ class Task(Params):
     """Column of the source that holds the text."""
     label_column: str = Field(min_length=1)
     """Column of the source that holds the label; an empty cell is a text nobody has labelled."""
+    ignored_labels: list[str | int | float | bool]
+    """Values of the label column that mean no class of this task, such as `unsure` or one that is too rare: their
+    texts stay, without a label."""
     id_column: str
     """Column of the source with an id of its own for each row, carried along; empty: there is none."""
     source_column: str
@@ -112,6 +115,8 @@ class Task(Params):
             raise ValueError(
                 f"classes: {', '.join(repeated)} would mean two classes (1, 1.0, '1' and true are the same)"
             )
+        if both := sorted({*values} & {*raw_values(self.ignored_labels)}):
+            raise ValueError(f"ignored_labels: {', '.join(both)} would mean a class and none")
         if unknown := sorted({*self.selected} - {*names}):
             raise ValueError(f"selected: {', '.join(unknown)} is no class; classes are {', '.join(names)}")
         if len({*self.selected}) == len(names):
@@ -150,6 +155,11 @@ class Task(Params):
         return [name for name in [*named, self.group_column, *self.metadata_columns] if name]
 
 
+def raw_values(values: Sequence[object]) -> list[str]:
+    """The values as `raw_value` writes them."""
+    return [raw_value(value) for value in values]
+
+
 def class_names(classes: Sequence[TaskClass]) -> list[str]:
     """The names of the classes, in order."""
     return [item.name for item in classes]
@@ -167,6 +177,7 @@ Classes = Annotated[list[TaskClass], _at("classes")]
 Labels = Annotated[list[str], _at("classes", class_names)]
 TextColumn = Annotated[str, _at("text_column")]
 LabelColumn = Annotated[str, _at("label_column")]
+IgnoredLabels = Annotated[list[str], _at("ignored_labels", raw_values)]
 IdColumn = Annotated[str, _at("id_column")]
 SourceColumn = Annotated[str, _at("source_column")]
 TimeColumn = Annotated[str, _at("time_column")]

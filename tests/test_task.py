@@ -56,6 +56,7 @@ def test_what_was_not_measured_is_missing() -> None:
         ({"classes": [{"name": "a", "values": [1]}, {"name": "a", "values": [2]}]}, "two bear the name a"),
         ({"classes": [{"name": "a", "values": [1]}, {"name": "b", "values": [True]}]}, "1 would mean two classes"),
         ({"classes": [{"name": "a", "values": []}, {"name": "b", "values": [2]}]}, "classes.0.values"),
+        ({"ignored_labels": ["unsure", "bug "]}, "bug would mean a class and none"),
         ({"selected": ["urgent"]}, "urgent is no class"),
         ({"selected": ["bug", "praise", "other"]}, "holds every class"),
         ({"primary_metric": "average_precision"}, "average_precision needs one"),

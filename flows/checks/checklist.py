@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.checks.backbones import check_backbones
 from flows.checks.blocks import check_blocks, check_live
 from flows.checks.cases import check_cases
+from flows.checks.classes import check_classes
 from flows.checks.finding import Finding, raised
 from flows.checks.gates import check_gates
 from flows.checks.labels import check_labels
@@ -26,6 +27,7 @@ CHECKS: Sequence[Callable[[Project], list[Finding]]] = (
     check_live,
     check_wiring,
     check_source,
+    check_classes,
     check_names,
     check_labels,
     check_backbones,

@@ -12,7 +12,7 @@ ASK_NO_PROBABILITIES = ("random", "bald", "k_center", "typiclust")
 
 
 def check_labels(project: Project) -> list[Finding]:
-    """Whether the first labels fit into the budget, the champion is heard, and transfer is there to be audited."""
+    """Whether the budget holds all classes and the first labels, the champion is heard, and transfer can be audited."""
     return [*_budget(project), *_transfer(project)]
 
 
@@ -21,6 +21,16 @@ def _budget(project: Project) -> list[Finding]:
     if sample is None or sample.budget == "all":
         return []  # the keys of the experiment say nothing
     found = []
+    if sample.budget < len(project.classes):
+        found.append(
+            error(
+                "Fewer labels are bought than there are classes.",
+                project.param("sample", "budget"),
+                got=f"budget: {sample.budget}, {len(project.classes)} classes",
+                expected="at least a label of each class, better some dozens",
+                fix="raise sample.budget, or set it to all",
+            )
+        )
     if sample.n_initial > sample.budget:
         found.append(
             error(

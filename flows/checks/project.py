@@ -17,6 +17,8 @@ from ratchet.params import Params, read_yaml
 from ratchet.task import Task
 
 PARAMS, PIPELINE, LIVE, POLICY = "params.yaml", "dvc.yaml", "live.yaml", "policy.yaml"
+RECORD = "data/init.json"
+"""What init wrote, by hash, so that what somebody edited is told from what nobody touched; and the corpus' size."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Minutes, memory and disk to expect of a run of all stages, and whether this machine has them.
 
-Time is that of `ratchet.measure.time_plan`, and for training that of the last run in proportion to texts and epochs,
+Time is that of `ratchet.measure.stage_costs`, and for training that of the last run in proportion to texts and epochs,
 where its reports say how long it took. These are estimates within a factor of about two, made to tell minutes from
 hours and megabytes from more than there is.
 Source: bytes of activations a layer, Korthikanti et al. 2022, section 4, https://arxiv.org/abs/2205.05198.
@@ -8,10 +8,8 @@ Source: bytes of activations a layer, Korthikanti et al. 2022, section 4, https:
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,11 @@ import psutil
 from flows.checks.backbones import first_backbone
 from flows.checks.finding import Finding, info, warning
 from flows.checks.project import Project
+from flows.checks.run_time import encoder_of, json_object, n_threads, recorded_corpus
 from flows.checks.source import source_files
 from ratchet.errors import RatchetError
 from ratchet.measure.machine_figures import merge
-from ratchet.measure.time_plan import OPERATIONS_PER_CORE_S, Corpus, Encoder, Sizes, stage_seconds
+from ratchet.measure.stage_costs import OPERATIONS_PER_CORE_S, Corpus, Sizes, parts, sizes_of, stage_seconds
 from ratchet.models.backbone_files import Backbone
 
 BASE_MEMORY_MB = 800.0
@@ -33,6 +32,8 @@ TEXT_TABLES = 8
 BUNDLES = 8
 """Bundles as large as the teacher, DVC's copies included: the smaller ones are many."""
 MODEL_STAGES = ("embed", "train", "distil", "prune")
+TEXT_BYTES = 200
+"""Of a short text with its other columns, where nobody has counted the rows."""
 N_SHOWN = 6
 """Stages whose minutes are named, the longest first."""
 TOO_LONG = 1.25
@@ -73,7 +74,7 @@ def check_resources(project: Project) -> list[Finding]:
         info(
             f"About {_minutes(total)} for a run of all stages; {needs}.",
             project.param("task", "minutes"),
-            got=f"minutes on {_n_threads(project)} threads: {each}",
+            got=f"minutes on {n_threads(project.task)} threads: {each}",
         )
     ]
     if total > TOO_LONG * allowed:
@@ -98,14 +99,19 @@ def check_resources(project: Project) -> list[Finding]:
 
 def expect(project: Project, backbone: Backbone) -> Expected:
     """What a run of all stages takes."""
-    n_rows, measured = n_texts(project), set()
-    embedded = backbone.n_embedded * backbone.hidden
-    sizes = _sizes(project, n_rows)
-    corpus = Corpus(n_rows, 0, len(project.classes), [_tokens(project, sizes.max_tokens)])
-    encoder = Encoder(backbone.n_parameters - embedded, backbone.n_layers)
-    seconds = stage_seconds(corpus, encoder, sizes, OPERATIONS_PER_CORE_S * _n_threads(project))
+    sizes, measured = _sizes(project), set()
+    corpus = _corpus(project, sizes.max_tokens)
+    speed = OPERATIONS_PER_CORE_S * n_threads(project.task)
+    seconds = stage_seconds(corpus, encoder_of(backbone), sizes, speed)
     minutes = {stage: took / 60 for stage, took in seconds.items()}
-    n_learned = {"train": sizes.n_train, "distil": sizes.n_distil, "prune": sizes.n_recovery}
+    n_rows = corpus.n_labeled + corpus.n_unlabeled
+    n_labeled, n_validation, n_test = parts(corpus, sizes)
+    n_distil = min(sizes.n_distil, n_rows - n_validation - n_test)
+    n_learned = {
+        "train": min(sizes.n_train, n_labeled),
+        "distil": n_distil,
+        "prune": min(sizes.n_recovery, n_distil),
+    }
     for stage, n in n_learned.items():
         if (last := _last_seconds(project, stage, n * _block(project, stage).n_epochs)) is not None:
             measured.add(stage)
@@ -121,47 +127,29 @@ def expect(project: Project, backbone: Backbone) -> Expected:
     return Expected(minutes, frozenset(measured), memory_mb, disk_mb)
 
 
-def _sizes(project: Project, n_rows: int) -> Sizes:
+def _sizes(project: Project) -> Sizes:
     """The sizes that params.yaml asks for, of those that decide about time."""
-    train, distil, prune = (_block(project, stage) for stage in ("train", "distil", "prune"))
-    asked = {
-        "n_explained": ("explain", "n_texts"),
-        "max_evals": ("explain", "max_evals"),
-        "n_counterfactuals": ("counterfactuals", "n_texts"),
-        "n_trigger_words": ("behave", "n_trigger_words"),
-        "n_folds": ("vet", "n_folds"),
-        "n_vet_seeds": ("vet", "n_seeds"),
-    }
-    others = {
-        name: getattr(project.blocks[block], key) for name, (block, key) in asked.items() if block in project.blocks
-    }
-    n_distil = min(n_rows, distil.max_texts)
-    return Sizes(
-        max_tokens=train.max_tokens,
-        n_train=min(_budget(project, n_rows), n_rows, train.max_texts),
-        n_distil=n_distil,
-        n_recovery=min(n_distil, prune.n_recovery),
-        train_epochs=train.n_epochs,
-        distil_epochs=distil.n_epochs,
-        prune_epochs=prune.n_epochs,
-        student_layers=len(distil.layers),
-        **others,
-    )
+
+    def value(key: str) -> Any:
+        block, name = key.split(".")
+        return getattr(project.blocks.get(block), name, None)
+
+    sizes, budget = sizes_of(value), value("sample.budget")
+    return sizes if budget in (None, "all") else replace(sizes, n_train=min(sizes.n_train, budget))
 
 
-def n_texts(project: Project) -> int:
-    """Texts that are trained on or embedded: those of the last run's splits; else as many as the source may hold."""
-    rows = _report(project, "embed").get("rows", {})
-    if isinstance(rows, dict) and rows:
-        return int(sum(rows.values()))
+def _corpus(project: Project, max_tokens: int) -> Corpus:
+    """The texts: those of the last run's splits, else those that init counted, else as many as the source may hold."""
+    recorded = recorded_corpus(project)
+    lengths = recorded.n_tokens if recorded else [_tokens(project, max_tokens)]
+    if splits := [part["labels"] for part in _report(project, "split").get("splits", {}).values()]:
+        n_unlabeled = sum(labels.get("unlabelled", 0) for labels in splits)
+        n_labeled = sum(sum(labels.values()) for labels in splits) - n_unlabeled
+        return Corpus(n_labeled, n_unlabeled, len(project.classes), lengths)
+    if recorded:
+        return recorded
     n_bytes = sum(Path(place.path).stat().st_size for place in source_files(project))
-    return max(n_bytes // 200, _budget(project, 0))  # 200 characters: a short text
-
-
-def _budget(project: Project, where_all: int) -> int:
-    """Labels that are trained on; `where_all` where every one is, or the block does not hold."""
-    budget = getattr(project.blocks.get("sample"), "budget", "all")
-    return where_all if budget == "all" else int(budget)
+    return Corpus(n_bytes // TEXT_BYTES, 0, len(project.classes), lengths)
 
 
 def _training_mb(params: Any, backbone: Backbone, max_tokens: int) -> float:
@@ -186,27 +174,14 @@ def _last_seconds(project: Project, stage: str, n: float) -> float | None:
 
 def _report(project: Project, name: str) -> dict[str, Any]:
     """A report with what its machine measured, as far as they are there; empty: it is not, or cannot be read."""
-    found = _object(project.root / "reports" / f"{name}.json")
-    return merge(found, _object(project.root / "measurements" / f"{name}.json")) if found else {}
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    found = json_object(project.root / "reports" / f"{name}.json")
+    return merge(found, json_object(project.root / "measurements" / f"{name}.json")) if found else {}
 
 
 def _tokens(project: Project, most: int) -> int:
     """Tokens of a text, at most those it is cut to; a quarter more than the words of what is no longer short."""
     edges = _report(project, "length_edges").get("edges")
     return min(most, round(edges[-1] * 1.25)) if edges else most
-
-
-def _n_threads(project: Project) -> int:
-    threads = project.task.train_threads if project.task else 1
-    return min(threads, os.cpu_count() or 1)
 
 
 def _block(project: Project, stage: str) -> Any:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.checks import checklist
-from flows.checks.project import PIPELINE, Project
+from flows.checks.project import PIPELINE, RECORD, Project
+from flows.checks.run_time import corpus_json
 from flows.init import task_state
 from flows.init.concepts import concept_files
 from flows.init.plan import TaskPlan
@@ -26,11 +27,10 @@ from ratchet.data.survey.several import listed_labels, several_labels
 from ratchet.data.survey.survey import Survey, survey
 from ratchet.errors import ParamsError, PipelineError, SourceError
 from ratchet.files import read_json
+from ratchet.measure.stage_costs import Corpus
 from ratchet.measure.time_plan import Plan
 from ratchet.params import Params, read_params, read_yaml
 
-RECORD = "data/init.json"
-"""What init wrote, by hash, so that what somebody edited is told from what nobody touched."""
 MERGED = ("live.yaml", "policy.yaml")
 """Files of which a task sets a few values: the others stay as they are in the root."""
 TASK_FOLDERS = ("data/behaviour", "data/challenge", "data/concepts", "data/lexicons", "data/suites")
@@ -150,7 +150,14 @@ def prepare(root: Path, sample: Sample, found: Survey, plan: TaskPlan) -> tuple[
     return files, sizes
 
 
-def change_of(root: Path, files: Mapping[str, bytes], copied: Mapping[str, Path], origin: Any, force: bool) -> Change:
+def change_of(
+    root: Path,
+    files: Mapping[str, bytes],
+    copied: Mapping[str, Path],
+    origin: Any,
+    force: bool,
+    corpus: Corpus | None = None,
+) -> Change:
     """What has to happen for the task of `files` to be the repository's.
 
     Of the same source the state stays, and so does every file that somebody edited. Of another one everything that
@@ -162,6 +169,7 @@ def change_of(root: Path, files: Mapping[str, bytes], copied: Mapping[str, Path]
         copied: path → file that is copied there.
         origin: what the task is made of; equal: the same task.
         force: whether people's labels and edits may go.
+        corpus: how large the source is; None: it was not counted.
 
     Raises:
         PipelineError: people's labels or edits would be lost.
@@ -177,7 +185,7 @@ def change_of(root: Path, files: Mapping[str, bytes], copied: Mapping[str, Path]
     if record["origin"] == origin:
         written = {path: content for path, content in files.items() if path not in edited}
         gone = [path for path in record["files"] if path not in files and path not in edited]
-        return Change(_recorded(root, written, record, origin), dict(copied), gone, edited)
+        return Change(_recorded(written, record, origin, corpus), dict(copied), gone, edited)
     if not force:
         _require_nothing_lost(root, edited)
     reset = task_state.state_of(root, Project(root, {}, read_yaml(root / PIPELINE)["stages"]))
@@ -187,7 +195,7 @@ def change_of(root: Path, files: Mapping[str, bytes], copied: Mapping[str, Path]
     saved = {f"{SAVED}/{path}": (root / path).read_bytes() for path in edited}
     blank: dict[str, Any] = {"origin": None, "files": {}}
     return Change(
-        {**_recorded(root, written, blank, origin), **saved},
+        {**_recorded(written, blank, origin, corpus), **saved},
         dict(copied),
         [*removed, *gone],
         reset=reset,
@@ -304,11 +312,14 @@ def _require_nothing_lost(root: Path, edited: list[str]) -> None:
     )
 
 
-def _recorded(root: Path, written: Mapping[str, bytes], record: Mapping[str, Any], origin: Any) -> dict[str, bytes]:
+def _recorded(
+    written: Mapping[str, bytes], record: Mapping[str, Any], origin: Any, corpus: Corpus | None
+) -> dict[str, bytes]:
     """What is written, and the record of it."""
     files = {**record["files"], **{path: _sha256(content) for path, content in written.items()}}
     hashes = {path: value for path, value in sorted(files.items()) if path not in {s.path for s in task_state.STATE}}
-    text = json.dumps({"origin": origin, "files": hashes}, indent=1, sort_keys=True, ensure_ascii=False)
+    counted = {} if corpus is None else {"corpus": corpus_json(corpus)}
+    text = json.dumps({"origin": origin, "files": hashes, **counted}, indent=1, sort_keys=True, ensure_ascii=False)
     return {**written, RECORD: f"{text}\n".encode()}
 
 

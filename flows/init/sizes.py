@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.checks.run_time import corpus_of, encoder_of, n_threads
 from flows.init.plan import TaskPlan
-from ratchet.measure.time_plan import Corpus, Encoder, Plan
+from ratchet.measure.time_plan import Plan
 from ratchet.measure.time_plan import plan as fit
 from ratchet.models.backbone_files import Backbone, read_backbone_files
 from ratchet.params import check_params
@@ -32,17 +32,10 @@ def fit_sizes(root: Path, base: Mapping[str, Any], plan: TaskPlan, texts: Sequen
     if backbone is None or not backbone.shapes:
         return None
     n_labeled = sum(plan.counts.values())
-    corpus = Corpus(n_labeled, plan.n_rows - n_labeled, len(plan.classes), _lengths(backbone, texts))
-    encoder = Encoder(_n_parameters(backbone), backbone.n_layers)
-    return fit(corpus, encoder, plan.minutes, task.train_threads)
+    corpus = corpus_of(n_labeled, plan.n_rows - n_labeled, len(plan.classes), _lengths(backbone, texts))
+    return fit(corpus, encoder_of(backbone), plan.minutes, n_threads(task))
 
 
 def _lengths(backbone: Backbone, texts: Sequence[str]) -> list[int]:
     step = max(1, len(texts) // N_TEXTS)
     return [len(item.ids) for item in backbone.text_tokenizer.encode_batch(list(texts[::step]))]
-
-
-def _n_parameters(backbone: Backbone) -> int:
-    """Without embeddings, which are looked up."""
-    embedded = sum(math.prod(shape) for name, shape in backbone.shapes.items() if "embeddings" in name)
-    return backbone.n_parameters - embedded

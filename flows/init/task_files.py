@@ -132,6 +132,7 @@ def _params(
             "task.classes": [{"name": name, "values": values} for name, values in plan.classes.items()],
             "task.text_column": plan.text,
             "task.label_column": plan.label,
+            "task.ignored_labels": list(plan.dropped),
             "task.id_column": plan.id,
             "task.source_column": plan.source,
             "task.time_column": plan.time,
@@ -142,7 +143,6 @@ def _params(
             "task.primary_metric": plan.metric,
             "ingest.source": place.block,
             "ingest.watch": place.watch,
-            "ingest.missing_values": list(plan.dropped),  # the texts of a dropped class stay, without a label
             "validate.regions": plan.regions,
             "split.train_sources": [],
             "split.n_transfer": 0,

@@ -95,17 +95,19 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
 
     Raises:
         PipelineError: there is no model to ask, or no such strategy.
+        TrainingError: the strategy asks several models, and the labels show fewer than two classes.
     """
     import numpy as np
 
     from pipeline_steps.sample import Params
     from ratchet.embeddings.table import read_embeddings
     from ratchet.engines.loading import load
-    from ratchet.labels.query_strategies import QUERY_STRATEGIES
+    from ratchet.labels.query_strategies import ASKS_COMMITTEE, QUERY_STRATEGIES
     from ratchet.labels.queues import write_items
-    from ratchet.labels.selection import choose
+    from ratchet.labels.selection import choose, committee
     from ratchet.labels.store import read_store
     from ratchet.models.bundle import MANIFEST
+    from ratchet.models.examples import class_indices
     from ratchet.params import load_params
     from ratchet.table_files import read_table
     from ratchet.tables import LABELED as LABELED_TABLE
@@ -119,7 +121,9 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
     predictor = load(folder)
     sent = queue.items()
     train = read_table(root / SPLITS / "train.parquet", SPLIT, ["id", "text", "source"])
-    labeled = train["id"].isin(read_table(root / LABELED, LABELED_TABLE, ["id"])["id"]).to_numpy()
+    label_of = read_table(root / LABELED, LABELED_TABLE, ["id", "label"]).set_index("id")["label"]
+    train["label"] = train["id"].map(label_of)
+    labeled = train["label"].notna().to_numpy()
     asked = train["id"].isin({*sent, *read_store(root / POINTER, root / STORE).annotations["id"]}).to_numpy()
     rng = np.random.default_rng([params.seed, len(sent)])
     free = np.flatnonzero(~labeled & ~asked)
@@ -132,7 +136,12 @@ def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: s
     print(f"{version} is asked about {len(rows):,} texts; '{strategy}' chooses {n}", flush=True)
     proba = predictor.predict_proba(pool["text"].tolist())
     embeddings = read_embeddings(root / EMBEDDINGS, pool["id"].tolist())
-    items = choose(pool, proba, embeddings, labeled, predictor.labels, version, strategy, n, rng)
+    draw_proba = None
+    if strategy in ASKS_COMMITTEE:
+        targets = class_indices(pool[labeled], predictor.labels)
+        options = params.inverse_regularization, params.balanced
+        draw_proba = committee(embeddings[labeled], targets, len(predictor.labels), *options)
+    items = choose(pool, proba, embeddings, labeled, predictor.labels, version, strategy, n, rng, draw_proba)
     write_items(root / OUTBOX, items)
 
 

@@ -105,7 +105,8 @@ def init(
     files, sizes = flow.prepare(root, sample, found, plan)
     print(sizes_text(sizes))
     origin_of = {"source": place.block, "text": text, "label": label}
-    _finish(root, flow.change_of(root, files, place.copies, origin_of, force), show=show, yes=not asks)
+    corpus = sizes.corpus if sizes else None
+    _finish(root, flow.change_of(root, files, place.copies, origin_of, force, corpus), show=show, yes=not asks)
 
 
 def stdin_asks() -> bool:

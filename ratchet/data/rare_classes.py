@@ -1,7 +1,12 @@
-"""Classes that a split by hash leaves out of a side: given rows there where they have enough groups, else named."""
+"""Classes that a split leaves out of a side.
+
+By hash they are given rows there where they have enough groups, else named; by time those that come up only after the
+cut are found.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +96,34 @@ def fill_sides(
                 counts.move(chosen, target)
                 moved[firsts[chosen]] = target
     return moved
+
+
+def classes_after_cut(
+    labels: Sequence[str | None], times: Sequence[str | None], held_out_rate: float
+) -> dict[str, int]:
+    """Class → its labelled texts, of the classes that a split by time leaves without a training text.
+
+    An estimate from single texts: a group goes where its newest text belongs, which can take a class more of them.
+
+    Args:
+        labels: the class of each row; None: it has none.
+        times: ISO 8601; None, or what cannot be read: there is none, and the row is on no side.
+        held_out_rate: share of the newest rows that validate and test, in (0, 1).
+
+    >>> classes_after_cut(["old", "old", "old", "new"], ["2026-01-01", "2026-01-02", "2026-01-03", "2026-02-01"], 0.3)
+    {'new': 1}
+    """
+    import pandas as pd
+
+    rows = pd.DataFrame({"label": labels, "time": times}, dtype="str")
+    rows["time"] = pd.to_datetime(rows["time"], format="ISO8601", utc=True, errors="coerce")
+    rows = rows.dropna(subset="time")
+    if rows.empty:
+        return {}
+    n_held_out = math.ceil(held_out_rate * len(rows))
+    cut = rows["time"].sort_values(ascending=False).iloc[n_held_out - 1]
+    by_class = rows.dropna(subset="label").groupby("label")["time"].agg(["min", "size"])
+    return {str(name): int(n) for name, n in by_class["size"][by_class["min"] >= cut].items()}
 
 
 def lacking(n_groups: Mapping[str, Mapping[str, int]], sides: Sequence[str] = FILLED) -> dict[str, str]:

@@ -19,6 +19,10 @@ CHUNK = 16_384
 """Texts looked at in one piece: what bounds memory, whatever the size of the pool."""
 
 
+DrawProba = Callable[[Embeddings], NDArray[np.float64]]
+"""Embeddings (n, hidden) → probabilities under models that fit about equally well, (n_draws, n, n_classes)."""
+
+
 @dataclass(frozen=True)
 class Pool:
     """The pool: embeddings, labelled mask and class probabilities."""
@@ -29,8 +33,8 @@ class Pool:
     """(n_pool,): those that have a label already, or may never be asked for."""
     proba: Proba
     """Class probabilities, (n_pool, n_classes); uniform while there is no model."""
-    draw_proba: Callable[[Embeddings], NDArray[np.float64]] | None = None
-    """Embeddings (n, hidden) → probabilities under models that fit about equally well, (n_draws, n, n_classes)."""
+    draw_proba: DrawProba | None = None
+    """None while there is no model."""
 
     @cached_property
     def unlabeled(self) -> Indices:

@@ -104,5 +104,7 @@ QUERY_STRATEGIES: dict[str, QueryStrategy] = {
 }
 """By the names params.yaml knows."""
 
+ASKS_COMMITTEE = ("bald",)
+"""Those that ask several models, and choose at random without them."""
 ALIKE_FOR_TWO = {"entropy": "margin", "least_confidence": "margin"}
 """With two classes these rank texts as the other does: all three fall with the larger probability."""

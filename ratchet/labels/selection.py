@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.errors import TrainingError
 from ratchet.labels.annotations import Item
-from ratchet.labels.pool import Pool
+from ratchet.labels.pool import DrawProba, Pool
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
-from ratchet.labels.selection_model import unit_length
+from ratchet.labels.selection_model import fit_selection_model, unit_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ def choose(
     query_strategy: str,
     n: int,
     rng: np.random.Generator,
+    draw_proba: DrawProba | None = None,
 ) -> list[Item]:
     """The `n` texts of the pool to ask people about, each with the model's suggestion and the reason.
 
@@ -40,14 +42,45 @@ def choose(
         query_strategy: a name of `QUERY_STRATEGIES`.
         n: texts to choose; all that are not labelled when these are fewer.
         rng: breaks ties.
+        draw_proba: models that fit the labels about equally well, for strategies of `ASKS_COMMITTEE`.
     """
     points = unit_length(embeddings)
-    chosen = QUERY_STRATEGIES[query_strategy](Pool(points, labeled, proba), n, rng)
+    chosen = QUERY_STRATEGIES[query_strategy](Pool(points, labeled, proba, draw_proba), n, rng)
     notes = compared_with_labeled(points[chosen], points[labeled])
     return [
         _item(pool, int(row), proba[row], labels, bundle, query_strategy, note)
         for row, note in zip(chosen, notes, strict=True)
     ]
+
+
+def committee(
+    embeddings: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    n_classes: int,
+    inverse_regularization: float,
+    balanced: bool,
+) -> DrawProba:
+    """A committee of selection models on what is labelled: a bundle is one model, with which none can disagree.
+
+    Args:
+        embeddings: of the labelled texts, (n, hidden).
+        targets: their classes, (n,).
+        n_classes: classes there are.
+        inverse_regularization: see `fit_selection_model`, as for `balanced`.
+
+    Raises:
+        TrainingError: the labels show fewer than two classes, so that all members would say the same.
+    """
+    if (n_shown := len(np.unique(targets))) < 2:
+        raise TrainingError(
+            "A committee cannot disagree on labels of fewer than two classes.",
+            where="sample.query_strategy or --query-strategy",
+            got=f"{len(targets)} labels of {n_shown} classes",
+            expected="labels of at least two classes",
+            fix="push with --query-strategy typiclust, which needs no label, and label those texts first",
+        )
+    model = fit_selection_model(unit_length(embeddings), targets, n_classes, inverse_regularization, balanced)
+    return model.draw_proba
 
 
 def compared_with_labeled(chosen: NDArray[np.float32], labeled: NDArray[np.float32]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,20 @@ def test_a_file_becomes_a_task_that_holds(root: Path, tickets: Path) -> None:
     assert "'ticket' tells the label by its letters" in said
     assert (root / "data/source/tickets.csv").read_bytes() == tickets.read_bytes()
     assert [item for item in checklist.find(root) if item.severity == "error"] == []
+
+
+def test_check_expects_the_minutes_that_init_planned_with(root: Path, tickets: Path) -> None:
+    said = init(tickets, "--yes")
+    planned = re.search(r"A run takes about (\d+) minutes", said)
+    assert planned is not None
+    (expected,) = (item.what for item in checklist.find(root) if item.severity == "info")
+    assert expected.startswith(f"About {planned[1]} minutes for a run of all stages")
+    record = json.loads((root / RECORD).read_text())
+    assert (record["corpus"]["n_labeled"], record["corpus"]["n_unlabeled"]) == (120, 0)
+    record["corpus"]["n_labeled"] = 50_000
+    (root / RECORD).write_text(json.dumps(record))
+    (more,) = (item.what for item in checklist.find(root) if item.severity == "info")
+    assert more != expected  # it is the record that decides
 
 
 def test_only_a_corpus_of_several_languages_is_sliced_by_them(root: Path, tickets: Path) -> None:
@@ -226,7 +241,7 @@ def test_a_class_too_rare_for_three_splits_loses_its_label_by_name(root: Path, t
     ]
     said = init(write_csv(tmp_path / "rare.csv", [*rows(), *few]), "--yes")
     params = read_yaml(root / "params.yaml")
-    assert (params["ingest"]["missing_values"], len(params["task"]["classes"])) == (["praise"], 3)
+    assert (params["task"]["ignored_labels"], len(params["task"]["classes"])) == (["praise"], 3)
     assert "praise 2" in said
     assert [str(item) for item in checklist.find(root) if "Labels mean no class" in item.what] == []
 

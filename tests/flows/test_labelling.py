@@ -23,13 +23,16 @@ import pytest
 from flows.labelling import flow as label
 from flows.labelling import steps as labelling
 from flows.runner import workspace
-from ratchet.errors import PipelineError, SourceError
+from ratchet.errors import PipelineError, SourceError, TrainingError
 from ratchet.files import read_json
+from ratchet.labels.query_strategies import mutual_information
 from ratchet.labels.queues import FileQueue
+from ratchet.labels.selection_model import fit_selection_model, unit_length
 from ratchet.labels.store import Store, read_store
 from ratchet.registry.audit_log import entries, log_path
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import LABELED, SPLIT, SUSPECTS
+from tests.pipeline_steps.test_sample import VALUES, embedded
 from tests.support.flow_world import answer, isolated_copy, made_once
 from tests.support.label_world import make_world, retrain, truth
 from tests.support.miniature import ROOT, environment
@@ -372,6 +375,31 @@ def test_without_a_model_there_is_nobody_to_ask(world: Path) -> None:
     with pytest.raises(PipelineError, match="no model to ask"):
         push()
     assert "6 texts sent" in push(bundle="models/baseline")
+
+
+def test_bald_asks_where_models_of_the_labels_disagree(world: Path) -> None:
+    push(query_strategy="bald")
+    sent = {*FileQueue(world / labelling.QUEUE).items()}
+    train, labels = (
+        read_table(world / labelling.SPLITS / "train.parquet", SPLIT),
+        read_table(world / labelling.LABELED, LABELED),
+    )
+    known = train["id"].isin(labels["id"]).to_numpy()
+    points = unit_length(embedded(train))
+    targets = (train["id"].map(labels.set_index("id")["label"])[known] == "positive").astype(int).to_numpy()
+    model = fit_selection_model(points[known], targets, 2, VALUES["inverse_regularization"])
+    scores = pd.Series(mutual_information(model.draw_proba(points)), index=train["id"])
+    asked, others = scores[[*sent]], scores[~known].drop([*sent])
+    assert asked.min() >= others.max() - 1e-9
+    assert asked.min() > 0
+
+
+def test_bald_without_labels_of_two_classes_is_refused(world: Path) -> None:
+    labels = read_table(world / labelling.LABELED, LABELED)
+    write_table(world / labelling.LABELED, labels[labels["label"] == "positive"].reset_index(drop=True), LABELED)
+    with pytest.raises(TrainingError, match="fewer than two classes"):
+        push(query_strategy="bald")
+    assert not (world / labelling.OUTBOX).exists()
 
 
 def test_an_unknown_strategy_is_refused(world: Path) -> None:

@@ -6,7 +6,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipeline_steps import baseline, behave, counterfactuals, distil, embed, explain, prune, split, train, vet
-from ratchet.measure.time_plan import Corpus, Encoder, plan, stage_seconds
+from ratchet.measure.stage_costs import FIXED_S, OPERATIONS_PER_CORE_S, Corpus, Encoder, sizes_of, stage_seconds
+from ratchet.measure.time_plan import plan
+from tests.contract import ORDER
 
 MINILM = Encoder(10_650_000, 6)
 STEPS = (baseline, behave, counterfactuals, distil, embed, explain, prune, split, train, vet)
@@ -19,7 +21,19 @@ LARGE = Corpus(45_000, 5000, 28, [18] * 9)
 def test_the_run_ends_within_its_minutes(corpus: Corpus) -> None:
     found = plan(corpus, MINILM, minutes=25, n_threads=2)
     assert found.minutes <= 25.5
-    assert found.minutes == pytest.approx(sum(stage_seconds(corpus, MINILM, found.sizes, 5e10).values()) / 60)
+    assert found.minutes == pytest.approx(
+        sum(stage_seconds(corpus, MINILM, found.sizes, 2 * OPERATIONS_PER_CORE_S).values()) / 60
+    )
+
+
+@pytest.mark.parametrize("corpus", [SMALL, MANY_CLASSES, LARGE])
+def test_what_the_plan_writes_is_read_back_as_its_sizes(corpus: Corpus) -> None:
+    found = plan(corpus, MINILM, minutes=25, n_threads=2)
+    assert sizes_of(found.params.get) == found.sizes
+
+
+def test_every_stage_has_its_cost() -> None:
+    assert [*FIXED_S] == ORDER
 
 
 def test_a_corpus_that_fits_is_used_whole() -> None:

@@ -42,6 +42,7 @@ VALUES: dict[str, Any] = {
     "watch": "own",
     "text_column": "review",
     "label_column": "stars",
+    "ignored_labels": [],
     "source_column": "",
     "id_column": "",
     "time_column": "",
@@ -158,6 +159,19 @@ def test_several_raw_values_mean_one_class_whatever_their_type() -> None:
     assert pd.isna(labels[7])
 
 
+def test_ignored_labels_leave_texts_and_other_columns_as_they_are() -> None:
+    texts: list[str | None] = ["unsure", "a text", "good", "another"]
+    stars: list[str | None] = [" unsure", "3.0", "5", "1"]
+    when: list[str | None] = ["unsure", "3", "unsure", "2020"]
+    params = _params(ignored_labels=["unsure", "3", "never"])
+    corpus, _, figures = _run({"shop": _frame(review=texts, stars=stars, when=when)}, params, batch_rows=1)
+    assert corpus["label"].isna().tolist() == [True, True, False, False]
+    assert (corpus["text"].tolist(), corpus["when"].tolist()) == (texts, when)
+    told = figures["report"][0]
+    assert told["n_labels_ignored"] == {"unsure": 1, "3": 1, "never": 0}
+    assert (told["n_unlabelled"], told["labels"]) == (2, {"bad": 1, "good": 1})
+
+
 def test_unknown_label_is_named() -> None:
     with pytest.raises(TableError) as error:
         _run({"shop": _frame(stars=["1", "3", "4"])}, _params())
@@ -167,6 +181,7 @@ def test_unknown_label_is_named() -> None:
         "got: 3, 4",
         "expected: 1, 5",
         "task.classes",
+        "task.ignored_labels",
     ):
         assert part in str(error.value)
 

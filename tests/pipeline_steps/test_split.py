@@ -279,12 +279,25 @@ def test_by_time_the_newest_texts_test_and_groups_move_with_their_newest() -> No
     assert (labelled["side"] == "test").mean() == pytest.approx(0.25, abs=0.06)
 
 
-def test_a_class_that_came_up_after_the_cut_is_named_by_time() -> None:
+def test_a_class_that_comes_up_after_the_cut_is_set_aside_by_name() -> None:
     corpus = _dated(_corpus(2000))
-    corpus.loc[corpus["timestamp"].rank() > 1850, "label"] = "new"
-    with pytest.raises(ValidationError) as error:
+    corpus.loc[(corpus["timestamp"].rank() > 1850) & (corpus["row"] % 2 == 0), "label"] = "new"
+    splits = _run(corpus, by="time", time_column="created")
+    assert {label for name in SIDES for label in splits.tables[name]["label"].dropna()} == {"bad", "good"}
+    held_out = splits.tables["excluded"]
+    n = int((held_out["reason"] == "its class 'new' has no labelled training text").sum())
+    assert splits.report["new_classes"] == {"new": n}
+    assert n > 15
+    without = corpus[corpus["label"] != "new"].reset_index(drop=True)
+    assert _run(without, by="time", time_column="created").report["new_classes"] == {}
+
+
+def test_by_time_two_classes_must_be_older_than_the_cut() -> None:
+    corpus = _dated(_corpus(2000))
+    corpus["label"] = np.where(corpus["timestamp"].rank() > 1850, "bad", "good")
+    with pytest.raises(ValidationError, match="Fewer than two classes") as error:
         _run(corpus, by="time", time_column="created")
-    assert "none of them in validation or train" in str(error.value)
+    assert "good; only after the cut: bad" in str(error.value)
     assert "split.by: hash" in str(error.value)
 
 
