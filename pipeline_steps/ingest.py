@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 import ratchet.params
 from ratchet.data.cleaning import REPAIRS, clean, text_id
 from ratchet.data.cleaning_params import Cleaning, Repair
-from ratchet.data.personal_data import KINDS
+from ratchet.data.personal_data import KINDS, mask_personal_data
 from ratchet.data.raw_text import kept_raw
 from ratchet.data.sources.reading import FileTally, Labels, Reading
 from ratchet.data.sources.rows import Batch
@@ -85,7 +85,8 @@ class Params(ratchet.params.Params):
     repairs: list[Repair]
     """What is repaired in the texts (`ratchet.data.cleaning`), in the order in which it is done; empty: nothing."""
     personal_data: PersonalData
-    """mask: each find is masked here, before a text gets its id, so that nothing unmasked is written."""
+    """mask: each find is masked here, before a text gets its id, so that nothing unmasked is written; in carried columns
+    too, but an id or a group that holds some is refused."""
     regions: Regions
 
     @model_validator(mode="after")
@@ -253,6 +254,7 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     import pandas as pd
 
     mapped, ignored = _map_columns(batch, params)
+    n_masked = _mask_carried(batch, mapped, params) if params.cleaning.mask else Counter[str]()
     given = mapped["text"].tolist()
     cleaned = clean(given, params.cleaning)
     corpus = mapped.assign(text=pd.Series(cleaned.texts, dtype="str"))
@@ -260,7 +262,7 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     corpus.insert(0, "row", range(first_row, first_row + len(given)))
     raw = kept_raw(corpus, given, cleaned, params.cleaning)
     counts: Counter[tuple[str, ...]] = Counter({("repair", name): n for name, n in cleaned.n_repaired.items()})
-    counts.update({("masked", kind): n for kind, n in cleaned.n_masked.items()})
+    counts.update({("masked", kind): n for kind, n in (cleaned.n_masked + n_masked).items()})
     counts.update({("ignored", value): n for value, n in ignored.items()})
     counts["raw",] = len(raw)
     counts["twice encoded",] = sum(map(is_twice_encoded, given))
@@ -302,6 +304,33 @@ def _map_columns(batch: Batch, params: Params) -> tuple[pd.DataFrame, Counter[st
     if params.time_column:
         mapped.insert(3, "timestamp", _timestamps(batch, frame[params.time_column], params.time_column))
     return mapped, Counter(labels[ignored].tolist())
+
+
+def _mask_carried(batch: Batch, mapped: pd.DataFrame, params: Params) -> Counter[str]:
+    """Mask personal data in the source and in what is carried along, in place; kind → finds.
+
+    Raises:
+        TableError: an id or a group holds some: masked, different people's would be equal.
+    """
+    counts: Counter[str] = Counter()
+    for column in ["source", *params.carried]:
+        values = mapped[column].value_counts()
+        found = {value: mask_personal_data(str(value), params.regions) for value in values.index}
+        if column in (params.id_column, params.group_column):  # numbers of one's own look like cards, and are none
+            found = {value: item for value, item in found.items() if item[1] and not str(value).isdigit()}
+            if (wrong := mapped[column].isin([*found])).any():
+                raise TableError(
+                    "Personal data is to be masked, and an id or a group holds some.",
+                    where=_where(batch, column, wrong),
+                    got=", ".join(sorted({kind for _, kinds in found.values() for kind in kinds})),
+                    expected="values that name nobody: masked, different people's would be equal",
+                    fix="put a pseudonym there where the source is made, or empty task.id_column or task.group_column",
+                )
+            continue
+        mapped[column] = mapped[column].replace({value: text for value, (text, n) in found.items() if n})
+        for value, (_, kinds) in found.items():
+            counts.update({kind: n * int(values[value]) for kind, n in kinds.items()})
+    return counts
 
 
 def _plain(frame: pd.DataFrame, params: Params) -> pd.DataFrame:

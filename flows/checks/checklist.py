@@ -15,6 +15,7 @@ from flows.checks.gates import check_gates
 from flows.checks.labels import check_labels
 from flows.checks.languages import check_languages
 from flows.checks.names import check_names
+from flows.checks.personal_data import check_personal_data
 from flows.checks.project import Project, read_project
 from flows.checks.resources import check_resources
 from flows.checks.source import check_source
@@ -34,6 +35,7 @@ CHECKS: Sequence[Callable[[Project], list[Finding]]] = (
     check_languages,
     check_suites,
     check_cases,
+    check_personal_data,
     check_gates,
     check_resources,
 )

@@ -180,18 +180,26 @@ def model_folder(root: Path) -> Path:
 
 
 def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> pd.DataFrame:
-    """All answers of both queues and of the file, as rows of `ANNOTATIONS`; also those that are stored already."""
+    """All answers of both queues and of the file, as rows of `ANNOTATIONS`; also those that are stored already.
+
+    A text that somebody wrote into a sheet, or into the server, is masked as the corpus is.
+    """
     import pandas as pd
 
-    from ratchet.labels.annotations import annotation_table
+    from ratchet.data.cleaning_params import CleaningParams
+    from ratchet.labels.annotations import annotation_table, masked
     from ratchet.labels.queues import read_answers
+    from ratchet.params import load_params
 
     labels, key = class_labels(root), os.environ.get(KEY, "")
     if not key:
         print(f"{KEY} is not set: annotators' pseudonyms can be found by trying names", flush=True)
     votes = queue.answers()
+    known = {**_pool_items(root), **queue.items()}
     if answers:
-        votes += read_answers(Path(answers), {**_pool_items(root), **queue.items()})
+        votes += read_answers(Path(answers), known)
+    cleaning = load_params(CleaningParams, "", root / "params.yaml").cleaning
+    votes = [masked(answer, cleaning, known) for answer in votes]
     tables = [annotation_table(votes, "annotator", key, labels)]
     tables += [annotation_table(conflicts.answers(), "adjudicator", key, labels)]
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,8 @@ from ratchet.tables import ANNOTATIONS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ratchet.data.cleaning_params import Cleaning
 
 Role = Literal["annotator", "adjudicator"]
 
@@ -53,6 +55,26 @@ class Answer:
     """Seconds it took; NaN: nobody noted it."""
     origin: str = ""
     """The server's project or the file."""
+
+
+def masked(answer: Answer, cleaning: Cleaning, known: Mapping[str, Item]) -> Answer:
+    """The answer with its text masked as the corpus is, where a person wrote the text; that of a known item stays.
+
+    Args:
+        answer: from a queue or a sheet.
+        cleaning: of the task's texts.
+        known: what was sent or lies in the pool, by id.
+    """
+    if not cleaning.mask or answer.item.id in known:
+        return answer
+    from ratchet.data.cleaning import text_id
+    from ratchet.data.personal_data import mask_personal_data
+
+    text, counts = mask_personal_data(answer.item.text, cleaning.regions)
+    if not counts:
+        return answer
+    name = text_id(text)
+    return replace(answer, item=known.get(name) or replace(answer.item, id=name, text=text))
 
 
 def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Collection[str]) -> pd.DataFrame:

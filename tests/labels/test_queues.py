@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ratchet.data.cleaning import text_id
+from ratchet.data.cleaning_params import Cleaning
 from ratchet.errors import TableError
-from ratchet.labels.annotations import Item
+from ratchet.labels.annotations import Item, masked
 from ratchet.labels.queues import FileQueue, read_answers, read_items, write_items
 
 ITEMS = [
@@ -138,6 +139,20 @@ def test_a_text_of_one_s_own_is_cleaned_and_gets_its_id(tmp_path: Path) -> None:
     own, known = read_answers(path, {text_id("a superb film"): ITEMS[0]})
     assert own.item == Item(text_id("Good & short"), "Good & short", "people", confidence=own.item.confidence)
     assert known.item == ITEMS[0]
+
+
+def test_a_text_of_one_s_own_is_masked_as_the_corpus_is(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("text,label\nwrite to jo@example.org,positive\nWrite to al@example.org,negative\nfine,positive\n")
+    cleaning = Cleaning(mask=True, regions=["US"])
+    answers = read_answers(path, {})
+    new, again, fine = (masked(answer, cleaning, {}) for answer in answers)
+    assert (new.item.id, new.item.text) == (text_id("write to [EMAIL]"), "write to [EMAIL]")
+    assert again.item.id == new.item.id
+    assert fine == answers[2]
+    in_the_pool = Item(new.item.id, "write to [EMAIL]", "shop")
+    assert masked(answers[0], cleaning, {in_the_pool.id: in_the_pool}).item == in_the_pool
+    assert masked(answers[0], Cleaning(), {}) == answers[0]
 
 
 BROKEN = {

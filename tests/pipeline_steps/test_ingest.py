@@ -273,6 +273,30 @@ def test_nothing_unmasked_outlives_the_run(tmp_path: Path, monkeypatch: pytest.M
     assert told["n_masked"] == {"emails": 2, "phones": 1, "cards": 0, "ibans": 0, "national_numbers": 0}
 
 
+def test_personal_data_in_carried_columns_is_masked() -> None:
+    frame = _frame(when=["by jo@example.org", None, "by jo@example.org"], site=["shop", "call +1 650 253 0000", "shop"])
+    params = _params(personal_data="mask", source_column="site")
+    corpus, _, figures = _run({"shop": frame}, params)
+    assert corpus["when"].tolist()[::2] == ["by [EMAIL]"] * 2
+    assert corpus["when"].isna().tolist() == [False, True, False]
+    assert corpus["source"].tolist() == ["shop", "call [PHONE]", "shop"]
+    assert figures["report"][0]["n_masked"] == {"emails": 2, "phones": 1, "cards": 0, "ibans": 0, "national_numbers": 0}
+    as_they_are, *_ = _run({"shop": frame}, _params(source_column="site"))
+    assert as_they_are["when"].tolist()[0] == "by jo@example.org"
+
+
+@pytest.mark.parametrize("key", ["id_column", "group_column"])
+def test_personal_data_in_ids_and_groups_is_refused(key: str) -> None:
+    frame = _frame(who=["ann", "jo@example.org", None])
+    with pytest.raises(TableError, match="an id or a group") as error:
+        _run({"shop": frame}, _params(personal_data="mask", **{key: "who"}))
+    assert "shop, row 1 (from 0), column 'who'" in str(error.value)
+    assert "jo@" not in str(error.value)
+    numbers = _frame(who=["4111111111111111", "4111111111111111", "2"])  # no cards
+    corpus, *_ = _run({"shop": numbers}, _params(personal_data="mask", **{key: "who"}))
+    assert corpus["who"].tolist() == numbers["who"].tolist()
+
+
 def test_a_fault_in_a_late_batch_leaves_the_last_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources_files, "BATCH_ROWS", 2)

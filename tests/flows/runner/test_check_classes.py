@@ -13,6 +13,7 @@ from flows.checks.blocks import check_blocks
 from flows.checks.classes import check_classes
 from flows.checks.finding import Finding
 from flows.checks.labels import check_labels
+from flows.checks.personal_data import check_personal_data
 from flows.checks.project import Project
 from ratchet.data.sources.dialect import CSV
 from ratchet.params import read_yaml
@@ -46,12 +47,12 @@ def _project(root: Path, rows: Sequence[Row], changes: Mapping[str, Mapping[str,
         "ingest": {"source": source, "watch": "own"},
         "split": {"train_sources": []},
     }
-    for name in ("task", "ingest", "split", "sample"):
+    for name in ("task", "ingest", "validate", "split", "sample"):
         tree[name] = {**tree[name], **blocks.get(name, {}), **changes.get(name, {})}
     kept = {name: tree[name] for name in ("task", "ingest", "validate", "split", "sample")}
-    project = Project(root, kept, {"ingest": {}, "split": {}, "sample": {}})
+    project = Project(root, kept, {name: {} for name in kept if name != "task"})
     check_blocks(project)
-    assert {*project.blocks} == {"ingest", "split", "sample"}
+    assert {*project.blocks} == {"ingest", "validate", "split", "sample"}
     return project
 
 
@@ -98,6 +99,18 @@ def test_a_source_that_is_not_read_whole_says_nothing_of_rare_classes(
     assert _found(tmp_path, {"bug": 20, "praise": 1}) == []
     (found,) = _found(tmp_path, {"bag": 20, "praise": 1})
     assert "in the first 11 rows" in found.what
+
+
+def test_what_is_masked_in_texts_must_not_come_back(tmp_path: Path) -> None:
+    masked = {"validate": {"personal_data": "mask"}}
+    project = _project(tmp_path, [], masked)
+    (tmp_path / "data/behaviour").mkdir(parents=True)
+    (tmp_path / "data/behaviour/suite.yaml").write_text("tests:\n  - write to jo@example.org\n", encoding="utf-8")
+    (tmp_path / "live.yaml").write_text("log:\n  personal_data: off\n", encoding="utf-8")
+    case, log = check_personal_data(project)
+    assert (case.where, case.got) == ("data/behaviour/suite.yaml:2", "emails")
+    assert log.where == "live.yaml:2 log.personal_data"
+    assert check_personal_data(_project(tmp_path, [], {})) == []
 
 
 def test_a_budget_below_the_number_of_classes_is_refused(tmp_path: Path) -> None:
