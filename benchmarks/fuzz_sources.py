@@ -4,7 +4,8 @@
     python -m benchmarks.fuzz_sources --quick                  2,000, into .scratch
     python -m benchmarks.fuzz_sources --into docs/sources.md   the report's table into a page
 
-`benchmarks/source_files.py` makes the files and names the readers. Ends with 1 when anything differs.
+`benchmarks/source_files.py` makes the files, `benchmarks/source_readers.py` reads them. Ends with 1 when anything
+differs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.source_files import SourceFile, answers, differences_of, source_files
+from benchmarks.source_files import SourceFile, differences_of, source_files
+from benchmarks.source_readers import answers
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json

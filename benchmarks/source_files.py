@@ -1,8 +1,9 @@
-"""Files in every dialect for the differential test, and two readers that share no code with Ratchet's for each format.
+"""Files in every dialect for the differential test, and what is a difference between their readers.
 
 A file is the bytes of a random table as its own small writer spells them, then, often, damaged. Of a file that Ratchet
-reads, both readers must say the same, or refuse; what Ratchet refuses of a damaged one is no error. Texts are of what
-readers trip over: delimiters, quotes, escapes, line ends, NUL, separators of Unicode, letters of several scripts.
+reads, both other readers (`benchmarks/source_readers.py`) must say the same, or refuse; what Ratchet refuses of a
+damaged one is no error. Texts are of what readers trip over: delimiters, quotes, escapes, line ends, NUL, separators of
+Unicode, letters of several scripts.
 """
 
 from __future__ import annotations
@@ -11,19 +12,12 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 from hypothesis import strategies as st
 
-from ratchet.data.sources.dialect import CSV, JSONL, PARQUET, CsvDialect, Dialect, JsonlDialect
-from ratchet.data.sources.formats import read_file
-from ratchet.data.sources.reading import Reading
-from ratchet.errors import SourceError
+from benchmarks.source_readers import COLUMNS, Rows, spelled
+from ratchet.data.sources.dialect import CSV, JSONL, PARQUET, CsvDialect, Dialect
 
-COLUMNS = ["text", "label"]
-Rows = list[tuple[str | None, ...]]
 PIECES = [
     "a",
     "b ",
@@ -175,7 +169,7 @@ def jsonl_file(draw: st.DrawFn) -> SourceFile:
     content = "".join(line + end for line in [first, *lines]).encode(encoding)
     compressed = draw(st.booleans())
     dialect = JSONL.model_copy(update={"encoding": encoding, "compression": "gzip" if compressed else "none"})
-    told: Rows = [("x", "x"), *(tuple(_spelled(row.get(name)) for name in COLUMNS) for row in rows)]
+    told: Rows = [("x", "x"), *(tuple(spelled(row.get(name)) for name in COLUMNS) for row in rows)]
     return SourceFile(gzip.compress(content, mtime=0) if compressed else content, dialect, told)
 
 
@@ -200,28 +194,8 @@ def parquet_file(draw: st.DrawFn) -> SourceFile:
         row_group_size=draw(st.integers(1, 6)),
         compression=draw(st.sampled_from(["zstd", "snappy", "none"])),
     )
-    rows: Rows = [tuple(_spelled(value) for value in row) for row in zip(*columns, strict=True)]
+    rows: Rows = [tuple(spelled(value) for value in row) for row in zip(*columns, strict=True)]
     return SourceFile(sink.getvalue().to_pybytes(), PARQUET, rows)
-
-
-def read_by_ratchet(path: Path, dialect: Dialect) -> Rows | None:
-    """The rows; None: refused."""
-    try:
-        found = list(read_file(path, dialect, COLUMNS, Reading(), batch_rows=2))
-    except SourceError:
-        return None
-    return [row for part in found for row in zip(*part.columns.values(), strict=True)]
-
-
-def answers(path: Path, dialect: Dialect) -> dict[str, Rows | None]:
-    """What Ratchet and each reader make of a file; None: it refuses."""
-    found: dict[str, Rows | None] = {"Ratchet": read_by_ratchet(path, dialect)}
-    for name, reader in readers_of(dialect).items():
-        try:
-            found[name] = reader(path)
-        except Exception:  # each has errors of its own
-            found[name] = None
-    return found
 
 
 def differences_of(file: SourceFile, found: dict[str, Rows | None]) -> list[str]:
@@ -231,109 +205,3 @@ def differences_of(file: SourceFile, found: dict[str, Rows | None]) -> list[str]
         return [] if file.rows is None else [f"refused, but written: {file.rows}"]
     told = [] if file.rows in (None, rows) else [f"written: {file.rows}, Ratchet: {rows}"]
     return told + [f"{name}: {others}, Ratchet: {rows}" for name, others in found.items() if others not in (None, rows)]
-
-
-def readers_of(dialect: Dialect) -> dict[str, Callable[[Path], Rows]]:
-    """Two readers that share no code with Ratchet's; each raises where it refuses."""
-    if dialect.format == "csv":
-        return {"pandas": lambda path: _pandas(path, dialect), "DuckDB": lambda path: _duckdb_csv(path, dialect)}
-    if dialect.format == "jsonl":
-        return {"orjson": lambda path: _orjson(path, dialect), "DuckDB": lambda path: _duckdb_json(path, dialect)}
-    return {"Polars": _polars, "DuckDB": _duckdb_parquet}
-
-
-def _pandas(path: Path, dialect: CsvDialect) -> Rows:
-    """The parser in C of pandas."""
-    import pandas as pd
-
-    frame = pd.read_csv(
-        path,
-        sep=dialect.delimiter,
-        quotechar=dialect.quote or '"',
-        quoting=0 if dialect.quote else 3,
-        doublequote=dialect.escape == "doubled",
-        escapechar="\\" if dialect.escape == "backslash" else None,
-        encoding="utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding,
-        compression="gzip" if dialect.compression == "gzip" else None,
-        dtype=str,
-        keep_default_na=False,
-        index_col=False,
-    )
-    return [tuple(text or None for text in row) for row in frame[COLUMNS].to_numpy().tolist()]
-
-
-def _duckdb_csv(path: Path, dialect: CsvDialect) -> Rows:
-    """DuckDB knows few encodings and no empty quote: elsewhere it refuses."""
-    encodings = {"utf-8": "utf-8", "latin-1": "latin-1", "utf-16": "utf-16"}
-    if dialect.encoding not in encodings or not dialect.quote:
-        raise ValueError(dialect.encoding)
-    options = {
-        "header": "true",
-        "auto_detect": "false",
-        "strict_mode": "true",
-        "null_padding": "false",
-        "all_varchar": "true",
-        "columns": "{'text': 'VARCHAR', 'label': 'VARCHAR'}",
-        "force_not_null": "['text', 'label']",
-        "encoding": f"'{encodings[dialect.encoding]}'",
-        "compression": f"'{dialect.compression}'",
-        "delim": _sql(dialect.delimiter),
-        "quote": _sql(dialect.quote),
-        "escape": _sql("\\" if dialect.escape == "backslash" else dialect.quote if dialect.escape == "doubled" else ""),
-    }
-    named = ", ".join(f"{name} = {value}" for name, value in options.items())
-    return _query(f"SELECT text, label FROM read_csv({_sql(str(path))}, {named})")
-
-
-def _orjson(path: Path, dialect: JsonlDialect) -> Rows:
-    import orjson
-
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if dialect.compression == "gzip" else data).decode(dialect.encoding)
-    rows = [orjson.loads(line) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
-    return [tuple(_spelled(row.get(name)) for name in COLUMNS) for row in rows]
-
-
-def _duckdb_json(path: Path, dialect: JsonlDialect) -> Rows:
-    if dialect.encoding != "utf-8":
-        raise ValueError(dialect.encoding)
-    columns = "{'text': 'JSON', 'label': 'JSON'}"
-    found = _query(
-        f"SELECT text, label FROM read_json({_sql(str(path))}, format = 'newline_delimited', columns = {columns}, "
-        f"compression = '{dialect.compression}')"
-    )
-    return [tuple(None if value is None else _spelled(json.loads(value)) for value in row) for row in found]
-
-
-def _polars(path: Path) -> Rows:
-    import polars as pl
-
-    frame = pl.read_parquet(path, columns=COLUMNS)
-    return [tuple(map(_spelled, row)) for row in frame.select(COLUMNS).rows()]
-
-
-def _duckdb_parquet(path: Path) -> Rows:
-    return [tuple(map(_spelled, row)) for row in _query(f"SELECT text, label FROM read_parquet({_sql(str(path))})")]
-
-
-@cache
-def _connection() -> Any:
-    import duckdb
-
-    return duckdb.connect(config={"threads": 1})
-
-
-def _query(statement: str) -> Rows:
-    rows = _connection().execute(statement).fetchall()
-    return [tuple(value if value != "" else None for value in row) for row in rows]
-
-
-def _sql(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _spelled(value: Any) -> str | None:
-    """By hand, as `ratchet.values.string` says it is."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return None if value is None or value == "" else str(value)

@@ -23,19 +23,17 @@ from ratchet.entry import entry
 from ratchet.errors import TableError
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.bootstrap import Weights, weights
-from ratchet.measure.detection import false_alarms
-from ratchet.measure.reliability import area_under_risk, calibration_before_and_after, selective_curve
 from ratchet.measure.report_files import write_report
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
 from ratchet.task import LengthEdges, NBins, NBootstrap, Seed, Selected
-from ratchet.trust.domain_distance import distance_figures, flag_figures
-from ratchet.trust.fairness import FeatureAudit, audit_feature, bundle_metrics, feature_gaps, slices_json
+from ratchet.trust.bundle_audit import confidence_figures, fairness_figures
+from ratchet.trust.domain_distance import distance_figures
 from ratchet.trust.group_thresholds import Constraint, thresholds_report
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
 from ratchet.trust.selected_classes import need_classes
-from ratchet.trust.sensitive import PARITY, SENSITIVE, intersections, sensitive_metrics, slice_differences
+from ratchet.trust.sensitive import PARITY, SENSITIVE, intersections, slice_differences
 from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_groups
 
 if TYPE_CHECKING:
@@ -57,9 +55,6 @@ REFERENCES = ("teacher", "champion")
 PARTS = ("train", "validation", "test", "transfer")
 DETAILS = ("features", "slices", "slices_against", "groups_left_out", "confidence", "thresholds")
 """What goes to the file of details: by feature and slice, and the curves of confidence."""
-COVERAGES = [0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0]
-CAUGHT = 0.95
-"""Share of the other domain's texts that the flag is to catch when its false alarms are counted."""
 
 
 class Params(ratchet.params.Params):
@@ -151,13 +146,26 @@ def run(
     right = {name: (rows["label"] == rows["predicted"]).to_numpy(dtype=bool) for name, rows in aligned.items()}
     bundles = {}
     for name, rows in aligned.items():
-        bundles[name] = _fairness(rows, groups, params, w)
+        bundles[name] = fairness_figures(
+            rows, groups.slices, groups.sensitive, params.positive_labels, params.min_group_size, w
+        )
         against = {other: right[other] for other in REFERENCES if other in right and other != name}
         bundles[name]["slices_against"] = {
             other: _json(slice_differences(right[name], theirs, groups.all, params.min_group_size, w))
             for other, theirs in against.items()
         }
-        confidence, metrics = _confidence(name, rows, right[name], predictions, trained, params, w)
+        elsewhere = predictions[(predictions["bundle"] == name) & (predictions["split"] == "transfer")]
+        parents = [made for made in TRAINED if name == made or name.startswith(f"{made}-")]
+        temperature = trained.get(parents[0], {}).get("calibration_temperature") if parents else None
+        confidence, metrics = confidence_figures(
+            rows,
+            elsewhere,
+            temperature,
+            w,
+            n_bins=params.n_bins,
+            false_alarm_rate=params.false_alarm_rate,
+            rng=np.random.default_rng(params.seed),
+        )
         bundles[name]["confidence"] = confidence
         bundles[name]["metrics"] |= metrics
         if params.thresholds != "none":
@@ -242,80 +250,6 @@ def _aligned(bundle: str, rows: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFra
             fix="run the stage that predicts: dvc repro evaluate",
         )
     return aligned
-
-
-def _fairness(rows: pd.DataFrame, groups: Groups, params: Params, w: Weights) -> dict[str, Any]:
-    y_true, y_pred = (rows[name].to_numpy(dtype=str) for name in ("label", "predicted"))
-    confidence = rows["confidence"].to_numpy(dtype=np.float64)
-    audits = {
-        name: audit_feature(y_true, y_pred, of_rows, params.positive_labels, params.min_group_size, w, confidence)
-        for name, of_rows in groups.all.items()
-    }
-    metrics = bundle_metrics({name: audits[name] for name in groups.slices})
-    sensitive = {name: audits[name] for name in groups.sensitive}
-    metrics |= sensitive_metrics(sensitive, with_selection=bool(params.positive_labels))
-    small = {
-        f"{name}={group}": size
-        for name, audit in audits.items()
-        for group, size in audit.sizes.items()
-        if size < params.min_group_size
-    }
-    return {
-        "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
-        "features": {name: _gaps(audit) for name, audit in audits.items()},
-        "slices": {key: value for name, audit in audits.items() for key, value in slices_json(name, audit).items()},
-        "n_groups_left_out": len(small),
-        "groups_left_out": small,
-    }
-
-
-def _gaps(audit: FeatureAudit) -> dict[str, Any]:
-    gaps = feature_gaps(audit)
-    if audit.has_selection:
-        gaps["selection_rate_ratio"] = audit.ratio("selection_rate")
-    return {name: rate.estimate().to_json() for name, rate in gaps.items()}
-
-
-def _confidence(
-    name: str,
-    rows: pd.DataFrame,
-    right: NDArray[np.bool_],
-    predictions: pd.DataFrame,
-    trained: Mapping[str, Any],
-    params: Params,
-    w: Weights,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Calibration before and after, the selective curve, and how far confidence flags the other domain.
-
-    The threshold of its flag is set by the very texts that are alarms if flagged: the figures flatter it a little.
-    """
-    columns = sorted(str(column) for column in rows if str(column).startswith("proba_"))
-    proba = rows[columns].to_numpy(dtype=np.float64)
-    confidence = rows["confidence"].to_numpy(dtype=np.float64)
-    elsewhere = predictions[(predictions["bundle"] == name) & (predictions["split"] == "transfer")]
-    outside = 1 - elsewhere.sort_values("id")["confidence"].to_numpy(dtype=np.float64)
-    at_home = (rows["split"] == "test").to_numpy(dtype=bool)
-    rng = np.random.default_rng(params.seed)
-    flag = flag_figures(
-        1 - confidence[at_home],
-        1 - confidence[at_home],
-        outside,
-        params.false_alarm_rate,
-        w[:, at_home],
-        weights(len(outside), params.n_bootstrap, rng),
-    )
-    parents = [made for made in TRAINED if name == made or name.startswith(f"{made}-")]
-    temperature = trained.get(parents[0], {}).get("calibration_temperature") if parents else None
-    selective = selective_curve(right, confidence, COVERAGES, w)
-    confident = {
-        "calibration": calibration_before_and_after(right, proba, temperature, params.n_bins, w),
-        "selective": selective,
-        "area_under_risk": area_under_risk(right, confidence, w).to_json(),
-        "false_alarms": false_alarms(1 - confidence[at_home], outside, CAUGHT).to_json(),
-        "other_domain": flag,
-    }
-    at_80 = next(point for point in selective if point["coverage"] == 0.8)
-    return confident, {"other_domain_auroc": flag["auroc"], "accuracy_at_80_coverage": at_80["accuracy"]}
 
 
 def summary_and_details(report: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 import ratchet.params
 from ratchet.data.cleaning import REPAIRS, clean, text_id
 from ratchet.data.cleaning_params import Cleaning, Repair
-from ratchet.data.personal_data import KINDS, mask_personal_data
+from ratchet.data.column_mapping import ColumnMapping, map_columns, mask_carried
+from ratchet.data.personal_data import KINDS
 from ratchet.data.raw_text import kept_raw
 from ratchet.data.sources.reading import FileTally, Labels, Reading
 from ratchet.data.sources.rows import Batch
@@ -41,7 +42,7 @@ from ratchet.task import (
     TextColumn,
     TimeColumn,
 )
-from ratchet.values import BOOLEANS, is_twice_encoded, raw_value
+from ratchet.values import is_twice_encoded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,8 +86,8 @@ class Params(ratchet.params.Params):
     repairs: list[Repair]
     """What is repaired in the texts (`ratchet.data.cleaning`), in the order in which it is done; empty: nothing."""
     personal_data: PersonalData
-    """mask: each find is masked here, before a text gets its id, so that nothing unmasked is written; in carried columns
-    too, but an id or a group that holds some is refused."""
+    """mask: each find is masked here, before a text gets its id, so that nothing unmasked is written; so it is in
+    carried columns, but an id or a group that holds some is refused."""
     regions: Regions
 
     @model_validator(mode="after")
@@ -116,6 +117,21 @@ class Params(ratchet.params.Params):
         """The columns that are carried along under their own names."""
         named = [self.id_column, self.group_column, *self.metadata_columns]
         return list(dict.fromkeys(name for name in named if name))
+
+    @property
+    def mapping(self) -> ColumnMapping:
+        """What becomes of each column."""
+        return ColumnMapping(
+            text=self.text_column,
+            label=self.label_column,
+            source=self.source_column,
+            time=self.time_column,
+            carried=self.carried,
+            identifying=[name for name in (self.id_column, self.group_column) if name],
+            class_of=self.class_of,
+            ignored_labels=self.ignored_labels,
+            missing_values=self.missing_values,
+        )
 
     @property
     def class_of(self) -> dict[str, str]:
@@ -253,8 +269,9 @@ def _add(counts: Counter[tuple[str, ...]], part: Counter[tuple[str, ...]]) -> No
 def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     import pandas as pd
 
-    mapped, ignored = _map_columns(batch, params)
-    n_masked = _mask_carried(batch, mapped, params) if params.cleaning.mask else Counter[str]()
+    mapped, ignored = map_columns(batch, params.mapping)
+    masks = params.cleaning.mask
+    n_masked = mask_carried(batch, mapped, params.mapping, params.regions) if masks else Counter[str]()
     given = mapped["text"].tolist()
     cleaned = clean(given, params.cleaning)
     corpus = mapped.assign(text=pd.Series(cleaned.texts, dtype="str"))
@@ -272,99 +289,6 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     if params.cleaning.mask:
         bad_rows["raw"] = b""  # what could not be read cannot be masked
     return Ingested(corpus, raw, bad_rows.astype({"line": "int64", "n_lines": "int64"}), counts)
-
-
-def _map_columns(batch: Batch, params: Params) -> tuple[pd.DataFrame, Counter[str]]:
-    """The rows with the corpus' column names, labels as class names, missing texts and sources filled; and how many of
-    them bore which ignored label."""
-    import pandas as pd
-
-    frame = _plain(batch.frame.reset_index(drop=True), params)
-    given = frame[params.label_column].str.strip().replace("", None)
-    labels = given.map(raw_value, na_action="ignore")
-    ignored = labels.isin(params.ignored_labels)
-    unknown = labels.notna() & ~ignored & ~labels.isin(list(params.class_of))
-    if unknown.any():
-        raise TableError(
-            "The source has a label that params.yaml does not name.",
-            where=_where(batch, params.label_column, unknown),
-            got=", ".join(sorted(set(given[unknown]))[:10]),
-            expected=", ".join(params.class_of),
-            fix="add the value to a class of task.classes, or to task.ignored_labels, which leaves its texts without a "
-            "label; or correct the source",
-        )
-    source = frame[params.source_column].fillna(batch.name) if params.source_column else batch.name
-    columns = {
-        "text": frame[params.text_column].fillna(""),
-        "label": labels.map(params.class_of),
-        "source": source,
-        **{column: frame[column] for column in params.carried},
-    }
-    mapped = pd.DataFrame(columns, index=frame.index).astype("str")
-    if params.time_column:
-        mapped.insert(3, "timestamp", _timestamps(batch, frame[params.time_column], params.time_column))
-    return mapped, Counter(labels[ignored].tolist())
-
-
-def _mask_carried(batch: Batch, mapped: pd.DataFrame, params: Params) -> Counter[str]:
-    """Mask personal data in the source and in what is carried along, in place; kind → finds.
-
-    Raises:
-        TableError: an id or a group holds some: masked, different people's would be equal.
-    """
-    counts: Counter[str] = Counter()
-    for column in ["source", *params.carried]:
-        values = mapped[column].value_counts()
-        found = {value: mask_personal_data(str(value), params.regions) for value in values.index}
-        if column in (params.id_column, params.group_column):  # numbers of one's own look like cards, and are none
-            found = {value: item for value, item in found.items() if item[1] and not str(value).isdigit()}
-            if (wrong := mapped[column].isin([*found])).any():
-                raise TableError(
-                    "Personal data is to be masked, and an id or a group holds some.",
-                    where=_where(batch, column, wrong),
-                    got=", ".join(sorted({kind for _, kinds in found.values() for kind in kinds})),
-                    expected="values that name nobody: masked, different people's would be equal",
-                    fix="put a pseudonym there where the source is made, or empty task.id_column or task.group_column",
-                )
-            continue
-        mapped[column] = mapped[column].replace({value: text for value, (text, n) in found.items() if n})
-        for value, (_, kinds) in found.items():
-            counts.update({kind: n * int(values[value]) for kind, n in kinds.items()})
-    return counts
-
-
-def _plain(frame: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """All columns but the text's without what stands for a missing value, carried booleans in one spelling."""
-    spelled = {spelling: name for name in BOOLEANS for spelling in (name.title(), name.upper())}
-    for column in frame.columns.difference([params.text_column]):
-        values = frame[column].mask(frame[column].isin(params.missing_values))
-        frame[column] = values.replace(spelled) if column in params.carried else values
-    return frame
-
-
-def _timestamps(batch: Batch, values: pd.Series, column: str) -> pd.Series:
-    """Times in UTC, to the microsecond; an empty cell is a missing time."""
-    import pandas as pd
-
-    times = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
-    wrong = times.isna() & values.notna()
-    if wrong.any():
-        raise TableError(
-            "The source has a time that cannot be read.",
-            where=_where(batch, column, wrong),
-            got=", ".join(values[wrong].head(3)),
-            expected="ISO 8601, such as 2026-03-01T08:30:00Z",
-            fix="correct the source, or empty task.time_column",
-        )
-    return times.dt.as_unit("us")
-
-
-def _where(batch: Batch, column: str, wrong: pd.Series) -> str:
-    """The first place that is wrong, and how many there are in its batch."""
-    place, n_rows = int(wrong.to_numpy().argmax()), len(wrong)
-    first = batch.first_row + place
-    at = f"{batch.file}, {batch.unit} {batch.lines[place]}" if batch.lines else f"{batch.name}, row {first} (from 0)"
-    return f"{at}, column '{column}'; {int(wrong.sum())} of the {n_rows} rows from row {batch.first_row} on"
 
 
 if __name__ == "__main__":

@@ -21,17 +21,17 @@ from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import TrainingError
 from ratchet.files import replace_file
-from ratchet.labels.active_learning import Plan, learn, query_sizes
+from ratchet.labels.active_learning import Plan, query_sizes
 from ratchet.labels.human_labels import Joined, join_human_labels, usable_labels
-from ratchet.labels.label_cost import gain_per_hundred_labels, people_report
-from ratchet.labels.label_efficiency import Curves, curve_table, label_efficiency, labels_to_reach, seed_estimate
+from ratchet.labels.label_cost import curve_figures, people_report, undefined_figures
+from ratchet.labels.label_efficiency import curve_table, label_efficiency
+from ratchet.labels.purchase import buy, use_all
 from ratchet.labels.query_strategies import QUERY_STRATEGIES
 from ratchet.labels.resolution import current_decisions
-from ratchet.labels.selection_model import fit_selection_model, unit_length
+from ratchet.labels.selection_model import unit_length
 from ratchet.labels.stopping import Stopping, StoppingCriterion
 from ratchet.labels.store import read_store
-from ratchet.measure.estimate import undefined
-from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
+from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.champion import champion_path, champion_proba
 from ratchet.models.examples import class_indices, class_names
@@ -173,14 +173,14 @@ def run(
     held_out = (unit_length(validation_embeddings), class_indices(validation, labels))
     curves = None
     if params.budget == ALL:
-        rounds, asked, scores = _use_all(pool, held_out, metric, params)
+        bought = use_all(pool, held_out, metric, params.inverse_regularization, params.balanced)
     else:
         says = None
         if champion is not None:
             print(f"the champion '{champion.manifest.name}' looks at {len(known)} texts", flush=True)
             says = champion_proba(champion, train["text"].iloc[known].tolist(), labels)
         given = np.flatnonzero(people.by_people[known])
-        rounds, asked, scores = _buy(pool, held_out, metric, params, given, says)
+        bought = buy(pool, held_out, metric, _plan(params, len(known), len(given), says), given, params.seed)
         curves = label_efficiency(
             pool,
             held_out,
@@ -191,9 +191,9 @@ def run(
             params.n_curve_seeds,
             params.seed,
         )
-    labeled = _labeled(people, known[asked], rounds, params)
-    bought = np.zeros(len(train), dtype=bool)
-    bought[known[asked]] = True
+    labeled = _labeled(people, known[bought.chosen], bought.rounds, params)
+    used = np.zeros(len(train), dtype=bool)
+    used[known[bought.chosen]] = True
     report = {
         "budget": params.budget,
         "query_strategy": None if params.budget == ALL else params.query_strategy,
@@ -201,14 +201,14 @@ def run(
         "champion": None if champion is None else champion.manifest.name,
         "n_pool": len(train),
         "n_labeled": len(labeled),
-        "n_unlabeled": int((~bought).sum()),
+        "n_unlabeled": int((~used).sum()),
         "n_without_label": len(train) - len(known),
         "n_labeled_by_people": int(people.by_people.sum()) + len(people.elsewhere),
         "labels": labeled["label"].value_counts().sort_index().to_dict(),
-        "rounds": scores,
-        **_curve_figures(curves, params),
+        "rounds": bought.scores,
+        **(curve_figures(curves, params.query_strategy, params.seed) if curves else undefined_figures(NO_EXPERIMENT)),
     }
-    unlabeled = train.loc[~bought, list(UNLABELED.columns)].reset_index(drop=True)
+    unlabeled = train.loc[~used, list(UNLABELED.columns)].reset_index(drop=True)
     return Sampled(labeled, unlabeled, curve_table(curves), report)
 
 
@@ -229,55 +229,12 @@ def _labeled(people: Joined, bought: NDArray[np.int64], rounds: list[int], param
     return labeled.reset_index(drop=True)
 
 
-def _curve_figures(curves: Curves | None, params: Params) -> dict[str, Any]:
-    """What a label brings, and how many of each strategy's labels do what random ones do."""
-    if curves is None:
-        return {"gained_per_hundred_labels": undefined(NO_EXPERIMENT, 0).to_json(), "label_efficiency": {}}
-    reached = labels_to_reach(curves, params.seed)
-    return {
-        "gained_per_hundred_labels": gain_per_hundred_labels(curves, params.query_strategy).to_json(),
-        "label_efficiency": {
-            name: {
-                f"score_at_{curves.n_labels[-1]}": seed_estimate(scores[:, -1], curves.metric.bounds).to_json(),
-                "labels_to_reach_random": reached[name].to_json(),
-            }
-            for name, scores in curves.scores.items()
-        },
-    }
-
-
-Rounds = tuple[list[int], NDArray[np.int64], list[dict[str, float]]]
-"""Round and pool index of each label that is trained on, in their order, and the selection model after each round."""
-
-
-def _use_all(
-    pool: tuple[Embeddings, NDArray[np.int64]],
-    held_out: tuple[Embeddings, NDArray[np.int64]],
-    metric: PrimaryMetric,
-    params: Params,
-) -> Rounds:
-    """Every label of the pool, in one round."""
-    n_classes = len(metric.classes)
-    model = fit_selection_model(*pool, n_classes, params.inverse_regularization, params.balanced)
-    n = len(pool[0])
-    score = {"n_labels": n, f"validation_{metric.name}": metric.value(held_out[1], model(held_out[0]))}
-    return [0] * n, np.arange(n), [score]
-
-
-def _buy(
-    pool: tuple[Embeddings, NDArray[np.int64]],
-    held_out: tuple[Embeddings, NDArray[np.int64]],
-    metric: PrimaryMetric,
-    params: Params,
-    given: NDArray[np.int64],
-    champion: Proba | None,
-) -> Rounds:
-    """The labels that are bought, in the order bought."""
-    n_labels = max(min(int(params.budget), len(pool[0])), len(given))
-    sizes = query_sizes(max(params.n_initial, len(given)), n_labels, params.n_rounds)
-    plan = Plan(
+def _plan(params: Params, n_pool: int, n_given: int, champion: Proba | None) -> Plan:
+    """How many labels are bought in each round, and what chooses them."""
+    n_labels = max(min(int(params.budget), n_pool), n_given)
+    return Plan(
         QUERY_STRATEGIES[params.query_strategy],
-        sizes,
+        query_sizes(max(params.n_initial, n_given), n_labels, params.n_rounds),
         params.inverse_regularization,
         params.balanced,
         QUERY_STRATEGIES[params.initial_strategy],
@@ -285,16 +242,6 @@ def _buy(
         champion,
         params.champion_weight,
     )
-    rounds: list[int] = []
-    asked: list[NDArray[np.int64]] = []
-    scores = []
-    learning = learn(*pool, len(metric.classes), plan, np.random.default_rng(params.seed), given)
-    for number, (new, model) in enumerate(learning):
-        rounds += [number] * len(new)
-        asked.append(new)
-        score = metric.value(held_out[1], model(held_out[0]))
-        scores.append({"n_labels": len(rounds), f"validation_{metric.name}": score})
-    return rounds, np.concatenate(asked), scores
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ratchet.labels.agreement import agreement
 from ratchet.labels.annotations import latest_answers
-from ratchet.labels.label_efficiency import Curves, Scores
+from ratchet.labels.label_efficiency import Curves, Scores, labels_to_reach, seed_estimate
 from ratchet.labels.resolution import current_decisions
 from ratchet.labels.store import Store
 from ratchet.measure.estimate import Estimate, undefined
@@ -86,6 +86,32 @@ def gain_per_hundred_labels(curves: Curves, strategy: str) -> Estimate:
         return Estimate(mean, float("nan"), float("nan"), n, "one seed has no spread")
     half = float(t.ppf(0.975, n - 1) * slopes.std(ddof=1) / np.sqrt(n))
     return Estimate(mean, mean - half, mean + half, n)
+
+
+def curve_figures(curves: Curves, strategy: str, seed: int) -> dict[str, Any]:
+    """What a label brings, and how many of each strategy's labels do what random ones do; for the report.
+
+    Args:
+        curves: scores by number of labels.
+        strategy: whose gain is told.
+        seed: of the intervals' resampling.
+    """
+    reached = labels_to_reach(curves, seed)
+    return {
+        "gained_per_hundred_labels": gain_per_hundred_labels(curves, strategy).to_json(),
+        "label_efficiency": {
+            name: {
+                f"score_at_{curves.n_labels[-1]}": seed_estimate(scores[:, -1], curves.metric.bounds).to_json(),
+                "labels_to_reach_random": reached[name].to_json(),
+            }
+            for name, scores in curves.scores.items()
+        },
+    }
+
+
+def undefined_figures(reason: str) -> dict[str, Any]:
+    """The same where nothing was bought, with the reason."""
+    return {"gained_per_hundred_labels": undefined(reason, 0).to_json(), "label_efficiency": {}}
 
 
 def _times(estimate: Estimate, factor: float) -> Estimate:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 
-from benchmarks.source_files import SourceFile, answers, differences_of, source_files
+from benchmarks.source_files import SourceFile, differences_of, source_files
+from benchmarks.source_readers import answers
 
 
 @pytest.mark.filterwarnings("ignore::pandas.errors.ParserWarning")

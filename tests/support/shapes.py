@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import pytest
 from ratchet.files import write_json
 from ratchet.measure.footprint import Footprint
 from ratchet.params import read_yaml
+from tests.contract import ORDER
 from tests.support.tiny import FIT, backbone_of
 
 ROOT = Path(__file__).parents[2]
@@ -25,29 +27,11 @@ LATIN = [first + rest for first in "bdfgklmnprstv" for rest in ("ando", "emi", "
 ARABIC = [a + b + c for a in "بتجدر" for b in "اوي" for c in "سلمن"]
 HAN = [chr(0x4E00 + 37 * place) for place in range(200)]
 EXPORTS = ("onnx-int8",)
-STAGES = (
-    "ingest",
-    "validate",
-    "split",
-    "embed",
-    "sample",
-    "vet",
-    "challenge",
-    "baseline",
-    "train",
-    "distil",
-    "prune",
-    "quantize pruned bnb-int8",
-    *(f"export pruned {engine}" for engine in EXPORTS),
-    "evaluate",
-    "shortlist",
-    "explain",
-    "counterfactuals",
-    "audit",
-    "behave",
-    "promote",
-    "report",
-)
+OF_MATRIX = {
+    "quantize": ["quantize pruned bnb-int8"],
+    "export": [f"export pruned {engine}" for engine in EXPORTS],
+}
+STAGES = tuple(itertools.chain.from_iterable(OF_MATRIX.get(stage, [stage]) for stage in ORDER))
 """The stages of dvc.yaml in their order, with one scheme and one engine: a test holds them against it."""
 
 

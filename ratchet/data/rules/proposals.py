@@ -16,26 +16,31 @@ A suite is a dict in Great Expectations' own form, {"name", "notes", "expectatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ratchet.data.languages import UNDETERMINED
+from ratchet.data.rules.entries import (
+    AT_LEAST,
+    AT_MOST,
+    BETWEEN,
+    HAS,
+    IN_SET,
+    NONE,
+    NOT_NULL,
+    Entry,
+    above,
+    at_most,
+    drift,
+    learnt_from,
+    rounded,
+    rule,
+)
 from ratchet.data.rules.sample_profile import SampleProfile
 
 TOLERATED = 0.005
 """Share of the sample that a rule may quarantine; one that would take more is loosened, or only warns."""
-BETWEEN = "expect_column_values_to_be_between"
-IN_SET = "expect_column_values_to_be_in_set"
-NOT_NULL = "expect_column_values_to_not_be_null"
-AT_LEAST = "expect_column_min_to_be_between"
-AT_MOST = "expect_column_max_to_be_between"
-HAS = "expect_column_distinct_values_to_contain_set"
 LABELS = {"$PARAMETER": "labels"}
-NONE: dict[str, Any] = {"max_value": 0}
-
-Entry = dict[str, Any]
-"""An expectation as a suite's file holds it."""
-
 TEXT_COLUMNS = ["row: int64", "id: string", "text: string", "label: string", "source: string"]
 LOG_COLUMNS = ["timestamp: timestamp", "request_id: string", "text: string"]
 LOG_COLUMNS += ["predicted: string", "confidence: double", "model_version: string"]
@@ -72,24 +77,24 @@ def propose_suites(
 
 def _corpus(profile: SampleProfile, languages: Sequence[str], n_rows: int) -> list[Entry]:
     bad = _refused(profile)
-    said_of_bad = _from(profile, f"{bad:.2%} of texts break a rule of quarantine")
+    said_of_bad = learnt_from(profile, f"{bad:.2%} of texts break a rule of quarantine")
     return [
-        _rule("schema", "stop", OTHER_TYPE, HAS, "column", {"value_set": TEXT_COLUMNS}),
-        _rule("missing_id", "stop", "the id is missing", NOT_NULL, "id"),
-        _rule("missing_text", "stop", "the text is missing", NOT_NULL, "n_characters"),
-        _rule("missing_source", "stop", "the source is missing", NOT_NULL, "source"),
-        _rule("empty_text", "quarantine", "the text is empty", BETWEEN, "n_characters", {"min_value": 1}),
+        rule("schema", "stop", OTHER_TYPE, HAS, "column", {"value_set": TEXT_COLUMNS}),
+        rule("missing_id", "stop", "the id is missing", NOT_NULL, "id"),
+        rule("missing_text", "stop", "the text is missing", NOT_NULL, "n_characters"),
+        rule("missing_source", "stop", "the source is missing", NOT_NULL, "source"),
+        rule("empty_text", "quarantine", "the text is empty", BETWEEN, "n_characters", {"min_value": 1}),
         *_lengths(profile),
         _damage(profile),
-        _rule("markup", "warn", "HTML tags or entities are left in the text", BETWEEN, "n_markup", NONE),
+        rule("markup", "warn", "HTML tags or entities are left in the text", BETWEEN, "n_markup", NONE),
         _language(languages),
-        _rule("exact_duplicate", "quarantine", "the text came in an earlier row", BETWEEN, "n_earlier_twins", NONE),
-        _rule("near_duplicate", "warn", "an earlier text is nearly the same", BETWEEN, "n_near_duplicates", NONE),
-        _rule("email_address", "warn", "an e-mail address stands in the text", BETWEEN, "n_emails", NONE),
-        _rule("phone_number", "warn", "a telephone number stands in the text", BETWEEN, "n_phones", NONE),
-        _rule("card_number", "warn", "a payment card number stands in the text", BETWEEN, "n_cards", NONE),
-        _rule("bank_account", "warn", "a bank account number stands in the text", BETWEEN, "n_ibans", NONE),
-        _rule(
+        rule("exact_duplicate", "quarantine", "the text came in an earlier row", BETWEEN, "n_earlier_twins", NONE),
+        rule("near_duplicate", "warn", "an earlier text is nearly the same", BETWEEN, "n_near_duplicates", NONE),
+        rule("email_address", "warn", "an e-mail address stands in the text", BETWEEN, "n_emails", NONE),
+        rule("phone_number", "warn", "a telephone number stands in the text", BETWEEN, "n_phones", NONE),
+        rule("card_number", "warn", "a payment card number stands in the text", BETWEEN, "n_cards", NONE),
+        rule("bank_account", "warn", "a bank account number stands in the text", BETWEEN, "n_ibans", NONE),
+        rule(
             "national_number",
             "warn",
             "a national identity number stands in the text",
@@ -97,31 +102,31 @@ def _corpus(profile: SampleProfile, languages: Sequence[str], n_rows: int) -> li
             "n_national_numbers",
             NONE,
         ),
-        _at_most(
+        at_most(
             "copies",
             "warn",
             "more rows are copies than in the sample",
             "copy_rate",
-            _above(profile.copy_rate, 0.05),
-            _from(profile, f"{profile.copy_rate:.2%} of rows are copies"),
+            above(profile.copy_rate, 0.05),
+            learnt_from(profile, f"{profile.copy_rate:.2%} of rows are copies"),
         ),
-        _at_most(
+        at_most(
             "quarantined_texts",
             "warn",
             "more texts are bad than in the sample",
             "quarantined_text_rate",
-            _above(bad, 0.02),
+            above(bad, 0.02),
             said_of_bad,
         ),
-        _at_most(
+        at_most(
             "most_texts_quarantined",
             "stop",
             "most texts are bad",
             "quarantined_text_rate",
-            _above(bad, 0.5),
+            above(bad, 0.5),
             said_of_bad,
         ),
-        _rule(
+        rule(
             "n_rows",
             "stop",
             "fewer than half of the rows came in",
@@ -130,8 +135,8 @@ def _corpus(profile: SampleProfile, languages: Sequence[str], n_rows: int) -> li
             {"min_value": max(1, n_rows // 2)},
             f"{n_rows:,} rows in the source",
         ),
-        _drift("length_drift", "texts are longer or shorter than those of the accepted data", "length_distance", 0.1),
-        _drift("source_drift", "texts come from other sources than those of the accepted data", "source_distance", 0.2),
+        drift("length_drift", "texts are longer or shorter than those of the accepted data", "length_distance", 0.1),
+        drift("source_drift", "texts come from other sources than those of the accepted data", "source_distance", 0.2),
     ]
 
 
@@ -139,8 +144,8 @@ def _labels(profile: SampleProfile) -> list[Entry]:
     rate, counts = profile.rarest_class_rate, profile.class_counts
     rarest = min(counts, key=lambda label: counts[label], default="")
     return [
-        _rule("unknown_label", "quarantine", "the label is not a class", IN_SET, "label", {"value_set": LABELS}),
-        _rule(
+        rule("unknown_label", "quarantine", "the label is not a class", IN_SET, "label", {"value_set": LABELS}),
+        rule(
             "conflicting_labels",
             "quarantine",
             "the text has several labels",
@@ -148,36 +153,36 @@ def _labels(profile: SampleProfile) -> list[Entry]:
             "n_twin_labels",
             {"max_value": 1},
         ),
-        _rule("class_missing", "stop", "a class is missing", AT_LEAST, "n_rarest_class", {"min_value": 1}),
-        _rule(
+        rule("class_missing", "stop", "a class is missing", AT_LEAST, "n_rarest_class", {"min_value": 1}),
+        rule(
             "class_rates",
             "warn",
             "a class is rarer than in the sample",
             AT_LEAST,
             "rarest_class_rate",
-            {"min_value": _round(rate / 2)},
-            _from(profile, f"the rarest, {rarest}, has {rate:.2%}"),
+            {"min_value": rounded(rate / 2)},
+            learnt_from(profile, f"the rarest, {rarest}, has {rate:.2%}"),
         ),
-        _at_most(
+        at_most(
             "unlabelled_rate",
             "warn",
             "fewer texts are labelled than in the sample",
             "unlabelled_rate",
-            _above(profile.unlabelled_rate, 0.5),
-            _from(profile, f"{profile.unlabelled_rate:.2%} of rows have no label"),
+            above(profile.unlabelled_rate, 0.5),
+            learnt_from(profile, f"{profile.unlabelled_rate:.2%} of rows have no label"),
         ),
-        _drift("class_drift", "the classes are balanced otherwise than in the accepted data", "label_distance", 0.1),
+        drift("class_drift", "the classes are balanced otherwise than in the accepted data", "label_distance", 0.1),
     ]
 
 
 def _splits(profile: SampleProfile) -> list[Entry]:
     rate = profile.rarest_class_rate
     return [
-        _rule("schema", "stop", OTHER_TYPE, HAS, "column", {"value_set": [*TEXT_COLUMNS, "group: string"]}),
-        _at_most("id_leak", "stop", "the same text lies on two sides", "n_leaked_ids", 0),
-        _at_most("group_leak", "stop", "a group of near-duplicates lies on two sides", "n_leaked_groups", 0),
-        _at_most("near_duplicate_leak", "stop", "two near-duplicates lie on two sides", "n_leaked_pairs", 0),
-        _rule(
+        rule("schema", "stop", OTHER_TYPE, HAS, "column", {"value_set": [*TEXT_COLUMNS, "group: string"]}),
+        at_most("id_leak", "stop", "the same text lies on two sides", "n_leaked_ids", 0),
+        at_most("group_leak", "stop", "a group of near-duplicates lies on two sides", "n_leaked_groups", 0),
+        at_most("near_duplicate_leak", "stop", "two near-duplicates lie on two sides", "n_leaked_pairs", 0),
+        rule(
             "rows_lost",
             "stop",
             "rows were lost or doubled on the way",
@@ -185,17 +190,17 @@ def _splits(profile: SampleProfile) -> list[Entry]:
             "n_lost",
             {"min_value": 0, "max_value": 0},
         ),
-        _at_most("unlabelled_test", "stop", "a text to test on has no label", "n_unlabelled_held_out", 0),
-        _rule(
+        at_most("unlabelled_test", "stop", "a text to test on has no label", "n_unlabelled_held_out", 0),
+        rule(
             "test_class_rates",
             "warn",
             "a class is too rare in the test to be measured",
             AT_LEAST,
             "rarest_test_class_rate",
-            {"min_value": _round(rate / 2)},
-            _from(profile, f"the rarest class has {rate:.2%}"),
+            {"min_value": rounded(rate / 2)},
+            learnt_from(profile, f"the rarest class has {rate:.2%}"),
         ),
-        _at_most("excluded_rate", "warn", "many texts belong to no side", "excluded_rate", 0.05),
+        at_most("excluded_rate", "warn", "many texts belong to no side", "excluded_rate", 0.05),
     ]
 
 
@@ -203,17 +208,17 @@ def _production_log(n_classes: int, languages: Sequence[str]) -> list[Entry]:
     chance = 1 / max(2, n_classes)
     no_probability = {"min_value": 0, "max_value": 1}
     return [
-        _rule("schema", "stop", OTHER_TYPE, HAS, "column", {"value_set": LOG_COLUMNS}),
-        _rule("missing_timestamp", "quarantine", "nobody knows when the request came", NOT_NULL, "timestamp"),
-        _rule("missing_text", "quarantine", "the text is missing", NOT_NULL, "n_characters"),
-        _rule("missing_prediction", "quarantine", "the prediction is missing", NOT_NULL, "predicted"),
-        _rule("missing_confidence", "quarantine", "the confidence is missing", NOT_NULL, "confidence"),
-        _rule("missing_model_version", "quarantine", "nobody knows which model answered", NOT_NULL, "model_version"),
-        _rule("repeated_request", "quarantine", "the request was logged before", BETWEEN, "n_earlier_requests", NONE),
-        _rule(
+        rule("schema", "stop", OTHER_TYPE, HAS, "column", {"value_set": LOG_COLUMNS}),
+        rule("missing_timestamp", "quarantine", "nobody knows when the request came", NOT_NULL, "timestamp"),
+        rule("missing_text", "quarantine", "the text is missing", NOT_NULL, "n_characters"),
+        rule("missing_prediction", "quarantine", "the prediction is missing", NOT_NULL, "predicted"),
+        rule("missing_confidence", "quarantine", "the confidence is missing", NOT_NULL, "confidence"),
+        rule("missing_model_version", "quarantine", "nobody knows which model answered", NOT_NULL, "model_version"),
+        rule("repeated_request", "quarantine", "the request was logged before", BETWEEN, "n_earlier_requests", NONE),
+        rule(
             "confidence_range", "quarantine", "the confidence is no probability", BETWEEN, "confidence", no_probability
         ),
-        _rule(
+        rule(
             "unknown_prediction",
             "quarantine",
             "the prediction is not a class",
@@ -221,28 +226,26 @@ def _production_log(n_classes: int, languages: Sequence[str]) -> list[Entry]:
             "predicted",
             {"value_set": LABELS},
         ),
-        _rule("empty_text", "warn", "the text is empty", BETWEEN, "n_characters", {"min_value": 1}),
-        _rule("encoding_damage", "warn", "characters broken by a wrong decoding", BETWEEN, "n_damaged", NONE),
+        rule("empty_text", "warn", "the text is empty", BETWEEN, "n_characters", {"min_value": 1}),
+        rule("encoding_damage", "warn", "characters broken by a wrong decoding", BETWEEN, "n_damaged", NONE),
         _language(languages),
-        _rule("personal_data", "warn", "personal data stand in the text", BETWEEN, "n_personal", NONE),
-        _rule(
+        rule("personal_data", "warn", "personal data stand in the text", BETWEEN, "n_personal", NONE),
+        rule(
             "mean_confidence",
             "warn",
             "the model has become unsure",
             AT_LEAST,
             "mean_confidence",
-            {"min_value": _round(chance + (1 - chance) / 5)},
+            {"min_value": rounded(chance + (1 - chance) / 5)},
             f"{n_classes} classes: a fifth of the way from chance to certainty",
         ),
-        _drift(
+        drift(
             "prediction_drift",
             "the classes are predicted otherwise than they were labelled",
             "prediction_distance",
             0.15,
         ),
-        _drift(
-            "length_drift", "texts are longer or shorter than those the model learned from", "length_distance", 0.15
-        ),
+        drift("length_drift", "texts are longer or shorter than those the model learned from", "length_distance", 0.15),
     ]
 
 
@@ -257,61 +260,36 @@ def _lengths(profile: SampleProfile) -> list[Entry]:
     }
     bounds: dict[str, tuple[str, str, dict[str, Any]]] = {
         "too_few_words": ("quarantine" if shortest else "warn", "too few words", {"min_value": shortest or 1}),
-        "too_many_words": ("quarantine", "too many words", {"max_value": _round(max(1000.0, 2 * longest))}),
+        "too_many_words": ("quarantine", "too many words", {"max_value": rounded(max(1000.0, 2 * longest))}),
         "very_long_text": (
             "warn",
             "longer than nearly all texts of the sample",
-            {"max_value": _round(max(100.0, usual))},
+            {"max_value": rounded(max(100.0, usual))},
         ),
     }
     return [
-        _rule(name, severity, why, BETWEEN, "n_words", bound, _from(profile, found[name]))
+        rule(name, severity, why, BETWEEN, "n_words", bound, learnt_from(profile, found[name]))
         for name, (severity, why, bound) in bounds.items()
     ]
 
 
 def _damage(profile: SampleProfile) -> Entry:
     common = profile.damaged_rate > TOLERATED
-    return _rule(
+    return rule(
         "encoding_damage",
         "warn" if common else "quarantine",
         "characters broken by a wrong decoding",
         BETWEEN,
         "n_damaged",
         NONE,
-        _from(profile, f"{profile.damaged_rate:.2%} of texts have some") if common else None,
+        learnt_from(profile, f"{profile.damaged_rate:.2%} of texts have some") if common else None,
     )
 
 
 def _language(languages: Sequence[str]) -> Entry:
     allowed = {"value_set": list(dict.fromkeys([*languages, UNDETERMINED]))}
-    rule = _rule("language", "warn", "the text is in another language", IN_SET, "language", allowed)
-    return {**rule, "notes": f"{UNDETERMINED}: too short or too mixed to tell"}
-
-
-def _at_most(name: str, severity: str, reason: str, column: str, bound: float, learnt: str | None = None) -> Entry:
-    return _rule(name, severity, reason, AT_MOST, column, {"max_value": bound}, learnt)
-
-
-def _drift(name: str, reason: str, column: str, bound: float) -> Entry:
-    return _at_most(name, "warn", reason, column, bound)
-
-
-def _rule(
-    name: str,
-    severity: str,
-    reason: str,
-    kind: str,
-    column: str,
-    bounds: Mapping[str, Any] | None = None,
-    learnt: str | None = None,
-) -> Entry:
-    meta = {"rule": name, "severity": severity, "reason": reason} | ({"learnt_from": learnt} if learnt else {})
-    return {"type": kind, "kwargs": {"column": column, **(bounds or {})}, "meta": meta}
-
-
-def _from(profile: SampleProfile, what: str) -> str:
-    return f"{profile.n_rows:,} sampled rows: {what}"
+    found = rule("language", "warn", "the text is in another language", IN_SET, "language", allowed)
+    return {**found, "notes": f"{UNDETERMINED}: too short or too mixed to tell"}
 
 
 def _refused(profile: SampleProfile) -> float:
@@ -319,18 +297,3 @@ def _refused(profile: SampleProfile) -> float:
     short = max((rate for rate in profile.short_rates.values() if rate <= TOLERATED), default=0.0)
     damaged = profile.damaged_rate if profile.damaged_rate <= TOLERATED else 0.0
     return min(1.0, profile.unknown_label_rate + profile.conflict_rate + short + damaged)
-
-
-def _above(rate: float, least: float) -> float:
-    """A bound above an observed share: twice it, or half of the way to 1, and at least `least`.
-
-    >>> _above(0.001, 0.05), _above(0.1, 0.05), _above(0.8, 0.05)
-    (0.05, 0.2, 0.9)
-    """
-    return _round(max(least, min(2 * rate, (1 + rate) / 2)))
-
-
-def _round(value: float) -> float:
-    """Two digits are enough for a bound, so that people can read it; whole numbers stay whole."""
-    rounded = float(f"{value:.2g}")
-    return int(rounded) if rounded.is_integer() else rounded
