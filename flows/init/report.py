@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
@@ -12,8 +12,13 @@ from flows.checks.project import PARAMS
 from flows.init.flow import Change
 from flows.init.plan import RARE_CLASS, TaskPlan
 from flows.init.sources import SAMPLE_ROWS, Place
+from ratchet.data.rare_classes import classes_after_cut
 from ratchet.data.survey.survey import Survey
+from ratchet.measure.stage_costs import Sizes
 from ratchet.measure.time_plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_CLASSES = 12
 MAX_SHOWN = 120
@@ -82,6 +87,26 @@ def plan_text(plan: TaskPlan) -> str:
         told = ", ".join(value) if isinstance(value, list) else value
         lines.append(_line(key, told or "none", plan.reasons[key]))
     return "\n".join(lines)
+
+
+def time_text(frame: pd.DataFrame, plan: TaskPlan, sizes: Plan | None) -> str:
+    """What a split by time, which is not the default, would do to the classes; empty: there are no times.
+
+    Args:
+        frame: the sample.
+        plan: the task.
+        sizes: of the run, which say how many texts are held out.
+    """
+    if not plan.time:
+        return ""
+    rates = sizes.sizes if sizes else Sizes()
+    class_of = {value.strip(): name for name, values in plan.classes.items() for value in values}
+    labels = [class_of.get(value.strip()) if isinstance(value, str) else None for value in frame[plan.label]]
+    times = [value if isinstance(value, str) else None for value in frame[plan.time]]
+    new = classes_after_cut(labels, times, rates.validation_rate + rates.test_rate)
+    told = ", ".join(f"{name} {n:,}" for name, n in new.items())
+    left = f"the texts of classes without older ones are set aside: {told}" if new else "every class has older ones"
+    return f"\nThe split\n  By hash; with split.by: time the newest texts by '{plan.time}' test, and {left}.\n"
 
 
 def sizes_text(sizes: Plan | None) -> str:

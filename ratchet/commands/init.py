@@ -55,7 +55,7 @@ def init(
     before the last answer. Run it again when the data grew: it shows what changes, and keeps what somebody edited."""
     from flows.init import flow
     from flows.init.plan import Said, make_plan
-    from flows.init.report import plan_text, sizes_text, survey_text
+    from flows.init.report import plan_text, sizes_text, survey_text, time_text
     from flows.init.sources import Given, place_of
     from ratchet.errors import ParamsError
 
@@ -104,6 +104,7 @@ def init(
     print(plan_text(plan))
     files, sizes = flow.prepare(root, sample, found, plan)
     print(sizes_text(sizes))
+    print(time_text(sample.frame, plan, sizes), end="")
     origin_of = {"source": place.block, "text": text, "label": label}
     corpus = sizes.corpus if sizes else None
     _finish(root, flow.change_of(root, files, place.copies, origin_of, force, corpus), show=show, yes=not asks)

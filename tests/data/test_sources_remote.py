@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import sqlite3
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from ratchet.data.sources.rows import RowsDigest, strings
 from ratchet.data.sources.source import Source, read_source
 from ratchet.data.sources.sql import SqlSource
 from ratchet.errors import MissingExtraError, SourceError
+from tests.support.http_site import served
 
 ROWS = {"text": ["a film", "été", None, "long"], "label": ["1", None, "0", "1"]}
 COLUMNS = list(ROWS)
@@ -72,19 +70,8 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def site(tmp_path: Path) -> Iterator[str]:
     """An HTTP server on loopback over tmp_path/site."""
     (tmp_path / "site").mkdir()
-    handler = functools.partial(Quiet, directory=str(tmp_path / "site"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Nothing on stderr."""
+    with served(tmp_path / "site") as url:
+        yield url
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from flows.init.flow import RECORD, example_files
 from ratchet.__main__ import app
 from ratchet.errors import ParamsError, PipelineError, RatchetError, SourceError
 from ratchet.params import read_yaml
+from tests.support.http_site import served
 
 ROOT = Path(__file__).parents[2]
 LINKED = ("ratchet", "pipeline_steps", "flows", "dvc.yaml", "constraints.txt", "reports/bench", "examples")
@@ -118,6 +119,33 @@ def test_check_expects_the_minutes_that_init_planned_with(root: Path, tickets: P
     (root / RECORD).write_text(json.dumps(record))
     (more,) = (item.what for item in checklist.find(root) if item.severity == "info")
     assert more != expected  # it is the record that decides
+
+
+def test_a_url_becomes_a_task_that_holds(root: Path, tickets: Path) -> None:
+    with served(tickets.parent) as url:
+        init(f"{url}/{tickets.name}", "--yes")
+        params = read_yaml(root / "params.yaml")
+        assert params["ingest"]["source"]["path"] == f"{url}/{tickets.name}"
+        assert (root / params["ingest"]["watch"]).is_file()
+        assert [str(item) for item in checklist.find(root) if item.severity == "error"] == []
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_saved_data_set_becomes_a_task_that_holds(root: Path, tmp_path: Path, inside: bool) -> None:
+    datasets = pytest.importorskip("datasets", reason="pip install -e '.[datasets]'")
+    saved = (root if inside else tmp_path) / "saved"
+    datasets.Dataset.from_list(rows()).save_to_disk(saved)
+    init(saved, "--yes")
+    assert read_yaml(root / "params.yaml")["ingest"]["source"]["kind"] == "dataset"
+    assert [str(item) for item in checklist.find(root) if item.severity == "error"] == []
+
+
+def test_classes_that_a_split_by_time_would_leave_out_are_named(root: Path, tmp_path: Path) -> None:
+    table = [{**row, "made": f"2026-{1 + n // 28:02}-{1 + n % 28:02}"} for n, row in enumerate(rows())]
+    late = [{**row, "topic": "outage", "body": f"{row['body']} is down", "made": "2026-11-01"} for row in table[:30]]
+    said = init(write_csv(tmp_path / "dated.csv", [*table, *late]), "--yes", "--show")
+    assert "the newest texts by 'made' test" in said
+    assert "set aside: outage 30." in said
 
 
 def test_only_a_corpus_of_several_languages_is_sliced_by_them(root: Path, tickets: Path) -> None:

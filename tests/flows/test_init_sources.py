@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pandas as pd
 import pytest
 
 from flows.init.flow import read_sample
-from flows.init.sources import FOLDER, Given, count_labels, place_of
+from flows.init.sources import FOLDER, WATCH, Given, count_labels, place_of
 from ratchet.errors import ParamsError, RatchetError, SourceError
+from tests.support.http_site import served
 
 ROWS = pd.DataFrame(
     {
@@ -55,6 +58,60 @@ def test_every_kind_of_source_gives_the_same_rows(tmp_path: Path, kind: str) -> 
     if kind != "sqlite":
         assert place.watch == FOLDER, "a file from outside is copied, and the copy is watched"
         assert sorted(place.copies) == sorted(f"{FOLDER}/{file.name}" for file in place.copies.values())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "site").mkdir()
+    with served(tmp_path / "site") as url:
+        yield url
+
+
+@pytest.mark.parametrize("what", ["rows.csv", "rows.jsonl", "parts/", "parts/*.csv"])
+def test_a_url_is_read_and_nothing_is_copied(tmp_path: Path, site: str, what: str) -> None:
+    folder = tmp_path / "site"
+    ROWS.to_csv(folder / "rows.csv", index=False)
+    ROWS.to_json(folder / "rows.jsonl", orient="records", lines=True)
+    (folder / "parts").mkdir()
+    ROWS[:30].to_csv(folder / "parts/a.csv", index=False)
+    ROWS[30:].to_csv(folder / "parts/b.csv", index=False)
+    place = place_of(tmp_path / "clone", Given(f"{site}/{what}"))
+    assert read_sample(place).frame.to_dict("list") == ROWS.to_dict("list")
+    assert count_labels(place, "topic") == (60, {"billing": 30, "delivery": 30})
+    assert (place.block["path"], place.watch, place.copies) == (f"{site}/{what}", WATCH, {})
+
+
+@pytest.mark.parametrize("what", ["rows.csv", "", "*.csv"])
+def test_a_bucket_is_read_as_files_are(tmp_path: Path, what: str) -> None:
+    """By fsspec's file system in memory, which S3 and GCS go through as well, without their clients."""
+    system = fsspec.filesystem("memory")
+    system.mkdirs("/init", exist_ok=True)
+    system.pipe_file("/init/rows.csv", ROWS.to_csv(index=False).encode())
+    try:
+        place = place_of(tmp_path, Given(f"memory://init/{what}"))
+        assert read_sample(place).frame.to_dict("list") == ROWS.to_dict("list")
+        assert (place.watch, place.copies) == (WATCH, {})
+    finally:
+        system.rm("/init", recursive=True)
+
+
+@pytest.mark.parametrize("url", ["/none.csv", "/empty/"])
+def test_a_url_that_leads_nowhere_is_said(tmp_path: Path, site: str, url: str) -> None:
+    (tmp_path / "site/empty").mkdir()
+    with pytest.raises(SourceError):
+        place_of(tmp_path, Given(site + url))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_saved_data_set_is_read_where_it_lies(tmp_path: Path, inside: bool) -> None:
+    datasets = pytest.importorskip("datasets", reason="pip install -e '.[datasets]'")
+    root = tmp_path / "clone"
+    saved = (root if inside else tmp_path) / "tickets"
+    datasets.DatasetDict({"train": datasets.Dataset.from_pandas(ROWS)}).save_to_disk(saved)
+    place = place_of(root, Given(str(saved), split="train"))
+    assert read_sample(place).frame.to_dict("list") == ROWS.to_dict("list")
+    assert count_labels(place, "topic") == (60, {"billing": 30, "delivery": 30})
+    assert (place.block["path"], place.watch) == (("tickets", "tickets") if inside else ("../tickets", "../tickets"))
 
 
 def test_a_file_of_the_repository_stays_where_it_is(tmp_path: Path) -> None:
