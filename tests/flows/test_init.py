@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.checks import checklist
+from flows.checks.project import RECORD
 from flows.init import task_state, writing
-from flows.init.flow import RECORD, example_files
+from flows.init.flow import example_files
 from ratchet.__main__ import app
 from ratchet.errors import ParamsError, PipelineError, RatchetError, SourceError
 from ratchet.params import read_yaml

@@ -32,7 +32,7 @@ from ratchet.labels.store import Store, read_store
 from ratchet.registry.audit_log import entries, log_path
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import LABELED, SPLIT, SUSPECTS
-from tests.pipeline_steps.test_sample import VALUES, embedded
+from tests.pipeline_steps.test_sample import embedded, params
 from tests.support.flow_world import answer, isolated_copy, made_once
 from tests.support.label_world import make_world, retrain, truth
 from tests.support.miniature import ROOT, environment
@@ -386,8 +386,8 @@ def test_bald_asks_where_models_of_the_labels_disagree(world: Path) -> None:
     )
     known = train["id"].isin(labels["id"]).to_numpy()
     points = unit_length(embedded(train))
-    targets = (train["id"].map(labels.set_index("id")["label"])[known] == "positive").astype(int).to_numpy()
-    model = fit_selection_model(points[known], targets, 2, VALUES["inverse_regularization"])
+    targets = (train["id"].map(labels.set_index("id")["label"])[known] == "positive").to_numpy(dtype=np.int64)
+    model = fit_selection_model(points[known], targets, 2, params().inverse_regularization)
     scores = pd.Series(mutual_information(model.draw_proba(points)), index=train["id"])
     asked, others = scores[[*sent]], scores[~known].drop([*sent])
     assert asked.min() >= others.max() - 1e-9

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.checks.project import Project
+from flows.checks.project import RECORD, Project
 from flows.checks.wiring import written_paths
-from flows.init.flow import MERGED, RECORD, SAVED, TASK_FOLDERS
+from flows.init.flow import MERGED, SAVED, TASK_FOLDERS
 from flows.init.sources import FOLDER
 from flows.init.task_state import STATE
 from ratchet.params import read_yaml
