@@ -62,6 +62,8 @@ def _read(project: Project, places: Sequence[Place]) -> _Read | None:
     from ratchet.data.sources.formats import columns_of, read_file
     from ratchet.data.sources.reading import Reading
 
+    if not places:
+        return None
     ingest: Any = project.blocks["ingest"]
     split: Any = project.blocks.get("split")
     time_column = ingest.time_column if split is not None and split.by == "time" else ""
@@ -80,7 +82,7 @@ def _read(project: Project, places: Sequence[Place]) -> _Read | None:
             if len(read.labels) >= N_ROWS:
                 read.whole = False
                 return read
-    return read if places else None
+    return read
 
 
 def _strangers(project: Project, read: _Read) -> list[Finding]:

@@ -138,7 +138,8 @@ def prepare(root: Path, sample: Sample, found: Survey, plan: TaskPlan) -> tuple[
     files = task_files(root, base, plan, sample.place, sizes.params if sizes else {}, suites)
     files |= concept_files(sample.frame, plan)
     with tempfile.TemporaryDirectory(prefix="ratchet-init-") as folder:
-        trial = Path(folder)
+        # as many folders deep as the source lies above the root, so that what is linked there lies within
+        trial = Path(folder, *["above"] * Path(sample.place.watch).parts.count(".."), "trial")
         _lay_out(root, trial, files, sample.place)
         before = list(sys.path)
         try:
@@ -269,10 +270,10 @@ def _lay_out(root: Path, trial: Path, files: Mapping[str, bytes], place: Place) 
         (trial / path).parent.mkdir(parents=True, exist_ok=True)
         (trial / path).symlink_to(source.resolve())
     watched = Path(place.watch)
-    if not place.copies and place.kind == "files" and not watched.is_absolute() and ".." not in watched.parts:
+    if not place.copies and not watched.is_absolute() and (root / watched).exists():
         (trial / watched).parent.mkdir(parents=True, exist_ok=True)
         if not (trial / watched).exists():
-            (trial / watched).symlink_to(root / watched)
+            (trial / watched).symlink_to((root / watched).resolve())
 
 
 def _task_paths(root: Path) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -129,6 +131,20 @@ def test_a_url_becomes_a_task_that_holds(root: Path, tickets: Path) -> None:
         assert params["ingest"]["source"]["path"] == f"{url}/{tickets.name}"
         assert (root / params["ingest"]["watch"]).is_file()
         assert [str(item) for item in checklist.find(root) if item.severity == "error"] == []
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_is_not_copied_becomes_a_task_that_holds(root: Path, tmp_path: Path, inside: bool) -> None:
+    folder = root if inside else tmp_path
+    with sqlite3.connect(folder / "tickets.db") as connection:
+        pd.DataFrame(rows()).to_sql("tickets", connection, index_label="n")
+    database = "tickets.db" if inside else "../tickets.db"
+    init(f"sqlite:///{database}", "--yes", "--query", "SELECT body, topic FROM tickets ORDER BY n")
+    assert read_yaml(root / "params.yaml")["ingest"]["watch"] == database
+    if not inside:
+        init(write_csv(tmp_path / "own.csv", rows()), "--yes", "--no-copy")
+        assert read_yaml(root / "params.yaml")["ingest"]["watch"] == "../own.csv"
+    assert [str(item) for item in checklist.find(root) if item.severity == "error"] == []
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -386,7 +386,8 @@ def test_bald_asks_where_models_of_the_labels_disagree(world: Path) -> None:
     )
     known = train["id"].isin(labels["id"]).to_numpy()
     points = unit_length(embedded(train))
-    targets = (train["id"].map(labels.set_index("id")["label"])[known] == "positive").to_numpy(dtype=np.int64)
+    positive = train["id"].map(labels.set_index("id")["label"])[known] == "positive"
+    targets = np.where(positive, 1, 0).astype(np.int64)
     model = fit_selection_model(points[known], targets, 2, params().inverse_regularization)
     scores = pd.Series(mutual_information(model.draw_proba(points)), index=train["id"])
     asked, others = scores[[*sent]], scores[~known].drop([*sent])

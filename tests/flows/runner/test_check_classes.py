@@ -101,6 +101,12 @@ def test_a_source_that_is_not_read_whole_says_nothing_of_rare_classes(
     assert "in the first 11 rows" in found.what
 
 
+def test_a_source_that_is_no_local_file_is_not_asked(tmp_path: Path) -> None:
+    sql = {"kind": "sql", "url": "sqlite:///own/a.db", "password_variable": "", "sha256": ""}
+    source = {"source": {**sql, "query": "SELECT text, label FROM rows ORDER BY id"}, "watch": "own"}
+    assert check_classes(_project(tmp_path, [], {"ingest": source})) == []
+
+
 def test_what_is_masked_in_texts_must_not_come_back(tmp_path: Path) -> None:
     masked = {"validate": {"personal_data": "mask"}}
     project = _project(tmp_path, [], masked)
