@@ -641,8 +641,8 @@ def test_a_waived_gate_that_nothing_can_fill_is_a_warning(root: Path) -> None:
 def with_backbones(root: Path, *sources: str) -> None:
     """Make these the task's backbones, not pinned."""
     lines = (root / "params.yaml").read_text(encoding="utf-8").splitlines()
-    stood = "\n".join(line for line in lines if line.startswith("    - {source: package:"))
-    plant(root, "params.yaml", stood, "\n".join(f'    - {{source: {name}, sha256: ""}}' for name in sources))
+    stood = "\n".join(line for line in lines if line.startswith('    - {source: "package:'))
+    plant(root, "params.yaml", stood, "\n".join(f'    - {{source: "{name}", sha256: ""}}' for name in sources))
 
 
 def backbone(root: Path, tokenizer: dict[str, Any], config: dict[str, Any], n_embedded: int = 8) -> None:
