@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +108,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def sets_of(form: Form, folder: Path | None) -> dict[str, Callable[[], Labelled]]:
     """Name → what gives the set: of the form, or of the folder, where files that cannot be used are named."""
     if folder is None:
-        return {name: lru_cache(maxsize=1)(lambda name=name: packaged(name)) for name in form.sets}  # type: ignore[misc]
+        return {name: lru_cache(maxsize=1)(partial(packaged, name)) for name in form.sets}
     found: dict[str, Callable[[], Labelled]] = {}
     for item in folder_sets(folder):
         if isinstance(item, Labelled):
-            found[item.name] = lambda item=item: item
+            found[item.name] = partial(_itself, item)
         else:
             print(f"{item[0]} is left out: {item[1]}", flush=True)
     return found
+
+
+def _itself(data: Labelled) -> Labelled:
+    return data
 
 
 def show(root: Path, pages: Sequence[Path]) -> None:

@@ -157,6 +157,7 @@ def _figures(folder: Path, data: Labelled, drawn: Drawn) -> dict[str, Any]:
     metric = primary_metric(data.metric, data.classes)
     return {
         **{name: round(result[name], 3) for name in ("cpu_s", "wall_s", "p50_ms", "p95_ms", "size_mb")},
+        "n_timed": result["n_timed"],
         "metric": data.metric,
         "value": metric.value(drawn.test_targets, proba),
         "predicted": packed(proba.argmax(axis=1)),
