@@ -162,13 +162,15 @@ def rows_per_second(
 def pipeline_scorer(teacher: Path, texts: Sequence[str], n_threads: int, batch_size: int) -> Callable[[], Any]:
     """`transformers.pipeline` on the teacher, as its documentation shows it."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+    from transformers import AutoTokenizer, pipeline
+
+    from ratchet.models.pooling import load_pooled
 
     if n_threads:
         torch.set_num_threads(n_threads)
     score = pipeline(
         "text-classification",
-        model=AutoModelForSequenceClassification.from_pretrained(teacher),
+        model=load_pooled(teacher),
         tokenizer=AutoTokenizer.from_pretrained(teacher),
         top_k=None,
         device=-1,

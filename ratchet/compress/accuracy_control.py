@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+HEAD = ".*classifier.*"
+"""Pattern of the names of the head's operations, which stay in full precision."""
 Feed = Mapping[str, NDArray[np.int64]]
 """One text as the inputs of a graph, each (1, tokens)."""
 
@@ -60,6 +62,7 @@ def quantize_within(graph: Any, calibration: Sequence[Feed], held_to: Sequence[F
         max_drop=1.0 - at_least,
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(calibration),
+        ignored_scope=nncf.IgnoredScope(patterns=[HEAD]),
         advanced_quantization_parameters=advanced.AdvancedQuantizationParameters(
             overflow_fix=advanced.OverflowFix.ENABLE, smooth_quant_alphas=unsmoothed
         ),

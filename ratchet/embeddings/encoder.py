@@ -29,6 +29,8 @@ Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 def embed(folder: Path, texts: Sequence[str], max_tokens: int, n_threads: int, batch_size: int) -> Embeddings:
     """The mean of the last hidden states over a text's tokens, (n_texts, hidden); no texts give (0, hidden).
 
+    The first of them instead where the backbone was pretrained so, as its classifiers pool: see `pooling_of`.
+
     Args:
         folder: a backbone with config.json, model.safetensors and tokenizer.json.
         texts: any texts; an empty one is its special tokens.
@@ -43,6 +45,8 @@ def embed(folder: Path, texts: Sequence[str], max_tokens: int, n_threads: int, b
     from transformers import AutoModel
     from transformers.utils import logging
 
+    from ratchet.models.pooling import pooling_of
+
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     if n_threads:
@@ -54,6 +58,8 @@ def embed(folder: Path, texts: Sequence[str], max_tokens: int, n_threads: int, b
         batches = batches_through(build_encoder(model), tokens, n_threads, batch_size)
     else:
         batches = eager_batches(model, tokens, batch_size)
+    if pooling_of(folder) == "first":
+        batches = ((batch, mask[:, :1], hidden[:, :1]) for batch, mask, hidden in batches)
     return pooled(batches, len(texts), model.config.hidden_size)
 
 

@@ -53,15 +53,17 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[misc]
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,  # named, as exporters look for it in the signature
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         **options: Any,
     ) -> SequenceClassifierOutput:
         """Logits, (batch, n_classes); hidden states and attentions where `options` ask for them; a loss with labels.
 
-        `options` go to the encoder: token types, positions, output_hidden_states, output_attentions.
+        `options` go to the encoder: position_ids, output_hidden_states, output_attentions.
         """
-        encoded = self._encoded(input_ids, attention_mask, inputs_embeds, options)
+        inputs = {"input_ids": input_ids, "token_type_ids": token_type_ids, "inputs_embeds": inputs_embeds}
+        encoded = self._encoded(attention_mask=attention_mask, **inputs, **options)
         logits = self.classifier(self.pool(encoded.last_hidden_state, attention_mask))
         return SequenceClassifierOutput(
             loss=None if labels is None else F.cross_entropy(logits.float(), labels),
@@ -70,15 +72,9 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[misc]
             attentions=encoded.attentions,
         )
 
-    def features(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        **options: Any,
-    ) -> Tensor:
+    def features(self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Tensor:
         """What the head sees of each text, (batch, hidden), in 32-bit."""
-        encoded = self._encoded(input_ids, attention_mask, inputs_embeds, options)
+        encoded = self._encoded(input_ids=input_ids, attention_mask=attention_mask, **options)
         return self.pool(encoded.last_hidden_state, attention_mask)
 
     def pool(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
@@ -94,12 +90,9 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[misc]
         total = hidden.float().masked_fill(mask.unsqueeze(-1) == 0, 0.0).sum(dim=1)
         return F.normalize(total, dim=-1) * float(self.config.feature_norm)
 
-    def _encoded(
-        self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None, options: Any
-    ) -> BaseModelOutput:
-        given = {"input_ids": input_ids, "attention_mask": attention_mask, "inputs_embeds": inputs_embeds, **options}
-        feed = {name: value for name, value in given.items() if value is not None}  # not every family takes all
-        output: BaseModelOutput = self.base_model(**{**feed, "return_dict": True})
+    def _encoded(self, **inputs: Any) -> BaseModelOutput:
+        given = {name: value for name, value in inputs.items() if value is not None}  # not every family takes all
+        output: BaseModelOutput = self.base_model(**{**given, "return_dict": True})
         return output
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -41,6 +41,6 @@ def torch_bundle(
     pretrained = backbone(folder / f"{name}-backbone", n_layers)
     model = load_classifier(pretrained, len(labels))
     torch.manual_seed(1)
-    torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    torch.nn.init.normal_(model.classifier.weight, std=0.5)
     save_model(model, pretrained, folder / name, manifest(name, labels=labels))
     return folder / name

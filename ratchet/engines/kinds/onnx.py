@@ -21,6 +21,8 @@ from ratchet.models.bundle import Manifest
 from ratchet.models.predictor import Predictor, TokenPredictor
 
 FORMATS: tuple[str, ...] = get_args(Format)
+HEAD = "classifier."
+"""In the names of the weights of the head."""
 PACKAGES = ("onnxruntime", "onnx", "tokenizers")
 
 
@@ -72,7 +74,8 @@ def compile_model(model: Any, folder: Path, number_format: Format, compilation: 
 def _save_traced(model: Any, path: Path, precision: Format, calibration: Sequence[Tokens]) -> None:
     """Trace with dynamic batch and length; int8 quantizes weights per channel, activations by calibration or batch.
 
-    `reduce_range` keeps 7 bits: without VNNI, sums of two 8-bit products overflow 16 bits and accuracy is lost.
+    `reduce_range` keeps 7 bits: without VNNI, sums of two 8-bit products overflow 16 bits and accuracy is lost. Pooling
+    and head stay in fp32, as in the fused graph.
     """
     import onnx
 
@@ -89,11 +92,16 @@ def _save_traced(model: Any, path: Path, precision: Format, calibration: Sequenc
         def get_next(self) -> Any:
             return next(self._feeds, None)
 
+    heads = [node.name for node in graph.graph.node if any(HEAD in name for name in node.input)]
     options: dict[str, Any] = {
         "op_types_to_quantize": ["MatMul", "Gemm", "Gather"],
         "weight_type": QuantType.QInt8,
         "per_channel": True,
         "reduce_range": True,
+        "nodes_to_exclude": [
+            *heads,
+            *(f"{name}_MatMul" for name in heads),
+        ],  # which the dynamic quantizer makes of Gemm
     }
     with tempfile.TemporaryDirectory() as folder, quiet():
         raw = Path(folder) / "model.onnx"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.compress.accuracy_control import quantize_within
+from ratchet.compress.accuracy_control import HEAD, quantize_within
 from ratchet.compress.compilers import Compilation, quiet
 from ratchet.models.batching import Tokens, pad
 from ratchet.models.bundle import Manifest
@@ -52,7 +52,7 @@ class OpenVinoPredictor(TokenPredictor):
 def compile_model(model: Any, folder: Path, number_format: str, compilation: Compilation) -> None:
     """Convert a PyTorch classifier through Optimum; for int8, quantize weights and activations (NNCF).
 
-    The overflow fix keeps 7 bits for the same reason as ONNX Runtime's `reduce_range`.
+    The overflow fix keeps 7 bits for the same reason as ONNX Runtime's `reduce_range`. Pooling and head stay in fp32.
     """
     calibration = compilation.calibration if number_format == "int8" else None
     held_to = compilation.held_to
@@ -72,7 +72,9 @@ def compile_model(model: Any, folder: Path, number_format: str, compilation: Com
         elif calibration is not None:
             import nncf
 
-            config = OVQuantizationConfig(bits=8, num_samples=len(calibration), overflow_fix="enable")
+            config = OVQuantizationConfig(
+                bits=8, num_samples=len(calibration), overflow_fix="enable", ignored_scope={"patterns": [HEAD]}
+            )
             OVQuantizer.from_pretrained(converted).quantize(
                 calibration_dataset=nncf.Dataset([_feed(item, names) for item in calibration]),
                 ov_config=OVConfig(quantization_config=config),
