@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.league.contestants import CONTESTANTS
+from benchmarks.league.contestants import CONTESTANTS, OURS
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import MISSING, estimate_text, markdown_table, markdown_text, metric_name, number
 
@@ -90,7 +90,10 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
         for row in found["behind"]
     ]
     said = "; ".join(losses) if losses else "nowhere"
-    lines.append(f"Ratchet is behind beyond noise (Holm-corrected 95 % intervals): {said}.")
+    if any(OURS in block["contestants"] for block in found["blocks"]):
+        lines.append(f"Ratchet is behind beyond noise (Holm-corrected 95 % intervals): {said}.")
+    else:
+        lines.append("Ratchet's own cells have not been run yet.")
     if found["failed"]:
         counts: dict[tuple[str, str], int] = {}
         for row in found["failed"]:
