@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ratchet.embeddings.encoder import embed
+from ratchet.models.batching import encode, load_tokenizer
 from tests.support.tiny import tiny_backbone
 
 pytestmark = pytest.mark.slow
@@ -52,3 +53,20 @@ def test_without_a_graph_pytorch_gives_the_same(backbone: Path, monkeypatch: pyt
     eager = embed(backbone, TEXTS, 32, 1, 2)
     assert eager == pytest.approx(fused, abs=1e-5)
     assert not np.array_equal(eager, fused), "one of them is the other"
+
+
+def test_a_backbone_pretrained_by_its_first_token_is_embedded_by_it(backbone: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import torch
+    from transformers import AutoModel
+
+    folder = shutil.copytree(backbone, tmp_path / "first")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text('{"pooling_mode_cls_token": true}')
+    texts = ["a superb film", "dull"]
+    tokenizer = load_tokenizer(folder, 32)
+    model = AutoModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        expected = [model(torch.tensor([ids])).last_hidden_state[0, 0].numpy() for ids in encode(tokenizer, texts)]
+    np.testing.assert_allclose(embed(folder, texts, 32, 1, 8), expected, atol=1e-5)
