@@ -9,7 +9,7 @@ from flows.checks.project import Place, Project
 from ratchet.compress.vocabulary import KINDS
 from ratchet.errors import RatchetError
 from ratchet.models.backbone_files import Backbone, read_backbone_files
-from ratchet.models.backbones import WEIGHTS, is_installed
+from ratchet.models.backbones import WEIGHTS, hub_problem, is_installed
 
 MAX_HASHED_MB = 500.0
 """Larger weights would take seconds to hash: the stage that loads them compares them with what was pinned."""
@@ -41,7 +41,8 @@ def check_backbones(project: Project) -> list[Finding]:
         elif missing := _missing_files(where, backbone):
             found += missing
         else:
-            found += [*_hash(project, number, backbone), *_tokens(project, where, backbone)]
+            found += [*_hash(project, number, backbone), *_weights(where, backbone)]
+            found += _tokens(project, where, backbone)
             whole.append((number, backbone))
     return [*found, *_positions(project, whole), *_layers(project, whole), *_targets(project, whole)]
 
@@ -77,12 +78,21 @@ def _left_out(where: Place, source: str) -> Finding:
 
 
 def _not_here(where: Place, source: str) -> Finding:
+    """The hub is asked, for a few seconds, whether it has the model: a run would wait minutes to say so."""
+    if problem := hub_problem(source):
+        return error(
+            "The backbone is not on this machine, and the hub does not serve it.",
+            where,
+            got=f"{source}: {problem}",
+            expected="a folder, an installed package, or a model in the hub's local cache",
+            fix="correct the name; without a network, fetch it elsewhere with `hf download` and name the folder",
+        )
     return warning(
         "The backbone is not on this machine: the first stage that needs it fetches it from the hub.",
         where,
         got=source,
         expected="a folder, an installed package, or a model in the hub's local cache",
-        fix="correct the name if no hub id was meant; else see that the network is there",
+        fix="see that the network stays there, or fetch it now with `hf download`",
     )
 
 
@@ -115,6 +125,22 @@ def _hash(project: Project, number: int, backbone: Backbone) -> list[Finding]:
             got=got,
             expected=pinned,
             fix="install the pinned version, or pin the new one after checking where it comes from",
+        )
+    ]
+
+
+def _weights(where: Place, backbone: Backbone) -> list[Finding]:
+    from ratchet.models.finite_weights import not_finite
+
+    if backbone.size_mb > MAX_HASHED_MB or not (found := not_finite(backbone.weights)):
+        return []
+    return [
+        error(
+            "The backbone has weights that are not a number or infinite: nothing can be learned from it.",
+            where,
+            got=", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else ""),
+            expected="finite weights",
+            fix="fetch or save the backbone again, or choose another one",
         )
     ]
 

@@ -12,6 +12,7 @@ from ratchet.models.packed_weights import is_packed
 from ratchet.models.unpacked import unpacked
 
 WEIGHTS = "model.safetensors"
+HUB_TIMEOUT_S = 5.0
 
 
 def resolve_backbone(spec: str, sha256: str) -> Path:
@@ -97,6 +98,25 @@ def is_installed(spec: str) -> bool:
     """Whether the package that a backbone's name stands for is installed; one that names none needs none."""
     name = spec.removeprefix("package:").partition("/")[0]
     return not spec.startswith("package:") or importlib.util.find_spec(name) is not None
+
+
+def hub_problem(spec: str) -> str:
+    """Why the hub does not serve a model; empty where it does. It is given `HUB_TIMEOUT_S` to answer."""
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        HfApi().model_info(spec, timeout=HUB_TIMEOUT_S)
+    except OfflineModeIsEnabled:
+        return "the hub is switched off by HF_HUB_OFFLINE"
+    except HFValidationError:
+        return "no hub id"
+    except HfHubHTTPError as error:
+        return f"the hub answers {error.response.status_code}"
+    except (OSError, httpx.HTTPError) as error:
+        return f"the hub cannot be reached ({type(error).__name__})"
+    return ""
 
 
 def _locate(spec: str) -> Path:

