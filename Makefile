@@ -59,7 +59,6 @@ bench: setup
 	@$(BIN)/python -m benchmarks.engines
 	@$(BIN)/python -m benchmarks.training
 	@$(BIN)/python -m benchmarks.tuning
-	@$(BIN)/python -m benchmarks.architectures
 	@$(BIN)/python -m benchmarks.table docs/efficiency.md
 
 bench-labels: setup

@@ -19,11 +19,16 @@ from ratchet.measure.primary import PrimaryMetric
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import Examples, class_indices, class_names
+from ratchet.models.forward import features_of
+from ratchet.models.head_start import classifier_from
+from ratchet.models.probe import fit_probe
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
 from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
+PROBE_REGULARIZATION = 10.0
+"""Inverse regularization of the probes from which benchmarks start."""
 REPORTS = Path("reports/bench")
 SCRATCH = Path(".scratch/bench")
 
@@ -45,11 +50,11 @@ class Task:
         return self.params.metric_of(self.labels)
 
     def new_model(self) -> Any:
-        """The backbone with a fresh head, the same one each time."""
-        import torch
-
-        torch.manual_seed(self.params.seed)
-        return load_classifier(self.backbone, len(self.labels))
+        """The backbone with the probe of the training texts as its head, as `train` starts."""
+        frozen = load_classifier(self.backbone, len(self.labels))
+        vectors = features_of(frozen, self.train.tokens) / frozen.config.feature_norm
+        probe = fit_probe(vectors, self.train.hard, len(self.labels), PROBE_REGULARIZATION)
+        return classifier_from(self.backbone, probe, np.zeros(len(self.labels)))
 
 
 def read_task(n_train: int, n_validation: int, n_test: int, params: train.Params | None = None) -> Task:

@@ -29,7 +29,6 @@ def tables(reports: Mapping[str, Any]) -> str:
         "engines": engines,
         "training": training,
         "tuning": tuning,
-        "architectures": architectures,
     }
     parts = []
     for name, write in writers.items():
@@ -120,30 +119,6 @@ def tuning(report: Mapping[str, Any]) -> list[str]:
     return markdown_table(["method", "parameters that learn", "CPU-s", "memory of training, MB", "accuracy"], rows)
 
 
-def architectures(report: Mapping[str, Any]) -> list[str]:
-    """What each candidate reaches and takes, and the one that the data asks for."""
-    rows = [
-        [
-            f"**{name}**" if name == report["asked_for"] else name,
-            _text(c["accuracy"]),
-            _value(c["latency_p95_ms"]),
-            number(c["size_mb"]),
-            "yes" if name in report["front"] else "",
-        ]
-        for name, c in report["candidates"].items()
-    ]
-    bound, best = f"{report['max_loss'] * 100:g} points", report["most_accurate"]
-    why = f"the smallest whose loss against {best} is bounded by {bound}"
-    if report["asked_for"] == best:
-        why = f"since every smaller one may lose more than {bound} against it"
-    note = f"Asked for: **{report['asked_for']}**, {why}."
-    return [
-        *markdown_table(["architecture", "accuracy", "p95 latency, ms", "size, MB", "on the front"], rows),
-        "",
-        note,
-    ]
-
-
 def _text(value: dict[str, Any]) -> str:
     return estimate_text(Estimate.from_json(value))
 
@@ -156,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description="Efficiency as Markdown.")
     parser.add_argument("markdown", type=Path, nargs="?", help="a Markdown file whose marked block is replaced")
     options = parser.parse_args(arguments)
-    names = ("efficiency", "engines", "training", "tuning", "architectures")
+    names = ("efficiency", "engines", "training", "tuning")
     reports = {name: read_report(REPORTS / f"{name}.json") for name in names if (REPORTS / f"{name}.json").is_file()}
     if not reports:
         raise PipelineError("No benchmark has been run here.", where=REPORTS, fix="make bench")

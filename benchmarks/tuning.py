@@ -21,7 +21,8 @@ from ratchet.errors import PipelineError
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"method": "full", "learning_rate": 2e-4},
-    "head": {"method": "head", "learning_rate": 1e-2, "n_epochs": 20},
+    "head": {"method": "head"},
+    "last_layers": {"method": "last_layers", "learning_rate": 2e-4},
     "bitfit": {"method": "bitfit", "learning_rate": 2e-3},
     "ia3": {"method": "ia3", "learning_rate": 1e-2},
     "lora, all linear layers": {"method": "lora", "learning_rate": 2e-3},
@@ -46,7 +47,6 @@ def measure(name: str) -> dict[str, Any]:
 
     from ratchet.measure.bootstrap import mean_estimate, weights
     from ratchet.models.forward import logits_of
-    from ratchet.models.frozen import fit_head
     from ratchet.models.training import fit
     from ratchet.models.tuning import count_parameters, merge, prepare
 
@@ -65,16 +65,19 @@ def measure(name: str) -> dict[str, Any]:
     )
     n_trainable = count_parameters(model, params.train_embeddings)["n_trainable"]
     used, idle_mb = time.process_time(), peak_memory_mb()
-    fitting = fit_head if params.method == "head" else fit
-    fitted = fitting(model, task.train, task.validation, params, SCRATCH / "tuning", metric=task.metric)
+    n_epochs = 0
+    if params.method != "head":  # the probe is it
+        fitted = fit(model, task.train, task.validation, params, SCRATCH / "tuning", metric=task.metric)
+        n_epochs = len(fitted.history)
     cpu_s, memory_mb = time.process_time() - used, peak_memory_mb()
     right = logits_of(merge(model), task.test.tokens).argmax(1) == task.test.hard
     accuracy = mean_estimate(right, weights(len(right), 1000, np.random.default_rng(params.seed)))
     return {
-        **{key: changes[key] for key in ("learning_rate", "n_epochs")},
+        "learning_rate": params.learning_rate,
+        "n_epochs": n_epochs,
         "n_trainable": n_trainable,
         "cpu_s": cpu_s,
-        "cpu_s_per_epoch": cpu_s / len(fitted.history),
+        "cpu_s_per_epoch": cpu_s / n_epochs if n_epochs else 0.0,
         "peak_memory_mb": memory_mb,
         "training_memory_mb": memory_mb - idle_mb,
         "accuracy": accuracy.to_json(),

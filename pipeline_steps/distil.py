@@ -20,7 +20,7 @@ from ratchet.compress.pruning import importance_on, prune_channels, prune_heads
 from ratchet.compress.teaching import augmented, taught
 from ratchet.data.sampling import sample_by_class
 from ratchet.entry import entry
-from ratchet.files import sha256_json
+from ratchet.files import read_json, sha256_json
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
@@ -28,14 +28,16 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import UNKNOWN, Examples, class_indices
 from ratchet.models.fit_params import FitParams
+from ratchet.models.left_out import leave_out
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
-from ratchet.table_files import read_table, write_table
+from ratchet.table_files import TableWriter, read_table, write_table
 from ratchet.tables import LABELED, SOFT_LABELS, SPLIT, UNLABELED
 
 READS = {
     "teacher": "models/teacher",
+    "teaching": "reports/teaching.json",
     "labeled": "data/labeled.parquet",
     "unlabeled": "data/unlabeled.parquet",
     "splits": "data/splits",
@@ -131,6 +133,12 @@ def mask_id(tokenizer: Any) -> int:
 
 def main() -> None:
     params = load_params(Params, "distil")
+    if reason := read_json(Path(READS["teaching"]))["left_out"]:
+        with TableWriter(Path(WRITES["soft_labels"]), SOFT_LABELS):
+            pass  # a table without rows
+        report = {"command": "python -m pipeline_steps.distil", **leave_out(Path(WRITES["student"]), reason)}
+        write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
+        return
     labeled = read_table(Path(READS["labeled"]), LABELED)
     texts = texts_to_learn(labeled, read_table(Path(READS["unlabeled"]), UNLABELED), params)
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")

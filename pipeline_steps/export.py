@@ -22,6 +22,7 @@ from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
 from ratchet.models.checkpoint import load_model
+from ratchet.models.left_out import leave_out, reason_left_out
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
@@ -52,7 +53,7 @@ class Params(ratchet.params.Params):
 
 def run(
     source: Path, target: Path, engine: str, calibration: pd.Series, texts: pd.Series, params: Params
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Compile, load again, and measure how far the compiled bundle is from its source.
 
     For ONNX Runtime's int8 also `sensitivity`: mean absolute change of the logits when one matrix alone is int8; for
@@ -85,7 +86,10 @@ def main() -> None:
     validation = read_table(splits / "validation.parquet", SPLIT)
     texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
-    measured = run(source, target, engine, calibration, texts, params)
+    if reason := reason_left_out(source):
+        measured: dict[str, Any] = leave_out(target, reason)
+    else:
+        measured = run(source, target, engine, calibration, texts, params)
     command = f"python -m pipeline_steps.export {model} {engine}"
     write_report(Path(WRITES["report"].format(**names)), {"command": command, **measured})
 

@@ -28,6 +28,7 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import copy_tokenizer, load_model, save_model
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.fit_params import FitParams
+from ratchet.models.left_out import leave_out, reason_left_out
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
@@ -151,6 +152,10 @@ def int8_loss(model: Any, held_out: Examples, n_threads: int) -> float:
 
 def main() -> None:
     params = load_params(Params, "prune")
+    if reason := reason_left_out(Path(READS["student"])):
+        report = {"command": "python -m pipeline_steps.prune", **leave_out(Path(WRITES["pruned"]), reason)}
+        write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
+        return
     texts = read_table(Path(READS["soft_labels"]), SOFT_LABELS)
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
     source = Path(READS["student"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 from pydantic import Field
@@ -16,6 +16,7 @@ from ratchet.entry import entry
 from ratchet.files import sha256_json
 from ratchet.measure.fidelity import fidelity
 from ratchet.measure.report_files import write_report
+from ratchet.models.left_out import leave_out, reason_left_out
 from ratchet.params import load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
@@ -34,7 +35,7 @@ class Params(ratchet.params.Params):
     n_threads: TrainThreads
 
 
-def run(source: Path, target: Path, scheme: Scheme, texts: pd.Series, params: Params) -> dict[str, object]:
+def run(source: Path, target: Path, scheme: Scheme, texts: pd.Series, params: Params) -> dict[str, Any]:
     """Quantize, load again, and measure how far the reloaded bundle is from its source."""
     quantize(source, target, scheme, sha256_json(params.model_dump()))
     return {**fidelity(source, target, texts.tolist(), params.n_threads), "stored_numbers": stored_dtypes(target)}
@@ -46,8 +47,11 @@ def main() -> None:
     names = {"model": model, "scheme": scheme}
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT)
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
-    texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)
-    measured = run(source, target, cast(Scheme, scheme), texts, params)
+    if reason := reason_left_out(source):
+        measured: dict[str, Any] = leave_out(target, reason)
+    else:
+        texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)
+        measured = run(source, target, cast(Scheme, scheme), texts, params)
     command = f"python -m pipeline_steps.quantize {model} {scheme}"
     write_report(Path(WRITES["report"].format(**names)), {"command": command, **measured})
 

@@ -31,6 +31,7 @@ OPTIONAL = {
     "sample": "reports/sample.json",
     "vet": "reports/vet.json",
     "challenge": "reports/challenge.json",
+    "architect": "reports/architect.json",
     "baseline": "reports/baseline.json",
     "train": "reports/train.json",
     "distil": "reports/distil.json",
@@ -40,11 +41,10 @@ OPTIONAL = {
     "audit": "reports/audit.json",
     "audit_details": "reports/audit_details.json",
     "behave": "reports/behave.json",
-    "architectures": "reports/bench/architectures.json",
 }
 MEASUREMENTS = {
     name: f"measurements/{name}.json"
-    for name in ("train", "distil", "prune", "counterfactuals", "evaluate", "decision")
+    for name in ("architect", "train", "distil", "prune", "counterfactuals", "evaluate", "decision")
 }
 """What the machine measured, beside the report of the same name."""
 READS = {
@@ -59,12 +59,8 @@ WRITES = {"page": "reports/report.html", "card": "reports/model_card.md"}
 
 
 class Params(Prices):
-    """What only people can say about the model, shown as it is; and what it is compared with."""
+    """What only people can say about the model, shown as it is."""
 
-    architectures: list[str] = Field(min_length=2)
-    """Candidates that `python -m benchmarks.architectures` compares for the page: tfidf · frozen: a linear classifier
-    on the backbone's embeddings · layers:N: the backbone's first N layers, fine-tuned · backbone: all of them · any
-    other backbone, as in train.backbone."""
     title: str = Field(min_length=1)
     """What the model does, as a heading."""
     description: str = Field(min_length=1)
@@ -88,7 +84,7 @@ class Rendered(NamedTuple):
 
 def run(material: Material, params: Params) -> Rendered:
     """The page as HTML and the card as Markdown."""
-    texts = CardTexts(**params.model_dump(exclude={"architectures", *Prices.model_fields}))
+    texts = CardTexts(**params.model_dump(exclude=set(Prices.model_fields)))
     return Rendered(render_page(material, params.title, params.description), render_card(material.reports, texts))
 
 

@@ -1,12 +1,17 @@
-"""The teacher: a pretrained encoder fine-tuned on the labels that were bought, by Lightning.
+"""The teacher: the backbone that `architect` chose, tuned from its frozen probe on the labels that were bought.
 
-A mitigation can be chosen for whom the texts speak of, and slices of the validation texts are watched in every epoch.
+The head is the probe's, a logistic regression on frozen features; from there Lightning fine-tunes by the arm that was
+chosen, and where the result is worse than the probe on the validation texts, the probe is the teacher. A mitigation can
+be chosen for whom the texts speak of, and slices of the validation texts are watched in every epoch.
+
+Source: Kumar et al. 2022, Fine-tuning can distort pretrained features, https://arxiv.org/abs/2202.10054
 """
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,31 +20,41 @@ from pydantic import Field
 
 from ratchet.data.cleaning_params import CleaningParams
 from ratchet.data.sampling import sample_by_class
+from ratchet.embeddings.encoder import embed
 from ratchet.entry import entry
 from ratchet.files import sha256_json
+from ratchet.labels.selection_model import unit_length
 from ratchet.measure.machine_figures import drop
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
-from ratchet.models.backbones import load_classifier, resolve_backbone
+from ratchet.models.architecture import BackboneSettings, read_architecture
+from ratchet.models.backbones import resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import save_model
-from ratchet.models.examples import Examples, class_indices, class_names
-from ratchet.models.fit_params import FitParams
-from ratchet.models.frozen import fit_head
-from ratchet.models.training import Fit, fit
-from ratchet.models.tuning import Method, count_parameters, merge, prepare
+from ratchet.models.examples import Examples, check_labels, class_indices, class_names
+from ratchet.models.fit_params import TuningParams
+from ratchet.models.forward import logits_of
+from ratchet.models.head_start import classifier_from, prepared
+from ratchet.models.predictor import softmax
+from ratchet.models.prior import prior_offset
+from ratchet.models.probe import fit_probe
+from ratchet.models.tfidf import load_pipeline
+from ratchet.models.training import Fit, fit, without_steps
+from ratchet.models.tuning import Method, count_parameters, merge
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
-from ratchet.task import Backbones, LengthEdges
+from ratchet.task import LengthEdges
 from ratchet.trust.language import Articles, Language
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
 from ratchet.trust.mitigation import Mitigation, mitigate
 from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_masks
 
 READS = {
+    "architecture": "reports/architecture.json",
+    "baseline": "models/baseline",
     "length_edges": "reports/length_edges.json",
     "labeled": "data/labeled.parquet",
     "splits": "data/splits",
@@ -52,30 +67,21 @@ WRITES = {
     "report": "reports/train.json",
     "measurements": "measurements/train.json",
     "precision": "reports/precision.json",
+    "teaching": "reports/teaching.json",
     "live": "reports/live/train",
 }
 SCRATCH = Path(".scratch/train")
 
 
-class Params(FitParams, PrimaryMetricParams, CleaningParams):
+class Params(TuningParams, PrimaryMetricParams, CleaningParams):
     """How the teacher is trained."""
 
-    method: Method
-    """Which parameters learn: all (full), the head, the biases (bitfit), or few new ones: ia3, lora, dora (merged
-    afterwards), adapter (stays in the model, which can then not be compressed)."""
-    backbones: Backbones
-    max_tokens: int = Field(ge=8, le=8192)
-    """Texts are cut to this many tokens."""
+    method: Method | Literal["auto"]
+    """Which parameters learn: as `architect` chose, at its learning rate (auto), or all (full), the head, the upper
+    half of the layers (last_layers), the biases (bitfit), or few new ones: ia3, lora, dora (merged afterwards), adapter
+    (stays in the model, which can then not be compressed)."""
     max_texts: int = Field(ge=2)
     """Labelled texts to learn from, at most: a sample by class, by hash, in which rare classes stay whole."""
-    lora_rank: int = Field(ge=1, le=1024)
-    """Rank of the updates of lora and dora."""
-    lora_targets: list[str] = Field(min_length=1)
-    """Names that the linear layers they update end in, e.g. query, value; all-linear: all of the encoder."""
-    rank_stabilized: bool
-    """Whether updates are scaled by alpha ÷ √rank (rsLoRA), which suits high ranks."""
-    adapter_size: int = Field(ge=1, le=4096)
-    """Channels of an adapter's bottleneck."""
     mitigation: Mitigation
     """What is done about whom texts speak of: none; reweighing: a text counts for as much as makes group and label
     independent; augmentation: copies with swapped identity terms are learned from too."""
@@ -100,6 +106,17 @@ class Rules(NamedTuple):
     articles: Articles
 
 
+class Teacher(NamedTuple):
+    """What training made."""
+
+    model: Any
+    backbone: Path
+    """The folder it came from, with the tokenizer."""
+    fitted: Fit
+    report: dict[str, Any]
+    """How many parameters learned from how many texts of what, and what they gave."""
+
+
 def load_rules() -> Rules:
     """The task's files, checked."""
     return Rules(
@@ -110,60 +127,78 @@ def load_rules() -> Rules:
 
 
 def run(
-    labeled: pd.DataFrame, validation: pd.DataFrame, rules: Rules, params: Params
-) -> tuple[Any, Fit, dict[str, Any]]:
-    """The fine-tuned, calibrated model, what fitting did, and how many parameters learned from how many texts of what,
-    at what temperature.
+    labeled: pd.DataFrame, validation: pd.DataFrame, rules: Rules, chosen: BackboneSettings, params: Params
+) -> Teacher:
+    """The fine-tuned, calibrated model.
 
     Raises:
         ParamsError: an attribute is not in the lexicon, or the primary metric does not fit the classes.
+        SourceError: the backbone cannot be found.
         TableError: a slice feature is unknown.
+        TrainingError: a class has no labelled text.
     """
-    import torch
-
     from ratchet.measure.slice_history import SliceHistory
 
-    n_labeled, labeled = len(labeled), sample_by_class(labeled, params.max_texts)
-    print(f"learning from {len(labeled):,} of {n_labeled:,} labelled texts", flush=True)
     labels = class_names(validation)
+    check_labels(labeled, labels)
     metric, y_true = params.metric_of(labels), class_indices(validation, labels)
-    slices = _slices(validation, rules, params)
-    watch = SliceHistory(slices, params.max_slice_fall, metric, y_true, params.seed)
+    folder = resolve_backbone(chosen.source, chosen.sha256)
     learned = mitigate(
         params.mitigation, labeled, rules.lexicon, params.mitigated_attribute, params.max_copies, rules.articles
     )
-    weight = None if learned.weight is None else learned.weight.astype("float32")
-    folder = resolve_backbone(params.backbones[0].source, params.backbones[0].sha256)
+    rows = learned.rows if learned.weight is None else learned.rows.assign(weight=learned.weight)
+    model, offset = _from_probe(rows, labels, folder, chosen, params)
+    rows = sample_by_class(rows, params.max_texts)
+    weight = rows["weight"].to_numpy("float32") if "weight" in rows else None
     tokenizer = load_tokenizer(folder, params.max_tokens)
     train, held_out = (
         Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels), weight=of_each)
-        for frame, of_each in ((learned.rows, weight), (validation, None))
+        for frame, of_each in ((rows, weight), (validation, None))
     )
-    torch.manual_seed(params.seed)
-    model = prepare(
-        load_classifier(folder, len(labels)),
-        params.method,
-        lora_rank=params.lora_rank,
-        lora_targets=params.lora_targets,
-        rank_stabilized=params.rank_stabilized,
-        adapter_size=params.adapter_size,
-    )
+    probe, before = copy.deepcopy(model), metric.value(y_true, softmax(logits_of(model, held_out.tokens)))
+    watch = SliceHistory(_slices(validation, rules, params), params.max_slice_fall, metric, y_true, params.seed)
+    model = prepared(model, chosen.method, params)
     counts = count_parameters(model, params.train_embeddings)
-    print(f"{params.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn")
-    fitting = fit_head if params.method == "head" else fit
-    fitted = fitting(model, train, held_out, params, SCRATCH, Path(WRITES["live"]), metric=metric, callbacks=[watch])
-    model = merge(model)
-    return (
-        model,
-        fitted,
-        {
-            **counts,
-            "n_texts": len(labeled),
-            "mitigation": learned.report,
-            "slice_history": watch.rows,
-            "calibration_temperature": calibrate(model, held_out),
-        },
+    print(
+        f"{chosen.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn", flush=True
     )
+    fitted = without_steps("only the head learns: it is the probe's")
+    if chosen.method != "head":
+        how = params.model_copy(update={"learning_rate": chosen.learning_rate})
+        live = Path(WRITES["live"])
+        fitted = fit(
+            model, train, held_out, how, SCRATCH, live, metric=metric, prior_offset=offset.tolist(), callbacks=[watch]
+        )
+        model = merge(model)
+    after = metric.value(y_true, softmax(logits_of(model, held_out.tokens)))
+    worse = after < before if metric.greater_is_better else after > before
+    print(f"{metric.name} of the validation texts: probe {before:.3f}, tuned {after:.3f}", flush=True)
+    if worse:
+        model = probe
+    report = {
+        **counts,
+        "n_labeled": len(labeled),
+        "n_texts": len(rows),
+        "backbone": chosen.source,
+        "method": "head" if worse else chosen.method,
+        "validation": {"metric": metric.name, "probe": before, "tuned": after},
+        "mitigation": learned.report,
+        "slice_history": watch.rows,
+        "calibration_temperature": calibrate(model, held_out),
+    }
+    return Teacher(model, folder, fitted, report)
+
+
+def _from_probe(
+    rows: pd.DataFrame, labels: list[str], folder: Path, chosen: BackboneSettings, params: Params
+) -> tuple[Any, NDArray[np.float64]]:
+    """The classifier whose head is the probe of all rows, and its prior's offset, (n_classes,)."""
+    targets = class_indices(rows, labels)
+    embeddings = embed(folder, rows["text"].tolist(), params.max_tokens, params.n_threads, params.batch_size)
+    weight = rows["weight"].to_numpy() if "weight" in rows else None
+    probe = fit_probe(unit_length(embeddings), targets, len(labels), chosen.probe_regularization, weight)
+    offset = prior_offset(targets, len(labels), chosen.prior_strength)
+    return classifier_from(folder, probe, offset), offset
 
 
 def _slices(validation: pd.DataFrame, rules: Rules, params: Params) -> dict[str, NDArray[np.bool_]]:
@@ -185,7 +220,12 @@ def main() -> None:
     params = load_params(Params, "train", length_edges=read_length_edges(Path(READS["length_edges"])))
     labeled = read_table(Path(READS["labeled"]), LABELED)
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
-    model, fitted, counts = run(labeled, validation, load_rules(), params)
+    architecture = read_architecture(Path(READS["architecture"]))
+    chosen = architecture.backbone
+    if params.method != "auto":
+        chosen = chosen.model_copy(update={"method": params.method, "learning_rate": params.learning_rate})
+    Path(WRITES["live"]).mkdir(parents=True, exist_ok=True)
+    teacher = run(labeled, validation, load_rules(), chosen, params)
     manifest = Manifest(
         name="teacher",
         kind="torch",
@@ -194,22 +234,37 @@ def main() -> None:
         max_tokens=params.max_tokens,
         parent="",
         cleaning=params.cleaning,
-        params_sha256=sha256_json(params.model_dump()),
+        params_sha256=sha256_json([chosen.model_dump(), params.model_dump()]),
         data_sha256=labels_sha256(labeled),
     )
-    first = params.backbones[0]
-    save_model(model, resolve_backbone(first.source, first.sha256), Path(WRITES["teacher"]), manifest)
+    save_model(teacher.model, teacher.backbone, Path(WRITES["teacher"]), manifest)
+    fitted = teacher.fitted
     report = {
         "command": "python -m pipeline_steps.train",
-        "n_labeled": len(labeled),
         "data_sha256": manifest.data_sha256,
-        **counts,
+        **teacher.report,
         **fitted.to_json(),
         "trials": fitted.choice.to_json()["trials"],
     }
     write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
     choice = {"command": report["command"], **fitted.choice.to_json(), "precision": fitted.precision}
     write_report(Path(WRITES["precision"]), drop(choice))
+    reason = not_taught(architecture.kind, teacher, load_pipeline(Path(READS["baseline"])), validation, params)
+    write_report(Path(WRITES["teaching"]), {"command": report["command"], "left_out": reason})
+
+
+def not_taught(kind: str, teacher: Teacher, baseline: Any, validation: pd.DataFrame, params: Params) -> str:
+    """Why nothing is distilled from the teacher; empty where it is better than TF-IDF."""
+    if kind == "tfidf":
+        return "no model was better than TF-IDF on the labelled texts, see reports/architect.json"
+    labels = class_names(validation)
+    metric, y_true = params.metric_of(labels), class_indices(validation, labels)
+    simple = metric.value(y_true, baseline.predict_proba(validation["text"].tolist()))
+    scores = teacher.report["validation"]
+    found = (max if metric.greater_is_better else min)(scores["probe"], scores["tuned"])
+    if found == simple or (found < simple) == metric.greater_is_better:
+        return f"the teacher's {metric.name} is {found:.3f}, that of TF-IDF {simple:.3f} on the validation texts"
+    return ""
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pydantic
 from ruamel.yaml import YAML
@@ -22,6 +22,9 @@ class Params(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    borrowed: ClassVar[Mapping[str, type[Params]]] = {}
+    """Block → the base class whose fields are read from it: what another stage declares is not said again."""
 
 
 ParamsT = TypeVar("ParamsT", bound=Params)
@@ -95,7 +98,8 @@ def check_block(model: type[Params], block: str, tree: Mapping[str, Any], path: 
 
 def fields_elsewhere(model: type[Params]) -> dict[str, At]:
     """Field → the key it is read from, of the fields that are read from other blocks."""
-    return _marked(model, At)
+    borrowed = {name: At(f"{block}.{name}") for block, base in model.borrowed.items() for name in base.model_fields}
+    return borrowed | _marked(model, At)
 
 
 def _marked(model: type[Params], kind: type[Marker]) -> dict[str, Marker]:

@@ -28,6 +28,7 @@ ORDER = [
     "sample",
     "vet",
     "challenge",
+    "architect",
     "baseline",
     "train",
     "distil",

@@ -50,7 +50,6 @@ MINUTES = {
     "make explain-deep": ".scratch/explain-deep",
     "make fuzz-sources": "reports/bench/fuzz_sources.json",
     "make prove-gates": "reports/bench/prove_gates.json",
-    "python -m benchmarks.architectures": "reports/bench/",
     "python -m benchmarks.data_scale": "reports/bench/data_scale.json",
     "python -m benchmarks.efficiency": "reports/bench/",
     "python -m benchmarks.engines": "reports/bench/",

@@ -28,6 +28,7 @@ MACHINE_METRICS = frozenset(
 """Metrics of a bundle that depend on the machine, absolute or against another bundle's."""
 MACHINE_KEYS = MACHINE_METRICS | {
     "costs",
+    "cpu_s",
     "cpu_s_per_text",
     "machine",
     "resumed_at_epoch",

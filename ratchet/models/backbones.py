@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def load_classifier(folder: Path, n_classes: int) -> Any:
     torch.nn.init.zeros_(model.classifier.weight)
     torch.nn.init.zeros_(model.classifier.bias)
     return model
+
+
+def encoder_parameters(folder: Path) -> int:
+    """Number of parameters of the backbone in the folder, without its embeddings, which are looked up."""
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, framework="numpy") as weights:
+        inside = [name for name in weights.keys() if "embeddings" not in name]  # noqa: SIM118
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in inside)
 
 
 def local_backbone(spec: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -15,6 +16,8 @@ from ratchet.models.examples import UNKNOWN
 Batch = dict[str, Any]
 """ids and mask (batch, tokens), hard and row (batch,); soft (batch, n_classes), weight (batch,) if any; n_step."""
 MAX_GRADIENT_NORM = 1.0
+HEAD = "classifier."
+"""In the names of the parameters of the classification head."""
 
 
 class NotFiniteError(TrainingError):
@@ -38,10 +41,12 @@ class Classifier(lightning.LightningModule):
         *,
         n_steps: int,
         learning_rate: float,
+        head_rate: float,
         weight_decay: float,
         warmup_rate: float,
         temperature: float,
         soft_weight: float,
+        prior_offset: Sequence[float],
         micro_batch_tokens: int,
         seed: int,
     ) -> None:
@@ -50,8 +55,9 @@ class Classifier(lightning.LightningModule):
         self.automatic_optimization = False
         self.model = model
         self._n_steps, self._n_warmup = n_steps, max(1, round(n_steps * warmup_rate))
-        self.learning_rate, self._weight_decay = learning_rate, weight_decay
+        self.learning_rate, self._head_rate, self._weight_decay = learning_rate, head_rate, weight_decay
         self._temperature, self._soft_weight = temperature, soft_weight
+        self._prior_offset = torch.tensor(prior_offset, dtype=torch.float32) if len(prior_offset) else None
         self._micro_batch_tokens = micro_batch_tokens
         self._seed = seed
 
@@ -106,10 +112,15 @@ class Classifier(lightning.LightningModule):
         return {"row": batch["row"][own], "logits": logits[own]}
 
     def configure_optimizers(self) -> Any:
-        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        encoder, head = ([p for name, p in named if (HEAD in name) == is_head] for is_head in (False, True))
+        rated = ((encoder, self.learning_rate), (head, self.learning_rate * self._head_rate))
+        groups = [{"params": parameters, "lr": rate} for parameters, rate in rated if parameters]
         # a fused step unscales 16-bit gradients itself, after they should have been clipped
         fused = self.trainer.precision != "16-mixed"
-        optimizer = torch.optim.AdamW(trainable, lr=self.learning_rate, weight_decay=self._weight_decay, fused=fused)
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], weight_decay=self._weight_decay, fused=fused
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -145,11 +156,14 @@ class Classifier(lightning.LightningModule):
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """soft_weight · T² · KL(teacher ‖ student) + (1 − soft_weight) · cross-entropy on what is labelled, (batch,).
 
-        A text without a hard label has its soft term alone, at full weight.
-        Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531
+        A text without a hard label has its soft term alone, at full weight. The cross-entropy is of logits with the
+        prior's offset: what the model itself gives is then adjusted for rare classes.
+        Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531; Menon et al. 2021, Long-tail learning via
+        logit adjustment, https://arxiv.org/abs/2007.07314
         """
         hard, labelled = batch["hard"], batch["hard"] != UNKNOWN
-        losses = F.cross_entropy(logits, hard, ignore_index=UNKNOWN, reduction="none")  # (batch,), 0 where unknown
+        adjusted = logits if self._prior_offset is None else logits + self._prior_offset.to(logits.device)
+        losses = F.cross_entropy(adjusted, hard, ignore_index=UNKNOWN, reduction="none")  # (batch,), 0 where unknown
         if "soft" in batch:
             t = self._temperature
             teacher = F.log_softmax(batch["soft"] / t, dim=-1)

@@ -37,6 +37,23 @@ def class_names(frame: pd.DataFrame) -> list[str]:
     return sorted(frame["label"].dropna().unique())
 
 
+def check_labels(frame: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Check that each class has a labelled text to learn from.
+
+    Raises:
+        TrainingError: there are fewer than two classes, or one of `labels` has no row.
+    """
+    found = frame["label"].value_counts()
+    counts = {name: int(found.get(name, 0)) for name in labels}
+    if len(labels) < 2 or min(counts.values()) == 0:
+        raise TrainingError(
+            "A classifier needs labels of at least two classes, and of every class it is measured on.",
+            got=", ".join(f"{name}: {n}" for name, n in counts.items()) or "no class",
+            expected="at least one label of each class among the training texts",
+            fix="raise sample.n_initial or sample.budget, or label texts of the class that lacks them",
+        )
+
+
 def class_indices(frame: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
     """The index of each row's label, (n_rows,); UNKNOWN where the label is missing.
 

@@ -49,6 +49,12 @@ class Fit:
         return {name: value for name, value in asdict(self).items() if name != "choice"}
 
 
+def without_steps(reason: str) -> Fit:
+    """The fit of a model that was not trained by steps, for the reason given."""
+    choice = Choice("32-true", reason, [])
+    return Fit([], 0, choice.precision, reason, resumed_at_epoch=0, seconds=0.0, tokens_per_second=0.0, choice=choice)
+
+
 def fit(
     model: Any,
     train: Examples,
@@ -60,6 +66,7 @@ def fit(
     metric: EpochMetric,
     temperature: float = 1.0,
     soft_weight: float = 0.0,
+    prior_offset: Sequence[float] = (),
     callbacks: Sequence[Any] = (),
 ) -> Fit:
     """Fit `model` in place, keeping the weights of the best epoch on the validation texts (the first of equals).
@@ -81,6 +88,8 @@ def fit(
         metric: by what epochs are judged, and when training stops early.
         temperature: what a teacher's and the model's logits are divided by in the soft loss, above 0.
         soft_weight: weight of the soft loss on texts that have a hard label too, in [0, 1].
+        prior_offset: added to the logits in the loss on hard labels, (n_classes,), as `ratchet.models.prior` makes it;
+            empty: nothing is.
         callbacks: Lightning callbacks that look on; what they keep has to be in their `state_dict`.
 
     Raises:
@@ -107,18 +116,20 @@ def fit(
     _quiet()
     torch.set_num_threads(params.n_threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)
-    how = [params.model_dump(), repr(metric), temperature, soft_weight]
+    how = [params.model_dump(), repr(metric), temperature, soft_weight, list(prior_offset)]
     folder = scratch / _fingerprint(model, train, validation, how)
     _drop_other_runs(scratch, keep=folder)
     frozen = [] if params.train_embeddings else _freeze(model.get_input_embeddings())
     module = Classifier(
         model,
-        n_steps=_n_batches(train, params) * params.n_epochs,
+        n_steps=params.n_batches(len(train)) * params.epochs(len(train)),
         learning_rate=params.learning_rate,
+        head_rate=params.head_rate,
         weight_decay=params.weight_decay,
         warmup_rate=params.warmup_rate,
         temperature=temperature,
         soft_weight=soft_weight,
+        prior_offset=prior_offset,
         micro_batch_tokens=params.micro_batch_tokens,
         seed=params.seed,
     )
@@ -156,11 +167,11 @@ def _fit(
     import lightning
     import torch
 
-    resume, n_batches = folder / "last.ckpt", _n_batches(train, params)
+    resume, n_batches = folder / "last.ckpt", params.n_batches(len(train))
     judged_by, mode = _judgement(metric, validation)
     history, best, others = _callbacks(folder, params, n_batches, judged_by, mode)
     trainer = lightning.Trainer(
-        max_epochs=params.n_epochs,
+        max_epochs=params.epochs(len(train)),
         callbacks=[history, *_measuring(judged_by, metric, validation), *callbacks, best, *others],
         default_root_dir=folder.parent,
         logger=_live_logger(live, resume=resume.exists()),
@@ -226,10 +237,6 @@ def _arithmetic(precision: str) -> dict[str, Any]:
     if precision == "16-mixed" and not torch.cuda.is_available():
         return {"plugins": [MixedPrecision("16-mixed", "cpu")]}
     return {"precision": precision}
-
-
-def _n_batches(train: Examples, params: FitParams) -> int:
-    return -(-len(train) // params.batch_size)
 
 
 def _state_of(callback: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:

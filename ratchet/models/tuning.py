@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ratchet.errors import TrainingError
 from ratchet.models.adapters import insert_adapters
 
-Method = Literal["full", "head", "bitfit", "ia3", "lora", "dora", "adapter"]
+Method = Literal["full", "head", "last_layers", "bitfit", "ia3", "lora", "dora", "adapter"]
 
 
 def prepare(
@@ -24,9 +24,10 @@ def prepare(
 
     Args:
         model: a Hugging Face sequence classifier.
-        method: full: everything · head: the head alone · bitfit: the biases · ia3: a factor for each channel of keys,
-            values and feed-forward outputs · lora: low-rank updates · dora: low-rank directions and a size for each
-            column · adapter: a bottleneck in each layer.
+        method: full: everything · head: the head alone · last_layers: the upper half of the layers, and the head ·
+            bitfit: the biases · ia3: a factor for each channel of keys, values and feed-forward outputs · lora:
+            low-rank updates · dora: low-rank directions and a size for each column · adapter: a bottleneck in each
+            layer.
         lora_rank: rank of lora's and dora's updates; alpha is twice the rank.
         lora_targets: names that the updated linear layers end in; `all-linear`: all of the encoder.
         rank_stabilized: whether updates are scaled by alpha ÷ √rank (rsLoRA) and not by alpha ÷ rank.
@@ -45,6 +46,9 @@ def prepare(
         return _by_peft(model, method, lora_rank, list(lora_targets), rank_stabilized)
     for parameter in model.base_model.parameters():
         parameter.requires_grad_(False)
+    if method == "last_layers":
+        for layer in upper_layers(model):
+            layer.requires_grad_(True)
     if method == "bitfit":
         for name, parameter in model.base_model.named_parameters():
             parameter.requires_grad_(name.endswith(".bias"))
@@ -52,6 +56,26 @@ def prepare(
         for parameter in insert_adapters(model, adapter_size):
             parameter.requires_grad_(True)
     return model
+
+
+def upper_layers(model: Any) -> Sequence[Any]:
+    """The upper half of the encoder's layers, the lower of them first; one of a single layer.
+
+    Raises:
+        TrainingError: the architecture keeps its layers in no list.
+    """
+    import torch
+
+    lists = [part for part in model.base_model.modules() if isinstance(part, torch.nn.ModuleList) and len(part)]
+    if not lists:
+        raise TrainingError(
+            "last_layers cannot be applied to this backbone.",
+            where=type(model).__name__,
+            expected="an encoder with a list of layers",
+            fix="choose another train.method",
+        )
+    layers = list(max(lists, key=len))
+    return layers[len(layers) // 2 :]
 
 
 def merge(model: Any) -> Any:

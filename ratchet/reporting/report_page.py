@@ -12,7 +12,6 @@ from ratchet.gates.measured_reports import Report, against_of, metric_of
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import humanise, interval, metric_name, number
 from ratchet.reporting import bundle_tables
-from ratchet.reporting.architecture_section import architecture_section
 from ratchet.reporting.cost_section import cost_section
 from ratchet.reporting.figures import Point, curves, forest, scatter
 from ratchet.reporting.label_worth import label_worth
@@ -30,6 +29,7 @@ SECTIONS = {
         "split": "Splits",
         "challenge": "Challenge set",
     },
+    "architecture": {"architect": "What was compared"},
     "explanations": {"counterfactuals": "Counterfactuals and concepts"},
     "training": {
         "embed": "Backbone and languages",
@@ -82,9 +82,6 @@ def _view(material: Material) -> dict[str, Any]:
             section: [_part(title, reports.get(name)) for name, title in parts.items()]
             for section, parts in SECTIONS.items()
         },
-        "architectures": architecture_section(
-            reports.get("architectures"), reports.get("train", {}).get("data_sha256", "")
-        ),
         "cost": cost_section(reports.get("cost")),
         "machine": outline(reports["evaluate"].get("machine", {})),
         "commands": {

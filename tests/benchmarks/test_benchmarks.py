@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import architectures, engines, table, training, tuning
-from ratchet.errors import ParamsError, PipelineError
+from benchmarks import engines, table, training, tuning
+from ratchet.errors import PipelineError
 from ratchet.measure.estimate import Estimate
 from ratchet.models.predictor import Predictor, Proba
 from ratchet.models.tuning import Method
@@ -21,31 +21,6 @@ MACHINE = {"cpu": "a processor", "n_threads": 2}
 
 def figure(value: float, low: float | None = None) -> dict[str, Any]:
     return Estimate(value, value if low is None else low, value, 3).to_json()
-
-
-def test_the_smallest_that_loses_little_is_asked_for() -> None:
-    rng = np.random.default_rng(0)
-    best = rng.random(600) < 0.85
-    near = best ^ (np.arange(600) % 300 == 0)  # two texts of 600 differ
-    poor = best & (rng.random(600) < 0.9)
-    right = {"small": poor, "middle": near, "large": best}
-    found = {
-        name: {"accuracy": figure(float(values.mean())), "latency_p95_ms": figure(ms), "size_mb": size}
-        for (name, values), ms, size in zip(right.items(), (1.0, 5.0, 9.0), (1.0, 20.0, 90.0), strict=True)
-    }
-    made = architectures.asked_for(found, right)
-    assert made["asked_for"] == "middle"
-    assert made["front"][0] == "small"
-    assert made["against_most_accurate"]["small"]["low"] < -architectures.MAX_LOSS
-    del found["middle"], right["middle"]
-    assert architectures.asked_for(found, right)["asked_for"] == "large"
-
-
-def test_a_candidate_that_does_not_exist_is_named() -> None:
-    nothing: Any = None
-    for name in ("layers:0", "layers:few"):
-        with pytest.raises(ParamsError, match=r"no number of layers(.|\n)*report\.architectures"):
-            architectures.make(name, nothing, [], [])
 
 
 def test_every_method_is_among_the_variants() -> None:

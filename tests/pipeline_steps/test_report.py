@@ -198,7 +198,7 @@ def test_what_is_missing_is_said() -> None:
     said = ["No challenge set", "No slices were measured", "The audit is not", "The explanations are not", "No label-"]
     for text in said:
         assert text in rendered.page
-    assert rendered.page.count("The report of this step is not available.") == 12
+    assert rendered.page.count("The report of this step is not available.") == 13
     assert "the report of sample is not available." in rendered.card
     assert "nan" not in rendered.page.lower().replace("finance", "")
 
@@ -251,39 +251,19 @@ def test_main_reads_and_writes_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert Path(report.WRITES["card"]).read_text(encoding="utf-8").startswith("# Model card: Sentiment")
 
 
-def test_the_page_shows_which_architecture_these_labels_ask_for_and_no_others() -> None:
-    names, accuracies = ("tfidf", "layers:3", "backbone"), (0.65, 0.74, 0.75)
-    candidates = {
-        name: {
-            "accuracy": estimate(accuracy, 0.02),
-            "latency_p95_ms": estimate(20 * accuracy),
-            "size_mb": 100 * accuracy,
-            "train_cpu_s": 60.0,
-        }
-        for name, accuracy in zip(names, accuracies, strict=True)
-    }
+def test_the_page_shows_what_architectures_were_compared() -> None:
     found: Json = {
-        "command": "python -m benchmarks.architectures",
-        "data_sha256": "ab",
-        "n_train": 1000,
-        "max_loss": 0.02,
-        "asked_for": "layers:3",
-        "most_accurate": "backbone",
-        "front": list(names),
-        "candidates": candidates,
-        "against_most_accurate": {name: estimate(-0.01, 0.005) for name in names},
+        "command": "python -m pipeline_steps.architect",
+        "candidates": [{"name": "tfidf", "accuracy": estimate(0.65, 0.02), "n_parameters": 9000}],
+        "winner": "full at 1e-04, 30 steps",
+        "reason": "the best arm of the backbone with the best probe",
     }
-
-    def section(data_sha256: str) -> str:
-        reports = {**measured(), "architectures": found, "train": {"data_sha256": data_sha256}}
-        page = report.run(Material(reports), PARAMS).page
-        return page[page.index('<h2 id="architecture">') : page.index('<h2 id="training">')]
-
-    assert "1,000 labels ask for layers:3: the smallest that loses no more than 2 points" in section("ab")
-    assert section("ab").count('<g class="mark ') == 3
-    found["asked_for"] = "backbone"
-    assert "ask for backbone: every smaller candidate may lose more than 2 points against it" in section("ab")
-    assert "not compared on these labels: python -m benchmarks.architectures" in section("cd")
+    page = report.run(Material({**measured(), "architect": found}), PARAMS).page
+    section = page[page.index('<h2 id="architecture">') : page.index('<h2 id="training">')]
+    assert "tfidf" in section
+    assert "0.650" in section
+    assert "full at 1e-04, 30 steps" in section
+    assert "python -m pipeline_steps.architect" in section
 
 
 def test_main_tells_what_a_month_costs_and_each_optimization_saves(

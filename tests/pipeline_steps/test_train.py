@@ -11,12 +11,15 @@ import pytest
 
 from pipeline_steps import train
 from ratchet.errors import ParamsError, SourceError, TableError, TrainingError
+from ratchet.models.architecture import BackboneSettings
+from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
+from ratchet.models.forward import logits_of
 from ratchet.models.training import fit
 from ratchet.trust.lexicons import Lexicon
 from tests.support.films import ARTICLES, PATTERNS
 from tests.support.params import CLEANING
-from tests.support.tiny import ACCURACY, FIT, reviews, tiny_backbone
+from tests.support.tiny import ACCURACY, TUNING, reviews, tiny_backbone
 
 pytestmark = pytest.mark.slow
 
@@ -39,19 +42,8 @@ LEXICON = Lexicon(
 )
 
 
-def source(backbone: Path, sha256: str = "") -> list[dict[str, str]]:
-    return [{"source": str(backbone), "sha256": sha256}]
-
-
-def params(backbone: Path, **changes: Any) -> train.Params:
-    values = {**FIT, **ACCURACY, "method": "full", "backbones": source(backbone), "max_tokens": 32}
-    tuning = {
-        "lora_rank": 4,
-        "lora_targets": ["all-linear"],
-        "rank_stabilized": False,
-        "adapter_size": 4,
-        "max_texts": 1000,
-    }
+def params(backbone: Path, sha256: str = "", **changes: Any) -> tuple[BackboneSettings, train.Params]:
+    """What `architect` chose, and the rest."""
     groups = {
         "mitigation": "none",
         "mitigated_attribute": "role",
@@ -61,11 +53,21 @@ def params(backbone: Path, **changes: Any) -> train.Params:
         "length_edges": [6, 8],
         "max_slice_fall": 0.05,
     }
-    return train.Params.model_validate({**values, **tuning, **groups, **CLEANING, **changes})
+    values = {**TUNING, **ACCURACY, **CLEANING, **groups, "method": "full", "max_texts": 1000, **changes}
+    chosen = BackboneSettings(
+        source=str(backbone),
+        sha256=sha256,
+        method=values["method"],
+        learning_rate=values["learning_rate"],
+        probe_regularization=10.0,
+        prior_strength=0.0,
+    )
+    return chosen, train.Params.model_validate(values)
 
 
-def run(labeled: pd.DataFrame, validation: pd.DataFrame, values: train.Params) -> Any:
-    return train.run(labeled, validation, train.Rules(LEXICON, PATTERNS, ARTICLES), values)
+def run(labeled: pd.DataFrame, validation: pd.DataFrame, values: tuple[BackboneSettings, train.Params]) -> Any:
+    teacher = train.run(labeled, validation, train.Rules(LEXICON, PATTERNS, ARTICLES), *values)
+    return teacher.model, teacher.fitted, teacher.report
 
 
 def weights(model: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -96,15 +98,58 @@ def test_no_more_texts_than_asked_are_learned_from_and_rare_classes_stay_whole(
     assert np.bincount(seen[0].hard).tolist() == [30, 10]
 
 
-def test_head_only_leaves_the_encoder_as_it_was(backbone: Path) -> None:
+def test_head_only_is_the_probe_on_the_encoder_as_it_was(backbone: Path) -> None:
+    from ratchet.embeddings.encoder import embed
+    from ratchet.labels.selection_model import unit_length
     from ratchet.models.backbones import load_classifier
+    from ratchet.models.predictor import softmax
+    from ratchet.models.probe import fit_probe
 
-    before = weights(load_classifier(backbone, 2).base_model.encoder)
-    model, fitted, counts = run(reviews(64, 1), reviews(20, 2), params(backbone, method="head", n_epochs=1))
-    after = weights(model.base_model.encoder)
-    assert all(np.array_equal(before[name], after[name]) for name in before)
-    assert counts["n_trainable"] == 2 * 32 + 2
-    assert len(fitted.history) == 1
+    labeled, validation = reviews(64, 1), reviews(20, 2)
+    before = weights(load_classifier(backbone, 2).base_model)
+    model, fitted, report = run(labeled, validation, params(backbone, method="head"))
+    assert all(np.array_equal(before[name], value) for name, value in weights(model.base_model).items())
+    assert fitted.history == []
+    known, unknown = (unit_length(embed(backbone, frame["text"].tolist(), 32, 1, 8)) for frame in (labeled, validation))
+    logits = fit_probe(known, class_indices(labeled, ["negative", "positive"]), 2, 10.0).logits(unknown)
+    expected = softmax(logits / report["calibration_temperature"])
+    tokens = encode(load_tokenizer(backbone, 32), validation["text"].tolist())
+    assert np.allclose(softmax(logits_of(model, tokens)), expected, atol=1e-4)
+
+
+def test_fine_tuning_that_ends_below_the_probe_gives_the_probe_back(backbone: Path) -> None:
+    labeled, validation = reviews(160, 1), reviews(40, 2)
+    head, _, _ = run(labeled, validation, params(backbone, method="head"))
+    wild, fitted, report = run(labeled, validation, params(backbone, learning_rate=0.9))
+    assert report["validation"]["tuned"] < report["validation"]["probe"]
+    assert report["method"] == "head"
+    assert len(fitted.history) == 3
+    assert all(np.array_equal(value, weights(wild)[name]) for name, value in weights(head).items())
+
+
+def test_few_texts_are_passed_over_until_there_are_steps_enough(backbone: Path) -> None:
+    _, fitted, _ = run(reviews(16, 1), reviews(8, 2), params(backbone, n_epochs=2, min_steps=12, patience=99))
+    assert len(fitted.history) == 6  # two steps each
+    _, fitted, _ = run(reviews(16, 1), reviews(8, 2), params(backbone, n_epochs=1, min_steps=90, patience=99))
+    assert len(fitted.history) == 10
+
+
+def test_a_prior_taken_out_raises_the_rare_class_by_its_log_odds(backbone: Path) -> None:
+    labeled = pd.concat([reviews(160, 1).query("label == 'negative'"), reviews(40, 3).query("label == 'positive'")])
+    tokens = encode(load_tokenizer(backbone, 32), reviews(60, 2)["text"].tolist())
+
+    def trained(method: str, strength: float) -> tuple[float, float]:
+        chosen, values = params(backbone, n_epochs=1, method=method)
+        settings = chosen.model_copy(update={"prior_strength": strength})
+        model, fitted, report = run(labeled, reviews(60, 2), (settings, values))
+        logits = logits_of(model, tokens) * report["calibration_temperature"]
+        loss = fitted.history[0]["train_loss"] if fitted.history else 0.0
+        return float((logits[:, 1] - logits[:, 0]).mean()), loss
+
+    (plain, _), (raised, _) = trained("head", 0.0), trained("head", 1.0)
+    assert raised - plain == pytest.approx(np.log((80 + 1) / (20 + 1)), abs=1e-3)
+    (_, without), (_, taken_out) = trained("full", 0.0), trained("full", 1.0)
+    assert taken_out == pytest.approx(without, abs=1e-4)  # the loss is of the logits with the prior
 
 
 def test_lora_trains_few_parameters_and_is_merged_into_a_plain_model(backbone: Path) -> None:
@@ -120,9 +165,8 @@ def test_lora_trains_few_parameters_and_is_merged_into_a_plain_model(backbone: P
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(backbone: Path) -> None:
-    first, second, other = (
-        weights(run(reviews(48, 1), reviews(20, 2), params(backbone, n_epochs=1, seed=seed))[0]) for seed in (5, 5, 6)
-    )
+    data = reviews(96, 1), reviews(20, 2)
+    first, second, other = (weights(run(*data, params(backbone, seed=seed))[0]) for seed in (5, 5, 6))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert any(not np.array_equal(first[name], other[name]) for name in first)
 
@@ -174,20 +218,20 @@ def test_a_checkpoint_of_other_params_is_not_resumed(backbone: Path, monkeypatch
 def test_a_loss_that_is_no_number_stops_training(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from ratchet.models import backbones
+    from ratchet.models import head_start
 
-    def poisoned(folder: Path, n_classes: int) -> Any:
-        model = backbones.load_classifier(folder, n_classes)
+    def poisoned(*given: Any) -> Any:
+        model = head_start.classifier_from(*given)
         torch.nn.init.constant_(model.classifier.weight, float("nan"))
         return model
 
-    monkeypatch.setattr(train, "load_classifier", poisoned)
+    monkeypatch.setattr(train, "classifier_from", poisoned)
     with pytest.raises(TrainingError, match="not a number"):
         run(reviews(16, 1), reviews(8, 2), params(backbone))
 
 
-def test_nothing_to_learn_from_is_said(backbone: Path) -> None:
-    with pytest.raises(TrainingError, match="nothing to learn from"):
+def test_a_class_without_a_label_is_named(backbone: Path) -> None:
+    with pytest.raises(TrainingError, match="at least two classes"):
         run(reviews(16, 1).head(0), reviews(8, 2), params(backbone))
 
 
@@ -200,7 +244,7 @@ def test_a_label_no_validation_text_has_is_refused() -> None:
 
 def test_another_backbone_than_the_pinned_one_is_refused(backbone: Path) -> None:
     with pytest.raises(SourceError, match="SHA-256 differs"):
-        run(reviews(16, 1), reviews(8, 2), params(backbone, backbones=source(backbone, "0" * 64)))
+        run(reviews(16, 1), reviews(8, 2), params(backbone, sha256="0" * 64))
 
 
 def test_a_backbone_that_is_nowhere_is_said() -> None:
@@ -229,9 +273,6 @@ def biased(n: int, seed: int) -> pd.DataFrame:
 def reliance(backbone: Path, mitigation: str) -> tuple[float, dict[str, Any]]:
     """How much likelier the model finds praise for 'hero' than for 'music', and the report of the mitigation."""
     import torch
-
-    from ratchet.models.batching import encode, load_tokenizer
-    from ratchet.models.forward import logits_of
 
     values = params(backbone, mitigation=mitigation, n_epochs=2)
     model, _, told = run(biased(160, 1), biased(40, 2), values)
@@ -292,8 +333,8 @@ def test_unknown_slices_and_attributes_are_refused(
 def test_a_task_without_groups_of_people_is_trained_all_the_same(backbone: Path) -> None:
     nobody = Lexicon(attributes={}, phrases=[], swaps={}, templates=[])
     values = params(backbone, attributes=[], mitigated_attribute="", n_epochs=1)
-    _, _, report = train.run(reviews(16, 1), reviews(8, 2), train.Rules(nobody, PATTERNS, ARTICLES), values)
-    assert report["mitigation"] == {"kind": "none", "attribute": "", "n_added": 0}
+    teacher = train.run(reviews(16, 1), reviews(8, 2), train.Rules(nobody, PATTERNS, ARTICLES), *values)
+    assert teacher.report["mitigation"] == {"kind": "none", "attribute": "", "n_added": 0}
 
 
 @pytest.mark.gpu

@@ -96,8 +96,10 @@ def reviews(n: int, seed: int) -> pd.DataFrame:
 
 FIT = {
     "n_epochs": 3,
+    "min_steps": 0,
     "batch_size": 8,
     "learning_rate": 3e-3,
+    "head_rate": 1.0,
     "weight_decay": 0.01,
     "warmup_rate": 0.1,
     "patience": 3,
@@ -111,6 +113,16 @@ FIT = {
     "n_devices": 1,
 }
 """Values for the fields of `FitParams` that train the miniature in a second."""
+
+TUNING = {
+    **FIT,
+    "max_tokens": 32,
+    "lora_rank": 4,
+    "lora_targets": ["all-linear"],
+    "rank_stabilized": False,
+    "adapter_size": 4,
+}
+"""Values for the fields of `TuningParams`."""
 
 ACCURACY = {"labels": ["negative", "positive"], "primary_metric": "accuracy", "rare_class": "", "cost_matrix": []}
 """Values for the fields of `PrimaryMetricParams`."""
