@@ -10,6 +10,7 @@ https://arxiv.org/abs/1502.07943 (many candidates for few steps, few for many).
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
+from ratchet.compress.task_vocabulary import task_vocabulary
 from ratchet.data.sampling import sample_by_class
 from ratchet.embeddings.encoder import embed
 from ratchet.entry import entry
@@ -54,7 +56,7 @@ WRITES = {
     "measurements": "measurements/architect.json",
     "architecture": "reports/architecture.json",
 }
-SCRATCH = Path(".scratch/architect")
+SCRATCH, VOCABULARY = Path(".scratch/architect"), Path(".scratch/architect_vocabulary")
 FIRST = 0
 """The fold that the arms do not learn from."""
 TFIDF, HEAD = "tfidf", "head"
@@ -222,13 +224,14 @@ def try_arms(
     rows = texts.rows(~known)
 
     def candidate(name: str, proba: NDArray[np.float64], changes: dict[str, Any], used: float) -> Candidate:
-        whole = np.full((len(texts.texts), n_classes), np.nan)
-        whole[rows] = proba
-        return Candidate(name, whole, {**probe.settings, **changes}, probe.n_parameters, used)
+        everywhere = np.full((len(texts.texts), n_classes), np.nan)
+        everywhere[rows] = proba
+        return Candidate(name, everywhere, {**probe.settings, **changes}, probe.n_parameters, used)
 
     proba = adjusted(start.logits(vectors[rows]), offset)
     tried = [candidate("its probe without the first fold", proba, {}, 0.0)]
-    folder = resolve_backbone(probe.settings["source"], probe.settings["sha256"])
+    whole = resolve_backbone(probe.settings["source"], probe.settings["sha256"])
+    folder, _ = task_vocabulary(whole, texts.texts, VOCABULARY)
     tokens = encode(load_tokenizer(folder, params.max_tokens), texts.texts)
     judged = Examples([tokens[row] for row in np.flatnonzero(rows)], texts.targets[rows])
     n_steps = params.n_steps // len(params.arms)
@@ -246,6 +249,7 @@ def try_arms(
         changes = {"method": arm.method, "learning_rate": arm.learning_rate}
         name = f"{arm.method} at {arm.learning_rate:.0e}, {n_steps} steps"
         tried.append(candidate(name, proba, changes, time.process_time() - began))
+    shutil.rmtree(VOCABULARY, ignore_errors=True)
     return tried
 
 

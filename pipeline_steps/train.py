@@ -10,6 +10,7 @@ Source: Kumar et al. 2022, Fine-tuning can distort pretrained features, https://
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ratchet.compress.task_vocabulary import task_vocabulary
 from ratchet.data.cleaning_params import CleaningParams
 from ratchet.data.sampling import sample_by_class
 from ratchet.embeddings.encoder import embed
@@ -45,7 +47,7 @@ from ratchet.models.training import Fit, fit, without_steps
 from ratchet.models.tuning import Method, count_parameters, merge
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
-from ratchet.tables import LABELED, SPLIT
+from ratchet.tables import LABELED, SPLIT, UNLABELED
 from ratchet.task import LengthEdges
 from ratchet.trust.language import Articles, Language
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
@@ -57,6 +59,7 @@ READS = {
     "baseline": "models/baseline",
     "length_edges": "reports/length_edges.json",
     "labeled": "data/labeled.parquet",
+    "unlabeled": "data/unlabeled.parquet",
     "splits": "data/splits",
     "lexicon": "data/lexicons/identity.yaml",
     "features": "data/lexicons/features.yaml",
@@ -70,7 +73,7 @@ WRITES = {
     "teaching": "reports/teaching.json",
     "live": "reports/live/train",
 }
-SCRATCH = Path(".scratch/train")
+SCRATCH, VOCABULARY = Path(".scratch/train"), Path(".scratch/train_vocabulary")
 
 
 class Params(TuningParams, PrimaryMetricParams, CleaningParams):
@@ -127,9 +130,14 @@ def load_rules() -> Rules:
 
 
 def run(
-    labeled: pd.DataFrame, validation: pd.DataFrame, rules: Rules, chosen: BackboneSettings, params: Params
+    labeled: pd.DataFrame,
+    unlabeled: pd.DataFrame,
+    validation: pd.DataFrame,
+    rules: Rules,
+    chosen: BackboneSettings,
+    params: Params,
 ) -> Teacher:
-    """The fine-tuned, calibrated model.
+    """The fine-tuned, calibrated model; a large vocabulary is cut to the labelled and the unlabelled texts before.
 
     Raises:
         ParamsError: an attribute is not in the lexicon, or the primary metric does not fit the classes.
@@ -142,7 +150,8 @@ def run(
     labels = class_names(validation)
     check_labels(labeled, labels)
     metric, y_true = params.metric_of(labels), class_indices(validation, labels)
-    folder = resolve_backbone(chosen.source, chosen.sha256)
+    texts = [*labeled["text"], *unlabeled["text"]]
+    folder, vocabulary = task_vocabulary(resolve_backbone(chosen.source, chosen.sha256), texts, VOCABULARY)
     learned = mitigate(
         params.mitigation, labeled, rules.lexicon, params.mitigated_attribute, params.max_copies, rules.articles
     )
@@ -180,6 +189,7 @@ def run(
         "n_labeled": len(labeled),
         "n_texts": len(rows),
         "backbone": chosen.source,
+        "vocabulary": vocabulary,
         "method": "head" if worse else chosen.method,
         "validation": {"metric": metric.name, "probe": before, "tuned": after},
         "mitigation": learned.report,
@@ -225,7 +235,8 @@ def main() -> None:
     if params.method != "auto":
         chosen = chosen.model_copy(update={"method": params.method, "learning_rate": params.learning_rate})
     Path(WRITES["live"]).mkdir(parents=True, exist_ok=True)
-    teacher = run(labeled, validation, load_rules(), chosen, params)
+    unlabeled = read_table(Path(READS["unlabeled"]), UNLABELED)
+    teacher = run(labeled, unlabeled, validation, load_rules(), chosen, params)
     manifest = Manifest(
         name="teacher",
         kind="torch",
@@ -238,6 +249,7 @@ def main() -> None:
         data_sha256=labels_sha256(labeled),
     )
     save_model(teacher.model, teacher.backbone, Path(WRITES["teacher"]), manifest)
+    shutil.rmtree(VOCABULARY, ignore_errors=True)
     fitted = teacher.fitted
     report = {
         "command": "python -m pipeline_steps.train",

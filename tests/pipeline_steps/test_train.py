@@ -66,7 +66,7 @@ def params(backbone: Path, sha256: str = "", **changes: Any) -> tuple[BackboneSe
 
 
 def run(labeled: pd.DataFrame, validation: pd.DataFrame, values: tuple[BackboneSettings, train.Params]) -> Any:
-    teacher = train.run(labeled, validation, train.Rules(LEXICON, PATTERNS, ARTICLES), *values)
+    teacher = train.run(labeled, labeled.head(0), validation, train.Rules(LEXICON, PATTERNS, ARTICLES), *values)
     return teacher.model, teacher.fitted, teacher.report
 
 
@@ -333,7 +333,8 @@ def test_unknown_slices_and_attributes_are_refused(
 def test_a_task_without_groups_of_people_is_trained_all_the_same(backbone: Path) -> None:
     nobody = Lexicon(attributes={}, phrases=[], swaps={}, templates=[])
     values = params(backbone, attributes=[], mitigated_attribute="", n_epochs=1)
-    teacher = train.run(reviews(16, 1), reviews(8, 2), train.Rules(nobody, PATTERNS, ARTICLES), *values)
+    rules = train.Rules(nobody, PATTERNS, ARTICLES)
+    teacher = train.run(reviews(16, 1), reviews(4, 3), reviews(8, 2), rules, *values)
     assert teacher.report["mitigation"] == {"kind": "none", "attribute": "", "n_added": 0}
 
 
