@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ratchet.compress.distillation import student_of
+from ratchet.compress.distillation import spread_layers, student_of
 from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.pruning import importance_on, prune_channels, prune_heads
 from ratchet.compress.teaching import augmented, taught
@@ -54,8 +54,8 @@ SCRATCH = Path(".scratch/distil")
 class Params(FitParams, PrimaryMetricParams):
     """How the student is made and taught."""
 
-    layers: list[int] = Field(min_length=1)
-    """The teacher's layers it starts from, counted from 0."""
+    n_layers: int = Field(ge=1)
+    """Layers it starts from, spread evenly over the teacher's, the first and the last among them."""
     keep_rate: float = Field(gt=0, le=1)
     """Share of each layer's feed-forward channels it starts with, those that matter most to the teacher."""
     keep_heads_rate: float = Field(gt=0, le=1)
@@ -87,12 +87,13 @@ def run(
     soft = fused_logits(teacher, [*tokens, *made], params.n_threads)
     unseen = encode(tokenizer, validation["text"].tolist())
     held_out = Examples(unseen, class_indices(validation, labels), fused_logits(teacher, unseen, params.n_threads))
-    student = student_of(teacher, params.layers)
+    layers = spread_layers(teacher, params.n_layers)
+    student = student_of(teacher, layers)
     if params.keep_rate < 1 or params.keep_heads_rate < 1:
-        narrow(student, teacher, Examples(tokens, hard, soft[: len(tokens)]), params)
+        narrow(student, teacher, layers, Examples(tokens, hard, soft[: len(tokens)]), params)
     learner, weights = student, (params.hidden_weight, params.attention_weight)
     if any(weights):
-        learner = taught(student, copy.deepcopy(teacher), params.layers, *weights)
+        learner = taught(student, copy.deepcopy(teacher), layers, *weights)
     unknown = np.full(len(made), UNKNOWN, dtype=np.int64)
     fitted = fit(
         learner,
@@ -114,14 +115,14 @@ def texts_to_learn(labeled: pd.DataFrame, unlabeled: pd.DataFrame, params: Param
     return pd.concat([labeled[["id", "text", "label"]], more[["id", "text"]]], ignore_index=True)
 
 
-def narrow(student: Any, teacher: Any, examples: Examples, params: Params) -> None:
+def narrow(student: Any, teacher: Any, layers: list[int], examples: Examples, params: Params) -> None:
     """Cut out, in place, the student's channels and heads that matter least in the teacher's layers they come from.
 
     Measured on the teacher: a student that has not learned yet lacks layers, and its losses say little of its parts.
     """
     importance = importance_on(teacher, examples, params.n_importance, params.batch_size)
-    n_heads = prune_heads(student, importance.heads[params.layers], params.keep_heads_rate)
-    n_channels = prune_channels(student, importance.channels[params.layers], params.keep_rate)
+    n_heads = prune_heads(student, importance.heads[layers], params.keep_heads_rate)
+    n_channels = prune_channels(student, importance.channels[layers], params.keep_rate)
     print(f"the student starts with {n_heads} heads and {n_channels} feed-forward channels in each layer")
 
 

@@ -44,7 +44,7 @@ def check_backbones(project: Project) -> list[Finding]:
             found += [*_hash(project, number, backbone), *_weights(where, backbone)]
             found += _tokens(project, where, backbone)
             whole.append((number, backbone))
-    return [*found, *_positions(project, whole), *_layers(project, whole), *_targets(project, whole)]
+    return [*found, *_positions(project, whole), *_targets(project, whole)]
 
 
 def first_backbone(project: Project) -> Backbone | None:
@@ -198,24 +198,6 @@ def _positions(project: Project, backbones: Numbered) -> list[Finding]:
 def _of(backbones: Numbered) -> list[Backbone]:
     """The backbones without their places in the list."""
     return [backbone for _, backbone in backbones]
-
-
-def _layers(project: Project, backbones: Numbered) -> list[Finding]:
-    """The layers that `distil` keeps are layers of each backbone that may become the teacher."""
-    n = min((backbone.n_layers for backbone in _of(backbones) if backbone.n_layers), default=0)
-    distil = _block(project, "distil")
-    beyond = [layer for layer in distil.layers if not 0 <= layer < n] if n and distil is not None else []
-    if not beyond:
-        return []
-    return [
-        error(
-            "The student is to start from layers that the teacher does not have.",
-            project.param("distil", "layers"),
-            got=", ".join(map(str, beyond)),
-            expected=f"numbers from 0 to {n - 1}",
-            fix="correct distil.layers",
-        )
-    ]
 
 
 def _targets(project: Project, backbones: Numbered) -> list[Finding]:

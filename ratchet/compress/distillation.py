@@ -28,13 +28,22 @@ def student_of(teacher: Any, layers: Sequence[int]) -> Any:
             "The student's layers are not layers of the teacher.",
             got=list(layers),
             expected=f"one or more of 0 to {n_layers - 1}",
-            fix="correct distil.layers",
+            fix="lower distil.n_layers",
         )
     student = copy.deepcopy(teacher)
     kept = encoder_of(student)
     kept.layer = torch.nn.ModuleList([kept.layer[layer] for layer in layers])
     student.config.num_hidden_layers = len(layers)
     return student
+
+
+def spread_layers(teacher: Any, n_layers: int) -> list[int]:
+    """So many of the teacher's layers, counted from 0 and spread evenly, the first and the last among them; all where
+    it has no more. Source: Sanh et al. 2019, DistilBERT, https://arxiv.org/abs/1910.01108."""
+    n = len(encoder_of(teacher).layer)
+    if n_layers >= n:
+        return list(range(n))
+    return [round(index * (n - 1) / max(n_layers - 1, 1)) for index in range(n_layers)]
 
 
 def encoder_of(model: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline_steps import distil
-from ratchet.compress.distillation import encoder_of, student_of
+from ratchet.compress.distillation import encoder_of, spread_layers, student_of
 from ratchet.compress.teaching import attention_difference, augmented, hidden_difference, taught
 from ratchet.errors import TrainingError
 from ratchet.models.batching import encode, load_tokenizer, pad
@@ -36,7 +36,7 @@ def params(**changes: Any) -> distil.Params:
     values = {
         **FIT,
         **ACCURACY,
-        "layers": [0, 2],
+        "n_layers": 2,
         "keep_rate": 1.0,
         "keep_heads_rate": 1.0,
         "n_importance": 32,
@@ -78,6 +78,11 @@ def test_layers_the_teacher_does_not_have_are_refused(bundle: Path, layers: list
         student_of(teacher, layers)
 
 
+def test_layers_are_spread_from_the_first_to_the_last(bundle: Path) -> None:
+    teacher, _ = load_model(bundle)
+    assert [spread_layers(teacher, n) for n in (1, 2, 3, 9)] == [[0], [0, 2], [0, 1, 2], [0, 1, 2]]
+
+
 def test_distillation_moves_the_student_to_its_teacher_on_unseen_texts(bundle: Path) -> None:
     import torch
 
@@ -89,7 +94,7 @@ def test_distillation_moves_the_student_to_its_teacher_on_unseen_texts(bundle: P
     unseen = encode(tokenizer, reviews(100, 9)["text"].tolist())
     before = student_of(teacher, [0])
     student, fitted, temperature, soft = distil.run(
-        teacher, tokenizer, texts, reviews(40, 2), LABELS, params(layers=[0], soft_weight=1.0, n_epochs=6)
+        teacher, tokenizer, texts, reviews(40, 2), LABELS, params(n_layers=1, soft_weight=1.0, n_epochs=6)
     )
 
     def agreement(model: Any) -> float:
@@ -112,7 +117,7 @@ def test_a_narrow_student_keeps_what_the_teacher_uses(bundle: Path) -> None:
         for layer in encoder_of(teacher).layer:
             layer.output.dense.weight[:, idle] = 0.0
     tokenizer, texts = load_tokenizer(bundle, manifest.max_tokens), reviews(40, 1)
-    narrow_params = params(layers=[0, 1, 2], keep_rate=0.5, keep_heads_rate=0.5, learning_rate=1e-12)
+    narrow_params = params(n_layers=3, keep_rate=0.5, keep_heads_rate=0.5, learning_rate=1e-12)
     student, *_ = distil.run(teacher, tokenizer, texts, reviews(10, 2), LABELS, narrow_params)
     busy = np.setdiff1d(np.arange(64), idle)
     for own, theirs in zip(encoder_of(student).layer, encoder_of(teacher).layer, strict=True):
@@ -126,7 +131,7 @@ def test_a_narrow_student_keeps_what_the_teacher_uses(bundle: Path) -> None:
         texts,
         reviews(10, 2),
         LABELS,
-        params(layers=[0, 1, 2], keep_rate=0.5, learning_rate=1e-12),
+        params(n_layers=3, keep_rate=0.5, learning_rate=1e-12),
     )
     own, theirs = (logits_of(model, tokens).ravel() for model in (whole, teacher))
     assert np.corrcoef(own, theirs)[0, 1] > 0.9999  # the same but for the student's temperature
