@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import ratchet.params
+from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.task_vocabulary import task_vocabulary
 from ratchet.data.sampling import sample_by_class
 from ratchet.embeddings.encoder import embed
@@ -36,7 +37,6 @@ from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.candidates import Candidate, Judge
 from ratchet.models.examples import Examples, check_labels, class_indices, class_names
 from ratchet.models.fit_params import TuningParams
-from ratchet.models.forward import logits_of
 from ratchet.models.head_start import classifier_from, prepared
 from ratchet.models.predictor import softmax
 from ratchet.models.prior import adjusted, choose_strength, prior_offset
@@ -240,12 +240,13 @@ def try_arms(
     for arm in params.arms:
         began = time.process_time()
         model = prepared(classifier_from(folder, start, offset), arm.method, params)
-        how = params.model_copy(update={"learning_rate": arm.learning_rate, "n_epochs": 1, "min_steps": n_steps})
+        changed = {"learning_rate": arm.learning_rate, "n_epochs": 1, "min_steps": n_steps, "precision": "32-true"}
+        how = params.model_copy(update=changed)  # in 32-bit: the choice is not to depend on the kind of machine
         once = how.epochs(len(learned)) == 1  # then no epoch has to be chosen: one batch is looked at, for form's sake
         seen = Examples(judged.tokens[: params.batch_size], judged.hard[: params.batch_size]) if once else judged
         metric = primary_metric("accuracy", judge.metric.classes) if once else judge.metric
         fit(model, learned, seen, how, SCRATCH, metric=metric, prior_offset=offset.tolist())
-        proba = softmax(logits_of(merge(model), judged.tokens, params.batch_size))
+        proba = softmax(fused_logits(merge(model), judged.tokens, params.n_threads))
         changes = {"method": arm.method, "learning_rate": arm.learning_rate}
         name = f"{arm.method} at {arm.learning_rate:.0e}, {n_steps} steps"
         tried.append(candidate(name, proba, changes, time.process_time() - began))

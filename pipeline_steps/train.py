@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.task_vocabulary import task_vocabulary
 from ratchet.data.cleaning_params import CleaningParams
 from ratchet.data.sampling import sample_by_class
@@ -37,7 +38,6 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import save_model
 from ratchet.models.examples import Examples, check_labels, class_indices, class_names
 from ratchet.models.fit_params import TuningParams
-from ratchet.models.forward import logits_of
 from ratchet.models.head_start import classifier_from, prepared
 from ratchet.models.predictor import softmax
 from ratchet.models.prior import prior_offset
@@ -164,7 +164,10 @@ def run(
         Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels), weight=of_each)
         for frame, of_each in ((rows, weight), (validation, None))
     )
-    probe, before = copy.deepcopy(model), metric.value(y_true, softmax(logits_of(model, held_out.tokens)))
+    probe, before = (
+        copy.deepcopy(model),
+        metric.value(y_true, softmax(fused_logits(model, held_out.tokens, params.n_threads))),
+    )
     watch = SliceHistory(_slices(validation, rules, params), params.max_slice_fall, metric, y_true, params.seed)
     model = prepared(model, chosen.method, params)
     counts = count_parameters(model, params.train_embeddings)
@@ -179,7 +182,7 @@ def run(
             model, train, held_out, how, SCRATCH, live, metric=metric, prior_offset=offset.tolist(), callbacks=[watch]
         )
         model = merge(model)
-    after = metric.value(y_true, softmax(logits_of(model, held_out.tokens)))
+    after = score(model)
     worse = after < before if metric.greater_is_better else after > before
     print(f"{metric.name} of the validation texts: probe {before:.3f}, tuned {after:.3f}", flush=True)
     if worse:
