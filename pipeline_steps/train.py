@@ -164,10 +164,11 @@ def run(
         Examples(encode(tokenizer, frame["text"].tolist()), class_indices(frame, labels), weight=of_each)
         for frame, of_each in ((rows, weight), (validation, None))
     )
-    probe, before = (
-        copy.deepcopy(model),
-        metric.value(y_true, softmax(fused_logits(model, held_out.tokens, params.n_threads))),
-    )
+
+    def score(model: Any) -> float:
+        return metric.value(y_true, softmax(fused_logits(model, held_out.tokens, params.n_threads)))
+
+    probe, before = copy.deepcopy(model), score(model)
     watch = SliceHistory(_slices(validation, rules, params), params.max_slice_fall, metric, y_true, params.seed)
     model = prepared(model, chosen.method, params)
     counts = count_parameters(model, params.train_embeddings)
