@@ -21,6 +21,7 @@ from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, LABELED, PREDICTIONS, SPLIT
 from ratchet.trust.concepts import read_concepts
 from ratchet.trust.slices import LENGTH_EDGES
+from tests.support.architecture import write_choice
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import torch_bundle
 from tests.support.tickets import CUES, LABELS, TicketWords, tickets, write_task_files
@@ -81,6 +82,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_table(Path(challenge.READS["labeled"]), bought, LABELED)
         vectors = [(frame["id"].tolist(), embedded(frame)) for frame in sides.values()]
         write_embeddings(Path(challenge.READS["embeddings"]), vectors, 12)
+        write_choice()
         baseline.main()
         torch_bundle(Path("models"), labels=LABELS)
         challenge.main()

@@ -15,9 +15,10 @@ from ratchet.files import write_json
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from tests.pipeline_steps.test_sample import VALUES, embedded
+from tests.support.architecture import write_choice
 from tests.support.miniature import environment
 from tests.support.params import CLEANING, params_tree
-from tests.support.tiny import reviews
+from tests.support.tiny import ACCURACY, reviews
 
 N_TRAIN, N_VALIDATION = 120, 60
 
@@ -25,7 +26,7 @@ N_TRAIN, N_VALIDATION = 120, 60
 def make_world(root: Path) -> Path:
     """The world in `root`, which must be the working directory: `sample` and `baseline` have run."""
     tree = params_tree(sample.Params, "sample", {**VALUES, "budget": 30})
-    values = {"max_ngram": 1, "inverse_regularization": 4.0, **CLEANING}
+    values = {"max_ngram": 1, **ACCURACY, **CLEANING}
     tree |= {name: block for name, block in params_tree(baseline.Params, "baseline", values).items() if name != "task"}
     Path("params.yaml").write_text(json.dumps(tree))
     for name, n in (("train", N_TRAIN), ("validation", N_VALIDATION)):
@@ -37,6 +38,7 @@ def make_world(root: Path) -> Path:
     write_json(Path("reports/decision.json"), {"chosen": "baseline"})
     for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
         subprocess.run(command, cwd=root, env=environment(), check=True, capture_output=True)
+    write_choice()
     retrain()
     return root
 

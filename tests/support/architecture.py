@@ -1,0 +1,18 @@
+"""What `architect` would have chosen, for tests of the steps after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ratchet.models.architecture import Architecture, BackboneSettings, TfidfSettings, write_architecture
+
+TFIDF = TfidfSettings(max_characters=0, inverse_regularization=4.0, prior_strength=0.0)
+"""TF-IDF of words."""
+
+
+def write_choice(path: Path = Path("reports/architecture.json")) -> None:
+    """Write a choice of `TFIDF`, beside a backbone that is nowhere."""
+    backbone = BackboneSettings(
+        source="none", sha256="", method="head", learning_rate=0.1, probe_regularization=1.0, prior_strength=0.0
+    )
+    write_architecture(path, Architecture(command="made", kind="tfidf", tfidf=TFIDF, backbone=backbone))
