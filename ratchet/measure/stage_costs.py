@@ -27,6 +27,7 @@ FIXED_S = {
     "sample": 8.0,
     "vet": 6.0,
     "challenge": 10.0,
+    "architect": 15,
     "baseline": 6.0,
     "train": 20.0,
     "distil": 15.0,
@@ -43,6 +44,8 @@ FIXED_S = {
     "report": 5.0,
 }
 """Stage of dvc.yaml → seconds that it takes whatever the data and the sizes are."""
+MAX_COMPARED, COMPARED_FOLDS, N_TFIDF, N_PROBES, N_ARMS, N_SEARCH_STEPS, BATCH = 3000, 3, 4, 5, 3, 60, 32
+"""Of `architect`: labels and folds, fits of TF-IDF and of a probe in each fold, arms, and their steps and batches."""
 ROWS_PER_S = {"ingest": 2000, "validate": 800, "split": 2000}
 """Rows of the source a second, of the stages that take each of them."""
 PROBE_S, TFIDF_S = 4e-6, 1e-4
@@ -118,7 +121,7 @@ KEYS = {
     "train_epochs": "train.n_epochs",
     "distil_epochs": "distil.n_epochs",
     "prune_epochs": "prune.n_epochs",
-    "student_layers": "distil.layers",
+    "student_layers": "distil.n_layers",
     "n_explained": "explain.n_texts",
     "max_evals": "explain.max_evals",
     "n_counterfactuals": "counterfactuals.n_texts",
@@ -137,7 +140,7 @@ def sizes_of(value: Callable[[str], Any]) -> Sizes:
     Args:
         value: of a dotted key; None: there is no such key, and the default stands.
 
-    >>> found = sizes_of({"train.max_texts": 500, "distil.layers": [0, 5]}.get)
+    >>> found = sizes_of({"train.max_texts": 500, "distil.n_layers": 2}.get)
     >>> found.n_train, found.student_layers
     (500, 2)
     """
@@ -158,6 +161,7 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
     n_labeled, n_validation, n_test = parts(corpus, sizes)
     n_rows, n_texts = corpus.n_labeled + corpus.n_unlabeled, n_labeled + corpus.n_unlabeled
     n_train, n_distil = min(sizes.n_train, n_labeled), min(sizes.n_distil, n_texts)
+    n_compared, n_folds = min(n_labeled, MAX_COMPARED), COMPARED_FOLDS
     tokens = corpus.mean_tokens(sizes.max_tokens)
     student = min(sizes.student_layers / max(encoder.n_layers, 1), 1.0) * encoder.n_parameters
     scale = encoder.n_parameters / REFERENCE_PARAMETERS * tokens / REFERENCE_TOKENS
@@ -173,6 +177,10 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         "sample": 2 * probe,
         "vet": sizes.n_folds * (probe + tried),
         "challenge": probe,
+        "architect": n_folds * N_TFIDF * TFIDF_S * n_compared * max(corpus.n_classes - 1, 1)
+        + n_folds * N_PROBES * _probe_seconds(n_compared, corpus.n_classes)
+        + passes(INFERENCE, encoder.n_parameters, n_compared + (1 + N_ARMS) * n_validation)
+        + passes(TRAINING, encoder.n_parameters, N_SEARCH_STEPS * BATCH),
         "baseline": TFIDF_S * n_labeled * max(corpus.n_classes - 1, 1),
         "train": passes(TRAINING, encoder.n_parameters, n_train * sizes.train_epochs)
         + passes(INFERENCE, encoder.n_parameters, n_validation * (sizes.train_epochs + 1)),
