@@ -16,6 +16,7 @@ from ratchet.files import write_json
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.machine import describe_machine
 from ratchet.measure.primary import PrimaryMetric
+from ratchet.models.architecture import read_architecture
 from ratchet.models.backbones import load_classifier, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import Examples, class_indices, class_names
@@ -60,7 +61,8 @@ class Task:
 def read_task(n_train: int, n_validation: int, n_test: int, params: train.Params | None = None) -> Task:
     """So many of the labels that were bought, and of the other splits' texts, chosen by the params' seed."""
     params = params or load_params(train.Params, "train", length_edges=read_length_edges(LENGTH_EDGES))
-    folder = resolve_backbone(params.backbones[0].source, params.backbones[0].sha256)
+    chosen = read_architecture(Path(train.READS["architecture"])).backbone
+    folder = resolve_backbone(chosen.source, chosen.sha256)
     tokenizer = load_tokenizer(folder, params.max_tokens)
     splits = Path(train.READS["splits"])
     labeled = read_table(Path(train.READS["labeled"]), LABELED)

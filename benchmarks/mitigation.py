@@ -31,6 +31,7 @@ from ratchet.files import read_json, sha256_json, write_json
 from ratchet.measure.bootstrap import difference_estimate, mean_estimate, proportion_estimate, weights
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import estimate_text, metric_name
+from ratchet.models.architecture import read_architecture
 from ratchet.models.backbones import resolve_backbone
 from ratchet.models.bundle import Manifest, read_manifest
 from ratchet.models.checkpoint import save_model
@@ -40,7 +41,6 @@ from ratchet.params import load_params
 from ratchet.reporting.marked_block import write_block
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
-from ratchet.task import BackboneSource
 from ratchet.trust.fairness import audit_feature
 from ratchet.trust.group_thresholds import group_thresholds, large_groups
 from ratchet.trust.lexicons import Lexicon, lexicon_groups, swapped
@@ -184,16 +184,19 @@ def _trained(params: train.Params, rules: train.Rules, tables: Mapping[str, pd.D
         [params.model_dump(), labeled[["id", "text", "label"]].to_numpy(), len(validation), rules.lexicon.model_dump()]
     )
     kept = read_manifest(Path(train.WRITES["teacher"]))
-    if (kept.params_sha256, kept.data_sha256) == (sha256_json(params.model_dump()), train.labels_sha256(labeled)):
+    chosen = read_architecture(Path(train.READS["architecture"])).backbone
+    own = sha256_json([chosen.model_dump(), params.model_dump()])
+    if (kept.params_sha256, kept.data_sha256) == (own, train.labels_sha256(labeled)):
         return Path(train.WRITES["teacher"])  # the pipeline's own
     if (folder / "made.json").is_file() and read_json(folder / "made.json") == made:
         return folder / "teacher"
     folder.mkdir(parents=True, exist_ok=True)
     print(f"training with mitigation: {params.mitigation}", flush=True)
-    backbone = resolve_backbone(params.backbones[0].source, params.backbones[0].sha256).resolve()
-    here = params.model_copy(update={"backbones": [BackboneSource(source=str(backbone), sha256="")]})
+    source = str(resolve_backbone(chosen.source, chosen.sha256).resolve())
+    chosen = chosen.model_copy(update={"source": source, "sha256": ""})
     with contextlib.chdir(folder):  # the stage's own checkpoints and plots stay as they are
-        model, _, _ = train.run(labeled, validation, rules, here)
+        teacher = train.run(labeled, labeled.head(0), validation, rules, chosen, params)
+        vocabulary = teacher.backbone.resolve()
     manifest = Manifest(
         name="teacher",
         kind="torch",
@@ -204,7 +207,7 @@ def _trained(params: train.Params, rules: train.Rules, tables: Mapping[str, pd.D
         params_sha256=sha256_json(params.model_dump()),
         data_sha256=train.labels_sha256(labeled),
     )
-    save_model(model, backbone, folder / "teacher", manifest)
+    save_model(teacher.model, vocabulary, folder / "teacher", manifest)
     write_json(folder / "made.json", made)
     return folder / "teacher"
 
