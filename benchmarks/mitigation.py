@@ -150,7 +150,7 @@ def tfidf_models(measure: Measure, rules: train.Rules, attribute: str) -> dict[s
             frame["text"].tolist(),
             targets,
             max_ngram=values.max_ngram,
-            inverse_regularization=values.inverse_regularization,
+            inverse_regularization=4.0,
         )
         return lambda texts: np.asarray(model.predict_proba(texts)[:, 1], dtype=np.float64)
 

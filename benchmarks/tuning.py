@@ -57,7 +57,7 @@ def measure(name: str) -> dict[str, Any]:
     torch.manual_seed(params.seed)
     model = prepare(
         model,
-        params.method,
+        VARIANTS[name]["method"],
         lora_rank=params.lora_rank,
         lora_targets=params.lora_targets,
         rank_stabilized=params.rank_stabilized,

@@ -170,7 +170,7 @@ def try_tfidf(texts: Texts, judge: Judge, params: Params) -> Candidate:
     """TF-IDF with the settings that cross-validation chose."""
     began, n = time.process_time(), texts.n_labeled
     choice = choose_tfidf(texts.texts[:n], texts.targets[:n], texts.n_classes, texts.folds, params.max_ngram)
-    settings = {
+    settings: dict[str, Any] = {
         "max_characters": choice.max_characters,
         "inverse_regularization": choice.inverse_regularization,
     }

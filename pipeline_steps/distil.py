@@ -137,7 +137,10 @@ def main() -> None:
     if reason := read_json(Path(READS["teaching"]))["left_out"]:
         with TableWriter(Path(WRITES["soft_labels"]), SOFT_LABELS):
             pass  # a table without rows
-        report = {"command": "python -m pipeline_steps.distil", **leave_out(Path(WRITES["student"]), reason)}
+        report: dict[str, Any] = {
+            "command": "python -m pipeline_steps.distil",
+            **leave_out(Path(WRITES["student"]), reason),
+        }
         write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
         return
     labeled = read_table(Path(READS["labeled"]), LABELED)

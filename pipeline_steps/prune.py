@@ -153,7 +153,10 @@ def int8_loss(model: Any, held_out: Examples, n_threads: int) -> float:
 def main() -> None:
     params = load_params(Params, "prune")
     if reason := reason_left_out(Path(READS["student"])):
-        report = {"command": "python -m pipeline_steps.prune", **leave_out(Path(WRITES["pruned"]), reason)}
+        report: dict[str, Any] = {
+            "command": "python -m pipeline_steps.prune",
+            **leave_out(Path(WRITES["pruned"]), reason),
+        }
         write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
         return
     texts = read_table(Path(READS["soft_labels"]), SOFT_LABELS)

@@ -74,7 +74,7 @@ def upper_layers(model: Any) -> Sequence[Any]:
             expected="an encoder with a list of layers",
             fix="choose another train.method",
         )
-    layers = list(max(lists, key=len))
+    layers = max((list(part) for part in lists), key=len)
     return layers[len(layers) // 2 :]
 
 

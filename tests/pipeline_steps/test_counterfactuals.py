@@ -14,10 +14,11 @@ from ratchet.models.bundle import write_bundle
 from ratchet.models.tfidf import PACKAGES, save_pipeline
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
+from tests.support.architecture import BASELINE, TFIDF
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import manifest, torch_bundle
 from tests.support.films import copy_task_files
-from tests.support.params import CLEANING, write_params
+from tests.support.params import write_params
 from tests.support.tiny import reviews
 
 VALUES: dict[str, Any] = {
@@ -73,9 +74,7 @@ def test_a_torch_bundle_gets_exchanges_and_concepts(workspace: Path) -> None:
 
 
 def test_a_bundle_without_torch_weights_gets_deletions_alone(workspace: Path) -> None:
-    pipeline, _ = baseline.run(
-        reviews(120, 1), reviews(20, 2), baseline.Params(max_ngram=2, inverse_regularization=4.0, **CLEANING)
-    )
+    pipeline, _ = baseline.run(reviews(120, 1), reviews(20, 2), TFIDF, BASELINE)
     described = manifest("baseline", kind="tfidf", max_tokens=0)
     write_bundle(Path("models/baseline"), described, lambda folder: save_pipeline(pipeline, folder), PACKAGES)
     shortlisted("baseline")

@@ -153,10 +153,12 @@ def test_the_loss_is_hintons_formula() -> None:
         torch.nn.Linear(1, 1),
         n_steps=1,
         learning_rate=0.1,
+        head_rate=1.0,
         weight_decay=0.0,
         warmup_rate=0.0,
         temperature=2.0,
         soft_weight=0.7,
+        prior_offset=[],
         micro_batch_tokens=0,
         seed=0,
     )

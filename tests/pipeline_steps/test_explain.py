@@ -20,11 +20,12 @@ from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import NO_PARENT, Others
+from tests.support.architecture import BASELINE, TFIDF
 from tests.support.bare_figures import bare_figures
 from tests.support.bundles import manifest, torch_bundle
 from tests.support.films import LANGUAGE, PATTERNS, copy_task_files
 from tests.support.linear_words import LinearWords
-from tests.support.params import CLEANING, write_params
+from tests.support.params import write_params
 from tests.support.tiny import BLAME, PRAISE, reviews
 
 VALUES = {
@@ -107,9 +108,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy_task_files(tmp_path, "lexicons")
     write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
     labeled = reviews(120, 1)
-    pipeline, _ = baseline.run(
-        labeled, reviews(20, 2), baseline.Params(max_ngram=2, inverse_regularization=4.0, **CLEANING)
-    )
+    pipeline, _ = baseline.run(labeled, reviews(20, 2), TFIDF, BASELINE)
     write_bundle(
         Path("models/baseline"),
         manifest("baseline", kind="tfidf", max_tokens=0),

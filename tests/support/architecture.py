@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline_steps import baseline
 from ratchet.models.architecture import Architecture, BackboneSettings, TfidfSettings, write_architecture
+from ratchet.params import check_params
+from tests.support.params import CLEANING
+from tests.support.tiny import ACCURACY
 
 TFIDF = TfidfSettings(max_characters=0, inverse_regularization=4.0, prior_strength=0.0)
 """TF-IDF of words."""
+
+
+BASELINE = check_params(baseline.Params, "baseline", {"max_ngram": 2, **ACCURACY, **CLEANING})
+"""Params of `baseline`."""
 
 
 def write_choice(path: Path = Path("reports/architecture.json")) -> None:
