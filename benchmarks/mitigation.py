@@ -185,6 +185,8 @@ def _trained(params: train.Params, rules: train.Rules, tables: Mapping[str, pd.D
     )
     kept = read_manifest(Path(train.WRITES["teacher"]))
     chosen = read_architecture(Path(train.READS["architecture"])).backbone
+    if params.method != "auto":
+        chosen = chosen.model_copy(update={"method": params.method, "learning_rate": params.learning_rate})
     own = sha256_json([chosen.model_dump(), params.model_dump()])
     if (kept.params_sha256, kept.data_sha256) == (own, train.labels_sha256(labeled)):
         return Path(train.WRITES["teacher"])  # the pipeline's own
@@ -204,7 +206,7 @@ def _trained(params: train.Params, rules: train.Rules, tables: Mapping[str, pd.D
         labels=class_names(validation),
         max_tokens=params.max_tokens,
         parent="",
-        params_sha256=sha256_json(params.model_dump()),
+        params_sha256=own,
         data_sha256=train.labels_sha256(labeled),
     )
     save_model(teacher.model, vocabulary, folder / "teacher", manifest)

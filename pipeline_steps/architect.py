@@ -29,17 +29,17 @@ from ratchet.data.sampling import sample_by_class
 from ratchet.embeddings.encoder import embed
 from ratchet.entry import entry
 from ratchet.labels.selection_model import unit_length
+from ratchet.measure.candidates import Candidate, Judge
 from ratchet.measure.primary import PrimaryMetricParams, primary_metric
+from ratchet.measure.prior import adjusted, choose_strength, prior_offset
 from ratchet.measure.report_files import write_report
 from ratchet.models.architecture import Architecture, BackboneSettings, TfidfSettings, write_architecture
-from ratchet.models.backbones import encoder_parameters, resolve_backbone
+from ratchet.models.backbones import encoder_parameters, is_installed, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
-from ratchet.models.candidates import Candidate, Judge
 from ratchet.models.examples import Examples, check_labels, class_indices, class_names
 from ratchet.models.fit_params import TuningParams
 from ratchet.models.head_start import classifier_from, prepared
 from ratchet.models.predictor import softmax
-from ratchet.models.prior import adjusted, choose_strength, prior_offset
 from ratchet.models.probe import choose_regularization, fit_probe, stratified_folds
 from ratchet.models.tfidf import fit_pipeline
 from ratchet.models.tfidf_search import choose_tfidf
@@ -138,7 +138,8 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
     texts = Texts(both["text"].tolist(), targets, folds, len(labels))
     judge = Judge(params.metric_of(labels), targets, params.tie, params.n_bootstrap, params.seed)
     tfidf = try_tfidf(texts, judge, params)
-    probes = [try_probe(texts, judge, backbone, params) for backbone in params.backbones]
+    here = [backbone for backbone in params.backbones if is_installed(backbone.source)] or params.backbones
+    probes = [try_probe(texts, judge, backbone, params) for backbone in here]
     probe = judge.smallest([candidate for candidate, _ in probes])
     vectors = next(vectors for candidate, vectors in probes if candidate is probe)
     arms = try_arms(texts, judge, probe, vectors, params)

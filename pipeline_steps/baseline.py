@@ -17,11 +17,11 @@ from ratchet.entry import entry
 from ratchet.files import sha256_json
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.prior import prior_offset
 from ratchet.measure.report_files import write_report
 from ratchet.models.architecture import TfidfSettings, read_architecture
 from ratchet.models.bundle import Manifest, write_bundle
 from ratchet.models.examples import check_labels, class_indices, class_names
-from ratchet.models.prior import prior_offset
 from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline, shift_intercepts, terms_of
 from ratchet.params import load_params
 from ratchet.table_files import read_table

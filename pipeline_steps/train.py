@@ -29,6 +29,7 @@ from ratchet.files import sha256_json
 from ratchet.labels.selection_model import unit_length
 from ratchet.measure.machine_figures import drop
 from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.prior import prior_offset
 from ratchet.measure.report_files import write_report
 from ratchet.models.architecture import BackboneSettings, read_architecture
 from ratchet.models.backbones import resolve_backbone
@@ -40,7 +41,6 @@ from ratchet.models.examples import Examples, check_labels, class_indices, class
 from ratchet.models.fit_params import TuningParams
 from ratchet.models.head_start import classifier_from, prepared
 from ratchet.models.predictor import softmax
-from ratchet.models.prior import prior_offset
 from ratchet.models.probe import fit_probe
 from ratchet.models.tfidf import load_pipeline
 from ratchet.models.training import Fit, fit, without_steps

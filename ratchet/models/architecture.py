@@ -20,7 +20,7 @@ class TfidfSettings(Params):
     inverse_regularization: float = Field(gt=0)
     """Of the logistic regression; larger fits closer."""
     prior_strength: float = Field(ge=0, le=1)
-    """Share of the log prior that is taken out of the logits, see `ratchet.models.prior`."""
+    """Share of the log prior that is taken out of the logits, see `ratchet.measure.prior`."""
 
 
 class BackboneSettings(Params):

@@ -88,7 +88,7 @@ def fit(
         metric: by what epochs are judged, and when training stops early.
         temperature: what a teacher's and the model's logits are divided by in the soft loss, above 0.
         soft_weight: weight of the soft loss on texts that have a hard label too, in [0, 1].
-        prior_offset: added to the logits in the loss on hard labels, (n_classes,), as `ratchet.models.prior` makes it;
+        prior_offset: added to the logits in the loss on hard labels, (n_classes,), as `ratchet.measure.prior` makes it;
             empty: nothing is.
         callbacks: Lightning callbacks that look on; what they keep has to be in their `state_dict`.
 

@@ -18,6 +18,7 @@ from ratchet.params import load_params, read_yaml
 from ratchet.table_files import write_table
 from ratchet.tables import LABELED, PREDICTIONS, SPLIT
 from ratchet.trust.slices import LENGTH_EDGES
+from tests.support.architecture import write_choice
 from tests.support.bundles import torch_bundle
 from tests.support.films import FILMS, copy_task_files
 from tests.support.params import params_tree
@@ -38,8 +39,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     copy_task_files(tmp_path, "lexicons", "behaviour", "challenge")
     values = read_yaml(FILMS / "params.yaml")
-    sources = [{"source": str(tiny_backbone(tmp_path / "backbone")), "sha256": ""}]
-    tuned = {**FIT, "n_epochs": 1, "backbones": sources}
+    write_choice(str(tiny_backbone(tmp_path / "backbone")), "full")
+    tuned = {**FIT, "n_epochs": 1}
     trained = params_tree(train.Params, "train", {**values["train"], **tuned})
     judged = {**values["audit"], "min_group_size": 10}
     write_json(Path("params.yaml"), {**values, **trained, "audit": judged})

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ratchet.measure.primary import primary_metric
+from ratchet.measure.prior import adjusted, choose_strength, prior_offset
 from ratchet.models.predictor import softmax
-from ratchet.models.prior import adjusted, choose_strength, prior_offset
 from ratchet.models.probe import choose_regularization, fit_probe, log_loss, stratified_folds
 
 

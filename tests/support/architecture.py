@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline_steps import baseline
 from ratchet.models.architecture import Architecture, BackboneSettings, TfidfSettings, write_architecture
+from ratchet.models.tuning import Method
 from ratchet.params import check_params
 from tests.support.params import CLEANING
 from tests.support.tiny import ACCURACY
@@ -18,9 +19,10 @@ BASELINE = check_params(baseline.Params, "baseline", {"max_ngram": 2, **ACCURACY
 """Params of `baseline`."""
 
 
-def write_choice(path: Path = Path("reports/architecture.json")) -> None:
-    """Write a choice of `TFIDF`, beside a backbone that is nowhere."""
+def write_choice(source: str = "nowhere", method: Method = "head") -> None:
+    """Write a choice of `TFIDF`, beside a backbone."""
+    path = Path("reports/architecture.json")
     backbone = BackboneSettings(
-        source="none", sha256="", method="head", learning_rate=0.1, probe_regularization=1.0, prior_strength=0.0
+        source=source, sha256="", method=method, learning_rate=3e-3, probe_regularization=1.0, prior_strength=0.0
     )
     write_architecture(path, Architecture(command="made", kind="tfidf", tfidf=TFIDF, backbone=backbone))

@@ -83,5 +83,4 @@ class Judge:
 
 
 def _known(candidate: Candidate) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = ~np.isnan(candidate.proba[:, 0])
-    return known
+    return np.asarray(~np.isnan(candidate.proba).any(axis=1))

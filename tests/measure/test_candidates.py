@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ratchet.measure.candidates import Candidate, Judge
 from ratchet.measure.primary import primary_metric
-from ratchet.models.candidates import Candidate, Judge
 
 TARGETS = np.arange(200) % 2
 JUDGE = Judge(primary_metric("accuracy", ["no", "yes"]), TARGETS, tie=0.02, n_bootstrap=100, seed=0)
