@@ -203,7 +203,11 @@ def _of(backbones: Numbered) -> list[Backbone]:
 def _targets(project: Project, backbones: Numbered) -> list[Finding]:
     """The names that low-rank updates look for are names of each backbone's layers."""
     train = _block(project, "train")
-    if train is None or train.method not in ("lora", "dora"):
+    architect = _block(project, "architect")
+    if train is None:
+        return []
+    methods = {train.method} if train.method != "auto" or architect is None else {a.method for a in architect.arms}
+    if not methods & {"lora", "dora"}:
         return []
     found = []
     for backbone in _of(backbones):

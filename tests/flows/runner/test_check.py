@@ -75,7 +75,7 @@ def tree(root: Path) -> dict[str, str]:
     return {str(path): f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mtime_ns}" for path in kept}
 
 
-OTHER_HALVES = {"quantize.n_check", "vet", "vat", "baselines", "promote.gates.18"}
+OTHER_HALVES = {"quantize.n_check", "vet", "vat", "baselines", "promote.gates.18", "stages.architect.params.1"}
 """The other places of what was renamed or doubled."""
 
 
@@ -111,7 +111,7 @@ ROUNDS: list[list[Contradiction]] = [
             "n_check",
             "did you mean",
         ),
-        Contradiction("params.yaml", "  max_ngram: 2\n", "", "baseline.max_ngram", "nothing", "", "add it"),
+        Contradiction("params.yaml", "  n_candidates: 2\n", "", "shortlist.n_candidates", "nothing", "", "add it"),
         Contradiction(
             "params.yaml", "\nbaseline:", "\nextra: {a: 1}\n\nbaseline:", "extra", "extra", "baseline", "add the stage"
         ),
@@ -597,7 +597,7 @@ def test_a_file_that_is_no_mapping_is_one_error(root: Path, text: str) -> None:
     ("old", "new", "also", "where"),
     [
         ("splits: [test]\n", "splits: [test, transfer]\n", ("n_transfer: 200", "n_transfer: 0"), "audit.splits"),
-        ("method: full ", "method: lora ", ("lora_targets: [all-linear]", "lora_targets: [qery]"), "lora_targets.0"),
+        ("method: auto ", "method: lora ", ("lora_targets: [all-linear]", "lora_targets: [qery]"), "lora_targets.0"),
         (
             "mitigation: none ",
             "mitigation: augmentation ",
