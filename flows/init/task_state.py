@@ -48,9 +48,12 @@ STATE: Sequence[State] = (
     State(".scratch/labels", "outbox of texts for people"),
     State(".scratch/live", "prediction log, experiment and rollout"),
     State(".scratch/ablation", "logs of the search"),
+    State(".scratch/architect", "checkpoints"),
+    State(".scratch/architect_vocabulary", "the backbone with the task's tokens alone"),
     State(".scratch/distil", "checkpoints"),
     State(".scratch/prune", "checkpoints"),
     State(".scratch/train", "checkpoints"),
+    State(".scratch/train_vocabulary", "the backbone with the task's tokens alone"),
     State(".scratch/logs", "logs of the stages"),
 )
 """State beside the outputs of the stages, which dvc.yaml lists. People's labels (data/labels) stay: see `--force`."""

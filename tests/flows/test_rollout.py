@@ -343,6 +343,7 @@ def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkey
     monkeypatch.setattr(labelling, "class_labels", lambda root: sorted(OTHER))
     monkeypatch.setattr(labelling, "_pool_items", lambda root: {})
     write_json(world / labelling.POINTER, {"batches": []})
+    write_json(world / "params.yaml", {"ingest": {"repairs": []}, "validate": {"personal_data": "off", "regions": []}})
     start(world, "first", Path("models/new"), "", "better in tests")
     serve(world, 600, right_in(0.95), distinct=True)
     assert advance(world, nobody).evidence["difference"]["n"] == 0  # all wait to be judged
