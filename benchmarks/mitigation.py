@@ -144,13 +144,16 @@ def tfidf_models(measure: Measure, rules: train.Rules, attribute: str) -> dict[s
     weight = reweighing(labeled["label"].to_numpy(dtype=str), measure.groups["labeled"])
     only = Lexicon(attributes={}, phrases=[], swaps={attribute: rules.lexicon.swaps[attribute]}, templates=[])
 
+    settings = read_architecture(Path(train.READS["architecture"])).tfidf
+
     def fitted(frame: pd.DataFrame) -> Score:
         targets = (frame["label"] == measure.positive).astype(int).tolist()
         model = fit_pipeline(
             frame["text"].tolist(),
             targets,
             max_ngram=values.max_ngram,
-            inverse_regularization=4.0,
+            inverse_regularization=settings.inverse_regularization,
+            max_characters=settings.max_characters,
         )
         return lambda texts: np.asarray(model.predict_proba(texts)[:, 1], dtype=np.float64)
 
