@@ -84,6 +84,16 @@ def test_texts_have_words_in_every_script(task: tuple[str, Path]) -> None:
 
 
 @pytest.mark.deep
+def test_where_tf_idf_is_best_nothing_is_distilled_and_a_verdict_comes_all_the_same(tmp_path: Path) -> None:
+    make_task(tmp_path, SHAPES["Chinese"])
+    run_pipeline(tmp_path, simple=True)
+    assert set(discover(tmp_path / "models")) == {"baseline", "teacher"}
+    for left_out in ("student", "pruned", "pruned-bnb-int8", f"pruned-{EXPORTS[0]}"):
+        assert "TF-IDF" in read_json(tmp_path / "models" / left_out / "left_out.json")["left_out"]
+    assert read_json(tmp_path / "reports/decision.json")["verdict"] in ("accepted", "rejected")
+
+
+@pytest.mark.deep
 def test_a_group_stays_on_one_side(ran: Any) -> None:
     sides = tables(ran("a group column"))
     where = pd.concat([table.assign(side=side) for side, table in sides.items() if side != EXCLUDED])
