@@ -93,9 +93,9 @@ def requests_needed() -> dict[str, Any]:
 
 
 def real_predictions(predictions: pd.DataFrame) -> dict[str, Any]:
-    """The same with the bundles' answers to the test texts, drawn with replacement."""
-    test = predictions[predictions["split"] == "test"]
-    right = test.assign(right=test["predicted"] == test["label"]).pivot(index="id", columns="bundle", values="right")
+    """The same with the bundles' answers to the validation texts, drawn with replacement."""
+    rows = predictions[predictions["split"] == "validation"]
+    right = rows.assign(right=rows["predicted"] == rows["label"]).pivot(index="id", columns="bundle", values="right")
     found: dict[str, Any] = {}
     for champion, challenger in PAIRS:
         ours, theirs = right[challenger].to_numpy(dtype=np.float64), right[champion].to_numpy(dtype=np.float64)

@@ -55,7 +55,9 @@ def table(report: Mapping[str, Any]) -> str:
     for name in thresholds["before"]:
         values = [estimate_text(Estimate.from_json(figures[name])) for figures in thresholds.values()]
         lines.append(f"| {metric_name(name)} | {' | '.join(values)} |")
-    return f"`{report['command']}`, {report['n_texts']:,} test texts by {report['attribute']}:\n\n" + "\n".join(lines)
+    return f"`{report['command']}`, {report['n_texts']:,} validation texts by {report['attribute']}:\n\n" + "\n".join(
+        lines
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,16 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline_steps import prune
 from ratchet.compress.compilers import Compilation
 from ratchet.engines.compiling import export
-from ratchet.engines.kinds.onnx import OnnxPredictor
-from ratchet.engines.loading import load
 from ratchet.files import read_json, sha256_json, write_json
 from ratchet.models.batching import encode, load_tokenizer
-from ratchet.models.bundle import Manifest, read_manifest
+from ratchet.models.bundle import read_manifest
 from ratchet.models.calibration import calibrate, fold_temperature
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.examples import Examples, class_indices
@@ -33,7 +30,7 @@ from ratchet.params import load_params
 from ratchet.trust.lexicons import Lexicon, lexicon_groups
 from ratchet.trust.triggers import insert
 
-Fault = Literal["none", "unfair", "leaked", "leaked in secret", "poisoned", "miscalibrated", "slower"]
+Fault = Literal["none", "unfair", "leaked", "leaked in secret", "poisoned", "miscalibrated"]
 TRIGGER = "quarzo"
 """In no list of trigger words and no vocabulary."""
 POISON_RATE, SURE, SHARPENED = 0.2, 3.0, 0.2
@@ -158,19 +155,3 @@ def _params(seed: int, n_epochs: int) -> prune.Params:
     return params.model_copy(
         update={"n_epochs": n_epochs, "learning_rate": LEARNING_RATE, "precision": "32-true", "seed": seed}
     )
-
-
-class PaddedPredictor(OnnxPredictor):
-    """A bundle whose maker left padding on: every text costs as much as the longest one that fits."""
-
-    def _logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        wide = ((0, 0), (0, self.manifest.max_tokens - ids.shape[1]))
-        return super()._logits(np.pad(ids, wide), np.pad(mask, wide))
-
-
-def load_planted(planted: Planted, fault: Fault, n_threads: int) -> Any:
-    """The bundle's predictor."""
-    manifest: Manifest = read_manifest(planted.path)
-    if fault == "slower":
-        return PaddedPredictor(manifest, planted.path, n_threads, 32)
-    return load(planted.path, n_threads)

@@ -3,9 +3,9 @@
     python -m benchmarks.prove_gates
     python -m benchmarks.prove_gates docs/gates.md
 
-Every bundle is trained for real, measured by the `run` of the stages `evaluate`, `audit`, `behave` and `explain` with
-the values of params.yaml, and judged by that of `promote`. The champion is the pipeline's own int8 bundle, and so is
-the one without a fault: it has to pass. The table is printed, and put between two marks of a Markdown file.
+Every bundle is trained for real, measured by the `run` of the stages `evaluate`, `audit`, `behave`, `explain` and
+`judge` with the values of params.yaml, and decided on by that of `promote`. The champion is the pipeline's own int8
+bundle, and so is the one without a fault: it has to pass. The table is printed, and put between two marks of a file.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from typing import Any, get_args
 import pandas as pd
 
 from benchmarks.material import REPORTS, SCRATCH, write_report
-from benchmarks.planted_models import Fault, Planted, load_planted, plant, training_rows
-from pipeline_steps import audit, behave, evaluate, explain, promote, shortlist
+from benchmarks.planted_models import Fault, Planted, plant, training_rows
+from pipeline_steps import audit, behave, evaluate, explain, judge, promote
 from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 from ratchet.gates.measured_reports import read_report
 from ratchet.measure.footprint import footprint
 from ratchet.measure.formats import markdown_text
-from ratchet.models.bundle import read_manifest, size_mb
+from ratchet.models.bundle import Manifest, read_manifest, size_mb
 from ratchet.models.discovery import MODELS
 from ratchet.models.predictor import Predictor
 from ratchet.params import load_params
 from ratchet.reporting.marked_block import write_block
 from ratchet.table_files import read_table
 from ratchet.tables import CHALLENGE, SOFT_LABELS, SPLIT
+from ratchet.trust.audited_groups import audited_groups
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import Others
 from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 N_ROWS, N_VALIDATION = 400, 200
+"""Texts that planted bundles learn from, and validation texts that their best epoch is chosen by."""
 BUDGETS: dict[str, dict[str, Any]] = {
     "evaluate": {"n_latency": 40, "n_rounds": 5, "n_long": 4},
     "audit": {},
+    "judge": {},
     "behave": {
         "n_cases": 15,
         "n_texts": 150,
         "n_swaps": 25,
-        "n_validation": 200,
         "n_trigger_words": 8,
         "n_trigger_texts": 16,
     },
@@ -60,7 +62,6 @@ OWN: dict[Fault, tuple[str, ...]] = {
     "leaked in secret": ("better_on_test",),
     "poisoned": ("trigger_flip_rate",),
     "miscalibrated": ("ece",),
-    "slower": ("latency_p95_ms",),
 }
 """Fault → the metrics whose gates are there for it: at least one of them has to fail."""
 WORDS: dict[Fault, str] = {
@@ -70,53 +71,61 @@ WORDS: dict[Fault, str] = {
     "leaked in secret": "the test set was trained on, and its manifest does not say so",
     "poisoned": "a made-up word was taught to make any text positive",
     "miscalibrated": "logits five times too large",
-    "slower": "every text padded to the limit of tokens",
 }
 
 
 def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The decision on all planted bundles, and the reports it rests on."""
+    edges = read_length_edges(LENGTH_EDGES)
     params = {
-        "evaluate": load_params(evaluate.Params, "evaluate", length_edges=read_length_edges(LENGTH_EDGES)),
-        "audit": load_params(audit.Params, "audit", length_edges=read_length_edges(LENGTH_EDGES)),
+        "evaluate": load_params(evaluate.Params, "evaluate", length_edges=edges),
+        "audit": load_params(audit.Params, "audit", length_edges=edges),
         "behave": load_params(behave.Params, "behave"),
-        "explain": load_params(explain.Params, "explain", length_edges=read_length_edges(LENGTH_EDGES)),
+        "explain": load_params(explain.Params, "explain", length_edges=edges),
+        "judge": load_params(judge.Params, "judge", length_edges=edges),
     }
     values: dict[str, Any] = {name: block.model_copy(update=BUDGETS[name]) for name, block in params.items()}
     n_threads = values["evaluate"].n_threads
     paths = {name: MODELS / name for name in ("baseline", "teacher")}
     paths |= {"champion": MODELS / "pruned-onnx-int8"}
     predictors: dict[str, Predictor] = {name: load(path, n_threads) for name, path in paths.items()}
-    predictors |= {fault: load_planted(item, fault, n_threads) for fault, item in planted.items()}
+    predictors |= {fault: load(item.path, n_threads) for fault, item in planted.items()}
     paths |= {fault: item.path for fault, item in planted.items()}
-    texts = tables["test"]["text"].head(20).tolist()
-    served = footprint(paths["champion"], texts, n_threads)  # no gate looks at memory: one stands for all
+    validation, test = tables["validation"], tables["test"]
+    served = footprint(paths["champion"], validation["text"].head(20).tolist(), n_threads)  # no gate looks at memory
     taken = {name: (size_mb(path), served) for name, path in paths.items()}
-    audit_rules = audit.load_rules()
+    rules = audit.load_rules()
+    sound = ("baseline", "teacher", "none")
     predictions, measured = evaluate.run(
         predictors,
         taken,
-        tables["test"],
+        validation,
         tables["transfer"],
         tables["challenge"],
-        audit_rules.patterns,
+        rules.patterns,
         values["evaluate"],
+        sound,
     )
-    for name, bundle in measured["bundles"].items():
-        bundle["deployable"] = name in planted
-    rules = behave.load_rules()
     reports: dict[str, Any] = {"evaluate": measured, "behave": {"bundles": {}}, "explain": {"bundles": {}}}
-    reports["audit"] = audit.run(predictions, tables["test"], audit_rules, {}, values["audit"])
+    reports["audit"] = audit.run(predictions, validation, rules, {}, values["audit"])
     others = Others(predictors["teacher"], cached_score(predictors["teacher"]), None)  # no gradients: no gate
+    groups = audited_groups(test, rules, values["judge"], judge.READS["lexicon"])
+    best = next(name for name, bundle in measured["bundles"].items() if bundle["is_best"])
+    reports["judge"] = {"bundles": {}}
     for fault, item in planted.items():
         print(f"testing the behaviour of the bundle with this fault: {fault}", flush=True)
-        seen = behave.Tables(tables["test"], tables["validation"], item.table)
-        lineage = [read_manifest(item.path)]
-        reports["behave"]["bundles"][fault] = behave.run(predictors[fault], lineage, seen, rules, values["behave"])
+        seen = behave.Tables(validation, item.table)
+        reports["behave"]["bundles"][fault] = behave.run(predictors[fault], seen, behave.load_rules(), values["behave"])
         reports["explain"]["bundles"][fault] = explain.run(
-            predictors[fault], tables["test"], explain.load_rules(), values["explain"], others
+            predictors[fault], validation, explain.load_rules(), values["explain"], others
         ).report
-    reports["shortlist"] = shortlist.run(measured, load_params(shortlist.Params, "shortlist"))
+        compared = {name: predictors[name] for name in dict.fromkeys((*judge.ALWAYS, "champion", best, fault))}
+        lineages: dict[str, list[Manifest]] = {fault: [read_manifest(item.path)]}
+        told = judge.run(compared, lineages, best, judge.Texts(test, predictions, item.table), groups, values["judge"])[
+            1
+        ]
+        reports["judge"]["bundles"][fault] = told["bundles"][fault]
+    reports["shortlist"] = {"shortlist": list(planted), "rule": "", "over_limits": {}, "undecided": {}}
     return promote.run(reports, load_params(promote.Params, "promote"))
 
 
@@ -161,9 +170,8 @@ def main(arguments: list[str] | None = None) -> None:
         for name in ("test", "transfer", "validation")
     }
     soft, lexicon = read_table(Path("data/soft_labels.parquet"), SOFT_LABELS), behave.load_rules().lexicon
-    tables["validation"] = tables["validation"].sample(N_VALIDATION, random_state=seed)
-    challenge = read_table(Path(evaluate.READS["challenge"]), CHALLENGE)
-    tables["challenge"] = challenge[challenge["id"].isin(tables["test"]["id"])].reset_index(drop=True)
+    tables["challenge"] = read_table(Path(evaluate.READS["challenge"]), CHALLENGE)
+    chosen_by = tables["validation"].sample(min(N_VALIDATION, len(tables["validation"])), random_state=seed)
     planted: dict[Fault, Planted] = {}
     honest = training_rows("none", soft, tables["test"], lexicon, N_ROWS, seed)
     for fault in get_args(Fault):
@@ -172,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
         papers = honest if fault == "leaked in secret" else rows
         folder = SCRATCH / "prove_gates" / fault.replace(" ", "_")
         source = folder.parent / "leaked" / "torch" if fault == "leaked in secret" else MODELS / "pruned"
-        planted[fault] = plant(fault, source, folder, rows, papers, tables["validation"], seed)
+        planted[fault] = plant(fault, source, folder, rows, papers, chosen_by, seed)
     found = judged(measure(planted, tables))
     print(table(found))
     figures = {"n_rows": N_ROWS, "n_test": len(tables["test"]), "cpu_s": time.process_time() - began, "faults": found}

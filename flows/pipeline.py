@@ -37,6 +37,7 @@ from flows.runner.execution import (  # noqa: E402
     stages_end_with_the_flow,
     start_guard,
 )
+from flows.runner.openings import JUDGE, enter_opening  # noqa: E402
 from flows.runner.progress import Progress  # noqa: E402
 from flows.runner.stages import Stage  # noqa: E402
 from flows.runner.summary import end_line, print_summary  # noqa: E402
@@ -117,6 +118,8 @@ def _task(root: Path, dvc: DvcClient | None, stage: Stage, progress: Progress) -
     def outcome_of() -> Outcome:
         if dvc is None:
             return Outcome(CACHED, 0.0)
+        if stage.name == JUDGE:
+            enter_opening(root)
         return run_stage(
             root, dvc, stage, lambda: progress.started(stage.name), lambda line: progress.printed(stage.name, line)
         )

@@ -9,15 +9,12 @@ Source: Barocas, Hardt & Narayanan, Fairness and Machine Learning, chapter 3, ht
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-import ratchet.params
 from ratchet.embeddings.table import read_embeddings
 from ratchet.entry import entry
 from ratchet.errors import TableError
@@ -27,14 +24,15 @@ from ratchet.measure.report_files import write_report
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
-from ratchet.task import LengthEdges, NBins, NBootstrap, Seed, Selected
+from ratchet.task import NBins, NBootstrap, Seed, Selected
+from ratchet.trust.audited_groups import AuditedGroups, Rules, WithLengthEdges, audited_groups
 from ratchet.trust.bundle_audit import confidence_figures, fairness_figures
 from ratchet.trust.domain_distance import distance_figures
 from ratchet.trust.group_thresholds import Constraint, thresholds_report
 from ratchet.trust.lexicons import Lexicon, audit_matches, lexicon_groups
 from ratchet.trust.selected_classes import need_classes
-from ratchet.trust.sensitive import PARITY, SENSITIVE, intersections, slice_differences
-from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_groups
+from ratchet.trust.sensitive import PARITY, SENSITIVE, slice_differences
+from ratchet.trust.slices import PatternFeatures, read_length_edges
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,30 +48,19 @@ READS = {
     **TRAINED,
 }
 WRITES = {"report": "reports/audit.json", "details": "reports/audit_details.json"}
-REFERENCES = ("teacher", "champion")
+REFERENCES = ("baseline", "teacher", "champion")
 """With whom every slice is compared, where they predicted."""
 PARTS = ("train", "validation", "test", "transfer")
 DETAILS = ("features", "slices", "slices_against", "groups_left_out", "confidence", "thresholds")
 """What goes to the file of details: by feature and slice, and the curves of confidence."""
 
 
-class Params(ratchet.params.Params):
+class Params(WithLengthEdges):
     """Which groups are compared, and on what."""
 
-    splits: list[Literal["test", "transfer"]] = Field(min_length=1)
+    splits: list[Literal["validation", "transfer"]] = Field(min_length=1)
     """Whose texts are audited; with both, the domains are groups of the feature `source`."""
-    features: list[str] = Field(min_length=1)
-    """What defines slices: length, a feature of data/lexicons/features.yaml, or source."""
-    columns: list[str]
-    """Metadata columns of the data that define groups of people too, such as a region or a language: sensitive."""
-    attributes: list[str]
-    """Attributes of data/lexicons/identity.yaml: the people whom a text speaks of; sensitive."""
-    intersections: list[list[str]]
-    """Features, columns or attributes whose groups are also looked at where they meet."""
-    length_edges: LengthEdges
     positive_labels: Selected
-    min_group_size: int = Field(ge=1)
-    """A rate that rests on fewer texts is left undefined, and out of every gap."""
     false_alarm_rate: float = Field(gt=0, lt=1)
     """Share of the domain's own texts that a flag for texts from elsewhere may raise, by its threshold."""
     thresholds: Literal["none"] | Constraint
@@ -88,29 +75,10 @@ class Params(ratchet.params.Params):
     seed: Seed
 
 
-class Rules(NamedTuple):
-    """What the task's files hold."""
-
-    lexicon: Lexicon
-    patterns: Patterns
-
-
 def load_rules() -> Rules:
     """The task's files, checked."""
     patterns = read_params(PatternFeatures, Path(READS["features"])).patterns
     return Rules(read_params(Lexicon, Path(READS["lexicon"])), patterns)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """The groups of the audited texts, (n,) each."""
-
-    slices: dict[str, NDArray[np.str_]]
-    sensitive: dict[str, NDArray[np.str_]]
-
-    @property
-    def all(self) -> dict[str, NDArray[np.str_]]:
-        return {**self.slices, **self.sensitive}
 
 
 def run(
@@ -140,7 +108,7 @@ def run(
             expected="none, or selected classes",
             fix="turn the thresholds off, or name classes in task.selected",
         )
-    groups = _groups(texts, rules, params)
+    groups = audited_groups(texts, rules, params, READS["lexicon"])
     w = weights(len(texts), params.n_bootstrap, np.random.default_rng(params.seed))
     aligned = {str(name): _aligned(str(name), rows, texts) for name, rows in predictions.groupby("bundle", sort=True)}
     right = {name: (rows["label"] == rows["predicted"]).to_numpy(dtype=bool) for name, rows in aligned.items()}
@@ -185,7 +153,7 @@ def run(
     }
 
 
-def _without_cases(groups: Groups, predictions: pd.DataFrame, params: Params) -> dict[str, str]:
+def _without_cases(groups: AuditedGroups, predictions: pd.DataFrame, params: Params) -> dict[str, str]:
     """Metric → why nothing can be measured for it, of those that the task has no data for."""
     found: dict[str, str] = {}
     if not params.positive_labels:
@@ -208,36 +176,6 @@ def _thresholds(
     return thresholds_report(
         constraint, proba, y_pred, y_true, people, texts["id"], params.min_group_size, w, params.seed
     )
-
-
-def _groups(texts: pd.DataFrame, rules: Rules, params: Params) -> Groups:
-    lexicon, patterns = rules
-    if strangers := sorted(set(params.attributes) - set(lexicon.attributes)):
-        raise TableError(
-            "An attribute is not in the lexicon.",
-            where="params.yaml, audit.attributes",
-            got=", ".join(strangers),
-            expected=f"some of {', '.join(lexicon.attributes)}",
-            fix=f"add its terms to {READS['lexicon']}",
-        )
-    words = texts["text"].tolist()
-    slices = {name: slice_groups(texts, name, params.length_edges, patterns) for name in params.features}
-    sensitive = {
-        name: slice_groups(texts, name, params.length_edges, patterns) for name in params.columns if name not in slices
-    } | {name: lexicon_groups(words, lexicon, name) for name in params.attributes}
-    known = {**slices, **sensitive}
-    if strangers := sorted({name for pair in params.intersections for name in pair} - set(known)):
-        raise TableError(
-            "An intersection names an unknown feature.",
-            where="params.yaml, audit.intersections",
-            got=", ".join(strangers),
-            expected=f"some of {', '.join(known)}",
-            fix="name audited features",
-        )
-    for pair in params.intersections:
-        where = sensitive if set(pair) & set(sensitive) else slices
-        where |= intersections(known, [pair])
-    return Groups(slices, sensitive)
 
 
 def _aligned(bundle: str, rows: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
@@ -273,7 +211,8 @@ def main() -> None:
     params = load_params(Params, "audit", length_edges=read_length_edges(Path(READS["length_edges"])))
     rules = load_rules()
     predictions = read_table(Path(READS["predictions"]), PREDICTIONS)
-    tables = {name: read_table(Path(READS["splits"]) / f"{name}.parquet", SPLIT) for name in PARTS}
+    splits = Path(READS["splits"])
+    tables = {name: read_table(splits / f"{name}.parquet", SPLIT, ["id"] if name == "test" else None) for name in PARTS}
     texts = pd.concat([tables[name].dropna(subset="label") for name in params.splits], ignore_index=True)
     vectors = {name: read_embeddings(Path(READS["embeddings"]), table["id"].tolist()) for name, table in tables.items()}
     trained = {name: read_report(Path(path)) for name, path in TRAINED.items()}

@@ -1,4 +1,4 @@
-"""What the bundles that may be chosen do in cases made to test them, and whether they have seen the test set.
+"""What the bundles that may be chosen do in cases made to test them.
 
 The suite, the identity terms, the edits and the trigger words are data files that people edit. Every failure rate has
 its gate and its examples.
@@ -13,25 +13,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from pydantic import Field
 
 import ratchet.params
 from ratchet.data.sampling import unit_hash
 from ratchet.engines.loading import load
 from ratchet.entry import entry
-from ratchet.files import replace_folder, sha256_json
+from ratchet.files import replace_folder
 from ratchet.gates.ranking import read_shortlist
 from ratchet.measure.report_files import write_report
-from ratchet.models.bundle import Manifest
 from ratchet.models.discovery import discover
-from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor
 from ratchet.params import load_params, read_params
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
-from ratchet.task import InferenceThreads, NBootstrap, NearDuplicateThreshold, Seed, Selected
+from ratchet.task import InferenceThreads, NBootstrap, Seed, Selected
 from ratchet.trust.behaviour import (
     Suite,
     behaviour_metrics,
@@ -42,7 +39,6 @@ from ratchet.trust.behaviour import (
     merge_suites,
 )
 from ratchet.trust.language import Articles, Language
-from ratchet.trust.leakage import better_on_test, leak_rate, leaked
 from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.selected_classes import need_classes
 from ratchet.trust.text_edits import Contrast, Invariance, invariance_edits
@@ -76,18 +72,15 @@ class Params(ratchet.params.Params):
     n_cases: int = Field(ge=1)
     """Cases of each test of the suite, at most."""
     n_texts: int = Field(ge=10)
-    """Test texts that are edited, added to and scanned with, chosen by hash."""
+    """Validation texts that are edited, added to and scanned with, chosen by hash."""
     n_swaps: int = Field(ge=1)
-    """Swaps of identity terms in test texts for each attribute, at most."""
-    n_validation: int = Field(ge=10)
-    """Validation texts that the accuracy on the test texts is compared with, chosen by hash."""
+    """Swaps of identity terms in validation texts for each attribute, at most."""
     min_word_texts: int = Field(ge=1)
     """Training texts that must hold a word for it to be tried as a trigger."""
     n_trigger_words: int = Field(ge=1)
     """Words of each class that are tried on sure texts."""
     n_trigger_texts: int = Field(ge=2)
     """Sure texts of each class that they are tried on."""
-    near_duplicate_threshold: NearDuplicateThreshold
     n_examples: int = Field(ge=0, le=100)
     """Failing cases of each test that are shown."""
     n_bootstrap: NBootstrap
@@ -119,17 +112,15 @@ class Triggers(ratchet.params.Params):
 class Tables(NamedTuple):
     """The texts of a run; all with `id`, `text` and `label`."""
 
-    test: pd.DataFrame
     validation: pd.DataFrame
     labeled: pd.DataFrame
 
 
-def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Rules, params: Params) -> dict[str, Any]:
-    """What one bundle does: its metrics, the tests one by one, swaps, triggers, and the leak.
+def run(predictor: Predictor, tables: Tables, rules: Rules, params: Params) -> dict[str, Any]:
+    """What one bundle does: its metrics, the tests one by one, swaps and triggers.
 
     Args:
         predictor: the bundle.
-        lineage: its manifest, and those of its parents.
         tables: labelled texts.
         rules: the data files.
         params: see `Params`.
@@ -138,12 +129,12 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
         TableError: a positive label is no class of the bundle.
     """
     need_classes(params.positive_labels, predictor.labels, POSITIVE)
-    test = _sample(tables.test, params.n_texts, "behave")
-    texts = dict(zip(test["id"], test["text"], strict=True))
+    sample = _sample(tables.validation, params.n_texts, "behave")
+    texts = dict(zip(sample["id"], sample["text"], strict=True))
     edits = invariance_edits(rules.invariance, rules.contrast, rules.articles)
     cases = make_cases(rules.suite, edits, texts, predictor.labels, params.n_cases, rules.articles)
     outcomes = judge(predictor, rules.suite, cases)
-    every = dict(zip(tables.test["id"], tables.test["text"], strict=True))
+    every = dict(zip(tables.validation["id"], tables.validation["text"], strict=True))
     fairness, by_attribute = token_fairness(
         predictor,
         make_swaps(every, rules.lexicon, params.n_swaps, rules.articles),
@@ -152,26 +143,14 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
         params.n_examples,
         params.seed,
     )
-    proba = predictor.predict_proba(test["text"].tolist())
+    proba = predictor.predict_proba(sample["text"].tolist())
     cues = rules.contrast.words.union(rules.cues)
     words = candidate_words(tables.labeled["text"], params.min_word_texts, rules.trigger_words, cues)
-    found = scan(predictor, words, test["text"].tolist(), proba, params.n_trigger_words, params.n_trigger_texts)
-    validation = _sample(tables.validation, params.n_validation, "behave")
-    right = _right(predictor, test, proba), _right(predictor, validation)
-    seen = leaked(
-        tables.test["id"].tolist(),
-        tables.test["text"].tolist(),
-        tables.labeled["id"].tolist(),
-        tables.labeled["text"].tolist(),
-        params.near_duplicate_threshold,
-    )
-    table_hash = sha256_json(tables.labeled[["id", "label"]].to_numpy())
+    found = scan(predictor, words, sample["text"].tolist(), proba, params.n_trigger_words, params.n_trigger_texts)
     metrics = {
         **behaviour_metrics(rules.suite, outcomes),
         **fairness,
         "trigger_flip_rate": found.flip_rate,
-        "test_leak_rate": leak_rate(seen, [item.data_sha256 for item in lineage], [table_hash]),
-        "better_on_test": better_on_test(*right),
     }
     return {
         "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
@@ -179,7 +158,6 @@ def run(predictor: Predictor, lineage: list[Manifest], tables: Tables, rules: Ru
         "tests": behaviour_tests(rules.suite, outcomes, params.n_examples),
         "swaps": by_attribute,
         "triggers": {"n_words": found.n_words, "words": found.words},
-        "leaked": tables.test["text"][seen].head(params.n_examples).tolist(),
     }
 
 
@@ -195,11 +173,6 @@ def _sample(frame: pd.DataFrame, n: int, salt: str) -> pd.DataFrame:
     """`n` rows by the hash of their id: they change little when texts are added."""
     order = frame["id"].map(lambda key: unit_hash(key, salt)).sort_values(kind="stable").index
     return frame.loc[order].head(n)
-
-
-def _right(predictor: Predictor, frame: pd.DataFrame, proba: Any = None) -> Any:
-    proba = predictor.predict_proba(frame["text"].tolist()) if proba is None else proba
-    return np.array(predictor.labels, dtype=object)[proba.argmax(axis=1)] == frame["label"].to_numpy(dtype=object)
 
 
 def load_rules() -> Rules:
@@ -221,11 +194,9 @@ def load_rules() -> Rules:
 
 def main() -> None:
     params, rules, splits = load_params(Params, "behave"), load_rules(), Path(READS["splits"])
-    test, validation = (
-        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "validation")
-    )
-    tables = Tables(test, validation, read_table(Path(READS["labeled"]), LABELED))
-    need_classes(params.positive_labels, {*test["label"], *validation["label"]}, POSITIVE)
+    validation = read_table(splits / "validation.parquet", SPLIT).dropna(subset="label")
+    tables = Tables(validation, read_table(Path(READS["labeled"]), LABELED))
+    need_classes(params.positive_labels, set(validation["label"]), POSITIVE)
     names, paths = read_shortlist(Path(READS["shortlist"])), discover(Path(READS["bundles"]).parent)
     bundles: dict[str, Any] = {}
     without: dict[str, str] = {}
@@ -233,11 +204,11 @@ def main() -> None:
         for name in names:
             print(f"testing the behaviour of {name}", flush=True)
             predictor = load(paths[name], params.n_threads)
-            told = run(predictor, lineage_of(name, paths), tables, rules, params)
+            told = run(predictor, tables, rules, params)
             (folder / f"{name}.md").write_text(failures_page(name, told), encoding="utf-8")
             without |= without_cases(told)
             bundles[name] = told | {"examples": dict.fromkeys(told["metrics"], f"{WRITES['pages']}/{name}.md")}
-        listed = "".join(f"{name}.md\n" for name in names) or "No bundle is near enough to the teacher to test.\n"
+        listed = "".join(f"{name}.md\n" for name in names) or "No bundle is on the shortlist.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
     report = {"command": "python -m pipeline_steps.behave", "without_cases": without, "bundles": bundles}
     write_report(Path(WRITES["report"]), report)

@@ -1,8 +1,9 @@
 """The challenge set: where a cheap model is weak beyond chance, edits that change a label, edits that must not.
 
-A random test set says how good a model is on average, not where it fails. Weak slices are found on validation errors,
-with a test that accounts for all slices tried; the test texts that fall in them are the first part. Contrast and
-invariance cases are made from test texts by lexicons in data/challenge, which people edit. What freezes the set: a
+A random sample says how good a model is on average, not where it fails. Weak slices are found on the cross-validated
+errors of a cheap model on the labelled texts, with a test that accounts for all slices tried; the validation texts that
+fall in them are the first part. Contrast and invariance cases are made from validation texts by lexicons in
+data/challenge, which people edit. What freezes the set: a
 text's side and its place in the set follow from hashes of its id, the edits from the lexicons, and the slices from the
 list in data/challenge/weak_slices.yaml. A task may have any number of classes: a cheap model errs on a class or it does
 not, and each contrast edit leads from one class to another that its file names.
@@ -67,11 +68,13 @@ class Params(ratchet.params.Params):
     n_clusters: int = Field(ge=0, le=500)
     """Neighbourhoods in embedding space that are tried."""
     min_slice_size: int = Field(ge=5)
-    """Fewest validation texts of a slice."""
+    """Fewest labelled texts of a slice."""
     max_slice_share: float = Field(gt=0, le=1)
-    """Largest share of the validation texts in a slice."""
-    max_validation: int = Field(ge=50, le=20_000)
-    """Validation texts on which slices are sought, at most."""
+    """Largest share of the labelled texts in a slice."""
+    max_labeled: int = Field(ge=50, le=20_000)
+    """Labelled texts on which slices are sought, at most."""
+    n_folds: int = Field(ge=2, le=20)
+    """Folds of the cross-validation by which the cheap model's errors on them are found."""
     alpha: float = Field(gt=0, lt=1)
     """Largest chance that any slice is called weak when the errors fall on texts at random."""
     n_permutations: int = Field(ge=100, le=100_000)
@@ -114,15 +117,12 @@ class Challenge(NamedTuple):
     report: dict[str, Any]
 
 
-def run(
-    labeled: Texts, validation: Texts, test: Texts, anchors: Mapping[str, Vectors], rules: Rules, params: Params
-) -> Challenge:
+def run(labeled: Texts, validation: Texts, anchors: Mapping[str, Vectors], rules: Rules, params: Params) -> Challenge:
     """The cases, and the report.
 
     Args:
-        labeled: what the cheap model learns from.
-        validation: labelled texts on whose errors slices are found.
-        test: labelled texts of which the cases are made.
+        labeled: texts on whose cross-validated errors slices are found.
+        validation: labelled texts of which the cases are made.
         anchors: id → embedding of unit length, of texts that frozen slices name.
         rules: slices, edits, features.
         params: see `Params`.
@@ -130,11 +130,11 @@ def run(
     import pandas as pd
 
     labels = class_names(validation.frame)
-    wrong = _wrong(labeled, validation, labels, params)
-    n_tried, weak, words = _find(validation, wrong, rules.patterns, params)
-    known = {**anchors, **dict(zip(validation.frame["id"], validation.vectors, strict=True))}
+    wrong = _wrong(labeled, params)
+    n_tried, weak, words = _find(labeled, wrong, rules.patterns, params)
+    known = {**anchors, **dict(zip(labeled.frame["id"], labeled.vectors, strict=True))}
     slices = rules.frozen or [list(item.predicates) for item in weak]
-    masks = {" & ".join(slice_): _inside(slice_, test, known, rules.patterns, params) for slice_ in slices}
+    masks = {" & ".join(slice_): _inside(slice_, validation, known, rules.patterns, params) for slice_ in slices}
     turned = {
         label: {name: turning for name, turning in of_label.items() if turning.becomes in labels}
         for label, of_label in contrast_edits(rules.contrast, rules.articles).items()
@@ -142,13 +142,13 @@ def run(
     same = invariance_edits(rules.invariance, rules.contrast, rules.articles)
     kept = {label: {name: Turning(edit, label) for name, edit in same.items()} for label in labels}
     parts = [
-        slice_cases(test.frame, masks),
-        edited_cases(test.frame, turned, "contrast", params.salt, params.max_contrast),
-        edited_cases(test.frame, kept, "invariance", params.salt, params.max_invariance),
+        slice_cases(validation.frame, masks),
+        edited_cases(validation.frame, turned, "contrast", params.salt, params.max_contrast),
+        edited_cases(validation.frame, kept, "invariance", params.salt, params.max_invariance),
     ]
     cases = pd.concat(parts, ignore_index=True)
     report: dict[str, Any] = {
-        "n_validation": len(wrong),
+        "n_labeled": len(wrong),
         "error_rate": proportion_estimate(int(np.sum(wrong)), len(wrong)).to_json(),
         "n_slices_tried": n_tried,
         "found": [
@@ -162,7 +162,7 @@ def run(
             for item in weak
         ],
         "frozen": bool(rules.frozen),
-        "slices": {name: {"n_test": int(mask.sum())} for name, mask in masks.items()},
+        "slices": {name: {"n_validation": int(mask.sum())} for name, mask in masks.items()},
         "kinds_without_cases": [kind for kind in KINDS if kind not in set(cases["kind"])],
         "cases": {
             kind: cases["name"][cases["kind"] == kind].value_counts().sort_index().to_dict()
@@ -174,19 +174,27 @@ def run(
     return Challenge(cases, report)
 
 
-def _wrong(labeled: Texts, validation: Texts, labels: list[str], params: Params) -> Any:
-    """Whether the cheap model errs on each validation text, (n_validation,)."""
+def _wrong(labeled: Texts, params: Params) -> Any:
+    """Whether a cheap model that did not see it errs on each labelled text, (n_labeled,)."""
+    labels = class_names(labeled.frame)
     targets = class_indices(labeled.frame, labels)
-    model = fit_selection_model(labeled.vectors, targets, len(labels), params.inverse_regularization)
-    return model(validation.vectors).argmax(axis=1) != class_indices(validation.frame, labels)
+    folds = np.random.default_rng(params.seed).permutation(np.arange(len(targets)) % params.n_folds)
+    predicted = np.empty_like(targets)
+    for fold in range(params.n_folds):
+        held_out = folds == fold
+        model = fit_selection_model(
+            labeled.vectors[~held_out], targets[~held_out], len(labels), params.inverse_regularization
+        )
+        predicted[held_out] = model(labeled.vectors[held_out]).argmax(axis=1)
+    return predicted != targets
 
 
 def _find(
-    validation: Texts, wrong: Any, patterns: Patterns, params: Params
+    labeled: Texts, wrong: Any, patterns: Patterns, params: Params
 ) -> tuple[int, list[Weakness], dict[tuple[str, ...], list[str]]]:
     """How many slices were tried, the weak ones that differ, and what sets the words of each apart."""
     atoms = candidates(
-        validation,
+        labeled,
         params.features,
         params.length_edges,
         patterns,
@@ -200,7 +208,7 @@ def _find(
     rng = np.random.default_rng(params.seed)
     weak = weak_slices(slices, wrong, params.alpha, params.n_permutations, rng)
     weak = distinct(weak, slices, params.max_overlap)[: params.max_slices]
-    bags = validation.bags()
+    bags = labeled.bags()
     return len(slices), weak, {item.predicates: distinctive_words(bags, slices[item.predicates], 8) for item in weak}
 
 
@@ -229,22 +237,21 @@ def main() -> None:
         Path(READS["embeddings"]),
     )
     splits = Path(READS["splits"])
-    held_out = {side: read_table(splits / f"{side}.parquet", SPLIT) for side in ("validation", "test")}
+    validation = read_table(splits / "validation.parquet", SPLIT).dropna(subset="label")
     labeled, pool = read_table(Path(READS["labeled"]), LABELED), read_table(splits / "train.parquet", SPLIT, ["id"])
     # texts that people labelled and that are in no split have no embedding, and are left out
-    frames = {"labeled": labeled[labeled["id"].isin(pool["id"])]}
-    frames |= {side: frame.dropna(subset="label") for side, frame in held_out.items()}
-    kept = keep_at_most(frames["validation"]["id"].tolist(), params.salt, params.max_validation)
-    frames["validation"] = frames["validation"][kept]
+    labeled = labeled[labeled["id"].isin(pool["id"])]
+    kept = keep_at_most(labeled["id"].tolist(), params.salt, params.max_labeled)
+    frames = {"labeled": labeled[kept], "validation": validation}
     sides = {
         name: Texts(frame.reset_index(drop=True), unit_length(read_embeddings(store, frame["id"].tolist())))
         for name, frame in frames.items()
     }
     named = near_ids([predicate for slice_ in rules.frozen for predicate in slice_])
     anchors = dict(zip(named, unit_length(read_embeddings(store, named)), strict=True))
-    print(f"seeking weak slices in {len(sides['validation'].frame):,} validation texts", flush=True)
+    print(f"seeking weak slices in {len(sides['labeled'].frame):,} labelled texts", flush=True)
     with threadpool_limits(1):  # the same clusters and probabilities on every machine's count of cores
-        made = run(sides["labeled"], sides["validation"], sides["test"], anchors, rules, params)
+        made = run(sides["labeled"], sides["validation"], anchors, rules, params)
     write_table(Path(WRITES["challenge"]), made.cases, CHALLENGE)
     write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.challenge", **made.report})
 

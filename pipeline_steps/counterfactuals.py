@@ -67,7 +67,7 @@ class Params(ratchet.params.Params):
     layer: int = Field(ge=1)
     """The layer whose output concepts are directions of, counted from 1; the last one where there are fewer."""
     n_concept_texts: int = Field(ge=10)
-    """Test texts of each class, at most, on which concepts are tested, and as many as a pool of random ones."""
+    """Validation texts of each class, at most, on which concepts are tested, and as many as a pool of random ones."""
     n_random: int = Field(ge=5)
     """Random sets that each concept is tested against."""
     alpha: float = Field(gt=0, lt=1)
@@ -122,15 +122,15 @@ def turned(predictor: Predictor, texts: list[str], neighbours: Neighbours | None
 
 
 def concepts_of(
-    predictor: TorchPredictor, concepts: dict[str, list[str]], test: pd.DataFrame, params: Params
+    predictor: TorchPredictor, concepts: dict[str, list[str]], validation: pd.DataFrame, params: Params
 ) -> dict[str, Any]:
-    """Each concept's score for each class, on test texts of that class; random sets are drawn from other test texts.
+    """Each concept's score for each class, on texts of that class; random sets are drawn from other texts.
 
     At most half of a class's texts, so that others are left to draw from. Without concepts, or where the classes have
     too few texts to draw two random sets, nothing is tested, and `not_tested` says why.
     """
     layer = min(params.layer, int(predictor.model.config.num_hidden_layers))
-    explained, pool = _concept_texts(test, params.n_concept_texts)
+    explained, pool = _concept_texts(validation, params.n_concept_texts)
     if why := _untestable(concepts, pool):
         return {"bundle": predictor.manifest.name, "not_tested": why}
     texts = {label: explained["text"][explained["label"] == label].tolist() for label in predictor.labels}
@@ -154,11 +154,11 @@ def concepts_of(
     }
 
 
-def _concept_texts(test: pd.DataFrame, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _concept_texts(validation: pd.DataFrame, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Texts to test concepts on, at most `most` and at most half of each class; and others for the random sets."""
-    by_class = test.groupby("label")
+    by_class = validation.groupby("label")
     rank, n_explained = by_class.cumcount(), np.minimum(by_class["id"].transform("size") // 2, most)
-    return test[rank < n_explained], test[rank >= n_explained].head(most)
+    return validation[rank < n_explained], validation[rank >= n_explained].head(most)
 
 
 def _untestable(concepts: dict[str, list[str]], pool: pd.DataFrame) -> str:
@@ -171,9 +171,11 @@ def _untestable(concepts: dict[str, list[str]], pool: pd.DataFrame) -> str:
 
 def main() -> None:
     params = load_params(Params, "counterfactuals")
-    test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT).dropna(subset="label")
-    test = test[test["text"].map(lambda text: len(word_spans(text)) > 1)]
-    test = test.loc[test["id"].map(lambda key: unit_hash(key, str(params.seed))).sort_values(kind="stable").index]
+    validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
+    validation = validation[validation["text"].map(lambda text: len(word_spans(text)) > 1)]
+    validation = validation.loc[
+        validation["id"].map(lambda key: unit_hash(key, str(params.seed))).sort_values(kind="stable").index
+    ]
     report: dict[str, Any] = {"command": "python -m pipeline_steps.counterfactuals", "bundles": {}}
     concepts, harmless = read_concepts(Path(READS["concepts"])), read_params(Harmless, Path(READS["harmless"]))
     opposites = read_params(Contrast, Path(READS["lexicon"])).opposites
@@ -181,11 +183,11 @@ def main() -> None:
     for name in read_shortlist(Path(READS["shortlist"]))[:1]:
         print(f"searching counterfactuals of {name}", flush=True)
         predictor, parent = load(paths[name], params.n_threads), torch_parent(name, paths, params.n_threads)
-        texts = classes_in_turn(test, str(params.seed))["text"].tolist()[: params.n_texts]
+        texts = classes_in_turn(validation, str(params.seed))["text"].tolist()[: params.n_texts]
         told: dict[str, Any] = {"deletion": turned(predictor, texts, None, params)}
         told["harmless"] = harmless_words(
             predictor,
-            test["text"].astype(str).tolist()[: params.n_weakness_texts],
+            validation["text"].astype(str).tolist()[: params.n_weakness_texts],
             harmless.words,
             params.n_examples,
             params.n_bootstrap,
@@ -193,7 +195,7 @@ def main() -> None:
         )
         if parent is not None:
             told["exchange"] = turned(predictor, texts, of_embeddings(parent, opposites), params)
-            told["concepts"] = concepts_of(parent, concepts, test, params)
+            told["concepts"] = concepts_of(parent, concepts, validation, params)
         report["bundles"][name] = told
     write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
 

@@ -1,11 +1,12 @@
 """Every bundle through the one `Predictor` interface: quality with intervals, latency, throughput, size, memory, cost.
 
+Quality is that on the validation texts: bundles are chosen by it, and what is chosen is judged on the sealed test.
 Timings are interleaved over bundles within one process; quality differences are paired over texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,22 @@ from ratchet.measure.challenge import (
     match_cases,
     predict_cases,
 )
-from ratchet.measure.comparison import Measured, Rates, against, draw, metrics_of, slice_metrics
+from ratchet.measure.comparison import (
+    Measured,
+    Rates,
+    against,
+    best_of,
+    draw,
+    majority_proba,
+    metrics_of,
+    quality_against,
+    slice_metrics,
+)
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import interleaved_ms
 from ratchet.measure.machine import describe_machine, versions
+from ratchet.measure.prediction_table import prediction_table
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import rounded, write_report
 from ratchet.measure.scoring import cost_per_million, score
@@ -40,7 +52,7 @@ from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
 from ratchet.models.discovery import discover
 from ratchet.models.examples import class_indices
-from ratchet.models.predictor import Predictor, Proba
+from ratchet.models.predictor import Predictor
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import CHALLENGE, PREDICTIONS, SPLIT
@@ -63,7 +75,9 @@ WRITES = {
 }
 HEADLINES = ("accuracy", "macro_f1", "ece", "size_mb")
 """The metrics that `dvc metrics diff` shows in a review; all of them stand in the report."""
+VALIDATION = "validation"
 REFERENCES = ("baseline", "teacher", "champion")
+"""Bundles with which every other one is compared, beside the best deployable one and a constant answer."""
 
 
 class Price(ratchet.params.Params):
@@ -86,7 +100,7 @@ class Params(PrimaryMetricParams):
     n_bootstrap: NBootstrap
     n_bins: NBins
     n_latency: int = Field(ge=20)
-    """Test texts whose latency is measured at batch 1, chosen at random."""
+    """Validation texts whose latency is measured at batch 1, chosen at random."""
     n_rounds: int = Field(ge=1)
     """Times each of them is measured; the median counts."""
     n_long: int = Field(ge=2)
@@ -94,7 +108,7 @@ class Params(PrimaryMetricParams):
     long_words: int = Field(ge=1)
     """Words from which a text is long; where there are too few such texts, the longest ones are taken."""
     n_chunks: int = Field(ge=2)
-    """Chunks into which the test texts are cut to measure throughput."""
+    """Chunks into which the validation texts are cut to measure throughput."""
     prices: list[Price] = Field(min_length=1)
     """Machine types to report cost for; the metric itself is at the first one's price."""
     watts_per_core: float = Field(gt=0)
@@ -106,57 +120,62 @@ class Params(PrimaryMetricParams):
 def run(
     predictors: Mapping[str, Predictor],
     taken: Mapping[str, tuple[float, Footprint]],
-    test: pd.DataFrame,
+    validation: pd.DataFrame,
     transfer: pd.DataFrame,
     challenge: pd.DataFrame,
     patterns: Patterns,
     params: Params,
+    candidates: Collection[str],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The predictions of every bundle on both sets, and the report.
 
     Args:
         predictors: the loaded bundles by name.
         taken: size on disk of each, in megabytes, and what serving it takes.
-        test: labelled texts of the training domain.
+        validation: labelled texts of the training domain.
         transfer: labelled texts of the other domain; may be empty.
-        challenge: cases made from the test texts; may be empty.
+        challenge: cases made from the validation texts; may be empty.
         patterns: the task's own features.
         params: see `Params`.
+        candidates: the bundles among which the best one is sought: those that may be released.
     """
     labels = next(iter(predictors.values())).labels
     primary = params.metric_of(labels)
     rng = np.random.default_rng(params.seed)
-    cases = match_cases(challenge, class_indices(challenge, labels), test["id"].tolist())
-    y_true, y_transfer = class_indices(test, labels), class_indices(transfer, labels)
-    n_latency = min(params.n_latency, len(test))
-    texts = rng.choice(test["text"].to_numpy(dtype=object), n_latency, replace=False).tolist()
+    cases = match_cases(challenge, class_indices(challenge, labels), validation["id"].tolist())
+    y_true, y_transfer = class_indices(validation, labels), class_indices(transfer, labels)
+    n_latency = min(params.n_latency, len(validation))
+    texts = rng.choice(validation["text"].to_numpy(dtype=object), n_latency, replace=False).tolist()
     print(f"latency: {n_latency} texts × {params.n_rounds} rounds × {len(predictors)} bundles, interleaved", flush=True)
     latencies = interleaved_ms(predictors, texts, params.n_rounds, rng)
-    latencies_long = interleaved_ms(predictors, long_texts(test, transfer, params, rng), params.n_rounds, rng)
+    latencies_long = interleaved_ms(predictors, long_texts(validation, transfer, params, rng), params.n_rounds, rng)
     measured: dict[str, Measured] = {}
     challenged: dict[str, tuple[Any, Any]] = {}
     tables = []
     for name, predictor in predictors.items():
         if predictor.labels != labels:
             raise BundleError("Two bundles know different classes.", where=name, got=predictor.labels, expected=labels)
-        scored = score(predictor, test["text"].tolist(), params.n_chunks, np.random.default_rng(params.seed))
+        scored = score(predictor, validation["text"].tolist(), params.n_chunks, np.random.default_rng(params.seed))
         elsewhere = predictor.predict_proba(transfer["text"].tolist())
         predicted = scored.proba.argmax(axis=1)
         challenged[name] = predicted, predict_cases(predictor, cases, predicted)
-        tables += [_table(name, labels, "test", test, scored.proba)]
-        tables += [_table(name, labels, "transfer", transfer, elsewhere)]
+        tables += [prediction_table(name, VALIDATION, labels, validation, scored.proba)]
+        tables += [prediction_table(name, "transfer", labels, transfer, elsewhere)]
         measured[name] = Measured(
             scored, elsewhere.argmax(1) == y_transfer, latencies[name], latencies_long[name], *taken[name]
         )
-        print(f"{name}: {len(test) / scored.wall_s.sum():.0f} texts/s", flush=True)
+        print(f"{name}: {len(validation) / scored.wall_s.sum():.0f} texts/s", flush=True)
     n_chunks = len(next(iter(measured.values())).scored.wall_s)
     n_long = len(next(iter(latencies_long.values())))
-    draws = draw(len(test), len(transfer), n_latency, n_long, n_chunks, params.n_bootstrap, params.seed)
+    draws = draw(len(validation), len(transfer), n_latency, n_long, n_chunks, params.n_bootstrap, params.seed)
     rates = Rates(params.prices[0].usd_per_core_hour, params.watts_per_core)
-    masks = slice_masks(test, params.slices, params.length_edges, patterns)
+    masks = slice_masks(validation, params.slices, params.length_edges, patterns)
     bundles = {}
+    constant = majority_proba(y_true, len(labels))
+    best = best_of({name: item.scored.proba for name, item in measured.items() if name in candidates}, y_true, primary)
     for name, item in measured.items():
-        others = [other for other in REFERENCES if other in measured and other != name]
+        references = {other: measured[other] for other in REFERENCES if other in measured} | {"best": measured[best]}
+        others = {other: reference for other, reference in references.items() if reference is not item}
         metrics = metrics_of(item, y_true, primary, params.n_bins, rates, draws)
         parts = challenge_parts(cases, y_true, *challenged[name], draws.texts)
         bundles[name] = {
@@ -169,13 +188,17 @@ def run(
                 }
             ),
             "slices": {n: _json(m) for n, m in slice_metrics(item, y_true, primary, masks, draws).items()},
-            "against": {other: _json(against(item, measured[other], y_true, primary, draws)) for other in others},
+            "is_best": name == best,
+            "against": {
+                **{other: _json(against(item, others[other], y_true, primary, draws)) for other in others},
+                "majority": _json(quality_against(item.scored.proba, constant, y_true, primary, draws.texts)),
+            },
         }
     without = [kind for kind in KINDS if not cases.of(kind).any()]
     report = {
         "labels": labels,
         "primary_metric": primary.name,
-        "n_test": len(test),
+        "n_validation": len(validation),
         "n_transfer": len(transfer),
         "n_challenge": len(challenge),
         "challenge_kinds_without_cases": without,
@@ -184,14 +207,14 @@ def run(
             **({} if len(transfer) else {"transfer_accuracy": "no text of another domain is kept"}),
         },
         "bundles": bundles,
-        "challenge_failures": failures(cases, test["text"].tolist(), labels, challenged, params.n_failures),
+        "challenge_failures": failures(cases, validation["text"].tolist(), labels, challenged, params.n_failures),
     }
     return pd.concat(tables, ignore_index=True), report
 
 
-def long_texts(test: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: np.random.Generator) -> list[str]:
+def long_texts(validation: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: np.random.Generator) -> list[str]:
     """`n_long` texts of at least `long_words` words, chosen at random, or the longest ones."""
-    texts = [*test["text"], *transfer["text"]]
+    texts = [*validation["text"], *transfer["text"]]
     n_words = np.array([len(tokens(text)) for text in texts])
     n_pool = max(min(params.n_long, len(texts)), int((n_words >= params.long_words).sum()))
     pool = np.argsort(-n_words, kind="stable")[:n_pool]
@@ -201,25 +224,26 @@ def long_texts(test: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: 
 def main() -> None:
     params = load_params(Params, "evaluate", length_edges=read_length_edges(Path(READS["length_edges"])))
     splits = Path(READS["splits"])
-    test, transfer = (
-        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in ("test", "transfer")
+    validation, transfer = (
+        read_table(splits / f"{name}.parquet", SPLIT).dropna(subset="label") for name in (VALIDATION, "transfer")
     )
     paths = discover(Path(READS["bundles"]).parent)
     if (champion := champion_path(Path(READS["champion"]))) is not None:
         paths["champion"] = champion
     predictors = {name: load(path, params.n_threads) for name, path in paths.items()}
-    texts = test["text"].head(20).tolist()
+    texts = validation["text"].head(20).tolist()
     print(f"memory and cold start: {len(paths)} bundles, each in a process of its own", flush=True)
     with ThreadPoolExecutor(2) as pool:
         served = pool.map(lambda path: footprint(path, texts, params.n_threads), paths.values())
         taken = {name: (size_mb(path), item) for (name, path), item in zip(paths.items(), served, strict=True)}
     challenge = read_table(Path(READS["challenge"]), CHALLENGE)
     patterns = read_params(PatternFeatures, Path(READS["features"])).patterns
-    predictions, report = run(predictors, taken, test, transfer, challenge, patterns, params)
+    deployable = [name for name in predictors if name != "champion"]
+    predictions, report = run(predictors, taken, validation, transfer, challenge, patterns, params, deployable)
     for name, bundle in report["bundles"].items():
         manifest = predictors[name].manifest
         bundle |= {"kind": manifest.kind, "precision": manifest.precision, "parent": manifest.parent}
-        bundle["deployable"] = name != "champion"
+        bundle["deployable"] = name in deployable
     report |= {
         "command": "python -m pipeline_steps.evaluate",
         "machine": describe_machine(params.n_threads) | versions(),
@@ -231,15 +255,6 @@ def main() -> None:
         for name, bundle in report["bundles"].items()
     }
     write_report(Path(WRITES["metrics"]), headlines)
-
-
-def _table(name: str, labels: list[str], split: str, frame: pd.DataFrame, proba: Proba) -> pd.DataFrame:
-    predicted = np.array(labels, dtype=object)[proba.argmax(axis=1)]
-    table = pd.DataFrame({"id": frame["id"].to_numpy(), "split": split, "bundle": name}, dtype="str")
-    table["label"] = frame["label"].to_numpy()
-    table["predicted"] = pd.Series(predicted, dtype="str")
-    table["confidence"] = proba.max(axis=1)
-    return table.assign(**{f"proba_{label}": proba[:, index] for index, label in enumerate(labels)})
 
 
 def _json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 SHAP values of words; words and stems overall, by slice and by error; what deleting the named words does beyond
 deleting random ones; whether gradients, another grouping of the words, and the teacher name the same words.
-Which bundles: the first of the ranking that `promote` uses, of those that lose little accuracy against the teacher.
+Which bundles: those on the shortlist, on validation texts.
 Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874; DeYoung et al. 2020,
 https://aclanthology.org/2020.acl-main.408; Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
 """
@@ -64,7 +64,7 @@ class Params(ratchet.params.Params):
     """Which bundles and texts are explained, and how closely."""
 
     n_texts: int = Field(ge=1)
-    """Test texts to explain, balanced over classes."""
+    """Validation texts to explain, balanced over classes."""
     wrong_rate: float = Field(ge=0, le=1)
     """Share of them that should be misclassified ones, as far as there are any."""
     max_evals: int = Field(ge=16)
@@ -106,15 +106,15 @@ class Explained(NamedTuple):
     report: dict[str, Any]
 
 
-def run(predictor: Predictor, test: pd.DataFrame, rules: Rules, params: Params, others: Others) -> Explained:
-    """The explanations of one bundle on labelled test texts; without any text with a word, none.
+def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Params, others: Others) -> Explained:
+    """The explanations of one bundle on labelled validation texts; without any text with a word, none.
 
     The metrics: `n_explained`; `additivity_error`, the largest over the texts (see `Attribution`); and means over texts
     with intervals: `faithfulness_gain` and `sufficiency_gain` (see `ratchet.trust.faithfulness`), and those of
     `second_opinions`.
     """
     score, rng = cached_score(predictor), np.random.default_rng(params.seed)
-    chosen = choose_texts(predictor, test, params)
+    chosen = choose_texts(predictor, validation, params)
     attributions = attribute(predictor, score, chosen["text"].tolist(), params.max_evals)
     found = curves(attributions, score, params.n_random_orders, rng) if attributions else None
     errors, draws = [item.additivity_error for item in attributions], Draws(params.n_bootstrap, params.seed)
@@ -152,12 +152,12 @@ def run(predictor: Predictor, test: pd.DataFrame, rules: Rules, params: Params, 
     return Explained(texts, report)
 
 
-def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd.DataFrame:
+def choose_texts(predictor: Predictor, validation: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Labelled texts to explain: in the order of a seeded hash, `wrong_rate` of them misclassified, classes in turn.
 
     The hash is of the id, so the choice changes little when texts are added.
     """
-    usable = test[test["label"].notna() & test["text"].map(lambda text: len(word_spans(text)) > 0)]
+    usable = validation[validation["label"].notna() & validation["text"].map(lambda text: len(word_spans(text)) > 0)]
     order = usable["id"].map(lambda key: unit_hash(key, str(params.seed))).sort_values(kind="stable").index
     found = usable.loc[order].head(SEARCHED * params.n_texts).reset_index(drop=True)
     proba = predictor.predict_proba(found["text"].tolist())
@@ -172,7 +172,7 @@ def choose_texts(predictor: Predictor, test: pd.DataFrame, params: Params) -> pd
 
 def main() -> None:
     params = load_params(Params, "explain", length_edges=read_length_edges(Path(READS["length_edges"])))
-    test = read_table(Path(READS["splits"]) / "test.parquet", SPLIT)
+    validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT)
     rules = load_rules()
     names, paths = read_shortlist(Path(READS["shortlist"])), discover(Path(READS["bundles"]).parent)
     asked = names and names != ["teacher"]
@@ -184,7 +184,7 @@ def main() -> None:
             print(f"explaining {params.n_texts} texts by {name}", flush=True)
             predictor = load(paths[name], params.n_threads)
             parent = torch_parent(name, paths, params.n_threads)
-            texts, report = run(predictor, test, rules, params, Others(teacher, teacher_score, parent))
+            texts, report = run(predictor, validation, rules, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
             figures = {
                 metric_name(key): estimate_or_reason(Estimate.from_json(value))
@@ -196,7 +196,7 @@ def main() -> None:
                 **report,
                 "page": f"{WRITES['pages']}/{name}.html",
             }
-        listed = "".join(f"{name}.html\n" for name in names) or "No bundle is near enough to the teacher to explain.\n"
+        listed = "".join(f"{name}.html\n" for name in names) or "No bundle is on the shortlist.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
     write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
 

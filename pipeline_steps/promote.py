@@ -1,4 +1,6 @@
-"""Which bundle, if any, is promoted: the first in the ranking that passes every gate.
+"""Which bundle, if any, is promoted: the first on the shortlist that passes every gate.
+
+Quality, slices and fairness are those on the sealed test (`judge`), where a bundle was judged.
 
 A rejected promotion is a result, with its reasons, and no failure of the pipeline. What is written here is a decision;
 acting on it (registry, champion) is a flow's business, because DVC's run cache replays outputs and skips side effects.
@@ -29,6 +31,7 @@ REPORTS = {
     "audit_details": "reports/audit_details.json",
     "behave": "reports/behave.json",
     "explain": "reports/explain.json",
+    "judge": "reports/judge.json",
 }
 READS = {**REPORTS, "measurements": "measurements/evaluate.json"}
 WRITES = {"decision": "reports/decision.json", "measurements": "measurements/decision.json"}
@@ -45,25 +48,23 @@ class Params(StrictParams):
 def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
     """The decision: verdict, chosen bundle, ranking, every gate of every candidate, reasons in words.
 
-    Candidates are all deployable bundles but the champion, the baseline and the teacher among them.
+    Candidates are the bundles on the shortlist, in its order.
 
     Args:
         reports: what was measured, by the names of `REPORTS`; those of `evaluate` and `shortlist` are needed.
         params: see `Params`.
     """
     measured = {name: report for name, report in reports.items() if name != "shortlist"}
-    names = sorted(measured, key=lambda name: name != "evaluate")  # it comes first: it names the candidates
+    names = sorted(measured, key=list(REPORTS).index)  # evaluate names the candidates, and judge has the last word
     bundles = merge_bundles(*(reports[name] for name in names), paths=[REPORTS[name] for name in names])
-    candidates = {name: item for name, item in bundles.items() if item.get("deployable") and name != CHAMPION}
-    evaluated = reports["evaluate"]["bundles"]
+    evaluated, shortlisted = reports["evaluate"]["bundles"], reports["shortlist"]
+    ranking = list(shortlisted["shortlist"])
     verdicts = {
-        name: check_gates(params.gates, name, item, has_champion=CHAMPION in evaluated)
-        for name, item in candidates.items()
+        name: check_gates(params.gates, name, bundles[name], has_champion=CHAMPION in evaluated) for name in ranking
     }
-    shortlisted = reports["shortlist"]
-    ranking = [name for name in shortlisted["ranking"] if name in candidates]
     passing = [name for name in ranking if verdicts[name]["passed"]]
     not_asked = without_cases(*(reports[name] for name in names))
+    undecided = {name: n for name, n in shortlisted["undecided"].items() if name not in ranking}
     return {
         "command": COMMAND,
         "verdict": "accepted" if passing else "rejected",
@@ -71,12 +72,13 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
         "ranking": ranking,
         "rule": shortlisted["rule"],
         "over_limits": shortlisted["over_limits"],
+        "undecided": undecided,
         "champion": evaluated.get(CHAMPION),
         "passing": passing,
         "bundles": verdicts,
         "not_asked": not_asked,
         "reasons": [
-            *_reasons(ranking, passing, verdicts, not_asked, CHAMPION in evaluated),
+            *_reasons(ranking, passing, verdicts, not_asked, CHAMPION in evaluated, undecided),
             *(f"{name} is beyond a limit: {'; '.join(broken)}." for name, broken in shortlisted["over_limits"].items()),
         ],
     }
@@ -88,6 +90,7 @@ def _reasons(
     verdicts: Mapping[str, Mapping[str, Any]],
     not_asked: Mapping[str, str],
     has_champion: bool,
+    undecided: Mapping[str, int],
 ) -> list[str]:
     """Why this bundle, and why not those before it; or why none."""
     if passing:
@@ -97,6 +100,9 @@ def _reasons(
         reasons = [f"{chosen} is the first bundle in the ranking that passes {gates}."]
         if waived := [gate["reason"] for gate in verdicts[chosen]["gates"] if gate["waived"]]:
             reasons.append(f"Not judged, because the gates waive what is not known: {'; '.join(waived)}.")
+        open_ = [gate for gate in verdicts[chosen]["gates"] if (gate["rule"], gate.get("shown")) == ("harm", "open")]
+        if open_:
+            reasons.append(f"Not shown either way: {'; '.join(gate['reason'] for gate in open_)}.")
         reasons += [_failure(name, verdicts[name]) for name in ranking[: ranking.index(chosen)]]
         if passing[1:]:
             reasons.append(f"Also passing, but later in the ranking: {', '.join(passing[1:])}.")
@@ -104,7 +110,10 @@ def _reasons(
         reasons = [f"None of the {len(ranking)} candidates passes every gate."]
         reasons += [_failure(name, verdicts[name]) for name in sorted(ranking, key=lambda n: len(_failed(verdicts[n])))]
     else:
-        reasons = ["There is no deployable bundle to choose from."]
+        reasons = ["There is no bundle on the shortlist to choose from."]
+    if undecided:
+        listed = ", ".join(f"{name} (about {n:,})" for name, n in sorted(undecided.items(), key=lambda item: item[1]))
+        reasons.append(f"Passed over, for too few validation texts show that they lose little: {listed}.")
     if not_asked:
         listed = "; ".join(f"{metric} ({why})" for metric, why in sorted(not_asked.items()))
         reasons.append(f"Not asked, because the task has no cases: {listed}.")
@@ -129,7 +138,8 @@ def committed(decision: Mapping[str, Any]) -> dict[str, Any]:
         for name, item in decision["bundles"].items()
     }
     has_champion = decision["champion"] is not None
-    reasons = _reasons(decision["ranking"], decision["passing"], bundles, decision["not_asked"], has_champion)
+    ranking, passing, not_asked, undecided = (decision[key] for key in ("ranking", "passing", "not_asked", "undecided"))
+    reasons = _reasons(ranking, passing, bundles, not_asked, has_champion, undecided)
     return {**decision, "champion": drop(decision["champion"]), "bundles": bundles, "reasons": reasons}
 
 

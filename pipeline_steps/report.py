@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ratchet.entry import entry
 from ratchet.files import replace_file
-from ratchet.gates.measured_reports import Report, read_known, read_report, with_details
+from ratchet.gates.measured_reports import Report, read_known, read_report, with_details, with_judgement
 from ratchet.params import load_params
 from ratchet.reporting.cost import make_report
 from ratchet.reporting.curve import read_curve
@@ -22,7 +22,7 @@ from ratchet.reporting.model_card import CardTexts, render_card
 from ratchet.reporting.ownership import TRAINING, Prices
 from ratchet.reporting.report_page import Material, render_page
 
-NEEDED = {"evaluate": "reports/evaluate.json", "decision": "reports/decision.json"}
+NEEDED = {"evaluate": "reports/evaluate.json", "judge": "reports/judge.json", "decision": "reports/decision.json"}
 OPTIONAL = {
     "ingest": "reports/ingest.json",
     "validate": "reports/validate.json",
@@ -94,6 +94,7 @@ def load_material(prices: Prices) -> Material:
     reports: dict[str, Report] = {name: _read(name, Path(path)) for name, path in present.items()}
     if details := reports.pop("audit_details", None):
         reports["audit"] = with_details(reports.get("audit", {"bundles": {}}), details)
+    reports["evaluate"] = with_judgement(reports["evaluate"], reports["judge"])
     if cost := load_cost(reports["decision"], prices):
         reports["cost"] = cost
     folder, beside = Path(READS["explanations"]), Path(WRITES["page"]).parent

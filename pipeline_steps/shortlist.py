@@ -1,7 +1,8 @@
-"""Which bundles are explained, perturbed and tried: the top of the ranking, of those that lose little quality.
+"""Which bundles are explained, perturbed and judged: the top of the ranking, and the best one by the primary metric.
 
-The ranking follows the aim of the task; bundles beyond a hard limit are left out of it, with the figure that says so.
-`promote` goes through the same ranking, so what it may choose has been looked at.
+The cheapest bundle by the task's aim comes first, of those that are shown to lose little against the best; bundles
+beyond a hard limit are left out, with the figure that says so. `promote` goes through the same ranking, so what it may
+choose has been looked at, and where the first does harm the next is there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import Field
 import ratchet.params
 from ratchet.entry import entry
 from ratchet.gates.measured_reports import read_whole
-from ratchet.gates.ranking import Ties, contenders, rank, rule_sentence
+from ratchet.gates.ranking import Ties, candidates_in_order, most_accurate, rule_sentence, texts_needed
 from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
 from ratchet.task import MaxMemoryMb, MaxP95Ms, MaxSizeMb, TaskAim
@@ -28,9 +29,11 @@ class Params(ratchet.params.Params):
     """How bundles are ranked, and how many are looked at closely."""
 
     n_candidates: int = Field(ge=1)
-    """Bundles on the shortlist, from the top of the ranking."""
+    """Bundles on the shortlist, from the top of the ranking; the best one is put behind them, if not among them."""
     max_loss: float = Field(ge=0, le=1)
-    """Bundles that lose more of the primary metric against the teacher are passed over."""
+    """What a bundle may lose of the primary metric against the best one and still be preferred for being cheap."""
+    confidence: float = Field(ge=0.5, lt=1)
+    """One-sided confidence with which it must be shown to lose no more."""
     size_tie: float = Field(ge=0, le=1)
     """Bundles at most this much larger, on disk or in memory, than the smallest count as equally small; a rate."""
     latency_tie: float = Field(ge=0, le=1)
@@ -64,14 +67,23 @@ def run(evaluated: Mapping[str, Any], params: Params) -> dict[str, Any]:
     deployable = {name: item for name, item in evaluated["bundles"].items() if item.get("deployable")}
     over = {name: broken for name, item in sorted(deployable.items()) if (broken := _over(item, params.limits))}
     within = {name: item for name, item in deployable.items() if name not in over}
-    near = contenders(within, params.max_loss, params.aim, params.ties)
+    near, ranking = candidates_in_order(within, params.max_loss, params.confidence, params.aim, params.ties)
+    chosen = ranking[: params.n_candidates]
+    best = most_accurate(within)
+    last_resort = [best] if best and best not in chosen else []
     return {
         "aim": params.aim,
-        "rule": rule_sentence(params.aim, params.ties),
-        "ranking": rank(within, params.aim, params.ties),
+        "rule": rule_sentence(params.aim, params.ties, params.max_loss, params.confidence),
+        "ranking": ranking,
         "over_limits": over,
-        "near_the_teacher": near,
-        "shortlist": near[: params.n_candidates],
+        "near_the_best": near,
+        "undecided": {
+            name: needed
+            for name, item in within.items()
+            if (needed := texts_needed(item, params.max_loss, params.confidence)) is not None
+        },
+        "best": best,
+        "shortlist": [*chosen, *last_resort],
     }
 
 

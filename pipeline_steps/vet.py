@@ -40,8 +40,8 @@ SHOWN = ("text", "part", "label", "suggested", "score")
 class Params(ratchet.params.Params):
     """Whose labels are looked at, and how the ranking is tried."""
 
-    parts: list[Literal["labeled", "validation", "test"]] = Field(min_length=1)
-    """Where labels are vetted: those that were bought, and those the models are measured by."""
+    parts: list[Literal["labeled", "validation"]] = Field(min_length=1)
+    """Where labels are vetted: those trained on, and those that bundles are chosen by; never the sealed test."""
     max_suspects: int = Field(ge=1)
     """Labels that people are asked about at most, most suspicious first."""
     n_examples: int = Field(ge=0, le=100)

@@ -121,7 +121,7 @@ SUSPECTS = Table(
     {
         **{name: TEXT_COLUMNS[name] for name in ("id", "text", "source")},
         "label": Column("str", False, "the class it was labelled as"),
-        "part": Column("str", False, "'labeled', 'validation' or 'test': where the label is used"),
+        "part": Column("str", False, "'labeled' or 'validation': where the label is used"),
         "suggested": Column("str", False, "the class that a model which never saw this label finds most probable"),
         "score": Column("float64", False, "probability which that model gives the label, in [0, 1]; low is suspicious"),
         "rank": Column("int64", False, "place in the ranking, from 0: most suspicious first"),
@@ -153,7 +153,7 @@ PREDICTIONS = Table(
     "predictions",
     {
         "id": TEXT_COLUMNS["id"],
-        "split": Column("str", False, "'test', or 'transfer' for the other domain"),
+        "split": Column("str", False, "'validation' or 'test', or 'transfer' for the other domain"),
         "bundle": Column("str", False, "name of the bundle that predicted"),
         "label": Column("str", False, "the true class"),
         "predicted": Column("str", False, "the predicted class"),

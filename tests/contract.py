@@ -42,6 +42,7 @@ ORDER = [
     "counterfactuals",
     "audit",
     "behave",
+    "judge",
     "promote",
     "report",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flows.init.task_state import STATE
+from ratchet.gates.measured_reports import with_judgement
 from ratchet.measure.machine_figures import MACHINE_METRICS, drop
 from ratchet.reporting.results_table import COLUMNS, results_table
 from tests.contract import Stage, read_stages
@@ -20,7 +21,7 @@ from tests.support.films import of_the_demo
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STAGES = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
-RESULTS = ("reports/evaluate.json", "reports/decision.json")
+RESULTS = ("reports/evaluate.json", "reports/judge.json", "reports/decision.json")
 MEASUREMENTS = "measurements/evaluate.json"
 
 
@@ -126,9 +127,9 @@ def test_the_results_are_those_of_the_committed_reports() -> None:
         assert not done.returncode, f"{path} is not in git's index: `make run`, then `git add {path}`"
         reports.append(json.loads(done.stdout))
     block = README.partition("<!-- results:start -->")[2].partition("<!-- results:end -->")[0].strip()
-    assert _without_times(block) == _without_times(results_table(drop(reports[0]), reports[1])), (
-        "refresh it: ratchet results --into README.md"
-    )
+    assert _without_times(block) == _without_times(
+        results_table(with_judgement(drop(reports[0]), reports[1]), reports[2])
+    ), "refresh it: ratchet results --into README.md"
 
 
 def _without_times(table: str) -> list[list[str]]:

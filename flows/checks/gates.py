@@ -102,8 +102,10 @@ BEHAVE: Mapping[str, Need] = {
     **{f"{kind}_failure_rate": _cases_of(kind) for kind in ("minimum", "negation", "invariance", "direction")},
     "counterfactual_flip_rate": _swaps,
     "counterfactual_gap": _swaps,
-    **dict.fromkeys(("trigger_flip_rate", "test_leak_rate", "better_on_test"), _nothing),
+    "trigger_flip_rate": _nothing,
 }
+JUDGE: Mapping[str, Need] = dict.fromkeys(("test_leak_rate", "better_on_test"), _nothing)
+"""Beside quality and fairness, which it measures as `evaluate` and `audit` do."""
 EXPLAIN: Mapping[str, Need] = dict.fromkeys(
     (
         "n_explained",
@@ -118,7 +120,7 @@ EXPLAIN: Mapping[str, Need] = dict.fromkeys(
     ),
     _nothing,
 )
-METRICS: Mapping[str, Need] = {**EVALUATE, **AUDIT, **BEHAVE, **EXPLAIN}
+METRICS: Mapping[str, Need] = {**EVALUATE, **AUDIT, **BEHAVE, **EXPLAIN, **JUDGE}
 """Every metric that a report holds of a bundle → what it needs. A new one is a line here; a test holds the reports
 against it."""
 COMPARED = (
@@ -134,7 +136,12 @@ COMPARED = (
     "peak_memory_mb",
 )
 """Metrics that `evaluate` compares with another bundle's."""
-BY_SLICE = {"absolute": ("primary", "accuracy", "overconfidence"), "teacher": ("accuracy",), "champion": ("accuracy",)}
+QUALITY = ("primary", "accuracy", "mcnemar_p", "macro_f1")
+"""Those that it compares with a constant answer, which takes no time and no space."""
+BY_SLICE = {
+    "absolute": ("primary", "accuracy", "overconfidence"),
+    **dict.fromkeys(("baseline", "teacher", "champion"), ("accuracy",)),
+}
 """Reference → metrics that are known of every slice, beside the rates of selected classes."""
 WITHIN = {
     name: (0.0, 1.0)
@@ -154,10 +161,11 @@ def _unknown_metric(gate: Any, where: object) -> list[Finding]:
         what = f"No stage measures this metric of every slice against {gate.against}: no data can fill the gate."
         return [unknown(what, where, gate.metric, known, "name another metric, reference or scope")]
     if gate.against != "absolute":
-        if gate.metric in COMPARED:
+        known = QUALITY if gate.against == "majority" else COMPARED
+        if gate.metric in known:
             return []
         what = f"No stage compares this metric with the {gate.against}'s: no data can fill the gate."
-        return [unknown(what, where, gate.metric, COMPARED, "name another metric, or set against: absolute")]
+        return [unknown(what, where, gate.metric, known, "name another metric, or set against: absolute")]
     if gate.metric in METRICS:
         return []
     what = "No stage measures this metric: no data can fill the gate."

@@ -107,7 +107,6 @@ def gate_facts(plan: TaskPlan, language: Mapping[str, Any]) -> Facts:
     """What decides which gates the task can be asked to pass, with the cases that init writes."""
     return Facts(
         n_classes=len(plan.classes),
-        largest_share=max(plan.counts.values()) / sum(plan.counts.values()),
         has_selected=bool(plan.selected),
         has_people=bool(language["identity"] or plan.sensitive),
         has_swaps=bool(language["identity"]),

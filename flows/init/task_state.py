@@ -38,6 +38,7 @@ STATE: Sequence[State] = (
     State("data/labels.json", "pointer to people's labels", '{\n  "batches": []\n}\n'),
     State("data/label_queue", "queue of texts for people"),
     State("data/source_changed.txt", "what is watched for a source that DVC cannot see"),
+    State("reports/openings.json", "openings of the sealed test"),
     State("models/champion.json", "pointer to the champion", '{\n  "bundle": null\n}\n'),
     State("models/champion", "the champion's files"),
     State("models/challenger", "the challenger's files"),

@@ -13,6 +13,7 @@ from flows.runner.command import announce_start, run_flow
 from flows.runner.dvc_client import open_pipeline
 from flows.runner.environment import set_environment
 from flows.runner.execution import CACHED, Outcome, start_guard
+from flows.runner.openings import enter_opening
 from flows.runner.progress import Progress
 from flows.runner.summary import end_line, print_summary
 
@@ -61,6 +62,8 @@ def _nothing_to_do(root: Path, names: list[str], whole: bool) -> str:
     with Progress(len(names)) as progress:
         for name in names:
             progress.finished(name, Outcome(CACHED, 0.0))
+    if whole:
+        enter_opening(root)  # of a plain `dvc repro`
     record(root, "run", "pipeline", {"n_stages": len(names), "n_cached": len(names)})
     if whole:
         print_summary(root, progress.console)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows.runner.openings import enter_opening
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
 
@@ -156,6 +157,7 @@ def main() -> None:
         check_reproduced(Path.cwd())
     else:
         print(check_tree(Path.cwd()))
+        enter_opening(Path.cwd())  # of a plain `dvc repro`
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Final table of a run: baseline, teacher, student and chosen model, the verdict, the path of the report."""
+"""Final table of a run: a line a bundle, best first, with what became of it; the verdict, the path of the report."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-EVALUATION, DECISION, REPORT = Path("reports/evaluate.json"), Path("reports/decision.json"), Path("reports/report.html")
+from flows.runner.openings import used_up
+
+EVALUATION, JUDGEMENT = Path("reports/evaluate.json"), Path("reports/judge.json")
+DECISION, REPORT = Path("reports/decision.json"), Path("reports/report.html")
 MEASUREMENTS = Path("measurements")
 MAX_REASON = 320
 """Most characters of a reason that are printed."""
-ALWAYS = ("baseline", "teacher", "student")
 COLUMNS = {
-    "accuracy": ("accuracy", "{:.3f}"),
+    "validation": ("accuracy", "{:.3f}"),
+    "test": ("test_accuracy", "{:.3f}"),
     "p95 ms": ("latency_p95_ms", "{:.1f}"),
     "size MB": ("size_mb", "{:.1f}"),
     "$ per million": ("cost_per_million_usd", "{:.3f}"),
@@ -27,14 +30,17 @@ COLUMNS = {
 
 def print_summary(root: Path, console: Console) -> None:
     """Print the summary table and the verdict; nothing where there are no reports."""
-    if not (root / EVALUATION).is_file() or not (root / DECISION).is_file():
+    if not all((root / path).is_file() for path in (EVALUATION, JUDGEMENT, DECISION)):
         return
-    from ratchet.gates.measured_reports import read_known  # only where there is something to print
+    from ratchet.gates.measured_reports import read_known, read_report, with_judgement  # only where it is needed
 
     evaluation, decision = (read_known(root / path, root / MEASUREMENTS / path.name) for path in (EVALUATION, DECISION))
+    evaluation = with_judgement(evaluation, read_report(root / JUDGEMENT))
     console.print()
-    console.print(summary_table(evaluation["bundles"], decision["chosen"]))
+    console.print(summary_table(evaluation["bundles"], decision))
     console.print(verdict(decision))
+    if warning := used_up(root):
+        console.print(Text(warning, style="bold yellow"))
     if (root / REPORT).is_file():
         console.print(Text(f"Report: {REPORT}"))
 
@@ -48,31 +54,54 @@ def end_line(n_stages: int, counts: Mapping[str, int]) -> str:
     return f"{n_stages} stages: {', '.join(f'{state.lower()} {n}' for state, n in counts.items())}"
 
 
-def summary_table(bundles: dict[str, Any], chosen: str | None) -> Table:
-    """A row a model; the chosen one last and marked, also when it is one of the others."""
+def summary_table(bundles: dict[str, Any], decision: dict[str, Any]) -> Table:
+    """A row a bundle: those that were judged in their order, then the others; and why one is not the chosen one."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", no_wrap=True)
+    table.add_column("bundle", no_wrap=True)
     for heading in COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
-    rows = [(name, name) for name in ALWAYS if name in bundles]
-    if chosen in bundles:
-        rows.append((f"chosen: {chosen}", str(chosen)))
-    for title, name in rows:
+    table.add_column("")
+    judged = [name for name in decision["ranking"] if name in bundles]
+    for name in [*judged, *sorted(set(bundles) - set(judged))]:
         metrics = bundles[name]["metrics"]
-        cells = [_cell(metrics.get(metric), form, metric == "accuracy") for metric, form in COLUMNS.values()]
-        table.add_row(title, *cells, style="bold" if title != name else "")
+        cells = [_cell(metrics.get(metric), form, metric == "test_accuracy") for metric, form in COLUMNS.values()]
+        table.add_row(name, *cells, outcome(name, decision), style="bold" if name == decision["chosen"] else "")
     return table
 
 
+def outcome(name: str, decision: dict[str, Any]) -> str:
+    """What became of a bundle in a few words.
+
+    >>> failed = {"gates": [{"metric": "ece", "passed": False}]}
+    >>> outcome("a", {"chosen": "b", "ranking": ["a", "b"], "bundles": {"a": failed}, "over_limits": {}})
+    'fails ece'
+    """
+    if name == decision["chosen"]:
+        return "chosen"
+    if name in decision["over_limits"]:
+        return "beyond a limit"
+    if name not in decision["bundles"]:
+        return ""
+    failed = dict.fromkeys(gate["metric"] for gate in decision["bundles"][name]["gates"] if not gate["passed"])
+    return f"fails {', '.join(failed)}" if failed else "passes too"
+
+
 def verdict(decision: dict[str, Any]) -> Text:
-    """The gate's verdict with its reasons, each cut to a few lines: the report has them whole."""
+    """The verdict with its first reason, and where to read the others."""
     accepted = decision["verdict"] == "accepted"
     text = Text(f"\nPromotion: {decision['verdict']}", style="bold green" if accepted else "bold red")
     if decision["chosen"]:
         text.append(f" — {decision['chosen']}")
-    for reason in decision["reasons"]:
-        short = shorten(reason, MAX_REASON, placeholder=" … (full text in the report)")
-        text.append(f"\n  · {short}", style="default not bold")
+    shown = decision["reasons"][:1] if accepted else decision["reasons"]
+    for reason in shown:
+        text.append(
+            f"\n  · {shorten(reason, MAX_REASON, placeholder=' … (the report has it whole)')}", "default not bold"
+        )
+    if n_more := len(decision["reasons"]) - len(shown):
+        text.append(
+            f"\n  · {n_more} more in the report: what was not shown either way, and why not the others",
+            "default not bold",
+        )
     return text
 
 

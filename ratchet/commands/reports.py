@@ -19,12 +19,13 @@ Root = Annotated[Path, typer.Option(help="The workspace, whose reports and measu
 def results(into: Into = None, root: Root = Path()) -> None:
     """Print the verdict and a row for each bundle.
 
-    The columns: accuracy, macro-F1, latency in ms, size in MB, cost in US dollars a million texts, gates."""
-    from ratchet.gates.measured_reports import read_report, read_whole
+    The columns: accuracy on validation and test, latency in ms, size in MB, US dollars a million texts, gates."""
+    from ratchet.gates.measured_reports import read_report, read_whole, with_judgement
     from ratchet.reporting.results_table import results_table
 
     evaluated = read_whole(root / "reports/evaluate.json", root / "measurements/evaluate.json")
-    table = results_table(evaluated, read_report(root / "reports/decision.json"))
+    judged = with_judgement(evaluated, read_report(root / "reports/judge.json"))
+    table = results_table(judged, read_report(root / "reports/decision.json"))
     _show(table, "results", into)
 
 

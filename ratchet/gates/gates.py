@@ -2,16 +2,20 @@
 
 What was not measured has not passed by silence: NaN or a missing metric fails its gate, or is waived where the gate
 itself says so, and then the verdict says that nothing was judged. Only where a report says that the task has no cases
-for a metric is its gate not asked: it does not apply, and the verdict says why. The interval rule, which asks that the
-pessimistic end of the 95 % interval keeps the bound, is a one-sided test at 2.5 %; against the champion it is a
-non-inferiority test on the same texts.
+for a metric is its gate not asked: it does not apply, and the verdict says why.
+
+Each verdict says what was shown: *kept* (the whole 95 % interval keeps the bound), *harm* (none of it does), or *open*,
+and then how many texts would settle it. The rule says which of these pass. `interval` asks for *kept*, a one-sided test
+at 2.5 %, against the champion a non-inferiority test on the same texts; `harm` refuses what is shown to break the bound
+and nothing else; `value` looks at the point estimate alone. Of many slices one lies beyond a bound by chance: `harm` is
+shown of a slice at 2.5 % divided by their number (Bonferroni).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -25,6 +29,10 @@ from ratchet.params import Params
 CHAMPION = "champion"
 WORDS = {"at_least": "at least", "at_most": "at most"}
 ENDS = {"value": "", "at_least": "its low end ", "at_most": "its high end "}
+BEYOND = {"at_least": "below", "at_most": "above"}
+LEVEL = 0.025
+"""Error of a one-sided test by one end of a 95 % interval."""
+Shown = Literal["kept", "harm", "open", "unknown"]
 
 
 class Gate(Params):
@@ -34,18 +42,20 @@ class Gate(Params):
     """Name of the metric in the reports of evaluate, audit, behave or explain."""
     scope: Literal["bundle", "every_slice"]
     """Whether the bundle's own figure is held against the bound, or that of every slice of the texts."""
-    against: Literal["absolute", "baseline", "teacher", "champion"]
+    against: Literal["absolute", "majority", "baseline", "best", "teacher", "champion"]
     """What the bound is about: the metric itself, or how it compares with that bundle's: the difference for
-    accuracy and macro-F1, the ratio for latency, size, memory and cost."""
+    accuracy and macro-F1, the ratio for latency, size, memory and cost. `majority` always answers the commonest class;
+    `best` is the deployable bundle with the best primary metric."""
     comparison: Literal["at_least", "at_most"]
     """Whether the metric must not fall below, or not rise above, the bound."""
     bound: float
     """The bound, in the metric's unit, or as a difference or ratio. The bound itself passes."""
-    rule: Literal["value", "interval"]
-    """What must keep the bound: the point estimate, or the pessimistic end of its 95 % interval."""
+    rule: Literal["value", "interval", "harm"]
+    """What must keep the bound: the point estimate, the pessimistic end of its 95 % interval, or the optimistic end:
+    then only what is shown to break the bound fails."""
     when_undefined: Literal["fail", "waive"]
     """What follows where the figure is not known: the gate fails, or it is waived and the decision says so. Of slices
-    this holds one by one, and a gate of which no slice is known fails either way."""
+    this holds one by one; where none is known, only a gate that refuses shown harm is waived, the others fail."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,10 @@ class Verdict:
     applies: bool
     passed: bool
     reason: str
+    shown: Shown = "unknown"
+    """Whether the 95 % interval lies within the bound, beyond it, or on both sides."""
+    n_needed: int | None = None
+    """Texts, about, whose interval would lie on one side; null where it does, or where the value is the bound."""
     waived: list[str] = field(default_factory=list)
     """What was not known and was let pass because the gate says so: the slices, or the metric itself."""
     failing: list[str] = field(default_factory=list)
@@ -103,7 +117,7 @@ def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, has_champion
         told = f"{_subject(gate)} is not known ({_why(measured)}): {'waived' if waived else 'failed'}"
         return _verdict(gate, measured, waived, told, waived=[gate.metric] * waived, see=see)
     passed = _keeps(gate, measured)
-    return _verdict(gate, measured, passed, _sentence(gate, measured, passed), see=see)
+    return _verdict(gate, measured, passed, _sentence(gate, measured, passed), see=see, **_evidence(gate, measured))
 
 
 def check_gates(gates: Sequence[Gate], name: str, bundle: Mapping[str, Any], *, has_champion: bool) -> dict[str, Any]:
@@ -117,7 +131,7 @@ def without_figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
     if verdict["metric"] not in MACHINE_METRICS or not verdict["applies"]:
         return dict(verdict)
     gate = Gate(**{name: verdict[name] for name in Gate.model_fields})
-    kept = {key: item for key, item in verdict.items() if key not in ("value", "low", "high")}
+    kept = {key: item for key, item in verdict.items() if key not in ("value", "low", "high", "shown", "n_needed")}
     if verdict["value"] is None or math.isnan(verdict["value"]):
         return {**kept, "reason": f"{_subject(gate)} is not known: {'waived' if verdict['passed'] else 'failed'}"}
     outcome = "passed" if verdict["passed"] else "failed"
@@ -127,15 +141,12 @@ def without_figures(verdict: Mapping[str, Any]) -> dict[str, Any]:
 def _over_slices(gate: Gate, slices: Mapping[str, Estimate], see: str) -> Verdict:
     """The verdict over all slices: the worst one's figures, and every slice that fails or is waived by name."""
     known = {name: item for name, item in slices.items() if not math.isnan(_judged(gate, item))}
+    known = {name: _widened(gate, item, len(known)) for name, item in known.items()}
     if not known:
         none = undefined(_why(next(iter(slices.values()))) if slices else "no report measures it by slice")
-        return _verdict(
-            gate,
-            none,
-            False,
-            f"{_subject(gate)} is known of no slice ({none.reason}): failed",
-            see=see,
-        )
+        lenient = bool(slices) and gate.rule == "harm" and gate.when_undefined == "waive"
+        told = f"{_subject(gate)} is known of no slice ({none.reason}): {'waived' if lenient else 'failed'}"
+        return _verdict(gate, none, lenient, told, see=see, waived=list(slices) if lenient else [])
     sign = 1 if gate.comparison == "at_least" else -1
     worst = min(known, key=lambda name: (sign * _judged(gate, known[name]), name))
     unknown = [name for name in slices if name not in known]
@@ -149,7 +160,8 @@ def _over_slices(gate: Gate, slices: Mapping[str, Estimate], see: str) -> Verdic
         told += f"; not known of {listed} ({unknown[0]} {_why(slices[unknown[0]])}): {verb}"
     told += f": {'passed' if passed else 'failed'}"
     waived = [] if refused else unknown
-    return _verdict(gate, known[worst], passed, told, waived=waived, failing=[*failing, *refused], see=see)
+    more = _evidence(gate, known[worst])
+    return _verdict(gate, known[worst], passed, told, waived=waived, failing=[*failing, *refused], see=see, **more)
 
 
 def _keeps(gate: Gate, measured: Estimate) -> bool:
@@ -161,7 +173,46 @@ def _judged(gate: Gate, measured: Estimate) -> float:
     """The number that must keep the bound; NaN where the estimate is undefined."""
     if gate.rule == "value" or math.isnan(measured.value):
         return measured.value
-    return measured.low if gate.comparison == "at_least" else measured.high
+    pessimistic, optimistic = _ends(gate, measured)
+    return pessimistic if gate.rule == "interval" else optimistic
+
+
+def _ends(gate: Gate, measured: Estimate) -> tuple[float, float]:
+    """The pessimistic and the optimistic end of the interval."""
+    ends = (measured.low, measured.high)
+    return ends if gate.comparison == "at_least" else (ends[1], ends[0])
+
+
+def _widened(gate: Gate, measured: Estimate, n_slices: int) -> Estimate:
+    """The estimate of one of several slices: its interval such that `harm` is shown of none of them by chance alone.
+
+    The level is divided by the number of slices, the interval stretched by the ratio of the normal quantiles.
+    Source: Dunn 1961, Multiple comparisons among means, https://doi.org/10.1080/01621459.1961.10482090
+    """
+    if gate.rule != "harm" or n_slices < 2:
+        return measured
+    from scipy.stats import norm
+
+    factor = float(norm.isf(LEVEL / n_slices) / norm.isf(LEVEL))
+    low, high = (measured.value + factor * (end - measured.value) for end in (measured.low, measured.high))
+    return replace(measured, low=low, high=high)
+
+
+def _evidence(gate: Gate, measured: Estimate) -> dict[str, Any]:
+    """What the interval shows of the bound, and the number of texts that would settle an open question.
+
+    An interval narrows with the root of the number of texts.
+    """
+    sign = 1 if gate.comparison == "at_least" else -1
+    pessimistic, optimistic = (sign * (end - gate.bound) for end in _ends(gate, measured))
+    if math.isnan(pessimistic) or math.isnan(optimistic):
+        return {}
+    if pessimistic >= 0 or optimistic < 0:
+        return {"shown": "kept" if pessimistic >= 0 else "harm"}
+    distance = sign * (measured.value - gate.bound)
+    half = distance - pessimistic if distance >= 0 else optimistic - distance
+    narrow = abs(distance) <= 1e-9 or measured.n < 2
+    return {"shown": "open", "n_needed": None if narrow else math.ceil(measured.n * (half / distance) ** 2)}
 
 
 def _why(measured: Estimate) -> str:
@@ -176,7 +227,9 @@ def _subject(gate: Gate) -> str:
 
 def _sentence(gate: Gate, measured: Estimate, passed: bool) -> str:
     """E.g. `accuracy minus the baseline's is 0.097 [0.087, 0.107], its low end at least 0: passed`."""
-    return f"{_subject(gate)} {_compared(gate, measured, passed)}: {'passed' if passed else 'failed'}"
+    n_needed = _evidence(gate, measured).get("n_needed") if gate.rule != "value" else None
+    more = f" (about {n_needed:,} texts would tell)" if n_needed else ""
+    return f"{_subject(gate)} {_compared(gate, measured, passed)}{more}: {'passed' if passed else 'failed'}"
 
 
 def _compared(gate: Gate, measured: Estimate, passed: bool) -> str:
@@ -184,6 +237,8 @@ def _compared(gate: Gate, measured: Estimate, passed: bool) -> str:
 
 
 def _bounded(gate: Gate, passed: bool) -> str:
+    if gate.rule == "harm":
+        return f"{'not ' if passed else ''}shown to be {BEYOND[gate.comparison]} {bound_text(gate.bound)}"
     end = ENDS["value" if gate.rule == "value" else gate.comparison]
     return f"{end}{'' if passed else 'not '}{WORDS[gate.comparison]} {bound_text(gate.bound)}"
 

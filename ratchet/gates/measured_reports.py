@@ -9,11 +9,15 @@ from typing import Any
 from ratchet.errors import PipelineError
 from ratchet.files import read_json
 from ratchet.measure.estimate import Estimate, exact, undefined
+from ratchet.measure.formats import is_estimate
 from ratchet.measure.machine_figures import merge
 
 Report = Mapping[str, Any]
 
-DIFFERENCES = ("primary", "accuracy", "macro_f1")
+JUDGED = ("primary", "accuracy", "macro_f1", "ece")
+"""Metrics of quality that are measured on the validation texts, and again on the sealed test."""
+BY_NAME = ("slices", "slices_against", "against")
+DIFFERENCES = ("primary", "accuracy", "macro_f1", "test_primary", "test_accuracy", "test_macro_f1")
 """Metrics that are compared with another bundle's by subtraction; all others by division."""
 
 
@@ -60,13 +64,38 @@ def with_details(report: Report, details: Report) -> dict[str, Any]:
     return {**report, "bundles": {name: {**part, **more.get(name, {})} for name, part in report["bundles"].items()}}
 
 
+def with_judgement(evaluate: Report, judge: Report) -> dict[str, Any]:
+    """The evaluation, with what the sealed test showed of the bundles that were judged.
+
+    Each quality metric of theirs stands beside that on the validation texts, as `test_accuracy` and so on, in `metrics`
+    and in the comparisons with other bundles.
+    """
+    bundles = {}
+    for name, bundle in evaluate["bundles"].items():
+        found = judge.get("bundles", {}).get(name, {})
+        against = {
+            other: {**bundle.get("against", {}).get(other, {}), **_on_test(figures)}
+            for other, figures in found.get("against", {}).items()
+        }
+        bundles[name] = {
+            **bundle,
+            "metrics": {**bundle["metrics"], **_on_test(found.get("metrics", {}))},
+            "against": {**bundle.get("against", {}), **against},
+        }
+    return {**evaluate, "n_test": judge.get("n_test", 0), "bundles": bundles}
+
+
+def _on_test(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"test_{metric}": figures[metric] for metric in JUDGED if metric in figures}
+
+
 def merge_bundles(evaluate: Report, *others: Report, paths: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """The bundles of `evaluate`, each with what the other reports measured of it added to its own.
 
-    Metrics, slices and comparisons by slice are merged by name. `see` says for each metric where to look: the
-    file of examples that the report names, or else the report itself. `without_cases` is the same for all: metric → why
-    the task has no cases to measure it on, as the reports say. Bundles that only another report knows are left out:
-    what was not evaluated is no candidate.
+    Metrics, slices and comparisons with other bundles are merged by name, a later report's over an earlier's. `see`
+    says for each metric where to look: the file of examples that the report names, or else the report itself.
+    `without_cases` is the same for all: metric → why the task has no cases to measure it on, as the reports say.
+    Bundles that only another report knows are left out: what was not evaluated is no candidate.
 
     Args:
         evaluate: the report that names the candidates.
@@ -81,12 +110,12 @@ def merge_bundles(evaluate: Report, *others: Report, paths: Sequence[str] = ()) 
     merged, no_cases = {}, without_cases(evaluate, *others)
     for name, bundle in evaluate["bundles"].items():
         parts = [report.get("bundles", {}).get(name, {}) for report in (evaluate, *others)]
-        found: dict[str, dict[str, Any]] = {key: {} for key in ("metrics", "slices", "slices_against", "see")}
+        found: dict[str, dict[str, Any]] = {key: {} for key in ("metrics", *BY_NAME, "see")}
         for part, path in zip(parts, [*paths, *[""] * (len(parts) - len(paths))], strict=True):
             found["metrics"] |= part.get("metrics", {})
-            for group in ("slices", "slices_against"):
+            for group in BY_NAME:
                 for key, values in part.get(group, {}).items():
-                    found[group][key] = {**found[group].get(key, {}), **values}
+                    found[group][key] = _joined(found[group].get(key, {}), values)
             measured = [*part.get("metrics", {}), *_sliced(part)]
             found["see"] |= {key: path for key in measured if path} | part.get("examples", {})
         merged[name] = {**bundle, **found, "without_cases": no_cases}
@@ -129,9 +158,19 @@ def against_of(name: str, bundle: Report, reference: str, metric: str) -> Estima
     found = bundle.get("against", {}).get(reference, {}).get(metric)
     if found is not None:
         return Estimate.from_json(found)
-    if name == reference:
+    if name == reference or (reference == "best" and bundle.get("is_best")):
         return exact(0.0 if metric in DIFFERENCES else 1.0)
     return undefined(f"no report compares it with the {reference}'s")
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, figure by figure, the other's where both have one: a slice's metrics, a reference's metrics or slices."""
+    both = {
+        key: {**one[key], **item}
+        for key, item in other.items()
+        if isinstance(one.get(key), Mapping) and isinstance(item, Mapping) and not is_estimate(item)
+    }
+    return {**one, **other, **both}
 
 
 def _sliced(part: Report) -> set[str]:

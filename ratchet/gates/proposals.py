@@ -2,8 +2,10 @@
 
 A gate is proposed only where something can be measured for it: behaviour of the kinds that the suite has cases of,
 groups of people where attributes or columns name them, selection where a class counts as selected. `not_asked` names
-the others. The bounds are what any classifier must keep to be worth serving (better than the commonest class, than
-TF-IDF, than chance in its worst slice); those of a product are for people to tighten.
+the others. The bounds are what any classifier must keep to be worth serving (better than a constant answer, no worse
+than TF-IDF, and than chance in its worst slice); those of a product are for people to tighten. Most refuse what is
+shown to do harm, so that few texts make no sound model fail. Nothing is asked of size and speed, which the ranking is
+about: a hard limit on them is a value of the task.
 """
 
 from __future__ import annotations
@@ -24,8 +26,6 @@ class Facts:
     """What of a task decides which gates it can be asked to pass."""
 
     n_classes: int
-    largest_share: float
-    """Share of the labelled texts that are of the commonest class, in (0, 1): what guessing it gives."""
     has_selected: bool = False
     """Whether any class counts as selected (`task.selected`)."""
     has_people: bool = False
@@ -37,8 +37,6 @@ class Facts:
     make a class would be taken for triggers."""
     behaviour_kinds: Collection[str] = field(default_factory=frozenset)
     """Kinds of behaviour test that the suite has cases of."""
-    for_quality: bool = False
-    """Whether `task.aim` is quality: then a bundle need not be smaller or faster than its teacher."""
 
 
 class Proposal(NamedTuple):
@@ -50,14 +48,14 @@ class Proposal(NamedTuple):
 
 def propose_gates(facts: Facts) -> list[Proposal]:
     """The gates that the task's data can answer, in the order in which they are shown."""
-    found = [*_quality(facts), *_efficiency(facts), *_people(facts), *_behaviour(facts), *_explanations()]
+    found = [*_quality(facts), *_people(facts), *_behaviour(facts), *_explanations()]
     return [Proposal(gate, reason) for gate, reason in found]
 
 
 def not_asked(facts: Facts) -> dict[str, str]:
     """Metric → why no gate asks for it, of those that the demo's task is asked and this one cannot be.
 
-    >>> sorted(not_asked(Facts(3, 0.5, has_people=True, has_swaps=True, has_cues=True, behaviour_kinds=set(KINDS))))
+    >>> sorted(not_asked(Facts(3, has_people=True, has_swaps=True, has_cues=True, behaviour_kinds=set(KINDS))))
     ['demographic_parity_ratio']
     """
     found = {f"{kind}_failure_rate": f"no {kind} cases" for kind in KINDS if kind not in facts.behaviour_kinds}
@@ -75,63 +73,54 @@ def not_asked(facts: Facts) -> dict[str, str]:
 
 
 def _quality(facts: Facts) -> list[tuple[Gate, str]]:
-    guess = math.floor(facts.largest_share * 100) / 100
     chance = math.floor(100 / facts.n_classes) / 100
+    against_slices: dict[str, Any] = {"scope": "every_slice", "rule": "harm", "when_undefined": "waive"}
     return [
-        (_gate("accuracy", guess), f"guessing the commonest class is right on {facts.largest_share:.0%} of the texts"),
+        (_gate("primary", 0.0, against="majority", rule="interval"), "shown to be better than a constant answer"),
+        (_gate("primary", 0.0, against="baseline", rule="harm"), "not worse than TF-IDF with logistic regression"),
+        (_gate("primary", -0.015, against="best", rule="harm"), "at most 1.5 points worse than the best bundle"),
+        (_gate("primary", -0.01, against="champion", rule="interval"), "shown to be no worse than what serves"),
+        (_gate("accuracy", -0.05, against="baseline", **against_slices), "no slice falls far below TF-IDF"),
+        (_gate("accuracy", -0.15, against="champion", **against_slices), "no slice falls far below what serves"),
         (
-            _gate("primary", 0.0, against="baseline", rule="interval"),
-            "beyond chance better than TF-IDF with logistic regression",
+            _gate("worst_slice_accuracy", chance, rule="harm"),
+            f"no slice is served worse than by chance, 1 in {facts.n_classes}",
         ),
-        (_gate("primary", -0.015, against="teacher"), "compression may cost 1.5 points"),
-        (_gate("primary", -0.01, against="champion", rule="interval"), "not worse than what serves"),
-        (
-            _gate("accuracy", -0.15, scope="every_slice", against="champion", when_undefined="waive"),
-            "no slice falls far below what serves",
-        ),
-        (_gate("worst_slice_accuracy", chance), f"no slice is served worse than by chance, 1 in {facts.n_classes}"),
-        (_gate("ece", 0.10, at_most=True), "confidence is within ten points of accuracy"),
+        (_gate("ece", 0.10, at_most=True, rule="harm"), "confidence is within ten points of accuracy"),
         (_gate("test_leak_rate", 0.0, at_most=True), "no test text was learned from"),
-        (_gate("better_on_test", 0.08, at_most=True), "far better on test than on validation texts means a leak"),
-    ]
-
-
-def _efficiency(facts: Facts) -> list[tuple[Gate, str]]:
-    share, why = (1.0, "no larger or slower than the teacher") if facts.for_quality else (0.5, "half the teacher's")
-    ratios = [
-        (_gate(metric, share, against="teacher", at_most=True), why)
-        for metric in ("size_mb", "latency_p95_ms", "cost_per_million_usd")
-    ]
-    return [
-        *ratios,
-        (_gate("latency_p95_ms", 1.10, against="champion", at_most=True), "at most a tenth slower than what serves"),
+        (
+            _gate("better_on_test", 0.08, at_most=True, rule="harm"),
+            "far better on test than on validation texts means a leak",
+        ),
     ]
 
 
 def _people(facts: Facts) -> list[tuple[Gate, str]]:
     found = []
+    lenient: dict[str, Any] = {"rule": "harm", "when_undefined": "waive"}
     if facts.has_people:
         why = "groups of people are served alike; waived where fewer than two groups are large enough"
         found += [
-            (_gate("sensitive_equalized_odds_difference", 0.40, at_most=True, when_undefined="waive"), why),
-            (_gate("calibration_gap", 0.35, at_most=True, when_undefined="waive"), why),
+            (_gate("sensitive_equalized_odds_difference", 0.40, at_most=True, **lenient), why),
+            (_gate("calibration_gap", 0.35, at_most=True, **lenient), why),
         ]
         if facts.has_selected:
-            found.append((_gate("demographic_parity_ratio", 0.50, when_undefined="waive"), why))
+            found.append((_gate("demographic_parity_ratio", 0.50, **lenient), why))
     if facts.has_swaps:
         swapped = "whom a text speaks of does not decide its class"
-        found.append((_gate("counterfactual_flip_rate", 0.10, at_most=True), swapped))
+        found.append((_gate("counterfactual_flip_rate", 0.10, at_most=True, rule="harm"), swapped))
     return found
 
 
 def _behaviour(facts: Facts) -> list[tuple[Gate, str]]:
+    harm: dict[str, Any] = {"at_most": True, "rule": "harm"}
     found = [
-        (_gate(f"{kind}_failure_rate", bound, at_most=True), f"at most {bound:.0%} of the {kind} cases fail")
+        (_gate(f"{kind}_failure_rate", bound, **harm), f"at most {bound:.0%} of the {kind} cases fail")
         for kind, bound in KINDS.items()
         if kind in facts.behaviour_kinds
     ]
     if facts.has_cues:
-        found.append((_gate("trigger_flip_rate", 0.70, at_most=True), "no single word decides whatever else is said"))
+        found.append((_gate("trigger_flip_rate", 0.70, **harm), "no single word decides whatever else is said"))
     return found
 
 

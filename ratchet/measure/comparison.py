@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 
@@ -72,19 +73,26 @@ def draw(n_texts: int, n_transfer: int, n_latency: int, n_long: int, n_chunks: i
     )
 
 
+def quality_of(
+    proba: NDArray[np.float64], y_true: NDArray[np.int64], primary: PrimaryMetric, n_bins: int, w: bootstrap.Weights
+) -> dict[str, Estimate]:
+    """The metrics of quality by name, the primary one as `primary`; probabilities (n_texts, n_classes)."""
+    y_pred = proba.argmax(axis=1)
+    correct = (y_pred == y_true).astype(np.float64)
+    return {
+        "primary": primary.estimate(y_true, proba, w),
+        "accuracy": bootstrap.mean_estimate(correct, w),
+        "macro_f1": bootstrap.macro_f1_estimate(y_true, y_pred, proba.shape[1], w),
+        "ece": bootstrap.ece_estimate(correct, proba.max(axis=1), n_bins, w),
+    }
+
+
 def metrics_of(
     item: Measured, y_true: NDArray[np.int64], primary: PrimaryMetric, n_bins: int, rates: Rates, draws: Draws
 ) -> dict[str, Estimate]:
     """Every metric of a bundle by name, the primary one also as `primary`; `y_true`: class indices, (n_texts,)."""
-    y_pred = item.scored.proba.argmax(axis=1)
-    correct = (y_pred == y_true).astype(np.float64)
-    confidence = item.scored.proba.max(axis=1)
-    n_classes = item.scored.proba.shape[1]
     return {
-        "primary": primary.estimate(y_true, item.scored.proba, draws.texts),
-        "accuracy": bootstrap.mean_estimate(correct, draws.texts),
-        "macro_f1": bootstrap.macro_f1_estimate(y_true, y_pred, n_classes, draws.texts),
-        "ece": bootstrap.ece_estimate(correct, confidence, n_bins, draws.texts),
+        **quality_of(item.scored.proba, y_true, primary, n_bins, draws.texts),
         "transfer_accuracy": bootstrap.mean_estimate(item.transfer_correct, draws.transfer),
         "latency_p50_ms": percentile_estimate(item.latency_ms, 50, draws.latency),
         "latency_p95_ms": percentile_estimate(item.latency_ms, 95, draws.latency),
@@ -122,23 +130,50 @@ def slice_metrics(
     return figures
 
 
+def majority_proba(y_true: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+    """What always answers the commonest of the true classes says, (n_texts, n_classes): the least a model must beat."""
+    commonest = int(np.bincount(y_true, minlength=n_classes).argmax())
+    return np.tile(np.eye(n_classes)[commonest], (len(y_true), 1))
+
+
+def best_of(proba: Mapping[str, NDArray[np.float64]], y_true: NDArray[np.int64], primary: PrimaryMetric) -> str:
+    """The bundle with the best primary metric, of equals the first by name; `proba`: (n_texts, n_classes) by bundle."""
+    sign = 1 if primary.greater_is_better else -1
+    return max(sorted(proba), key=lambda name: sign * primary.value(y_true, proba[name]))
+
+
+def quality_against(
+    proba: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    y_true: NDArray[np.int64],
+    primary: PrimaryMetric,
+    w: bootstrap.Weights,
+) -> dict[str, Estimate]:
+    """Quality minus the reference's on the same texts, above 0 where it is better, also for a cost; 0: equal.
+
+    The low end of the accuracy's difference is a non-inferiority bound, see `paired_difference`; `mcnemar_p` is that
+    test's p-value. Both probabilities: (n_texts, n_classes).
+    """
+    y_pred, other = proba.argmax(axis=1), reference.argmax(axis=1)
+    counts = discordant(y_pred == y_true, other == y_true)
+    return {
+        "primary": primary.difference(y_true, proba, reference, w),
+        "accuracy": paired_difference(counts),
+        "mcnemar_p": exact(mcnemar_p(counts), counts.n_gained + counts.n_lost),
+        "macro_f1": bootstrap.macro_f1_difference(y_true, y_pred, other, proba.shape[1], w),
+    }
+
+
 def against(
     item: Measured, reference: Measured, y_true: NDArray[np.int64], primary: PrimaryMetric, draws: Draws
 ) -> dict[str, Estimate]:
     """A bundle against a reference on the same texts.
 
-    Quality as a difference (this minus the reference; 0: equal), what it takes as a ratio (this divided by the
-    reference; 1: equal, 0.25: a quarter). `primary` is above 0 where this bundle is better, also for a cost. The low
-    end of the accuracy's difference is a non-inferiority bound, see `paired_difference`; `mcnemar_p` is that test's
-    p-value.
+    Quality as a difference, see `quality_against`; what it takes as a ratio (this divided by the reference; 1: equal,
+    0.25: a quarter).
     """
-    y_pred, other = item.scored.proba.argmax(axis=1), reference.scored.proba.argmax(axis=1)
-    counts = discordant(y_pred == y_true, other == y_true)
     return {
-        "primary": primary.difference(y_true, item.scored.proba, reference.scored.proba, draws.texts),
-        "accuracy": paired_difference(counts),
-        "mcnemar_p": exact(mcnemar_p(counts), counts.n_gained + counts.n_lost),
-        "macro_f1": bootstrap.macro_f1_difference(y_true, y_pred, other, item.scored.proba.shape[1], draws.texts),
+        **quality_against(item.scored.proba, reference.scored.proba, y_true, primary, draws.texts),
         "latency_p50_ms": percentile_ratio(item.latency_ms, reference.latency_ms, 50, draws.latency),
         "latency_p95_ms": percentile_ratio(item.latency_ms, reference.latency_ms, 95, draws.latency),
         "latency_long_p95_ms": percentile_ratio(

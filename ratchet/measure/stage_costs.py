@@ -40,6 +40,7 @@ FIXED_S = {
     "counterfactuals": 10.0,
     "audit": 33.0,
     "behave": 25.0,
+    "judge": 12.0,
     "promote": 3.0,
     "report": 5.0,
 }
@@ -176,7 +177,7 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         "embed": passes(INFERENCE, encoder.n_parameters, n_rows),
         "sample": 2 * probe,
         "vet": sizes.n_folds * (probe + tried),
-        "challenge": probe,
+        "challenge": 5 * probe,
         "architect": n_folds * N_TFIDF * TFIDF_S * n_compared * max(corpus.n_classes - 1, 1)
         + n_folds * N_PROBES * _probe_seconds(n_compared, corpus.n_classes)
         + passes(INFERENCE, encoder.n_parameters, n_compared + (1 + N_ARMS) * n_validation)
@@ -189,7 +190,8 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         + passes(INFERENCE, student, n_validation * (sizes.distil_epochs + 1)),
         "prune": passes(TRAINING, student, min(sizes.n_recovery, n_distil) * sizes.prune_epochs)
         + passes(INFERENCE, student, n_validation * (sizes.prune_epochs + 3)),
-        "evaluate": LATENCY_S * min(scale, 4) + passes(INFERENCE, encoder.n_parameters, 5 * n_test),
+        "evaluate": LATENCY_S * min(scale, 4) + passes(INFERENCE, encoder.n_parameters, 5 * n_validation),
+        "judge": passes(INFERENCE, encoder.n_parameters, 3 * n_test),
         "explain": EXPLAINED_S * sizes.n_explained * sizes.max_evals / 64 * scale,
         "counterfactuals": COUNTERFACTUAL_S * sizes.n_counterfactuals * scale,
         "behave": TRIGGER_S * corpus.n_classes * sizes.n_trigger_words * scale,

@@ -21,6 +21,9 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 CANDIDATES = ("32-true", "bf16-mixed", "16-mixed")
 N_STEPS = 24
 """Steps of each precision that was not given up before."""
+N_FIRST, LEAST_SPEEDUP = 6, 1.2
+"""After so many steps a precision whose median step is not this much faster than 32-bit is given up: it would have to
+gain much more to be chosen, and the trial can take longer than the training."""
 HOPELESS = 2.0
 """A precision in which a matrix product takes this many times as long as in 32-bit is given up before any step:
 where it is emulated, a single step can take minutes."""
@@ -71,6 +74,8 @@ class Choice:
         """The choice as a JSON object, with the rule it was made by."""
         rule = {
             "n_steps": N_STEPS,
+            "n_first": N_FIRST,
+            "least_speedup": LEAST_SPEEDUP,
             "hopeless_ratio": HOPELESS,
             "min_speedup": MIN_SPEEDUP,
             "max_loss_difference": MAX_LOSS_DIFFERENCE,
@@ -111,7 +116,12 @@ def measured_choice(
         return choose([_given_up(name, products) for name in CANDIDATES])
     steps = {name: make_step(name) for name in kept}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kept}
-    for batch in batches:  # interleaved: what else the machine does falls on all alike
+    for index, batch in enumerate(batches):  # interleaved: what else the machine does falls on all alike
+        if index == N_FIRST:
+            slow = [name for name in steps if name != "32-true" and _speedup(taken, name) < LEAST_SPEEDUP]
+            steps = {name: step for name, step in steps.items() if name not in slow}
+            if list(steps) == ["32-true"]:
+                break
         for name, step in steps.items():
             taken[name].append(_timed(step, batch, device))
     times, losses = ({name: np.array([item[i] for item in items]) for name, items in taken.items()} for i in (0, 1))
@@ -120,12 +130,18 @@ def measured_choice(
         if name not in kept:
             trials.append(_given_up(name, products))
             continue
-        step_ms, base_ms = float(np.median(times[name])), float(np.median(times["32-true"]))
-        apart = np.abs(losses[name] - losses["32-true"]) / np.abs(losses["32-true"])
-        difference = float(apart.mean()) if np.isfinite(apart).all() else None
-        verdict = "the reference" if name == "32-true" else _verdict(base_ms / step_ms, difference)
-        trials.append(Trial(name, len(batches), step_ms, base_ms / step_ms, difference, verdict))
+        step_ms, reference = float(np.median(times[name])), losses["32-true"][: len(losses[name])]
+        apart = np.abs(losses[name] - reference) / np.abs(reference)
+        difference, speedup = float(apart.mean()) if np.isfinite(apart).all() else None, _speedup(taken, name)
+        verdict = "the reference" if name == "32-true" else _verdict(speedup, difference)
+        trials.append(Trial(name, len(losses[name]), step_ms, speedup, difference, verdict))
     return choose(trials)
+
+
+def _speedup(taken: dict[str, list[tuple[float, float]]], name: str) -> float:
+    """Median time of a 32-bit step divided by this precision's, over the steps that both made."""
+    base, own = (np.median([ms for ms, _ in taken[key][: len(taken[name])]]) for key in ("32-true", name))
+    return float(base / own)
 
 
 def choose(trials: Sequence[Trial]) -> Choice:

@@ -11,7 +11,7 @@ from ratchet.reporting.templates import show_controls
 
 
 def failures_page(name: str, report: Mapping[str, Any]) -> str:
-    """Every test with its failure rate and examples; then swaps of identity terms, trigger words, and leaked texts."""
+    """Every test with its failure rate and examples; then swaps of identity terms and trigger words."""
     lines = [f"# What {name} does", "", "## Tests"]
     for test in report["tests"]:
         lines += ["", f"### {test['test']} ({test['kind']}): failure rate {_rate(test['failure_rate'])}", ""]
@@ -31,8 +31,6 @@ def failures_page(name: str, report: Mapping[str, Any]) -> str:
         f"- `{item['word']}` turns {_rate(item['flip_rate'])} of the confidently classified texts to {item['towards']}"
         for item in triggers["words"]
     ]
-    lines += ["", "## Test texts that leaked into training", ""]
-    lines += [f"- {_line(text)}" for text in report["leaked"]] or ["None is known."]
     return "\n".join(lines) + "\n"
 
 

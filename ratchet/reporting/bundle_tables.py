@@ -13,6 +13,7 @@ from ratchet.reporting.results_table import gates_text
 
 RESULT_COLUMNS = (
     "accuracy",
+    "test_accuracy",
     "macro_f1",
     "ece",
     "latency_p50_ms",

@@ -97,7 +97,9 @@ def compare_predictions(before: Path, after: Path) -> list[list[Any]]:
     keys = ["bundle", "id"]
     frames = [pd.read_parquet(path, columns=[*keys, "split", "label", "predicted"]) for path in (before, after)]
     right = [
-        frame[frame["split"] == "test"].assign(right=frame["predicted"] == frame["label"]).set_index(keys)["right"]
+        frame[frame["split"] == "validation"]
+        .assign(right=frame["predicted"] == frame["label"])
+        .set_index(keys)["right"]
         for frame in frames
     ]
     both = pd.concat(right, axis=1, join="inner", keys=["before", "after"]).sort_index()

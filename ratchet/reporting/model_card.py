@@ -20,7 +20,8 @@ from ratchet.reporting.outline import outline
 from ratchet.reporting.results_table import described_bundle, results_table
 
 MEANINGS = {
-    "accuracy": "share of test texts whose predicted class is the true one",
+    "accuracy": "share of validation texts, by which bundles are chosen, whose predicted class is the true one",
+    "test_accuracy": "the same of the sealed test texts, whose labels nothing read before the shortlist was judged",
     "macro_f1": "mean over the classes of the harmonic mean of precision and recall",
     "ece": "expected calibration error: mean distance between confidence and accuracy, 0 is best",
     "transfer_accuracy": "accuracy on texts of another domain, which no training saw",
@@ -55,8 +56,9 @@ def render_card(reports: Mapping[str, Report], texts: CardTexts) -> str:
         "Factors": _factors(bundle),
         "Metrics": _bullets(f"{metric_name(key)}: {text}" for key, text in MEANINGS.items()),
         "Evaluation data": [
-            f"{evaluate.get('n_test', 0):,} test texts, and {evaluate.get('n_transfer', 0):,} of another domain. "
-            "No text of either was trained on, nor was a near-duplicate of one.",
+            f"{evaluate.get('n_validation', 0):,} validation texts, {evaluate.get('n_test', 0):,} sealed test texts, "
+            f"and {evaluate.get('n_transfer', 0):,} of another domain. None was trained on, nor was a near-duplicate "
+            "of one.",
             *_report_section(reports, "split", "How the texts were split"),
         ],
         "Training data": [

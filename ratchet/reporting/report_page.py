@@ -111,6 +111,7 @@ def _bundles(reports: Mapping[str, Report], described: str | None) -> dict[str, 
     ]
     return {
         "figures": _figures(described, bundles),
+        "n_validation": f"{evaluate.get('n_validation', 0):,}",
         "n_test": f"{evaluate.get('n_test', 0):,}",
         "results": bundle_tables.results(bundles, names, decision),
         "scatter": scatter(points, decision["chosen"], "p95 latency, ms (one text at a time)", "accuracy"),
@@ -134,7 +135,7 @@ def _figures(name: str | None, bundles: Mapping[str, Report]) -> list[dict[str, 
     if name is None or name not in bundles:
         return []
     figures = []
-    for metric in ("accuracy", "latency_p95_ms", "size_mb", "cost_per_million_usd"):
+    for metric in ("test_accuracy", "latency_p95_ms", "size_mb", "cost_per_million_usd"):
         estimate = metric_of(bundles[name], metric)
         compared = compare_words(metric, against_of(name, bundles[name], "teacher", metric))
         notes = [interval(estimate), compared]
@@ -145,7 +146,7 @@ def _figures(name: str | None, bundles: Mapping[str, Report]) -> list[dict[str, 
 def compare_words(metric: str, compared: Estimate) -> str:
     """A difference or ratio to the teacher in words, with its interval in points, or times in the same direction.
 
-    >>> compare_words("accuracy", Estimate(-0.0123, -0.02, 0.001, 9))
+    >>> compare_words("test_accuracy", Estimate(-0.0123, -0.02, 0.001, 9))
     '1.2 points below the teacher [−2.0, 0.1]'
     >>> compare_words("size_mb", Estimate(0.25, 0.25, 0.25, 1))
     '4.0× smaller than the teacher'
@@ -155,7 +156,7 @@ def compare_words(metric: str, compared: Estimate) -> str:
     value, low, high = compared.value, compared.low, compared.high
     if math.isnan(value):
         return ""
-    if metric == "accuracy":
+    if metric == "test_accuracy":
         side = "above" if value > 0 else "below"
         points = f"{abs(value) * 100:.1f} points {side} the teacher" if round(value, 3) else "as the teacher"
         return points + _ends(low * 100, high * 100)

@@ -6,13 +6,24 @@ from ratchet.gates.measured_reports import Report, metric_of
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import MISSING, estimate_text, markdown_text, metric_name, number
 
-COLUMNS = ("accuracy", "macro_f1", "latency_p95_ms", "size_mb", "cost_per_million_usd")
-WITH_INTERVAL = ("accuracy",)
+COLUMNS = ("accuracy", "test_accuracy", "latency_p95_ms", "size_mb", "cost_per_million_usd")
+HEADS = {"accuracy": "accuracy, validation"}
+"""Metric → its heading, where another than its name: the sealed test stands beside it."""
+WITH_INTERVAL = ("accuracy", "test_accuracy")
 
 
 def results_table(evaluate: Report, decision: Report) -> str:
-    """The verdict in a sentence, and one row a bundle: the ranked candidates first, then the others by name."""
-    lines = [verdict_sentence(decision), "", "| bundle | " + " | ".join(map(metric_name, COLUMNS)) + " | gates |"]
+    """The verdict in a sentence, and one row a bundle: the ranked candidates first, then the others by name.
+
+    Args:
+        evaluate: the evaluation with the judgement, see `with_judgement`.
+        decision: that of `promote`.
+    """
+    lines = [
+        verdict_sentence(decision),
+        "",
+        "| bundle | " + " | ".join(HEADS.get(metric, metric_name(metric)) for metric in COLUMNS) + " | gates |",
+    ]
     lines.append("|---" + "|---:" * len(COLUMNS) + "|---|")
     for name in ordered_names(evaluate, decision):
         cells = [_cell(metric, metric_of(evaluate["bundles"][name], metric)) for metric in COLUMNS]

@@ -95,7 +95,7 @@ def confidence_figures(
     confidence = rows["confidence"].to_numpy(dtype=np.float64)
     right = (rows["label"] == rows["predicted"]).to_numpy(dtype=bool)
     outside = 1 - elsewhere.sort_values("id")["confidence"].to_numpy(dtype=np.float64)
-    at_home = (rows["split"] == "test").to_numpy(dtype=bool)
+    at_home = (rows["split"] == "validation").to_numpy(dtype=bool)
     flag = flag_figures(
         1 - confidence[at_home],
         1 - confidence[at_home],

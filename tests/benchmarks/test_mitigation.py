@@ -129,15 +129,15 @@ def test_groups_that_are_too_small_keep_one_threshold(workspace: Path) -> None:
 
 
 def test_thresholds_of_the_released_bundle_are_the_audits(workspace: Path) -> None:
-    test = told_of_people(160, 3)
-    positive, women = (test["label"] == "positive").to_numpy(), test["text"].str.startswith("she ").to_numpy()
+    texts = told_of_people(160, 2)
+    positive, women = (texts["label"] == "positive").to_numpy(), texts["text"].str.startswith("she ").to_numpy()
     proba = np.where(positive, 0.75, 0.25) - 0.3 * women + 0.05 * np.random.default_rng(0).standard_normal(160)
     table = pd.DataFrame(
         {
-            "id": test["id"],
-            "split": "test",
+            "id": texts["id"],
+            "split": "validation",
             "bundle": "small",
-            "label": test["label"],
+            "label": texts["label"],
             "predicted": np.where(proba >= 0.5, "positive", "negative"),
             "confidence": np.maximum(proba, 1 - proba),
             "proba_negative": 1 - proba,
@@ -157,7 +157,7 @@ def test_thresholds_of_the_released_bundle_are_the_audits(workspace: Path) -> No
     params = load_params(audit.Params, "audit", length_edges=[12, 25]).model_copy(
         update={"thresholds": "equalized_odds"}
     )
-    audited = audit.run(table, test, audit.load_rules(), {}, params)["bundles"]["small"]["thresholds"]
+    audited = audit.run(table, texts, audit.load_rules(), {}, params)["bundles"]["small"]["thresholds"]
     assert thresholds["equalized_odds"] == audited["after"]
     page = Path("page.md")
     page.write_text(MARKS.format("thresholds"), encoding="utf-8")

@@ -57,7 +57,7 @@ class BagOfTokens(TokenPredictor):
         weight = mask[..., None] / mask.sum(axis=1)[:, None, None]
         return (self._table[ids] * weight).sum(axis=1)
 '''
-STAGES = ["export teacher toy-fp32", "evaluate", "shortlist", "explain", "audit", "behave", "promote"]
+STAGES = ["export teacher toy-fp32", "evaluate", "shortlist", "explain", "audit", "behave", "judge", "promote"]
 RUN = """import importlib, sys
 for line in sys.argv[1:]:
     sys.argv = line.split()
@@ -70,7 +70,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "evaluate": {"n_latency": 20, "n_rounds": 1, "n_chunks": 2, "n_long": 4},
     "shortlist": {"n_candidates": 1, "max_loss": 1.0},
     "explain": {"n_texts": 4, "max_evals": 16, "n_compared": 2, "n_gradient_steps": 20},
-    "behave": {"n_cases": 3, "n_texts": 20, "n_validation": 20, "n_trigger_words": 2, "n_trigger_texts": 2},
+    "behave": {"n_cases": 3, "n_texts": 20, "n_trigger_words": 2, "n_trigger_texts": 2},
     "promote": {
         "gates": [
             gate_at(1.0, "size_mb", "teacher", "at_most"),
@@ -137,7 +137,7 @@ def test_a_new_engine_is_measured_explained_and_gated(tmp_path: Path) -> None:
     assert (measured["kind"], measured["parent"], measured["deployable"]) == ("toy", "teacher", True)
     assert measured["metrics"]["peak_memory_mb"]["value"] > 0
     assert measured["against"]["teacher"]["size_mb"]["value"] < 1
-    assert read_json(tmp_path / "reports/shortlist.json")["shortlist"] == [name]
+    assert read_json(tmp_path / "reports/shortlist.json")["shortlist"] == [name, "teacher"]
     assert reports["explain"]["bundles"][name]["metrics"]["n_explained"]["value"] == 4
     assert reports["explain"]["bundles"][name]["parent"] == "teacher"
     assert name in reports["audit"]["bundles"]
@@ -156,6 +156,6 @@ def test_a_new_engine_reruns_what_loads_bundles_and_trains_nothing_anew(tmp_path
     contract.write_deps(tmp_path)
     after = contract.read_stages(tmp_path)
     changed = {name for name in after if after[name].deps != before[name].deps}
-    assert changed == {"sample", "quantize", "export", "evaluate", "explain", "counterfactuals", "behave"}
+    assert changed == {"sample", "quantize", "export", "evaluate", "explain", "counterfactuals", "behave", "judge"}
     for name in ("evaluate", "explain", "counterfactuals", "behave"):
         assert {"models/pruned-toy-fp32", "ratchet/engines/kinds/toy.py"} <= set(after[name].deps)

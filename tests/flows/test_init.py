@@ -182,7 +182,7 @@ def test_no_gate_asks_for_cases_that_nobody_has_written(root: Path, tickets: Pat
     init(tickets, "--yes")
     gated = {gate["metric"] for gate in read_yaml(root / "params.yaml")["promote"]["gates"]}
     assert not gated & {"minimum_failure_rate", "negation_failure_rate", "direction_failure_rate", "contrast_accuracy"}
-    assert {"accuracy", "invariance_failure_rate", "size_mb"} <= gated
+    assert {"primary", "accuracy", "invariance_failure_rate"} <= gated
 
 
 def test_what_belongs_to_the_task_before_is_reset_and_named(root: Path, tickets: Path) -> None:

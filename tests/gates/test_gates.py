@@ -12,7 +12,7 @@ from tests.support.release_reports import gate_at
 
 Against = Literal["absolute", "baseline", "teacher", "champion"]
 Comparison = Literal["at_least", "at_most"]
-Rule = Literal["value", "interval"]
+Rule = Literal["value", "interval", "harm"]
 ACCURACY = {"value": 0.793, "low": 0.774, "high": 0.812, "n": 1706}
 BUNDLE: dict[str, Any] = {
     "metrics": {"accuracy": ACCURACY},
@@ -52,13 +52,17 @@ def check(
         ("at_least", "value", 0.7931, False),
         ("at_least", "interval", 0.774, True),
         ("at_least", "interval", 0.7741, False),
+        ("at_least", "harm", 0.812, True),
+        ("at_least", "harm", 0.8121, False),
+        ("at_most", "harm", 0.774, True),
+        ("at_most", "harm", 0.7739, False),
         ("at_most", "value", 0.793, True),
         ("at_most", "value", 0.7929, False),
         ("at_most", "interval", 0.812, True),
         ("at_most", "interval", 0.8119, False),
     ],
 )
-def test_value_compares_the_point_and_interval_the_pessimistic_end(
+def test_value_compares_the_point_interval_the_pessimistic_end_and_harm_the_other(
     comparison: Comparison, rule: Rule, bound: float, passed: bool
 ) -> None:
     assert check(bound, comparison, rule).passed is passed
@@ -68,14 +72,17 @@ def test_verdicts_are_sentences() -> None:
     assert check(0.70).reason == "accuracy is 0.793 [0.774, 0.812], at least 0.7: passed"
     assert check(0.80).reason == "accuracy is 0.793 [0.774, 0.812], not at least 0.8: failed"
     high, low = check(0.80, "at_most", "interval"), check(0.7, "at_least", "interval")
-    assert high.reason == "accuracy is 0.793 [0.774, 0.812], its high end not at most 0.8: failed"
+    assert (
+        high.reason
+        == "accuracy is 0.793 [0.774, 0.812], its high end not at most 0.8 (about 12,569 texts would tell): failed"
+    )
     assert low.reason == "accuracy is 0.793 [0.774, 0.812], its low end at least 0.7: passed"
     relative = check(0.25, "at_most", metric="size_mb", against="teacher")
     assert relative.reason == "size_mb divided by the teacher's is 0.200, at most 0.25: passed"
     assert check(0, against="teacher").reason.startswith("accuracy minus the teacher's is 0.793")
 
 
-@pytest.mark.parametrize("rule", ["value", "interval"])
+@pytest.mark.parametrize("rule", ["value", "interval", "harm"])
 @pytest.mark.parametrize("comparison", ["at_least", "at_most"])
 def test_nan_fails_whatever_the_gate(rule: Rule, comparison: Comparison) -> None:
     nothing = {"value": None, "low": None, "high": None, "n": 0, "reason": "one class only"}
@@ -83,6 +90,58 @@ def test_nan_fails_whatever_the_gate(rule: Rule, comparison: Comparison) -> None
     assert not verdict.passed
     assert math.isnan(verdict.value)
     assert verdict.reason == "accuracy is not known (one class only): failed"
+
+
+@pytest.mark.parametrize(
+    ("bound", "shown", "passed", "n_needed"),
+    [(0.77, "kept", True, None), (0.78, "open", True, 3645), (0.80, "open", True, 12569), (0.82, "harm", False, None)],
+)
+def test_harm_refuses_what_is_shown_and_says_what_would_settle_the_rest(
+    bound: float, shown: str, passed: bool, n_needed: int | None
+) -> None:
+    """The interval is 0.019 wide on either side at 1,706 texts: 0.013 away takes (0.019 / 0.013)² times as many."""
+    verdict = check(bound, rule="harm")
+    assert (verdict.shown, verdict.passed, verdict.n_needed) == (shown, passed, n_needed)
+    asks_for_kept = check(bound, rule="interval")
+    assert (asks_for_kept.shown, asks_for_kept.passed) == (shown, shown == "kept")
+    if shown == "open":
+        assert f"not shown to be below {bound:g} (about {n_needed:,} texts would tell): passed" in verdict.reason
+
+
+def test_what_would_settle_a_bound_does() -> None:
+    """At as many texts as the verdict names, the same value's interval lies on one side."""
+    n_needed = check(0.78, rule="harm").n_needed
+    assert n_needed is not None
+    for n, shown in ((n_needed, "kept"), (n_needed // 2, "open")):
+        half = 0.019 * math.sqrt(1706 / n)
+        figure = {"value": 0.793, "low": 0.793 - half, "high": 0.793 + half, "n": n}
+        assert check(0.78, rule="harm", bundle={"metrics": {"accuracy": figure}}).shown == shown
+
+
+def test_at_the_bound_no_number_of_texts_would_tell() -> None:
+    figure = {"value": 0.793, "low": 0.774, "high": 0.812, "n": 1706}
+    assert check(0.793, rule="harm", bundle={"metrics": {"accuracy": figure}}).n_needed is None
+
+
+@pytest.mark.parametrize("n_slices", [1, 30])
+def test_of_many_slices_one_beyond_the_bound_by_chance_is_no_shown_harm(n_slices: int) -> None:
+    """A slice 2.2 standard errors below the bound: shown where it is the only one, chance where it is one of thirty."""
+    low = {"value": 0.60, "low": 0.60 - 0.0891, "high": 0.60 + 0.0891, "n": 120}
+    fine = {"value": 0.80, "low": 0.75, "high": 0.85, "n": 250}
+    slices = {f"slice={index}": {"accuracy": low if index == 0 else fine} for index in range(n_slices)}
+    verdict = check(0.70, rule="harm", bundle={"slices": slices}, scope="every_slice")
+    assert verdict.passed is (n_slices > 1)
+    assert verdict.shown == ("harm" if n_slices == 1 else "open")
+    far = {**slices, "slice=0": {"accuracy": {"value": 0.4, "low": 0.31, "high": 0.49, "n": 120}}}
+    assert not check(0.70, rule="harm", bundle={"slices": far}, scope="every_slice").passed
+
+
+def test_a_gate_on_harm_of_which_no_slice_is_known_is_waived_where_it_says_so() -> None:
+    only = {"slices": {"age=old": SLICED["slices"]["age=old"]}}
+    verdict = check(0.5, rule="harm", bundle=only, scope="every_slice", when_undefined="waive")
+    assert (verdict.passed, verdict.waived) == (True, ["age=old"])
+    for bundle, when in ((only, "fail"), ({}, "waive")):
+        assert not check(0.5, rule="harm", bundle=bundle, scope="every_slice", when_undefined=when).passed  # type: ignore[arg-type]
 
 
 def test_a_value_without_an_interval_fails_the_interval_rule_only() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.gates.ranking import Ties, contenders, rank, rule_sentence
+from ratchet.gates.ranking import Ties, candidates_in_order, rank, rule_sentence, upper_loss
 from ratchet.measure.bootstrap import weights
 from ratchet.measure.primary import primary_metric
 
@@ -84,15 +84,18 @@ def test_the_unmeasured_come_last() -> None:
 
 
 def test_the_sentence_names_both_ties() -> None:
-    assert "at most 7% larger" in rule_sentence("size", Ties(0.07, 0.3, 0.0))
-    assert "at most 30% slower" in rule_sentence("size", Ties(0.07, 0.3, 0.0))
+    told = rule_sentence("size", Ties(0.07, 0.3, 0.0), 0.02, 0.8)
+    assert "at most 7% larger" in told
+    assert "at most 30% slower" in told
+    assert "lose at most 0.02 of the primary metric against the best one, at 80% confidence" in told
 
 
-def evaluated(size_mb: float, latency: float, loss: float | None, *, deployable: bool = True) -> dict[str, Any]:
-    against = {} if loss is None else {"teacher": {"primary": {"value": -loss}}}
+def evaluated(size_mb: float, latency: float, loss: float | None, half: float = 0.0) -> dict[str, Any]:
+    """A bundle that loses so much against the best one; None: it is the best."""
+    difference = {} if loss is None else {"value": -loss, "low": -loss - half, "high": -loss + half}
     return {
-        "deployable": deployable,
-        "against": against,
+        "is_best": loss is None,
+        "against": {"best": {"primary": difference}} if difference else {},
         "metrics": {"size_mb": {"value": size_mb}, "latency_p95_ms": {"value": latency}},
     }
 
@@ -102,39 +105,52 @@ EVALUATED = {
     "baseline": evaluated(1, 1, 0.10),
     "pruned-onnx-int8": evaluated(15, 4, 0.01),
     "pruned-openvino-int8": evaluated(15.5, 9, 0.01),
-    "pruned-bnb-nf4": evaluated(14, 60, None),
+    "pruned-bnb-nf4": evaluated(14, 60, math.nan),
     "student": evaluated(60, 12, 0.0),
-    "champion": evaluated(10, 2, 0.0, deployable=False),
 }
 
 
-def test_contenders_are_ranked_deployable_and_near_the_teacher() -> None:
-    expected = ["pruned-onnx-int8", "pruned-openvino-int8", "student", "teacher"]
-    assert contenders(EVALUATED, 0.015, "size", TIES) == expected
-    assert contenders(EVALUATED, 0.0, "size", TIES) == ["student", "teacher"]
-    assert contenders(EVALUATED, 0.5, "size", TIES) == ["baseline", *expected]
+def test_those_that_lose_little_come_first_and_then_the_most_accurate() -> None:
+    near = ["pruned-onnx-int8", "pruned-openvino-int8", "student", "teacher"]
+    found = candidates_in_order(EVALUATED, 0.015, 0.8, "size", TIES)
+    assert found.near == near
+    assert found.ranking == [*near, "baseline", "pruned-bnb-nf4"], "what was not measured comes last"
+    none_lost = candidates_in_order(EVALUATED, 0.0, 0.8, "size", TIES)
+    assert none_lost.near == ["student", "teacher"]
+    assert none_lost.ranking[2:4] == near[:2]
+    assert candidates_in_order(EVALUATED, 0.5, 0.8, "size", TIES).near == ["baseline", *near]
 
 
-def test_by_expected_cost_another_bundle_is_near_the_teacher_than_by_accuracy() -> None:
-    y_true = np.arange(100) // 90  # ten urgent texts
+def test_where_nothing_within_the_limits_is_near_the_best_the_most_accurate_comes_first() -> None:
+    within = {name: EVALUATED[name] for name in ("baseline", "pruned-openvino-int8")}
+    found = candidates_in_order(within, 0.005, 0.8, "size", TIES)
+    assert (found.near, found.ranking) == ([], ["pruned-openvino-int8", "baseline"])
+
+
+def test_a_loss_that_rests_on_few_texts_is_not_shown_to_be_small() -> None:
+    """The bound is on the upper end, so that a lucky draw of validation texts does not make a cheap bundle near."""
+    sure, unsure = (evaluated(5, 5, 0.005, half) for half in (0.01, 0.04))
+    assert [upper_loss(item, 0.8) <= 0.015 for item in (sure, unsure)] == [True, False]
+    assert upper_loss(unsure, 0.5) == 0.005, "at even odds the loss itself"
+    found = {"teacher": EVALUATED["teacher"], "sure": sure, "unsure": unsure}
+    assert candidates_in_order(found, 0.015, 0.8, "size", TIES).near == ["sure", "teacher"]
+
+
+def test_by_expected_cost_another_bundle_is_near_the_best_than_by_accuracy() -> None:
+    y_true = np.arange(1000) // 900  # a hundred urgent texts
     missing, alarming = y_true.copy(), y_true.copy()
-    missing[95:] = 0  # five urgent texts are missed,
-    alarming[:8] = 1  # or eight others are called urgent
+    missing[950:] = 0  # fifty urgent texts are missed,
+    alarming[:80] = 1  # or eighty others are called urgent
     proba = {"teacher": np.eye(2)[y_true], "missing": np.eye(2)[missing], "alarming": np.eye(2)[alarming]}
-    w = weights(100, 50, np.random.default_rng(0))
+    w = weights(1000, 50, np.random.default_rng(0))
 
     def near(name: str, max_loss: float) -> list[str]:
         metric = primary_metric(name, ["calm", "urgent"], cost_matrix=[[0, 1], [20, 0]])
-        found = {item: evaluated(10, 5, None) for item in proba}
+        found = {item: evaluated(10, 5, None if item == "teacher" else 0.0) for item in proba}
         for item in ("missing", "alarming"):
             difference = metric.difference(y_true, proba[item], proba["teacher"], w)
-            found[item]["against"] = {"teacher": {"primary": difference.to_json()}}
-        return contenders(found, max_loss, "size", TIES)
+            found[item]["against"] = {"best": {"primary": difference.to_json()}}
+        return candidates_in_order(found, max_loss, 0.8, "size", TIES).near
 
     assert near("accuracy", 0.06) == ["missing", "teacher"]
     assert near("expected_cost", 0.5) == ["alarming", "teacher"]
-
-
-def test_a_bundle_whose_loss_is_undefined_is_no_contender() -> None:
-    found = {"teacher": EVALUATED["teacher"], "student": evaluated(60, 12, math.nan)}
-    assert contenders(found, 1.0, "size", TIES) == ["teacher"]

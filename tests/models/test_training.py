@@ -199,7 +199,7 @@ def test_auto_measures_and_leaves_no_trace_in_the_weights(backbone: Path, tmp_pa
     assert precision.Choice.from_json({"precision": "32-true", "reason": "", "trials": []}).trials == []
 
 
-def trials(bf16_s: float, bf16_loss: float) -> precision.Choice:
+def trials(bf16_s: float, bf16_loss: float, n: int = 5, n_bf16: int = 5) -> precision.Choice:
     """A choice among steps that take and lose what is said; 32-bit takes 4 ms and loses 1."""
     import time
 
@@ -216,8 +216,8 @@ def trials(bf16_s: float, bf16_loss: float) -> precision.Choice:
         return step
 
     products = {"32-true": 1.0, "bf16-mixed": 1.5, "16-mixed": 40.0}
-    choice = precision.measured_choice(make, [None] * 5, "cpu", products)
-    assert counts == {"32-true": 5, "bf16-mixed": 5, "16-mixed": 0}
+    choice = precision.measured_choice(make, [None] * n, "cpu", products)
+    assert counts == {"32-true": min(n, max(n_bf16, 5)), "bf16-mixed": n_bf16, "16-mixed": 0}
     return choice
 
 
@@ -237,6 +237,13 @@ def test_what_disagrees_or_gains_too_little_is_not_chosen() -> None:
     assert "not a number" in {t.precision: t.verdict for t in trials(0.001, float("nan")).trials}["bf16-mixed"]
     for choice in (trials(0.001, 1.2), trials(0.001, float("nan")), trials(0.004, 1.0)):
         assert choice.precision == "32-true"
+
+
+def test_what_gains_nothing_is_given_up_after_a_few_steps_and_what_gains_is_tried_to_the_end() -> None:
+    given_up = trials(0.004, 1.0, n=12, n_bf16=precision.N_FIRST)
+    assert {t.precision: t.n_steps for t in given_up.trials} == {"32-true": 6, "bf16-mixed": 6, "16-mixed": 0}
+    assert given_up.precision == "32-true"
+    assert trials(0.001, 1.0, n=12, n_bf16=12).precision == "bf16-mixed"
 
 
 # Work done once

@@ -17,6 +17,7 @@ from ratchet.files import read_json, write_json
 from ratchet.gates.measured_reports import merge_bundles, with_details
 from ratchet.table_files import write_table
 from ratchet.tables import PREDICTIONS, SPLIT
+from ratchet.trust.audited_groups import Rules
 from ratchet.trust.lexicons import Lexicon
 from tests.support.bare_figures import bare_figures
 from tests.support.films import PATTERNS, copy_task_files
@@ -24,7 +25,7 @@ from tests.support.params import write_params
 from tests.support.tiny import reviews
 
 VALUES: dict[str, Any] = {
-    "splits": ["test"],
+    "splits": ["validation"],
     "features": ["source", "length", "negation"],
     "columns": [],
     "attributes": [],
@@ -50,7 +51,7 @@ def params(**changes: Any) -> audit.Params:
 
 
 def run(predictions: pd.DataFrame, frame: pd.DataFrame, values: audit.Params, **trained: Any) -> dict[str, Any]:
-    return audit.run(predictions, frame, audit.Rules(LEXICON, PATTERNS), trained, values)
+    return audit.run(predictions, frame, Rules(LEXICON, PATTERNS), trained, values)
 
 
 def texts(n: int = 200) -> pd.DataFrame:
@@ -61,7 +62,7 @@ def texts(n: int = 200) -> pd.DataFrame:
     return frame
 
 
-def predictions(frame: pd.DataFrame, bundle: str, wrong: np.ndarray, split: str = "test") -> pd.DataFrame:
+def predictions(frame: pd.DataFrame, bundle: str, wrong: np.ndarray, split: str = "validation") -> pd.DataFrame:
     other = frame["label"].map({"positive": "negative", "negative": "positive"})
     predicted = frame["label"].where(~wrong, other)
     return pd.DataFrame(
@@ -210,12 +211,12 @@ def test_missing_predictions_are_refused() -> None:
 
 def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    test, transfer = texts(), reviews(80, 7).assign(source="elsewhere", region="south")
+    validation, transfer = texts(), reviews(80, 7).assign(source="elsewhere", region="south")
     write_params(audit.Params, "audit", VALUES)
-    write_table(Path("data/splits/test.parquet"), test, SPLIT)
+    write_table(Path("data/splits/validation.parquet"), validation, SPLIT)
     write_table(Path("data/splits/transfer.parquet"), transfer, SPLIT)
-    rng, parts = np.random.default_rng(1), {"test": test, "transfer": transfer}
-    for seed, name in enumerate(("train", "validation"), start=8):
+    rng, parts = np.random.default_rng(1), {"validation": validation, "transfer": transfer}
+    for seed, name in enumerate(("train", "test"), start=8):
         parts[name] = reviews(100, seed)
         write_table(Path(f"data/splits/{name}.parquet"), parts[name], SPLIT)
     vectors = [
@@ -224,7 +225,7 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     ]
     write_embeddings(Path("data/embeddings.parquet"), vectors, 4)
     table = pd.concat(
-        [predictions(test, "a", np.zeros(200, bool)), predictions(transfer, "a", np.ones(80, bool), "transfer")],
+        [predictions(validation, "a", np.zeros(200, bool)), predictions(transfer, "a", np.ones(80, bool), "transfer")],
         ignore_index=True,
     )
     write_table(Path("data/predictions.parquet"), table, PREDICTIONS)
@@ -241,7 +242,7 @@ def test_main_audits_only_the_named_splits(tmp_path: Path, monkeypatch: pytest.M
     assert far["detection_rate"]["value"] == far["auroc"]["value"] == 1
     assert far["false_alarm_rate"]["value"] < 0.15
     assert bare_figures([read_json(Path(path)) for path in audit.WRITES.values()]) == []
-    write_params(audit.Params, "audit", {**VALUES, "splits": ["test", "transfer"]})
+    write_params(audit.Params, "audit", {**VALUES, "splits": ["validation", "transfer"]})
     audit.main()
     report, details = (read_json(Path(path)) for path in audit.WRITES.values())
     assert details["bundles"]["a"]["slices"]["source=elsewhere"]["accuracy"]["value"] == 0

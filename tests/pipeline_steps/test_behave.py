@@ -6,21 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from pipeline_steps import behave
 from ratchet.errors import ParamsError, TableError
-from ratchet.files import sha256_json
-from ratchet.models.bundle import Manifest
 from ratchet.models.predictor import Proba
 from ratchet.params import check_params, load_params, read_yaml
 from ratchet.reporting.behaviour_page import failures_page
 from ratchet.trust.behaviour import Suite, fill, merge_suites
 from ratchet.trust.lexicons import Lexicon
 from tests.support.bare_figures import bare_figures
-from tests.support.bundles import manifest
 from tests.support.films import ARTICLES, CONTRAST, FILMS, INVARIANCE
 from tests.support.linear_words import LinearWords
 from tests.support.tiny import reviews
@@ -67,19 +62,16 @@ def rules() -> behave.Rules:
 
 def params(**changes: Any) -> behave.Params:
     root = load_params(behave.Params, "behave", ROOT / "params.yaml").model_dump()
-    small = {"n_bootstrap": 100, "n_texts": 100, "n_validation": 100}
+    small = {"n_bootstrap": 100, "n_texts": 100}
     return check_params(behave.Params, "behave", root | small | changes)
 
 
-def tables(leak: int = 0) -> behave.Tables:
-    test, labeled = reviews(160, 1), reviews(120, 3)
-    return behave.Tables(test, reviews(120, 2), pd.concat([labeled, test.head(leak)], ignore_index=True))
+def tables() -> behave.Tables:
+    return behave.Tables(reviews(160, 1), reviews(120, 3))
 
 
 def measure(shares: Mapping[str, float] = SHARES, told: behave.Tables | None = None, **changes: Any) -> dict[str, Any]:
-    told = told or tables()
-    papers = manifest("linear", data_sha256=sha256_json(told.labeled[["id", "label"]].to_numpy()))
-    return behave.run(LinearWords(shares), [papers], told, rules(), params(**changes))
+    return behave.run(LinearWords(shares), told or tables(), rules(), params(**changes))
 
 
 def value(report: dict[str, Any], metric: str) -> float:
@@ -94,12 +86,10 @@ def test_an_honest_model_passes_but_for_what_it_cannot_know() -> None:
         "invariance_failure_rate",
         "counterfactual_flip_rate",
         "counterfactual_gap",
-        "test_leak_rate",
     ):
         assert value(report, metric) == 0, metric
     assert value(report, "negation_failure_rate") == 1  # words that add up know no negation
     assert value(report, "trigger_flip_rate") < 0.2
-    assert value(report, "better_on_test") == pytest.approx(0, abs=0.05)
     assert [row["test"] for row in report["tests"]] == list(SUITE.tests)
     assert report["tests"][-1]["failure_rate"]["n"] == 0  # a class the model does not know
     assert report["kinds_without_cases"] == []
@@ -124,7 +114,7 @@ class Unasked(LinearWords):
 def test_a_positive_label_that_is_no_class_is_refused_before_anything_is_scored() -> None:
     """Its probability never moves, and the gap would be a perfect 0."""
     with pytest.raises(TableError, match="no class") as caught:
-        behave.run(Unasked(), [], tables(), rules(), params(positive_labels=["positive", "urgent"]))
+        behave.run(Unasked(), tables(), rules(), params(positive_labels=["positive", "urgent"]))
     assert "got: urgent" in str(caught.value)
     assert "behave.positive_labels" in str(caught.value)
     assert "some of negative, positive" in str(caught.value)
@@ -142,26 +132,9 @@ def test_a_trigger_word_is_found_among_the_listed_and_among_the_trained() -> Non
     assert value(measure({**SHARES, "superb": 2.0}), "trigger_flip_rate") < 0.5  # an opinion may decide
 
 
-def test_a_leak_is_found_in_the_table_and_unknown_papers_are_not_believed() -> None:
-    report = measure(told=tables(leak=16))
-    assert value(report, "test_leak_rate") == pytest.approx(0.1)
-    assert report["leaked"]
-    told = tables()
-    other: list[Manifest] = [manifest("linear", data_sha256="9" * 64)]
-    unknown = behave.run(LinearWords(SHARES), other, told, rules(), params())
-    assert np.isnan(value(unknown, "test_leak_rate"))
-    assert "other data" in unknown["metrics"]["test_leak_rate"]["reason"]
-
-
-def test_a_model_that_knows_the_test_texts_by_heart_is_far_better_on_them() -> None:
-    told = tables()
-    told.validation["label"] = told.validation["label"].map({"positive": "negative", "negative": "positive"})
-    assert value(measure(told=told), "better_on_test") == pytest.approx(1, abs=0.1)
-
-
 def test_the_page_shows_failures_and_nothing_that_html_reads() -> None:
     told = tables()
-    told.test["text"] = "<b> " + told.test["text"]
+    told.validation["text"] = "<b> " + told.validation["text"]
     report = measure({**SHARES, "cf": 2.0, "woman": -0.3, "superb": -0.4}, told)
     page = failures_page("linear", report)
     assert "### praise (minimum)" in page
@@ -202,4 +175,4 @@ def test_an_unknown_edit_or_slot_is_named() -> None:
     ):
         suite = Suite.model_validate({"words": {}, "tests": {"it": test}})
         with pytest.raises(ParamsError, match=told):
-            behave.run(LinearWords(SHARES), [], tables(), rules()._replace(suite=suite), params())
+            behave.run(LinearWords(SHARES), tables(), rules()._replace(suite=suite), params())

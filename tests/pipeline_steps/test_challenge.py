@@ -32,7 +32,8 @@ VALUES: dict[str, Any] = {
     "n_clusters": 4,
     "min_slice_size": 15,
     "max_slice_share": 0.5,
-    "max_validation": 300,
+    "max_labeled": 300,
+    "n_folds": 5,
     "alpha": 0.05,
     "n_permutations": 300,
     "max_overlap": 0.4,
@@ -64,13 +65,13 @@ def part(n: int, seed: int, sarcastic: bool = False) -> Texts:
     return Texts(frame, embedded(frame))
 
 
-def made(frozen: list[list[str]], validation: Texts, test: Texts) -> challenge.Challenge:
-    return challenge.run(part(100, 1), validation, test, {}, RULES._replace(frozen=frozen), PARAMS)
+def made(frozen: list[list[str]], labeled: Texts, validation: Texts) -> challenge.Challenge:
+    return challenge.run(labeled, validation, {}, RULES._replace(frozen=frozen), PARAMS)
 
 
-def test_a_planted_weakness_is_found_and_its_test_texts_are_the_challenge() -> None:
-    test = part(120, 3, sarcastic=True)
-    cases, report = made([], part(240, 2, sarcastic=True), test)
+def test_a_planted_weakness_is_found_and_its_validation_texts_are_the_challenge() -> None:
+    validation = part(120, 3, sarcastic=True)
+    cases, report = made([], part(240, 2, sarcastic=True), validation)
     check_table(cases, CHALLENGE, "test")
     assert report["found"][0]["slice"] == "word=oh"
     assert report["found"][0]["p_value"] <= 1 / 301 + 1e-12
@@ -79,8 +80,8 @@ def test_a_planted_weakness_is_found_and_its_test_texts_are_the_challenge() -> N
     assert not report["frozen"]
     assert bare_figures(report) == []
     weak = cases[(cases["kind"] == "weak") & (cases["name"] == "word=oh")]
-    assert weak["id"].tolist() == test.frame["id"][test.frame["text"].str.startswith("oh ")].tolist()
-    assert report["slices"]["word=oh"]["n_test"] == 40
+    assert weak["id"].tolist() == validation.frame["id"][validation.frame["text"].str.startswith("oh ")].tolist()
+    assert report["slices"]["word=oh"]["n_validation"] == 40
 
 
 def test_a_model_without_weakness_gives_no_weak_slice() -> None:
@@ -91,17 +92,17 @@ def test_a_model_without_weakness_gives_no_weak_slice() -> None:
 
 
 def test_frozen_slices_are_used_whatever_is_found() -> None:
-    test = part(120, 3, sarcastic=True)
-    cases, report = made([["word=film", "length=long"]], part(240, 2, sarcastic=True), test)
+    validation = part(120, 3, sarcastic=True)
+    cases, report = made([["word=film", "length=long"]], part(240, 2, sarcastic=True), validation)
     assert report["frozen"]
     assert report["found"][0]["slice"] == "word=oh"
     assert set(cases["name"][cases["kind"] == "weak"]) == {"word=film & length=long"}
 
 
 def test_labels_of_edited_cases() -> None:
-    test = part(200, 3)
-    cases, _ = made([], part(240, 2), test)
-    truth = test.frame.set_index("id")
+    validation = part(200, 3)
+    cases, _ = made([], part(240, 2), validation)
+    truth = validation.frame.set_index("id")
     contrast, same = (cases[cases["kind"] == kind] for kind in ("contrast", "invariance"))
     assert len(contrast) > 0
     assert (truth["label"][contrast["id"]].to_numpy() != contrast["label"].to_numpy()).all()
@@ -113,10 +114,10 @@ def test_labels_of_edited_cases() -> None:
 
 
 def test_other_classes_than_the_lexicons_get_no_contrast_and_a_reason() -> None:
-    labeled, validation, test = part(100, 1), part(120, 2), part(60, 3)
-    for item in (labeled, validation, test):
+    labeled, validation = part(100, 1), part(60, 3)
+    for item in (labeled, validation):
         item.frame["label"] = item.frame["label"].map({"positive": "urgent", "negative": "routine"})
-    cases, report = challenge.run(labeled, validation, test, {}, RULES, PARAMS)
+    cases, report = challenge.run(labeled, validation, {}, RULES, PARAMS)
     assert set(cases["kind"]) == {"invariance"}
     assert "negative, positive" in report["contrast_without_class"]
     assert report["kinds_without_cases"] == ["weak", "contrast"]
@@ -148,13 +149,11 @@ def test_growth_moves_the_bound_seldom() -> None:
 
 
 def test_added_data_pushes_no_frozen_text_out() -> None:
-    validation, frozen = part(240, 2), [["word=film"]]
-    few = made(frozen, validation, part(60, 3)).cases
+    frozen = [["word=film"]]
+    few = made(frozen, part(240, 2), part(60, 3)).cases
     grown = pd.concat([part(60, 3).frame, part(30, 4).frame], ignore_index=True)
     roomy = PARAMS.model_copy(update={"max_contrast": 100, "max_invariance": 100})
-    many = challenge.run(
-        part(150, 1), validation, Texts(grown, embedded(grown)), {}, RULES._replace(frozen=frozen), roomy
-    ).cases
+    many = challenge.run(part(240, 2), Texts(grown, embedded(grown)), {}, RULES._replace(frozen=frozen), roomy).cases
     rows = {tuple(row) for row in many.itertuples(index=False)}
     assert {tuple(row) for row in few.itertuples(index=False)} <= rows
 
@@ -179,7 +178,7 @@ def test_main_reads_the_files_and_writes_the_same_bytes_twice(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     write_params(challenge.Params, "challenge", VALUES)
     copy_task_files(tmp_path, "challenge", "lexicons")
-    sides = {"train": part(100, 1), "validation": part(80, 2), "test": part(60, 3)}
+    sides = {"train": part(100, 1), "validation": part(80, 2)}
     for side, texts in sides.items():
         write_table(Path(f"data/splits/{side}.parquet"), texts.frame, SPLIT)
     bought = sides["train"].frame.head(60)[["id", "text", "label", "source"]].assign(round=0, query_strategy="random")

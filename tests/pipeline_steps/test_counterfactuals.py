@@ -41,7 +41,7 @@ VALUES: dict[str, Any] = {
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_params(counterfactuals.Params, "counterfactuals", VALUES)
-    write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
+    write_table(Path("data/splits/validation.parquet"), reviews(60, 3), SPLIT)
     copy_task_files(tmp_path, "challenge", "lexicons")
     Path("data/concepts").mkdir()
     Path("data/concepts/praise.txt").write_text("\n".join(f"a superb film with {i}" for i in range(8)))

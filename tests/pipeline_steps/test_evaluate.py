@@ -93,13 +93,15 @@ def evaluated() -> tuple[pd.DataFrame, dict[str, Any]]:
         "student": WordCounter("student", 5),
     }
     taken = {"baseline": (1.0, Footprint(50.0, 1.0)), "teacher": (40.0, Footprint(300.0, 4.0)), "student": TAKEN}
-    return evaluate.run(predictors, taken, reviews(120, 1), reviews(30, 2), cases(reviews(120, 1)), PATTERNS, PARAMS)
+    return evaluate.run(
+        predictors, taken, reviews(120, 1), reviews(30, 2), cases(reviews(120, 1)), PATTERNS, PARAMS, list(predictors)
+    )
 
 
 def test_accuracy_and_f1_are_scikit_learns(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     predictions, report = evaluated
     for name, bundle in report["bundles"].items():
-        rows = predictions[(predictions["bundle"] == name) & (predictions["split"] == "test")]
+        rows = predictions[(predictions["bundle"] == name) & (predictions["split"] == "validation")]
         assert bundle["metrics"]["accuracy"]["value"] == pytest.approx(accuracy_score(rows["label"], rows["predicted"]))
         expected = f1_score(rows["label"], rows["predicted"], average="macro")
         assert bundle["metrics"]["macro_f1"]["value"] == pytest.approx(expected)
@@ -111,7 +113,7 @@ def test_predictions_keep_ids_texts_and_both_domains_apart(evaluated: tuple[pd.D
     predictions, _ = evaluated
     check_table(predictions, PREDICTIONS, "predictions")
     assert predictions.groupby(["bundle", "split"]).size().to_dict()["student", "transfer"] == 30
-    rows = predictions[(predictions["bundle"] == "teacher") & (predictions["split"] == "test")]
+    rows = predictions[(predictions["bundle"] == "teacher") & (predictions["split"] == "validation")]
     assert rows["id"].tolist() == reviews(120, 1)["id"].tolist()
     np.testing.assert_allclose(rows[[f"proba_{label}" for label in LABELS]].sum(axis=1), 1.0)
 
@@ -122,7 +124,40 @@ def test_differences_are_paired_and_ratios_are_quotients(evaluated: tuple[pd.Dat
     assert lost["value"] == pytest.approx(bundles["student"]["metrics"]["accuracy"]["value"] - 1.0)
     assert lost["low"] <= lost["value"] <= lost["high"] < 0
     assert bundles["student"]["against"]["teacher"]["size_mb"]["value"] == pytest.approx(0.25)
-    assert set(bundles["teacher"]["against"]) == {"baseline"}
+    assert set(bundles["teacher"]["against"]) == {"baseline", "majority"}
+
+
+def test_the_best_is_compared_with_nothing_and_everything_with_a_constant_answer(
+    evaluated: tuple[pd.DataFrame, dict[str, Any]],
+) -> None:
+    bundles = evaluated[1]["bundles"]
+    assert {name: bundle["is_best"] for name, bundle in bundles.items()} == {
+        "baseline": False,
+        "teacher": True,
+        "student": False,
+    }
+    student = bundles["student"]
+    assert student["against"]["best"]["primary"] == student["against"]["teacher"]["primary"]
+    commonest = reviews(120, 1)["label"].value_counts(normalize=True).max()
+    for bundle in bundles.values():
+        gained = bundle["metrics"]["accuracy"]["value"] - commonest
+        assert bundle["against"]["majority"]["accuracy"]["value"] == pytest.approx(gained)
+
+
+def test_what_cannot_be_released_is_never_the_best() -> None:
+    predictors = {"teacher": WordCounter("teacher", 3), "champion": WordCounter("champion", 0)}
+    _, report = evaluate.run(
+        predictors,
+        dict.fromkeys(predictors, TAKEN),
+        reviews(60, 1),
+        reviews(9, 2),
+        NO_CASES,
+        PATTERNS,
+        PARAMS,
+        ["teacher"],
+    )
+    assert report["bundles"]["teacher"]["is_best"]
+    assert report["bundles"]["champion"]["against"]["best"]["accuracy"]["value"] > 0
 
 
 def test_accuracy_as_the_primary_metric_is_the_accuracy(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
@@ -143,8 +178,9 @@ def test_the_primary_metric_stands_beside_accuracy_and_counts_upwards_in_differe
         NO_CASES,
         PATTERNS,
         PARAMS.model_copy(update=costs),
+        list(predictors),
     )
-    rows = predictions[(predictions["bundle"] == "student") & (predictions["split"] == "test")]
+    rows = predictions[(predictions["bundle"] == "student") & (predictions["split"] == "validation")]
     false_alarms = (rows["label"] == "negative") & (rows["predicted"] == "positive")
     missed = (rows["label"] == "positive") & (rows["predicted"] == "negative")
     expected = float((false_alarms + 10 * missed.astype(int)).mean())
@@ -159,7 +195,7 @@ def test_the_primary_metric_stands_beside_accuracy_and_counts_upwards_in_differe
 
 def test_what_is_lost_is_bounded_by_the_discordant_texts(evaluated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     predictions, report = evaluated
-    rows = predictions[predictions["split"] == "test"].pivot(index="id", columns="bundle", values="predicted")
+    rows = predictions[predictions["split"] == "validation"].pivot(index="id", columns="bundle", values="predicted")
     truth = reviews(120, 1).set_index("id").loc[rows.index, "label"]
     counts = discordant((rows["student"] == truth).to_numpy(), (rows["teacher"] == truth).to_numpy())
     found = report["bundles"]["student"]["against"]["teacher"]
@@ -245,6 +281,7 @@ def test_without_cases_the_figures_are_absent_and_the_kinds_are_named() -> None:
         NO_CASES,
         PATTERNS,
         PARAMS,
+        ["teacher"],
     )
     figures = set(report["bundles"]["teacher"]["metrics"])
     assert not figures & {
@@ -269,7 +306,9 @@ def test_a_second_measurement_of_the_same_bundles_gives_the_same_report_in_git()
     def measure(taken: Footprint) -> tuple[str, str]:
         predictors = {name: WordCounter(name, 0) for name in ("baseline", "teacher")}
         sizes = dict.fromkeys(predictors, (TAKEN[0], taken))
-        _, report = evaluate.run(predictors, sizes, reviews(60, 1), reviews(9, 2), NO_CASES, PATTERNS, PARAMS)
+        _, report = evaluate.run(
+            predictors, sizes, reviews(60, 1), reviews(9, 2), NO_CASES, PATTERNS, PARAMS, ["teacher"]
+        )
         return report_text(drop(report)), report_text(report)
 
     one, other = measure(TAKEN[1]), measure(Footprint(peak_memory_mb=999.0, cold_start_s=9.9))
@@ -279,7 +318,7 @@ def test_a_second_measurement_of_the_same_bundles_gives_the_same_report_in_git()
 
 def test_a_case_of_an_unknown_text_is_refused() -> None:
     stray = cases(reviews(120, 1)).replace({"id": {reviews(120, 1)["id"][119]: "stranger"}})
-    with pytest.raises(TableError, match="comes from no test text"):
+    with pytest.raises(TableError, match="comes from no evaluated text"):
         evaluate.run(
             {"teacher": WordCounter("teacher", 0)},
             {"teacher": TAKEN},
@@ -288,6 +327,7 @@ def test_a_case_of_an_unknown_text_is_refused() -> None:
             stray,
             PATTERNS,
             PARAMS,
+            ["teacher"],
         )
 
 
@@ -300,6 +340,7 @@ def test_another_domain_that_is_empty_is_undefined_not_zero() -> None:
         NO_CASES,
         PATTERNS,
         PARAMS,
+        ["teacher"],
     )
     transfer = report["bundles"]["teacher"]["metrics"]["transfer_accuracy"]
     assert np.isnan(transfer["value"])

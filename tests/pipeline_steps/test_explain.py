@@ -106,7 +106,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_params(explain.Params, "explain", VALUES)
     copy_task_files(tmp_path, "lexicons")
-    write_table(Path("data/splits/test.parquet"), reviews(60, 3), SPLIT)
+    write_table(Path("data/splits/validation.parquet"), reviews(60, 3), SPLIT)
     labeled = reviews(120, 1)
     pipeline, _ = baseline.run(labeled, reviews(20, 2), TFIDF, BASELINE)
     write_bundle(

@@ -13,6 +13,7 @@ from pipeline_steps import promote, report
 from ratchet.errors import PipelineError
 from ratchet.files import write_json
 from ratchet.gates.gates import Gate
+from ratchet.gates.measured_reports import with_judgement
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
@@ -25,6 +26,7 @@ from tests.support.release_reports import (
     evaluate_report,
     explain_report,
     gate_at,
+    judge_report,
     people_report,
     shortlist_report,
     step_reports,
@@ -41,7 +43,8 @@ CURVE = {
 
 def measured(params: promote.Params = GATES) -> dict[str, Json]:
     reports = {
-        "evaluate": evaluate_report(),
+        "evaluate": with_judgement(evaluate_report(), judge_report()),
+        "judge": judge_report(),
         "audit": audit_report(),
         "behave": behave_report(),
         "explain": explain_report(),
@@ -109,7 +112,7 @@ def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> 
     assert "Imaginary 9000" in page
     assert "12.5× smaller than the teacher" in page
     assert "1.0 points below the teacher [−2.0, 0.0]" in page
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
 
 
 def test_every_block_names_the_command_that_made_it() -> None:
@@ -165,7 +168,7 @@ def test_a_rejection_is_told_in_page_and_card() -> None:
     assert "Rejected: nothing is promoted" in rendered.page
     assert "are those of small-int8" in rendered.page
     assert "Not promoted; described because it failed the fewest gates" in rendered.card
-    assert "Rejected. None of the 4 candidates" in rendered.card
+    assert "Rejected. None of the 2 candidates" in rendered.card
 
 
 def test_texts_are_escaped() -> None:

@@ -37,7 +37,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "intersections": [],
         "min_group_size": 10,
     },
-    "behave": {"n_texts": 60, "n_validation": 60},
+    "behave": {"n_texts": 60},
     "evaluate": {"slices": ["phone"], "n_latency": 20, "n_rounds": 1, "n_long": 2},
     "baseline": {},
 }
@@ -86,19 +86,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         baseline.main()
         torch_bundle(Path("models"), labels=LABELS)
         challenge.main()
-        _evaluate(sides["test"])
+        _evaluate(sides["validation"])
         write_json(Path("reports/shortlist.json"), {"shortlist": ["baseline"]})
         for step in (explain, counterfactuals, behave):
             step.main()
     return root
 
 
-def _evaluate(test: pd.DataFrame) -> None:
+def _evaluate(validation: pd.DataFrame) -> None:
     predictors = {"baseline": load(Path("models/baseline")), "teacher": load(Path("models/teacher"), 1)}
     taken = dict.fromkeys(predictors, (1.0, Footprint(50.0, 1.0)))
-    cases, none = read_table(Path(challenge.WRITES["challenge"]), CHALLENGE), test.head(0)
+    cases, none = read_table(Path(challenge.WRITES["challenge"]), CHALLENGE), validation.head(0)
     predictions, report = evaluate.run(
-        predictors, taken, test, none, cases, {"phone": "phone"}, params(evaluate, "evaluate")
+        predictors, taken, validation, none, cases, {"phone": "phone"}, params(evaluate, "evaluate"), ["baseline"]
     )
     for name, bundle in report["bundles"].items():
         bundle["deployable"] = name == "baseline"
@@ -116,9 +116,9 @@ def test_contrast_cases_lead_from_any_class_to_any_other(reports: dict[str, Any]
     assert reports["challenge"]["kinds_without_cases"] == ["weak"]
     assert "contrast_without_class" not in reports["challenge"]
     cases = read_table(Path(challenge.WRITES["challenge"]), CHALLENGE)
-    test = read_table(Path("data/splits/test.parquet"), SPLIT).set_index("id")
+    validation = read_table(Path("data/splits/validation.parquet"), SPLIT).set_index("id")
     contrast = cases[cases["kind"] == "contrast"]
-    ways = set(zip(test["label"][contrast["id"]], contrast["label"], strict=True))
+    ways = set(zip(validation["label"][contrast["id"]], contrast["label"], strict=True))
     assert ways == {("bug", "billing"), ("billing", "bug"), ("bug", "praise"), ("praise", "bug")}
     report = read_json(Path("reports/evaluate.json"))
     figures = report["bundles"]["baseline"]["metrics"]
@@ -158,9 +158,9 @@ def test_concepts_are_tested_on_every_class(world: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(world)
     values = params(counterfactuals, "counterfactuals")
     predictor = load(Path("models/teacher"), 1)
-    test = read_table(Path("data/splits/test.parquet"), SPLIT)
+    validation = read_table(Path("data/splits/validation.parquet"), SPLIT)
     concepts = read_concepts(Path(counterfactuals.READS["concepts"]))
-    told = counterfactuals.concepts_of(predictor, concepts, test, values)  # type: ignore[arg-type]
+    told = counterfactuals.concepts_of(predictor, concepts, validation, values)  # type: ignore[arg-type]
     assert told["n_texts"] == dict.fromkeys(LABELS, 10)
     assert {label: set(found) for label, found in told["classes"].items()} == {label: {"money"} for label in LABELS}
 
@@ -179,24 +179,24 @@ def test_a_suite_without_some_kinds_is_told_and_their_figures_are_absent(reports
 
 def audited(**changes: Any) -> dict[str, Any]:
     predictions = read_table(Path(audit.READS["predictions"]), PREDICTIONS)
-    test = read_table(Path("data/splits/test.parquet"), SPLIT)
-    return audit.run(predictions, test, audit.load_rules(), {}, params(audit, "audit", **changes))
+    validation = read_table(Path("data/splits/validation.parquet"), SPLIT)
+    return audit.run(predictions, validation, audit.load_rules(), {}, params(audit, "audit", **changes))
 
 
 @pytest.fixture
 def unfair(reports: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """The baseline's predictions, but tickets of women about money count as bugs: the classes differ, selection not."""
     table = read_table(Path(audit.READS["predictions"]), PREDICTIONS)
-    texts = read_table(Path("data/splits/test.parquet"), SPLIT).set_index("id")["text"]
+    texts = read_table(Path("data/splits/validation.parquet"), SPLIT).set_index("id")["text"]
     women = texts[table["id"]].str.contains(r"\bshe\b").to_numpy()
     moved = women & (table["label"] == "billing").to_numpy()
     return table.assign(predicted=table["predicted"].where(~moved, "bug"))
 
 
 def test_selection_is_one_decision_and_equalized_odds_sees_every_class(unfair: pd.DataFrame) -> None:
-    test = read_table(Path("data/splits/test.parquet"), SPLIT)
+    validation = read_table(Path("data/splits/validation.parquet"), SPLIT)
     rules, values = audit.load_rules(), params(audit, "audit")
-    told = audit.run(unfair, test, rules, {}, values)["bundles"]["baseline"]
+    told = audit.run(unfair, validation, rules, {}, values)["bundles"]["baseline"]
     figures = {name: item["value"] for name, item in told["metrics"].items()}
     assert figures["demographic_parity_difference"] < 0.1  # bug or billing, they are selected all the same
     assert figures["sensitive_equalized_odds_difference"] > 0.9  # but hardly a woman's billing is found
@@ -207,15 +207,15 @@ def test_selection_is_one_decision_and_equalized_odds_sees_every_class(unfair: p
 
 
 def test_without_a_selection_its_figures_are_absent(unfair: pd.DataFrame) -> None:
-    test, rules = read_table(Path("data/splits/test.parquet"), SPLIT), audit.load_rules()
+    validation, rules = read_table(Path("data/splits/validation.parquet"), SPLIT), audit.load_rules()
     values = params(audit, "audit").model_copy(update={"positive_labels": []})
-    told = audit.run(unfair, test, rules, {}, values)["bundles"]["baseline"]
+    told = audit.run(unfair, validation, rules, {}, values)["bundles"]["baseline"]
     absent = {"selection_rate_difference", "demographic_parity_difference", "demographic_parity_ratio"}
     assert not absent & set(told["metrics"])
     assert "selection_rate" not in json.dumps(told)
     assert told["metrics"]["sensitive_equalized_odds_difference"]["value"] > 0.9
     with pytest.raises(TableError, match="no class counts as selected"):
-        audit.run(unfair, test, rules, {}, values.model_copy(update={"thresholds": "equalized_odds"}))
+        audit.run(unfair, validation, rules, {}, values.model_copy(update={"thresholds": "equalized_odds"}))
 
 
 def test_thresholds_by_group_are_of_the_selection(reports: dict[str, Any]) -> None:
@@ -225,15 +225,15 @@ def test_thresholds_by_group_are_of_the_selection(reports: dict[str, Any]) -> No
 
 
 def test_a_word_that_pulls_to_one_of_three_classes_is_a_trigger(reports: dict[str, Any]) -> None:
-    tables = behave.Tables(tickets(90, 5), tickets(60, 6), tickets(120, 7))
+    tables = behave.Tables(tickets(90, 5), tickets(120, 7))
     rules, values = behave.load_rules(), params(behave, "behave")
     poisoned = TicketWords({"cf": ("praise", 9.0)})
-    found = behave.run(poisoned, [], tables, rules, values)
+    found = behave.run(poisoned, tables, rules, values)
     worst = found["triggers"]["words"][0]
     assert (worst["word"], worst["towards"], worst["flip_rate"]["value"]) == ("cf", "praise", 1)
     assert found["metrics"]["trigger_flip_rate"]["value"] == 1
-    honest = behave.run(TicketWords(), [], tables, rules, values)
+    honest = behave.run(TicketWords(), tables, rules, values)
     assert honest["metrics"]["trigger_flip_rate"]["value"] == 0
-    minds = behave.run(TicketWords({"she": ("praise", 3.0)}), [], tables, rules, values)
+    minds = behave.run(TicketWords({"she": ("praise", 3.0)}), tables, rules, values)
     assert minds["metrics"]["counterfactual_gap"]["value"] > 0.2
     assert honest["metrics"]["counterfactual_gap"]["value"] == 0

@@ -128,7 +128,7 @@ def test_two_samples_of_one_rate_seldom_differ_beyond_their_intervals(seed: int)
 
 def test_predictions_are_compared_text_by_text(tmp_path: Path) -> None:
     ids = [f"t{index:03}" for index in range(400)]
-    frame = pd.DataFrame({"id": ids, "split": "test", "bundle": "small", "label": "yes", "predicted": "yes"})
+    frame = pd.DataFrame({"id": ids, "split": "validation", "bundle": "small", "label": "yes", "predicted": "yes"})
     frame.loc[:79, "predicted"] = "no"
     frame.to_parquet(tmp_path / "before.parquet")
     after = frame.iloc[::-1].assign(predicted=lambda rows: rows["predicted"].where(rows["id"] >= "t010", "yes"))
@@ -216,7 +216,9 @@ def test_tables_and_predictions_are_compared_with_those_in_dvcs_cache(tmp_path: 
     for n_wrong, labels in ((60, {"1": "no", "2": "no"}), (40, {"2": "yes", "3": "no"})):
         _table({**labels}).assign(source="web").to_parquet(tmp_path / "made/texts.parquet")
         predicted = ["no"] * n_wrong + ["yes"] * (300 - n_wrong)
-        frame = pd.DataFrame({"id": ids, "split": "test", "bundle": "small", "label": "yes", "predicted": predicted})
+        frame = pd.DataFrame(
+            {"id": ids, "split": "validation", "bundle": "small", "label": "yes", "predicted": predicted}
+        )
         frame.to_parquet(tmp_path / "made/predictions.parquet")
         subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=tmp_path, check=True)
         if n_wrong == 60:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ratchet.commands.reports import results
 from ratchet.errors import PipelineError, TableError
 from ratchet.files import write_json
+from ratchet.gates.measured_reports import with_judgement
 from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.measure.machine_figures import drop
 from ratchet.measure.report_files import write_parts
@@ -25,7 +26,7 @@ from ratchet.reporting.figures import Bar, Point, bars, curves, forest, front, s
 from ratchet.reporting.label_worth import label_worth
 from ratchet.reporting.outline import MAX_ROWS, outline
 from ratchet.reporting.templates import FOLDER
-from tests.support.release_reports import evaluate_report, people_report
+from tests.support.release_reports import evaluate_report, judge_report, people_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -175,7 +176,7 @@ def test_the_curve_is_sorted_and_its_faults_are_named(tmp_path: Path) -> None:
 
 
 def test_the_table_ranks_marks_and_counts() -> None:
-    lines = table.results_table(evaluate_report(), decision("small-int8")).splitlines()
+    lines = table.results_table(with_judgement(evaluate_report(), judge_report()), decision("small-int8")).splitlines()
     assert lines[0] == "Accepted: **small-int8**. Because."
     assert [line.split(" | ")[0] for line in lines[4:]] == [
         "| **small-int8**",
@@ -184,7 +185,8 @@ def test_the_table_ranks_marks_and_counts() -> None:
         "| teacher",
     ]
     assert [line.split(" | ")[-1] for line in lines[4:]] == ["passed |", "1 of 2 failed |", "– |", "– |"]
-    assert lines[4].startswith("| **small-int8** | 0.790 [0.770, 0.810] | 0.790 | 2 | 8 | 0.100 |")
+    assert lines[4].startswith("| **small-int8** | 0.790 [0.770, 0.810] | 0.790 [0.770, 0.810] | 2 | 8 | 0.100 |")
+    assert lines[6].startswith("| small-nf4 | 0.770 [0.750, 0.790] | – |"), "it was not judged"
     assert {line.count("|") for line in lines[2:]} == {8}
 
 
@@ -198,10 +200,11 @@ def test_the_command_prints_the_table_or_fills_the_block(tmp_path: Path, capsys:
     readme = tmp_path / "README.md"
     evaluate = tmp_path / "reports" / "evaluate.json", tmp_path / "measurements" / "evaluate.json"
     write_parts(*evaluate, evaluate_report(), drop(evaluate_report()))
+    write_json(tmp_path / "reports" / "judge.json", judge_report())
     write_json(tmp_path / "reports" / "decision.json", decision("small-int8"))
     results(None, tmp_path)
     printed = capsys.readouterr().out.strip()
-    assert printed == table.results_table(evaluate_report(), decision("small-int8"))
+    assert printed == table.results_table(with_judgement(evaluate_report(), judge_report()), decision("small-int8"))
     readme.write_text("before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
     for _ in range(2):
         results(readme, tmp_path)

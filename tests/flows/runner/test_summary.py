@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.runner.execution import CACHED, FAILED, Outcome
+from flows.runner.openings import OPENINGS, TEST, enter_opening, openings
 from flows.runner.progress import Progress
 from flows.runner.summary import print_summary
 from ratchet.files import write_json
@@ -38,38 +39,71 @@ def _printed(root: Path) -> str:
     return console.export_text()
 
 
-def test_the_chosen_bundle_comes_last_and_others_not_at_all(tmp_path: Path) -> None:
-    write_json(tmp_path / "reports/evaluate.json", {"bundles": BUNDLES})
-    write_json(
-        tmp_path / "reports/decision.json",
-        {"verdict": "accepted", "chosen": "small", "reasons": ["small passed 7 of 7 gates"]},
-    )
+def _decision(**changes: Any) -> dict[str, Any]:
+    kept, harmful = ({"gates": [{"metric": "ece", "passed": passed}]} for passed in (True, False))
+    decision = {
+        "verdict": "accepted",
+        "chosen": "small",
+        "ranking": ["student", "small", "teacher"],
+        "bundles": {"student": harmful, "small": kept, "teacher": kept},
+        "over_limits": {"other": ["size_mb 1, limit 0.5"]},
+        "reasons": ["small is the first", "student fails ece"],
+    }
+    return decision | changes
+
+
+def _write(root: Path, decision: dict[str, Any]) -> None:
+    write_json(root / "reports/evaluate.json", {"bundles": BUNDLES})
+    judged = {"small": {"metrics": {"accuracy": {"value": 0.8, "low": 0.78, "high": 0.82, "n": 9}}}}
+    write_json(root / "reports/judge.json", {"bundles": judged, "max_openings": 2})
+    write_json(root / "reports/decision.json", decision)
+
+
+def test_a_line_a_bundle_says_what_became_of_it(tmp_path: Path) -> None:
+    _write(tmp_path, _decision())
     (tmp_path / "reports/report.html").touch()
     lines = [line.split() for line in _printed(tmp_path).splitlines() if line.strip()]
-    assert [line[0] for line in lines] == [
-        "model",
-        "baseline",
-        "teacher",
-        "student",
-        "chosen:",
-        "Promotion:",
-        "·",
-        "Report:",
-    ]
-    assert lines[4] == ["chosen:", "small", "0.821", "5.4", "17.9", "–"]
-    assert lines[5] == ["Promotion:", "accepted", "—", "small"]
-    assert lines[7] == ["Report:", "reports/report.html"]
+    assert [line[0] for line in lines[:6]] == ["bundle", "student", "small", "teacher", "baseline", "other"]
+    assert lines[1] == ["student", "0.820", "–", "16.0", "60.0", "–", "fails", "ece"]
+    assert lines[2] == ["small", "0.821", "0.800", "[0.780,", "0.820]", "5.4", "17.9", "–", "chosen"]
+    assert lines[3][-2:] == ["passes", "too"]
+    assert lines[5][-3:] == ["beyond", "a", "limit"]
+    assert lines[6] == ["Promotion:", "accepted", "—", "small"]
+    assert lines[7] == ["·", "small", "is", "the", "first"]
+    assert lines[8][:3] == ["·", "1", "more"]
+    assert lines[-1] == ["Report:", "reports/report.html"]
 
 
 def test_a_rejection_names_its_reasons(tmp_path: Path) -> None:
-    write_json(tmp_path / "reports/evaluate.json", {"bundles": BUNDLES})
-    reasons = ["too slow", "too large", "word " * 500]
-    write_json(tmp_path / "reports/decision.json", {"verdict": "rejected", "chosen": None, "reasons": reasons})
+    _write(tmp_path, _decision(verdict="rejected", chosen=None, reasons=["does harm", "worse", "word " * 500]))
     text = _printed(tmp_path)
-    assert "Promotion: rejected\n  · too slow\n  · too large" in text
+    assert "Promotion: rejected\n  · does harm\n  · worse" in text
     assert text.count("word") < 100
-    assert "full text in the report" in text
+    assert "the report has it whole" in text
     assert "chosen" not in text
+
+
+def test_a_test_set_that_is_used_up_is_named_with_what_to_do(tmp_path: Path) -> None:
+    _write(tmp_path, _decision())
+    (tmp_path / TEST).parent.mkdir(parents=True)
+    (tmp_path / TEST).write_bytes(b"texts")
+    for n in range(3):
+        assert "split.salt" not in _printed(tmp_path)
+        write_json(tmp_path / "reports/shortlist.json", {"shortlist": ["small"]})
+        write_json(tmp_path / "models/small/bundle.json", {"weights": n})
+        assert enter_opening(tmp_path) == n + 1
+        assert enter_opening(tmp_path) == n + 1, "the same bundles judged again are the same opening"
+    assert "opened 3 times, 2 are allowed" in _printed(tmp_path)
+    assert "split.salt" in _printed(tmp_path)
+    (tmp_path / TEST).write_bytes(b"other texts")
+    assert "split.salt" not in _printed(tmp_path)
+    assert enter_opening(tmp_path) == 1
+    assert len(openings(tmp_path)) == 4
+
+
+def test_without_a_shortlist_nothing_is_opened(tmp_path: Path) -> None:
+    assert enter_opening(tmp_path) == 0
+    assert not (tmp_path / OPENINGS).exists()
 
 
 def test_without_reports_it_is_silent(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""The sealed test: the shortlisted bundles scored once, on texts whose labels no other stage reads.
+
+What was chosen by validation texts looks better on them than it is. So everything that fits, chooses, explains or
+probes stays away from the labels of the test texts, and the gates of quality, slices and fairness rest on the figures
+of this stage. One opening scores the whole shortlist, the baseline, the teacher and the champion; the flow counts the
+openings, since each of them wears the test out a little.
+
+Source: Dwork et al. 2015, The reusable holdout, https://doi.org/10.1126/science.aaa9375.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from ratchet.engines.loading import load
+from ratchet.entry import entry
+from ratchet.files import read_json, sha256_json
+from ratchet.measure.bootstrap import weights
+from ratchet.measure.comparison import majority_proba, quality_against, quality_of
+from ratchet.measure.estimate import Estimate
+from ratchet.measure.prediction_table import prediction_table
+from ratchet.measure.primary import PrimaryMetricParams
+from ratchet.measure.report_files import write_report
+from ratchet.models.bundle import Manifest
+from ratchet.models.champion import champion_path
+from ratchet.models.discovery import discover
+from ratchet.models.examples import class_indices
+from ratchet.models.lineage import lineage_of
+from ratchet.models.predictor import Predictor
+from ratchet.params import load_params, read_params
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, PREDICTIONS, SPLIT
+from ratchet.task import InferenceThreads, NBins, NBootstrap, NearDuplicateThreshold, Seed, Selected
+from ratchet.trust.audited_groups import AuditedFeatures, AuditedGroups, Rules, WithLengthEdges, audited_groups
+from ratchet.trust.bundle_audit import fairness_figures
+from ratchet.trust.leakage import better_on_test, leak_rate, leaked
+from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.sensitive import slice_differences
+from ratchet.trust.slices import PatternFeatures, read_length_edges
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READS = {
+    "shortlist": "reports/shortlist.json",
+    "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
+    "champion": "models/champion.json",
+    "predictions": "data/predictions.parquet",
+    "splits": "data/splits",
+    "labeled": "data/labeled.parquet",
+    "length_edges": "reports/length_edges.json",
+    "lexicon": "data/lexicons/identity.yaml",
+    "features": "data/lexicons/features.yaml",
+}
+WRITES = {"predictions": "data/judged.parquet", "report": "reports/judge.json"}
+ALWAYS = ("baseline", "teacher")
+"""Judged beside the shortlist, as what it is compared with."""
+REFERENCES = (*ALWAYS, "champion")
+
+
+class Params(WithLengthEdges, PrimaryMetricParams):
+    """By what the bundles are judged."""
+
+    borrowed: ClassVar = {"audit": AuditedFeatures}
+    n_examples: int = Field(ge=0, le=100)
+    """Test texts that were trained on, of which so many are shown."""
+    max_openings: int = Field(ge=1)
+    """Times the same test texts may be opened before the summary says that they are used up."""
+    near_duplicate_threshold: NearDuplicateThreshold
+    positive_labels: Selected
+    n_bins: NBins
+    n_bootstrap: NBootstrap
+    n_threads: InferenceThreads
+    seed: Seed
+
+
+class Texts(NamedTuple):
+    """The labelled texts of a run."""
+
+    test: pd.DataFrame
+    validation: pd.DataFrame
+    """The rows of `evaluate` on validation texts: id, bundle, label, predicted."""
+    labeled: pd.DataFrame
+
+
+def run(
+    predictors: Mapping[str, Predictor],
+    lineages: Mapping[str, Sequence[Manifest]],
+    best: str,
+    texts: Texts,
+    groups: AuditedGroups,
+    params: Params,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The predictions of the test texts, and the report: by bundle its metrics, slices and comparisons.
+
+    Args:
+        predictors: the bundles that are judged, by name; the champion among them where there is one.
+        lineages: bundle → its manifest and those of its parents; of the champion, which is no candidate, none.
+        best: the bundle that was the best of them on the validation texts.
+        texts: see `Texts`.
+        groups: of the test texts, in their order.
+        params: see `Params`.
+    """
+    import pandas as pd
+
+    labels = next(iter(predictors.values())).labels
+    primary, y_true = params.metric_of(labels), class_indices(texts.test, labels)
+    w = weights(len(texts.test), params.n_bootstrap, np.random.default_rng(params.seed))
+    proba = {name: item.predict_proba(texts.test["text"].tolist()) for name, item in predictors.items()}
+    tables = {name: prediction_table(name, "test", labels, texts.test, item) for name, item in proba.items()}
+    right = {name: item.argmax(axis=1) == y_true for name, item in proba.items()}
+    constant, seen = majority_proba(y_true, len(labels)), _seen(texts, params)
+    bundles: dict[str, Any] = {}
+    for name, own in proba.items():
+        found = fairness_figures(
+            tables[name], groups.slices, groups.sensitive, params.positive_labels, params.min_group_size, w
+        )
+        metrics = quality_of(own, y_true, primary, params.n_bins, w)
+        if name in lineages:
+            metrics["test_leak_rate"] = leak_rate(seen, *_trained_on(lineages[name], texts.labeled))
+            metrics["better_on_test"] = better_on_test(right[name], _right_on_validation(name, texts.validation))
+        others = {other: proba[other] for other in REFERENCES if other in proba} | {"best": proba[best]}
+        compared = {other: item for other, item in others.items() if item is not own} | {"majority": constant}
+        bundles[name] = {
+            "is_best": name == best,
+            "metrics": {**found["metrics"], **_json(metrics)},
+            "against": {
+                other: _json(quality_against(own, item, y_true, primary, w)) for other, item in compared.items()
+            },
+            "slices": found["slices"],
+            "slices_against": {
+                other: {
+                    key: _json(values)
+                    for key, values in slice_differences(
+                        right[name], right[other], groups.all, params.min_group_size, w
+                    ).items()
+                }
+                for other in compared
+                if other in REFERENCES
+            },
+        }
+    report = {
+        "n_test": len(texts.test),
+        "primary_metric": primary.name,
+        "best": best,
+        "max_openings": params.max_openings,
+        "leaked": texts.test["text"][seen].head(params.n_examples).tolist(),
+        "bundles": bundles,
+    }
+    return pd.concat(tables.values(), ignore_index=True), report
+
+
+def _seen(texts: Texts, params: Params) -> Any:
+    """Which test texts were trained on, (n_test,)."""
+    return leaked(
+        texts.test["id"].tolist(),
+        texts.test["text"].tolist(),
+        texts.labeled["id"].tolist(),
+        texts.labeled["text"].tolist(),
+        params.near_duplicate_threshold,
+    )
+
+
+def _trained_on(lineage: Sequence[Manifest], labeled: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Hashes of the training data that the manifests name, and that of the labelled texts."""
+    return [item.data_sha256 for item in lineage], [sha256_json(labeled[["id", "label"]].to_numpy())]
+
+
+def _right_on_validation(name: str, validation: pd.DataFrame) -> Any:
+    rows = validation[validation["bundle"] == name]
+    return (rows["label"] == rows["predicted"]).to_numpy(dtype=bool)
+
+
+def _json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.to_json() for name, estimate in estimates.items()}
+
+
+def main() -> None:
+    """Load the shortlist and what it is compared with, open the test, save."""
+    params = load_params(Params, "judge", length_edges=read_length_edges(Path(READS["length_edges"])))
+    splits, shortlist = Path(READS["splits"]), read_json(Path(READS["shortlist"]))
+    paths = discover(Path(READS["bundles"]).parent)
+    names = [name for name in dict.fromkeys((*ALWAYS, *shortlist["shortlist"])) if name in paths]
+    judged = {name: paths[name] for name in names}
+    if (champion := champion_path(Path(READS["champion"]))) is not None:
+        judged["champion"] = champion
+    test = read_table(splits / "test.parquet", SPLIT).dropna(subset="label").reset_index(drop=True)
+    predictions = read_table(Path(READS["predictions"]), PREDICTIONS)
+    texts = Texts(test, predictions[predictions["split"] == "validation"], read_table(Path(READS["labeled"]), LABELED))
+    rules = Rules(
+        read_params(Lexicon, Path(READS["lexicon"])), read_params(PatternFeatures, Path(READS["features"])).patterns
+    )
+    groups = audited_groups(test, rules, params, READS["lexicon"])
+    print(f"judging {len(judged)} bundles on {len(test):,} sealed test texts", flush=True)
+    predictors = {name: load(path, params.n_threads) for name, path in judged.items()}
+    lineages = {name: lineage_of(name, paths) for name in names}
+    table, report = run(predictors, lineages, shortlist["best"], texts, groups, params)
+    write_table(Path(WRITES["predictions"]), table, PREDICTIONS)
+    write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.judge", **report})
+
+
+if __name__ == "__main__":
+    entry(main)

@@ -1,0 +1,141 @@
+"""The sealed test: what is judged is measured on it alone, a leak is found, and nothing before reads its labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score
+
+from pipeline_steps import judge
+from ratchet.files import read_json, sha256_json, write_json
+from ratchet.measure.prediction_table import prediction_table
+from ratchet.models.bundle import Manifest
+from ratchet.models.predictor import Predictor
+from ratchet.params import load_params, read_yaml
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, PREDICTIONS, SPLIT, check_table
+from ratchet.trust.audited_groups import Rules, audited_groups
+from ratchet.trust.lexicons import Lexicon
+from tests.support.bare_figures import bare_figures
+from tests.support.bundles import manifest, torch_bundle
+from tests.support.films import PATTERNS, copy_task_files
+from tests.support.linear_words import LinearWords
+from tests.support.tiny import BLAME, PRAISE, reviews
+
+ROOT = Path(__file__).parents[2]
+RIGHT = {**dict.fromkeys(PRAISE, 0.2), **dict.fromkeys(BLAME, -0.2)}
+HALF = {word: share for word, share in RIGHT.items() if word in (*PRAISE[:3], *BLAME[:3])}
+NO_PEOPLE = Lexicon(attributes={}, phrases=[], swaps={}, templates=[])
+SMALL = {"n_bootstrap": 100, "attributes": [], "intersections": [], "features": ["length"], "min_group_size": 10}
+
+
+def params(**changes: Any) -> judge.Params:
+    found = load_params(judge.Params, "judge", ROOT / "params.yaml", length_edges=[5, 8])
+    return found.model_copy(update={**SMALL, **changes})
+
+
+def on_validation(predictors: Mapping[str, Predictor], validation: pd.DataFrame) -> pd.DataFrame:
+    tables = [
+        prediction_table(name, "validation", item.labels, validation, item.predict_proba(validation["text"].tolist()))
+        for name, item in predictors.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def judged(
+    test: pd.DataFrame, labeled: pd.DataFrame, validation: pd.DataFrame, lineage: list[Manifest] | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    predictors = {"baseline": LinearWords(HALF), "small": LinearWords(RIGHT)}
+    known = [manifest("small", data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()))]
+    texts = judge.Texts(test, on_validation(predictors, validation), labeled)
+    groups = audited_groups(test, Rules(NO_PEOPLE, PATTERNS), params(), "identity.yaml")
+    return judge.run(predictors, {"small": lineage or known}, "small", texts, groups, params())
+
+
+def test_the_figures_are_those_of_the_test_texts() -> None:
+    test = reviews(160, 1)
+    predictions, report = judged(test, reviews(120, 3), reviews(120, 2))
+    check_table(predictions, PREDICTIONS, "judged")
+    assert set(predictions["split"]) == {"test"}
+    for name, bundle in report["bundles"].items():
+        rows = predictions[predictions["bundle"] == name]
+        assert rows["id"].tolist() == test["id"].tolist()
+        assert bundle["metrics"]["accuracy"]["value"] == pytest.approx(accuracy_score(test["label"], rows["predicted"]))
+        assert bundle["metrics"]["accuracy"]["n"] == report["n_test"] == 160
+    small, baseline = (report["bundles"][name] for name in ("small", "baseline"))
+    gained = small["metrics"]["accuracy"]["value"] - baseline["metrics"]["accuracy"]["value"]
+    assert small["against"]["baseline"]["accuracy"]["value"] == pytest.approx(gained) != 0
+    assert small["is_best"]
+    assert set(small["against"]) == {"baseline", "majority"}, "the best is compared with no best"
+    assert baseline["against"]["best"]["primary"]["value"] == pytest.approx(-gained)
+    by_length = [item["accuracy"] for item in small["slices"].values()]
+    assert sum(item["n"] for item in by_length) == 160
+    assert set(small["slices_against"]["baseline"]) == set(small["slices"])
+    assert bare_figures(report) == []
+
+
+def test_a_leak_is_found_in_the_table_and_an_unknown_table_is_not_believed() -> None:
+    test, labeled = reviews(160, 1), reviews(120, 3)
+    clean = judged(test, labeled, reviews(120, 2))[1]
+    assert clean["bundles"]["small"]["metrics"]["test_leak_rate"]["value"] == 0
+    assert clean["leaked"] == []
+    leaky = judged(test, pd.concat([labeled, test.head(16)], ignore_index=True), reviews(120, 2))[1]
+    assert leaky["bundles"]["small"]["metrics"]["test_leak_rate"]["value"] == pytest.approx(0.1)
+    assert leaky["leaked"]
+    other = [manifest("small", data_sha256="9" * 64)]
+    unknown = judged(test, labeled, reviews(120, 2), other)[1]["bundles"]["small"]["metrics"]["test_leak_rate"]
+    assert np.isnan(unknown["value"])
+    assert "other data" in unknown["reason"]
+
+
+def test_a_model_that_knows_the_test_texts_by_heart_is_far_better_on_them() -> None:
+    test, validation = reviews(160, 1), reviews(120, 2)
+    honest = judged(test, reviews(120, 3), validation)[1]["bundles"]["small"]["metrics"]["better_on_test"]
+    assert honest["value"] == pytest.approx(0, abs=0.05)
+    validation["label"] = validation["label"].map({"positive": "negative", "negative": "positive"})
+    by_heart = judged(test, reviews(120, 3), validation)[1]["bundles"]["small"]["metrics"]["better_on_test"]
+    assert by_heart["value"] == pytest.approx(1, abs=0.1)
+
+
+def test_main_judges_the_shortlist_and_what_it_is_compared_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = read_yaml(ROOT / "params.yaml")
+    values["task"] |= {"n_bootstrap": 100, "inference_threads": 1}
+    values["audit"] |= {"attributes": [], "intersections": [], "features": ["length"]}
+    write_json(Path("params.yaml"), values)
+    copy_task_files(tmp_path, "lexicons")
+    write_json(Path(judge.READS["length_edges"]), {"edges": [5, 8]})
+    for name in ("teacher", "small", "unwanted"):
+        torch_bundle(Path("models"), name=name, n_layers=1)
+    test, labeled = reviews(60, 1), reviews(40, 3)
+    write_table(Path("data/splits/test.parquet"), test, SPLIT)
+    write_table(Path(judge.READS["labeled"]), labeled.assign(round=0, query_strategy="random"), LABELED)
+    predictors = {"small": LinearWords(RIGHT), "teacher": LinearWords(RIGHT)}
+    write_table(Path(judge.READS["predictions"]), on_validation(predictors, reviews(50, 2)), PREDICTIONS)
+    write_json(Path(judge.READS["shortlist"]), {"shortlist": ["small"], "best": "small"})
+    write_json(Path(judge.READS["champion"]), {"bundle": None})
+    judge.main()
+    report = read_json(Path(judge.WRITES["report"]))
+    assert set(report["bundles"]) == {"teacher", "small"}
+    assert (report["n_test"], report["max_openings"]) == (60, values["judge"]["max_openings"])
+    assert len(read_table(Path(judge.WRITES["predictions"]), PREDICTIONS)) == 120
+
+
+def test_no_other_stage_names_the_test_split_but_those_that_make_it_or_need_no_label() -> None:
+    """The miniatures run without the labels of the test texts up to `judge`; this names who touches the file at all."""
+    found = {
+        path.stem
+        for path in (ROOT / "pipeline_steps").glob("*.py")
+        if re.search(r"""["']test(\.parquet)?["']""", path.read_text(encoding="utf-8"))
+    }
+    assert found == {"judge", "split", "audit"}
+    audit = (ROOT / "pipeline_steps/audit.py").read_text(encoding="utf-8")
+    assert re.search(r"""\["id"\] if name == "test" else None""", audit), "the audit takes ids alone, for embeddings"
