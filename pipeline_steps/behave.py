@@ -42,7 +42,7 @@ from ratchet.trust.language import Articles, Language
 from ratchet.trust.lexicons import Lexicon
 from ratchet.trust.selected_classes import need_classes
 from ratchet.trust.text_edits import Contrast, Invariance, invariance_edits
-from ratchet.trust.token_fairness import FAIRNESS, make_swaps, token_fairness
+from ratchet.trust.token_fairness import FAIRNESS, UNDECIDED, make_swaps, token_fairness
 from ratchet.trust.triggers import candidate_words, scan
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def without_cases(told: Mapping[str, Any]) -> dict[str, str]:
     found = {f"{kind}_failure_rate": f"no test of kind {kind}" for kind in told["kinds_without_cases"]}
     if not told["swaps"]:
         found |= dict.fromkeys(FAIRNESS, "no text holds a term that can be exchanged")
+    elif told["metrics"]["counterfactual_flip_rate"].get("reason") == UNDECIDED:
+        found["counterfactual_flip_rate"] = UNDECIDED
     return found
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ratchet.measure.bootstrap import interval_estimate, mean_draws, proportion_estimate, weights
 from ratchet.measure.estimate import Estimate, undefined
@@ -20,6 +21,11 @@ from ratchet.trust.lexicons import Lexicon, filled_templates, swapped
 
 FAIRNESS = ("counterfactual_flip_rate", "counterfactual_gap")
 """The figures of `token_fairness`."""
+
+
+DECIDED = 0.5
+"""Probability from which a prediction is a decision."""
+UNDECIDED = "no prediction on texts with a term that can be swapped is decided"
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,14 @@ def token_fairness(
 ) -> tuple[dict[str, Estimate], dict[str, Any]]:
     """The figures, and the same by attribute with the swaps that move most.
 
-    - `counterfactual_flip_rate`: share of swaps that change the predicted class, in [0, 1]; Wilson interval.
+    - `counterfactual_flip_rate`: share of swaps that change the predicted class, in [0, 1]; Wilson interval. Of the
+      swaps on either side of which a class has at least half of the probability: of many classes none may have, and
+      which of them comes first then is no decision. With two classes these are all.
     - `counterfactual_gap`: mean |change| of the probability of being selected, which is that of all selected classes
       together, in [0, 1]; 0: it does not matter. Where no class counts as selected, the mean total variation distance
       of the class probabilities, half the sum of their |changes|, which is the same figure for two classes.
 
-    Both NaN without swaps.
+    Both NaN without swaps, the rate also where no prediction is decided.
     """
     if not swaps:
         return dict.fromkeys(FAIRNESS, undefined("no text holds a term that can be swapped")), {}
@@ -69,6 +77,7 @@ def token_fairness(
     known = dict(zip(texts, predictor.predict_proba(texts), strict=True))
     columns = [predictor.labels.index(label) for label in selected]
     before, after = (np.stack([known[getattr(swap, side)] for swap in swaps]) for side in ("before", "after"))
+    decided = np.maximum(before.max(axis=1), after.max(axis=1)) >= DECIDED
     flipped = before.argmax(axis=1) != after.argmax(axis=1)
     change_of_class = after - before  # (n_swaps, n_classes)
     moved = change_of_class[:, columns].sum(axis=1) if selected else np.abs(change_of_class).sum(axis=1) / 2
@@ -80,7 +89,7 @@ def token_fairness(
             float(change.mean()), mean_draws(change, weights(len(change), n_draws, rng)), len(change)
         )
         return {
-            "counterfactual_flip_rate": proportion_estimate(int(flipped[rows].sum()), int(rows.sum())),
+            "counterfactual_flip_rate": _flip_rate(flipped[rows & decided]),
             "counterfactual_gap": gap,
         }
 
@@ -101,3 +110,7 @@ def token_fairness(
             ],
         }
     return figures(np.ones(len(swaps), dtype=bool)), parts
+
+
+def _flip_rate(flipped: NDArray[np.bool_]) -> Estimate:
+    return proportion_estimate(int(flipped.sum()), len(flipped)) if len(flipped) else undefined(UNDECIDED)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from ratchet.trust.token_fairness import Swap, token_fairness
+from ratchet.measure.estimate import Estimate
+from ratchet.trust.token_fairness import UNDECIDED, Swap, token_fairness
 from tests.support.linear_words import LinearWords
 from tests.support.tickets import TicketWords
 
@@ -29,3 +32,24 @@ def test_without_a_selection_it_is_the_total_variation_distance() -> None:
     assert gap(TicketWords({"she": ("bug", 1.0)}), []) == pytest.approx(2.718281828 / 4.718281828 - 1 / 3)
     two = LinearWords({"she": 0.2})
     assert gap(two, []) == pytest.approx(gap(two, ["positive"])) == pytest.approx(0.2)
+
+
+def flip_rate(predictor: TicketWords | LinearWords, *swaps: Swap) -> Estimate:
+    metrics, _ = token_fairness(predictor, list(swaps), [], 100, 1, 0)
+    return metrics["counterfactual_flip_rate"]
+
+
+def test_which_of_many_classes_comes_first_by_a_hair_is_no_decision() -> None:
+    """A third each, a little more for another class: nobody decided anything. With a strong pull one is turned to."""
+    hair = flip_rate(TicketWords({"she": ("bug", 0.1), "he": ("billing", 0.1)}), SWAP)
+    assert math.isnan(hair.value)
+    assert hair.reason == UNDECIDED
+    strong = flip_rate(TicketWords({"she": ("bug", 3.0), "he": ("billing", 0.1)}), SWAP)
+    assert (strong.value, strong.n) == (1, 1), "decided on one side is enough"
+    decided = Swap("gender", "texts", "she wrote she", "she wrote")
+    both = flip_rate(TicketWords({"she": ("bug", 3.0), "he": ("billing", 0.1)}), SWAP, decided)
+    assert (both.value, both.n) == (0.5, 2)
+
+
+def test_of_two_classes_every_prediction_is_decided() -> None:
+    assert flip_rate(LinearWords({"she": 0.01, "he": -0.01}), SWAP).value == 1
