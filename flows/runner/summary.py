@@ -81,7 +81,7 @@ def outcome(name: str, decision: dict[str, Any]) -> str:
     if name in decision["over_limits"]:
         return "beyond a limit"
     if name not in decision["bundles"]:
-        return ""
+        return "not shown to lose little" if name in decision.get("undecided", {}) else ""
     failed = dict.fromkeys(gate["metric"] for gate in decision["bundles"][name]["gates"] if not gate["passed"])
     return f"fails {', '.join(failed)}" if failed else "passes too"
 

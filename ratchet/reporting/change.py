@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from collections.abc import Sequence
@@ -99,13 +100,14 @@ def verdict_line(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 
 def ladder(decisions: Sequence[dict[str, Any]], evaluated: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """A row for each ranked bundle: its place, accuracy with its interval, p95 latency and size, before and after.
+    """A row for each bundle: its place on the shortlist, accuracy, p95 latency and size, before and after.
 
     Empty where both revisions say the same of all of them.
     """
     ranks = [list(item.get("ranking", [])) for item in decisions]
     rows = []
-    for name in dict.fromkeys([*ranks[1], *ranks[0]]):
+    others = [sorted(report.get("bundles", {})) for report in reversed(evaluated)]
+    for name in dict.fromkeys(itertools.chain(ranks[1], ranks[0], *others)):
         places = [str(rank.index(name) + 1) if name in rank else MISSING for rank in ranks]
         metrics = [report.get("bundles", {}).get(name, {}).get("metrics", {}) for report in evaluated]
         cells = [[_figure(item.get(metric), metric) for item in metrics] for metric in LADDER]
