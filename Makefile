@@ -6,9 +6,10 @@
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make fuzz-sources  200,000 files in all dialects, read by Ratchet and by two independent readers of each format, an hour or two
 # make setup  the environment only; the others call it
-# make ablate  search the compositions of compression techniques, an hour
+# make ablate  search the compositions of compression techniques, then training techniques alone and removed; hours
 # make bench  the figures of docs/efficiency.md, less than half an hour on two quiet cores
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
+# make bench-recipes  which recipe is best with how many labels, on the films and the sets of a folder (DATA=FOLDER), an hour
 # make bench-league  Ratchet's teacher beside other libraries, an hour; FORM=full at most twelve, FORM=quick some minutes
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
@@ -41,7 +42,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
 .PHONY: actionlint-env triton-env prove-gates explain-deep
-.PHONY: bench-rollback bench-explain litserve-env demo bench-serving bench-league
+.PHONY: bench-rollback bench-explain litserve-env demo bench-serving bench-league bench-recipes
 .DEFAULT_GOAL := run
 
 run: setup
@@ -53,6 +54,10 @@ init: setup
 
 ablate: setup
 	@$(BIN)/ratchet ablate
+	@$(BIN)/python -m benchmarks.recipes techniques $(if $(DATA),--data "$(DATA)")
+
+bench-recipes: setup
+	@$(BIN)/python -m benchmarks.recipes few-labels $(if $(DATA),--data "$(DATA)")
 
 bench: setup
 	@$(BIN)/python -m benchmarks.efficiency

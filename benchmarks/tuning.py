@@ -35,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "dora": {"method": "dora", "learning_rate": 2e-3},
     "adapter": {"method": "adapter", "learning_rate": 2e-3},
+    "contrastive": {"method": "contrastive", "learning_rate": 1e-4},
 }
 """What differs from the `train` block of params.yaml."""
 N_TRAIN, N_VALIDATION, N_TEST, N_EPOCHS = 800, 200, 1000, 3
@@ -47,8 +48,9 @@ def measure(name: str) -> dict[str, Any]:
 
     from ratchet.measure.bootstrap import mean_estimate, weights
     from ratchet.models.forward import logits_of
+    from ratchet.models.head_start import finished, learner_of
     from ratchet.models.training import fit
-    from ratchet.models.tuning import count_parameters, merge, prepare
+    from ratchet.models.tuning import count_parameters, prepare
 
     task = read_task(N_TRAIN, N_VALIDATION, N_TEST)
     changes = {"n_epochs": N_EPOCHS, "precision": "32-true", **VARIANTS[name]}
@@ -67,10 +69,20 @@ def measure(name: str) -> dict[str, Any]:
     used, idle_mb = time.process_time(), peak_memory_mb()
     n_epochs = 0
     if params.method != "head":  # the probe is it
-        fitted = fit(model, task.train, task.validation, params, SCRATCH / "tuning", metric=task.metric)
+        learner = learner_of(VARIANTS[name]["method"])
+        fitted = fit(
+            model,
+            task.train,
+            task.validation,
+            params,
+            SCRATCH / "tuning",
+            metric=task.metric,
+            learner=learner,
+        )
         n_epochs = len(fitted.history)
     cpu_s, memory_mb = time.process_time() - used, peak_memory_mb()
-    right = logits_of(merge(model), task.test.tokens).argmax(1) == task.test.hard
+    model = finished(model, VARIANTS[name]["method"], task.train, np.zeros(len(task.labels)), params.seed)
+    right = logits_of(model, task.test.tokens).argmax(1) == task.test.hard
     accuracy = mean_estimate(right, weights(len(right), 1000, np.random.default_rng(params.seed)))
     return {
         "learning_rate": params.learning_rate,

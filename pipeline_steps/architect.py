@@ -22,7 +22,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-import ratchet.params
 from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.task_vocabulary import task_vocabulary
 from ratchet.data.sampling import sample_by_class
@@ -33,18 +32,17 @@ from ratchet.measure.candidates import Candidate, Judge
 from ratchet.measure.primary import PrimaryMetricParams, primary_metric
 from ratchet.measure.prior import adjusted, choose_strength, prior_offset
 from ratchet.measure.report_files import write_report
-from ratchet.models.architecture import Architecture, BackboneSettings, TfidfSettings, write_architecture
+from ratchet.models.architecture import Architecture, Arm, BackboneSettings, TfidfSettings, write_architecture
 from ratchet.models.backbones import encoder_parameters, is_installed, resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import Examples, check_labels, class_indices, class_names
 from ratchet.models.fit_params import TuningParams
-from ratchet.models.head_start import classifier_from, prepared
+from ratchet.models.head_start import classifier_from, finished, learner_of, prepared
 from ratchet.models.predictor import softmax
 from ratchet.models.probe import choose_regularization, fit_probe, stratified_folds
 from ratchet.models.tfidf import fit_pipeline
 from ratchet.models.tfidf_search import choose_tfidf
 from ratchet.models.training import fit
-from ratchet.models.tuning import Method, merge
 from ratchet.params import At, load_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT
@@ -62,24 +60,16 @@ FIRST = 0
 TFIDF, HEAD = "tfidf", "head"
 
 
-class Arm(ratchet.params.Params):
-    """A way to fine-tune."""
-
-    method: Method
-    """As `train.method`."""
-    learning_rate: float = Field(gt=0, lt=1)
-    """AdamW's step size at its highest."""
-
-
 class Params(TuningParams, PrimaryMetricParams):
     """What is compared, and how far."""
 
     borrowed: ClassVar = {"train": TuningParams}
     backbones: Backbones
     arms: list[Arm]
-    """Ways to fine-tune that are tried on the backbone with the best probe; none: its probe is the teacher."""
+    """Ways to fine-tune that are tried on the backbone with the best probe where there are as many labels as they ask
+    for; none: its probe is the teacher."""
     n_steps: int = Field(ge=0)
-    """Optimizer steps of all arms together, shared out evenly."""
+    """Optimizer steps of all arms that are tried together, shared out evenly."""
     n_folds: int = Field(ge=2, le=20)
     """Folds of the cross-validation."""
     max_compared: int = Field(ge=10)
@@ -131,7 +121,7 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
     """
     labels = class_names(validation)
     check_labels(labeled, labels)
-    labeled = sample_by_class(labeled, params.max_compared)
+    n_labels, labeled = len(labeled), sample_by_class(labeled, params.max_compared)
     both = pd.concat([labeled, validation])
     targets = class_indices(both, labels)
     folds = stratified_folds(targets[: len(labeled)], params.n_folds, params.seed)
@@ -142,7 +132,7 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
     probes = [try_probe(texts, judge, backbone, params) for backbone in here]
     probe = judge.smallest([candidate for candidate, _ in probes])
     vectors = next(vectors for candidate, vectors in probes if candidate is probe)
-    arms = try_arms(texts, judge, probe, vectors, params)
+    arms = try_arms(texts, judge, probe, vectors, [arm for arm in params.arms if arm.suits(n_labels)], params)
     return choose(judge, tfidf, [candidate for candidate, _ in probes], probe, arms), judge
 
 
@@ -212,10 +202,15 @@ def try_probe(
 
 
 def try_arms(
-    texts: Texts, judge: Judge, probe: Candidate, vectors: NDArray[np.float32], params: Params
+    texts: Texts,
+    judge: Judge,
+    probe: Candidate,
+    vectors: NDArray[np.float32],
+    arms: Sequence[Arm],
+    params: Params,
 ) -> list[Candidate]:
     """The probe on all folds but the first, and each arm from there; empty where there is no arm, or no step for it."""
-    if not params.arms or params.n_steps < len(params.arms):
+    if not arms or params.n_steps < len(arms):
         return []
     known = texts.folds != FIRST
     inside, n_classes = np.flatnonzero(known), texts.n_classes
@@ -235,10 +230,10 @@ def try_arms(
     folder, _ = task_vocabulary(whole, texts.texts, VOCABULARY)
     tokens = encode(load_tokenizer(folder, params.max_tokens), texts.texts)
     judged = Examples([tokens[row] for row in np.flatnonzero(rows)], texts.targets[rows])
-    n_steps = params.n_steps // len(params.arms)
+    n_steps = params.n_steps // len(arms)
     drawn = np.random.default_rng(params.seed).permutation(inside)[: n_steps * params.batch_size]
     learned = Examples([tokens[row] for row in drawn], texts.targets[drawn])
-    for arm in params.arms:
+    for arm in arms:
         began = time.process_time()
         model = prepared(classifier_from(folder, start, offset), arm.method, params)
         changed = {"learning_rate": arm.learning_rate, "n_epochs": 1, "min_steps": n_steps, "precision": "32-true"}
@@ -246,8 +241,10 @@ def try_arms(
         once = how.epochs(len(learned)) == 1  # then no epoch has to be chosen: one batch is looked at, for form's sake
         seen = Examples(judged.tokens[: params.batch_size], judged.hard[: params.batch_size]) if once else judged
         metric = primary_metric("accuracy", judge.metric.classes) if once else judge.metric
-        fit(model, learned, seen, how, SCRATCH, metric=metric, prior_offset=offset.tolist())
-        proba = softmax(fused_logits(merge(model), judged.tokens, params.n_threads))
+        learner = learner_of(arm.method)
+        fit(model, learned, seen, how, SCRATCH, metric=metric, prior_offset=offset.tolist(), learner=learner)
+        model = finished(model, arm.method, learned, offset, params.seed)
+        proba = softmax(fused_logits(model, judged.tokens, params.n_threads))
         changes = {"method": arm.method, "learning_rate": arm.learning_rate}
         name = f"{arm.method} at {arm.learning_rate:.0e}, {n_steps} steps"
         tried.append(candidate(name, proba, changes, time.process_time() - began))

@@ -39,12 +39,12 @@ from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import save_model
 from ratchet.models.examples import Examples, check_labels, class_indices, class_names
 from ratchet.models.fit_params import TuningParams
-from ratchet.models.head_start import classifier_from, prepared
+from ratchet.models.head_start import classifier_from, finished, learner_of, prepared
 from ratchet.models.predictor import softmax
 from ratchet.models.probe import fit_probe
 from ratchet.models.tfidf import load_pipeline
 from ratchet.models.training import Fit, fit, without_steps
-from ratchet.models.tuning import Method, count_parameters, merge
+from ratchet.models.tuning import Method, count_parameters
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table
 from ratchet.tables import LABELED, SPLIT, UNLABELED
@@ -82,7 +82,7 @@ class Params(TuningParams, PrimaryMetricParams, CleaningParams):
     method: Method | Literal["auto"]
     """Which parameters learn: as `architect` chose, at its learning rate (auto), or all (full), the head, the upper
     half of the layers (last_layers), the biases (bitfit), or few new ones: ia3, lora, dora (merged afterwards), adapter
-    (stays in the model, which can then not be compressed)."""
+    (stays in the model, which can then not be compressed); or all of them from pairs of texts (contrastive)."""
     max_texts: int = Field(ge=2)
     """Labelled texts to learn from, at most: a sample by class, by hash, in which rare classes stay whole."""
     mitigation: Mitigation
@@ -180,9 +180,18 @@ def run(
         how = params.model_copy(update={"learning_rate": chosen.learning_rate})
         live = Path(WRITES["live"])
         fitted = fit(
-            model, train, held_out, how, SCRATCH, live, metric=metric, prior_offset=offset.tolist(), callbacks=[watch]
+            model,
+            train,
+            held_out,
+            how,
+            SCRATCH,
+            live,
+            metric=metric,
+            prior_offset=offset.tolist(),
+            callbacks=[watch],
+            learner=learner_of(chosen.method),
         )
-        model = merge(model)
+        model = finished(model, chosen.method, train, offset, params.seed)
     after = score(model)
     worse = after < before if metric.greater_is_better else after > before
     print(f"{metric.name} of the validation texts: probe {before:.3f}, tuned {after:.3f}", flush=True)

@@ -12,6 +12,23 @@ from ratchet.models.tuning import Method
 from ratchet.params import Params, read_params
 
 
+class Arm(Params):
+    """A way to fine-tune."""
+
+    method: Method
+    """As `train.method`."""
+    learning_rate: float = Field(gt=0, lt=1)
+    """AdamW's step size at its highest."""
+    min_labels: int = Field(ge=0)
+    """Labelled texts from which it is tried."""
+    max_labels: int = Field(ge=0)
+    """Labelled texts up to which it is tried; 0: however many there are."""
+
+    def suits(self, n_labels: int) -> bool:
+        """Whether it is tried with so many labelled texts."""
+        return self.min_labels <= n_labels and (not self.max_labels or n_labels <= self.max_labels)
+
+
 class TfidfSettings(Params):
     """Of TF-IDF with logistic regression."""
 

@@ -73,3 +73,23 @@ def bucketed_batches(
         pool = pool[np.argsort(sizes[pool], kind="stable")]
         batches += [pool[at : at + batch_size] for at in range(0, len(pool), batch_size)]
     return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def paired_batches(targets: Sequence[int], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Shuffled batches of pairs of one class, every index once at least; a text alone in its class comes alone.
+
+    Of an odd class one text comes twice. Pairs of different classes arise within a batch.
+
+    >>> batches = paired_batches([0, 0, 1, 1, 1], 4, np.random.default_rng(1))
+    >>> sorted(np.concatenate(batches).tolist())[:2], {len(batch) % 2 for batch in batches}
+    ([0, 1], {0})
+    """
+    classes, units = np.asarray(targets), list[NDArray[np.int64]]()
+    for target in np.unique(classes):
+        members = rng.permutation(np.flatnonzero(classes == target))
+        if len(members) % 2 and len(members) > 1:
+            members = np.append(members, rng.choice(members[:-1]))
+        units += [members[at : at + 2] for at in range(0, len(members), 2)]
+    units = [units[at] for at in rng.permutation(len(units))]
+    n = max(1, batch_size // 2)
+    return [np.concatenate(units[at : at + n]) for at in range(0, len(units), n)]

@@ -35,6 +35,9 @@ class Classifier(lightning.LightningModule):
     A step's loss is the sum over its texts divided by their number, however many passes and processes share them.
     """
 
+    paired = False
+    """Whether it learns from batches of pairs of one class."""
+
     def __init__(
         self,
         model: Any,

@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.models.batching import bucketed_batches, pad, sorted_batches
+from ratchet.models.batching import bucketed_batches, pad, paired_batches, sorted_batches
 from ratchet.models.examples import Examples
 
 Indices = NDArray[np.int64]
 
 
-def loader(examples: Examples, batch_size: int, seed: int | None) -> Any:
-    """A DataLoader of batches as `Classifier` takes them; with a seed shuffled anew each epoch, without one sorted."""
+def loader(examples: Examples, batch_size: int, seed: int | None, *, paired: bool = False) -> Any:
+    """A DataLoader of batches as `Classifier` takes them; with a seed shuffled anew each epoch, without one sorted.
+
+    `paired`: batches of pairs of one class in place of batches of similar length.
+    """
     import torch
 
-    sampler = BatchSampler([len(item) for item in examples.tokens], batch_size, seed)
+    lengths = [len(item) for item in examples.tokens]
+    sampler = PairSampler(examples.hard, batch_size, seed) if paired else BatchSampler(lengths, batch_size, seed)
     return torch.utils.data.DataLoader(
         range(len(examples)),  # type: ignore[arg-type]
         batch_sampler=sampler,  # type: ignore[arg-type]
@@ -47,6 +51,24 @@ class BatchSampler:
 
     def __len__(self) -> int:
         return -(-len(self._lengths) // self._batch_size)
+
+
+class PairSampler:
+    """Batches of pairs of one class, whose order depends on the seed and the epoch alone."""
+
+    def __init__(self, targets: Indices, batch_size: int, seed: int | None) -> None:
+        self._targets, self._batch_size, self._seed, self._epoch = targets, batch_size, seed or 0, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[Indices]:
+        rng = np.random.default_rng([self._seed, self._epoch])
+        return iter(paired_batches(self._targets.tolist(), self._batch_size, rng))
+
+    def __len__(self) -> int:
+        return len(paired_batches(self._targets.tolist(), self._batch_size, np.random.default_rng(0)))
 
 
 class Collate:

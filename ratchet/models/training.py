@@ -23,6 +23,7 @@ from ratchet.models.precision import Choice, choose_precision
 from ratchet.models.strategy import trainer_options
 
 if TYPE_CHECKING:
+    from ratchet.models.classifier import Classifier
     from ratchet.models.validation_scores import EpochMetric
 
 PRECISION = "precision.json"
@@ -68,6 +69,7 @@ def fit(
     soft_weight: float = 0.0,
     prior_offset: Sequence[float] = (),
     callbacks: Sequence[Any] = (),
+    learner: type[Classifier] | None = None,
 ) -> Fit:
     """Fit `model` in place, keeping the weights of the best epoch on the validation texts (the first of equals).
 
@@ -91,6 +93,7 @@ def fit(
         prior_offset: added to the logits in the loss on hard labels, (n_classes,), as `ratchet.measure.prior` makes it;
             empty: nothing is.
         callbacks: Lightning callbacks that look on; what they keep has to be in their `state_dict`.
+        learner: the Lightning module that says what is learned from a batch; None: `Classifier`.
 
     Raises:
         TrainingError: nothing to learn from, the metric is undefined on the validation texts, or the loss is not a
@@ -113,16 +116,17 @@ def fit(
 
     from ratchet.models.classifier import Classifier, is_not_finite
 
+    learner = learner or Classifier
     _quiet()
     torch.set_num_threads(params.n_threads or os.cpu_count() or 1)
     torch.manual_seed(params.seed)
-    how = [params.model_dump(), repr(metric), temperature, soft_weight, list(prior_offset)]
-    folder = scratch / _fingerprint(model, train, validation, how)
+    how = [params.model_dump(), repr(metric), temperature, soft_weight, list(prior_offset), learner.__name__]
+    folder = scratch / _fingerprint(model, train, validation, how, learner)
     _drop_other_runs(scratch, keep=folder)
     frozen = [] if params.train_embeddings else _freeze(model.get_input_embeddings())
-    module = Classifier(
+    module = learner(
         model,
-        n_steps=params.n_batches(len(train)) * params.epochs(len(train)),
+        n_steps=len(loader(train, params.batch_size, params.seed, paired=learner.paired)) * params.epochs(len(train)),
         learning_rate=params.learning_rate,
         head_rate=params.head_rate,
         weight_decay=params.weight_decay,
@@ -167,7 +171,8 @@ def _fit(
     import lightning
     import torch
 
-    resume, n_batches = folder / "last.ckpt", params.n_batches(len(train))
+    batches = loader(train, params.batch_size, params.seed, paired=module.paired)
+    resume, n_batches = folder / "last.ckpt", len(batches)
     judged_by, mode = _judgement(metric, validation)
     history, best, others = _callbacks(folder, params, n_batches, judged_by, mode)
     trainer = lightning.Trainer(
@@ -191,7 +196,7 @@ def _fit(
     began = time.perf_counter()
     trainer.fit(
         trained,
-        loader(train, params.batch_size, params.seed),
+        batches,
         loader(validation, params.batch_size, None),
         ckpt_path=resume if resume.exists() else None,
         weights_only=True,
@@ -302,7 +307,7 @@ def _live_logger(live: Path | None, resume: bool) -> Any:
     )
 
 
-def _fingerprint(model: Any, train: Examples, validation: Examples, how: list[Any]) -> str:
+def _fingerprint(model: Any, train: Examples, validation: Examples, how: list[Any], learner: type[Classifier]) -> str:
     """Fingerprint of this run: a checkpoint of another one must not be resumed."""
     import torch
 
@@ -312,7 +317,8 @@ def _fingerprint(model: Any, train: Examples, validation: Examples, how: list[An
         parts = [*model.parameters(), *model.buffers()]
         weights = [[tuple(part.shape), float(part.double().sum()), part.requires_grad] for part in parts]
     soft = [None if e.soft is None else e.soft.astype(float).sum(axis=0) for e in (train, validation)]
-    code = [sha256_file(Path(path)) for path in (__file__, classifier.__file__)]
+    modules = __file__, classifier.__file__, sys.modules[learner.__module__].__file__
+    code = [sha256_file(Path(str(path))) for path in modules]
     data = [[e.tokens, e.hard, None if e.weight is None else e.weight.astype(float)] for e in (train, validation)]
     return sha256_json([how, weights, data, soft, code])[:16]
 

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from ratchet.errors import TrainingError
 from ratchet.models.adapters import insert_adapters
 
-Method = Literal["full", "head", "last_layers", "bitfit", "ia3", "lora", "dora", "adapter"]
+Method = Literal["full", "head", "last_layers", "bitfit", "ia3", "lora", "dora", "adapter", "contrastive"]
+CONTRASTIVE: Method = "contrastive"
+"""All parameters learn from pairs of texts, see `ratchet.models.contrastive`."""
 
 
 def prepare(
@@ -27,7 +29,7 @@ def prepare(
         method: full: everything · head: the head alone · last_layers: the upper half of the layers, and the head ·
             bitfit: the biases · ia3: a factor for each channel of keys, values and feed-forward outputs · lora:
             low-rank updates · dora: low-rank directions and a size for each column · adapter: a bottleneck in each
-            layer.
+            layer · contrastive: everything, from pairs of texts.
         lora_rank: rank of lora's and dora's updates; alpha is twice the rank.
         lora_targets: names that the updated linear layers end in; `all-linear`: all of the encoder.
         rank_stabilized: whether updates are scaled by alpha ÷ √rank (rsLoRA) and not by alpha ÷ rank.
@@ -40,7 +42,7 @@ def prepare(
     Raises:
         TrainingError: the method does not know this architecture, or no layer has such a name.
     """
-    if method == "full":
+    if method in ("full", CONTRASTIVE):
         return model
     if method in ("lora", "dora", "ia3"):
         return _by_peft(model, method, lora_rank, list(lora_targets), rank_stabilized)

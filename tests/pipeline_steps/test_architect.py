@@ -31,12 +31,21 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def arm(method: str, learning_rate: float, min_labels: int = 0, max_labels: int = 0) -> dict[str, Any]:
+    return {
+        "method": method,
+        "learning_rate": learning_rate,
+        "min_labels": min_labels,
+        "max_labels": max_labels,
+    }
+
+
 def params(*backbones: Path, **changes: Any) -> architect.Params:
     values = {
         **TUNING,
         **ACCURACY,
         "backbones": [{"source": str(folder), "sha256": ""} for folder in backbones],
-        "arms": [{"method": "full", "learning_rate": 3e-3}, {"method": "lora", "learning_rate": 1e-3}],
+        "arms": [arm("full", 3e-3), arm("lora", 1e-3)],
         "n_steps": 40,
         "n_folds": 3,
         "max_compared": 1000,
@@ -74,7 +83,7 @@ def test_tf_idf_wins_where_a_word_that_no_backbone_knows_decides(backbone: Path)
 
 
 def test_the_probe_wins_where_every_arm_destroys_what_was_pretrained(backbone: Path) -> None:
-    wild = params(backbone, arms=[{"method": "full", "learning_rate": 0.9}])
+    wild = params(backbone, arms=[arm("full", 0.9)])
     found, judge = architect.run(only_order(150, 1), only_order(60, 2), wild)
     assert judge.estimate(found.neural).value > 0.75
     assert found.neural is found.winner
@@ -106,6 +115,16 @@ def test_no_candidate_is_judged_on_a_text_it_learned_from(backbone: Path) -> Non
     for candidate in found.candidates:
         labels_alone = np.nanmean(candidate.proba[:60].argmax(axis=1) == judge.targets[:60])
         assert labels_alone < 0.7  # a model that had seen these labels would know them by heart
+
+
+def test_arms_are_tried_with_the_labels_they_ask_for_and_share_the_steps(backbone: Path) -> None:
+    arms = [arm("contrastive", 1e-3, max_labels=89), arm("full", 3e-3, min_labels=90), arm("lora", 1e-3)]
+    few, _ = architect.run(only_order(89, 1), only_order(20, 2), params(backbone, arms=arms, n_steps=8))
+    many, _ = architect.run(only_order(90, 1), only_order(20, 2), params(backbone, arms=arms, n_steps=8))
+    assert [c.name for c in few.candidates[-2:]] == ["contrastive at 1e-03, 4 steps", "lora at 1e-03, 4 steps"]
+    assert [c.name for c in many.candidates[-2:]] == ["full at 3e-03, 4 steps", "lora at 1e-03, 4 steps"]
+    none, _ = architect.run(only_order(90, 1), only_order(20, 2), params(backbone, arms=arms[:1]))
+    assert none.neural.settings["method"] == "head"
 
 
 def test_fewer_labels_are_compared_than_there_are_where_so_asked(backbone: Path) -> None:

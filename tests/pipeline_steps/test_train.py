@@ -171,12 +171,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(backbone: 
     assert any(not np.array_equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.parametrize("method", ["full", "contrastive"])
 def test_a_killed_run_resumes_after_its_last_epoch_and_ends_with_the_same_weights(
-    backbone: Path, monkeypatch: pytest.MonkeyPatch
+    backbone: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     from ratchet.models.history import History
 
-    undisturbed, reference, counts = run(reviews(80, 1), reviews(20, 2), params(backbone))
+    how = params(backbone, method=method, learning_rate=1e-3)
+    undisturbed, reference, counts = run(reviews(80, 1), reviews(20, 2), how)
     expected = weights(undisturbed)
     healthy = History.on_train_batch_end
 
@@ -187,9 +189,9 @@ def test_a_killed_run_resumes_after_its_last_epoch_and_ends_with_the_same_weight
 
     monkeypatch.setattr(History, "on_train_batch_end", killed)
     with pytest.raises(RuntimeError, match="killed"):
-        run(reviews(80, 1), reviews(20, 2), params(backbone))
+        run(reviews(80, 1), reviews(20, 2), how)
     monkeypatch.setattr(History, "on_train_batch_end", healthy)
-    model, fitted, again = run(reviews(80, 1), reviews(20, 2), params(backbone))
+    model, fitted, again = run(reviews(80, 1), reviews(20, 2), how)
     assert fitted.resumed_at_epoch == 2
     assert fitted.history == reference.history
     assert again["slice_history"] == counts["slice_history"]

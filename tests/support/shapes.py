@@ -171,7 +171,11 @@ def _small(values: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
             "n_permutations": 100,
             "max_invariance": 4,
         },
-        "architect": {"arms": [{"method": "full", "learning_rate": 3e-3}], "n_steps": 20, "n_folds": 2},
+        "architect": {
+            "arms": [{"method": "full", "learning_rate": 3e-3, "min_labels": 0, "max_labels": 0}],
+            "n_steps": 20,
+            "n_folds": 2,
+        },
         "train": {**_fit("train", 3), "max_tokens": 32},
         "distil": {**_fit("distil", 2), "n_layers": 2, "n_importance": 16},
         "prune": {**_fit("prune", 1), "n_importance": 16, "n_recovery": 200},
