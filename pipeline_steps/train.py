@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ratchet.compress.distillation import no_student
 from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.task_vocabulary import task_vocabulary
 from ratchet.data.cleaning_params import CleaningParams
@@ -279,7 +280,7 @@ def main() -> None:
 
 
 def not_taught(kind: str, teacher: Teacher, baseline: Any, validation: pd.DataFrame, params: Params) -> str:
-    """Why nothing is distilled from the teacher; empty where it is better than TF-IDF."""
+    """Why nothing is distilled from the teacher; empty where it is better than TF-IDF, and of a family that can be."""
     if kind == "tfidf":
         return "no model was better than TF-IDF on the labelled texts, see reports/architect.json"
     labels = class_names(validation)
@@ -289,7 +290,7 @@ def not_taught(kind: str, teacher: Teacher, baseline: Any, validation: pd.DataFr
     found = (max if metric.greater_is_better else min)(scores["probe"], scores["tuned"])
     if found == simple or (found < simple) == metric.greater_is_better:
         return f"the teacher's {metric.name} is {found:.3f}, that of TF-IDF {simple:.3f} on the validation texts"
-    return ""
+    return no_student(teacher.model)
 
 
 if __name__ == "__main__":

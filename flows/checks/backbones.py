@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.checks.finding import Finding, error, info, raised, unknown, warning
 from flows.checks.project import Place, Project
+from ratchet.compress.distillation import LAYERS
 from ratchet.compress.vocabulary import KINDS
 from ratchet.errors import RatchetError
 from ratchet.models.backbone_files import Backbone, read_backbone_files
@@ -42,7 +43,7 @@ def check_backbones(project: Project) -> list[Finding]:
             found += missing
         else:
             found += [*_hash(project, number, backbone), *_weights(where, backbone)]
-            found += _tokens(project, where, backbone)
+            found += [*_tokens(project, where, backbone), *_layers(project, where, backbone)]
             whole.append((number, backbone))
     return [*found, *_positions(project, whole), *_targets(project, whole)]
 
@@ -75,6 +76,14 @@ def _left_out(where: Place, source: str) -> Finding:
     return info(
         "A further backbone is not installed on this machine, and is left out of what is tried.", where, got=source
     )
+
+
+def _layers(project: Project, where: Place, backbone: Backbone) -> list[Finding]:
+    """Whether a student can be made of the backbone's layers."""
+    if "distil" not in project.stages or any(f"{LAYERS}.0." in name for name in backbone.shapes):
+        return []
+    what = "No student can be made of this backbone: where it is chosen, what is distilled from it is left out."
+    return [info(what, where, got=f"{backbone.config.get('model_type', 'a model')} without {LAYERS} in its weights")]
 
 
 def _not_here(where: Place, source: str) -> Finding:

@@ -12,6 +12,9 @@ from typing import Any
 
 from ratchet.errors import TrainingError
 
+LAYERS = "encoder.layer"
+"""Where the encoders keep their layers that students are made of."""
+
 
 def student_of(teacher: Any, layers: Sequence[int]) -> Any:
     """A copy of the teacher that keeps only the named encoder layers, in that order.
@@ -46,14 +49,27 @@ def spread_layers(teacher: Any, n_layers: int) -> list[int]:
     return [round(index * (n - 1) / max(n_layers - 1, 1)) for index in range(n_layers)]
 
 
+def no_student(model: Any) -> str:
+    """Why no student can be made of a model; empty where one can."""
+    try:
+        encoder_of(model)
+    except TrainingError:
+        return f"no student can be made of {type(model).__name__}: its layers are not in {LAYERS}"
+    return ""
+
+
 def encoder_of(model: Any) -> Any:
-    """The module that holds the list `layer` of transformer layers, as BERT, RoBERTa, MiniLM and their kin have it."""
+    """The module that holds the list `layer` of transformer layers, as BERT, RoBERTa, MiniLM and their kin have it.
+
+    Raises:
+        TrainingError: the model keeps its layers elsewhere, as DistilBERT and ModernBERT do.
+    """
     encoder = getattr(getattr(model, "base_model", None), "encoder", None)
     if encoder is None or not hasattr(encoder, "layer"):
         raise TrainingError(
             "This architecture's layers are not where they are expected.",
             got=type(model).__name__,
             expected="a model with base_model.encoder.layer (BERT, RoBERTa, MiniLM, ELECTRA)",
-            fix="choose another backbone for train.backbone",
+            fix="choose another backbone in task.backbones",
         )
     return encoder

@@ -36,6 +36,12 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[Tokens]:
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
 
 
+def padding_id(tokenizer: Any) -> int:
+    """The id of the token that stands for nothing: [PAD], as BERT and its kin have it, or <pad>; else 0."""
+    found = [tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>")]
+    return next((index for index in found if index is not None), 0)
+
+
 def pad(tokens: Sequence[Tokens], pad_id: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Token ids and attention mask, padded to the longest of the batch: both (batch, longest).
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.data.words import word_spans
-from ratchet.models.batching import pad
+from ratchet.models.batching import pad, padding_id
 from ratchet.models.torch_predictor import TorchPredictor
 
 
@@ -53,7 +53,7 @@ def integrated_gradients(
         encoding = tokenizer.encode(text)
         ids, mask = (torch.from_numpy(array).to(device) for array in pad([encoding.ids]))
         special = torch.tensor([encoding.special_tokens_mask], dtype=torch.bool, device=device)
-        baseline = torch.where(special, ids, torch.zeros_like(ids))
+        baseline = torch.where(special, ids, padding_id(tokenizer))
         values, delta = method.attribute(
             ids,
             baselines=baseline,

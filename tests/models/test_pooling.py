@@ -91,6 +91,23 @@ def test_logits_are_those_of_the_normalised_mean_and_do_not_see_padding(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_where_no_student_can_be_made_the_files_of_the_backbone_say_so(
+    backbone: Callable[[str], Path], family: str
+) -> None:
+    from ratchet.compress.distillation import LAYERS, no_student, student_of
+    from ratchet.models.backbone_files import read_backbone_files
+
+    folder = backbone(family)
+    files, model = read_backbone_files(str(folder), folder.parent), load_classifier(folder, 3)
+    assert files is not None
+    reason = no_student(model)
+    assert bool(reason) == (family in ("distilbert", "modernbert"))
+    assert bool(reason) != any(f"{LAYERS}.0." in name for name in files.shapes)
+    if not reason:
+        assert student_of(model, [1]).config.num_hidden_layers == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_classifier_is_read_back_as_it_was_saved(
     backbone: Callable[[str], Path], family: str, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from ratchet.models.architecture import BackboneSettings
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
 from ratchet.models.forward import logits_of
-from ratchet.models.training import fit
+from ratchet.models.training import fit, without_steps
 from ratchet.trust.lexicons import Lexicon
 from tests.support.films import ARTICLES, PATTERNS
 from tests.support.params import CLEANING
@@ -162,6 +162,27 @@ def test_lora_trains_few_parameters_and_is_merged_into_a_plain_model(backbone: P
     assert counts["n_trainable"] < counts["n_parameters"] / 2
     query = "base_model.encoder.layer.0.attention.self.query.weight".replace("base_model", model.base_model_prefix)
     assert not np.array_equal(weights(model)[query], weights(plain)[query])
+
+
+def test_nothing_is_distilled_from_a_family_that_no_student_can_be_made_of(backbone: Path) -> None:
+    from ratchet.models.backbones import load_classifier
+
+    class DistilBertPooled:
+        """Keeps its layers elsewhere."""
+
+    class Chance:
+        def predict_proba(self, texts: list[str]) -> Any:
+            return np.full((len(texts), 2), 0.5)
+
+    def reason(model: Any) -> str:
+        scores = {"validation": {"probe": 0.9, "tuned": 0.9}}
+        teacher = train.Teacher(model, backbone, without_steps("made"), scores)
+        return train.not_taught("backbone", teacher, Chance(), reviews(20, 2), params(backbone)[1])
+
+    assert reason(load_classifier(backbone, 2)) == ""
+    assert reason(DistilBertPooled()) == (
+        "no student can be made of DistilBertPooled: its layers are not in encoder.layer"
+    )
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(backbone: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from flows.checks import checklist, gates, resources
 from flows.checks.backbones import first_backbone
@@ -693,6 +693,19 @@ def test_a_backbone_that_does_not_fit_is_found_by_its_files(
     found = errors(root)
     assert [item.where.split(" ")[1] for item in found] == where
     assert all(expected in item.expected for item in found)
+
+
+def test_a_backbone_that_no_student_can_be_made_of_is_named_and_stops_nothing(root: Path) -> None:
+    backbone(root, WORDPIECE, {"max_position_embeddings": 512, "model_type": "distilbert"})
+
+    def named() -> list[str]:
+        return [item.got for item in checklist.find(root) if "No student can be made" in item.what]
+
+    assert named() == ["distilbert without encoder.layer in its weights"]
+    assert errors(root) == []
+    tensors = load_file(root / "tiny" / "model.safetensors")
+    save_file({**tensors, "encoder.layer.0.output.bias": np.zeros(4, np.float32)}, root / "tiny" / "model.safetensors")
+    assert named() == []
 
 
 def test_a_backbone_without_its_tokenizer(root: Path) -> None:
