@@ -120,7 +120,8 @@ def _behaviour(facts: Facts) -> list[tuple[Gate, str]]:
         if kind in facts.behaviour_kinds
     ]
     if facts.has_cues:
-        found.append((_gate("trigger_flip_rate", 0.70, **harm), "no single word decides whatever else is said"))
+        # by value: so few texts measure it that even a word which turns all of them would not be shown to
+        found.append((_gate("trigger_flip_rate", 0.70, at_most=True), "no single word decides whatever else is said"))
     return found
 
 
