@@ -11,43 +11,36 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.compress.distillation import spread_layers, student_of
 from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.pruning import importance_on, prune_channels, prune_heads
 from ratchet.compress.teaching import augmented, taught
-from ratchet.data.sampling import sample_by_class
 from ratchet.entry import entry
 from ratchet.files import read_json, sha256_json
+from ratchet.ladder import DistilRungs, reason_not_asked
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
-from ratchet.models.examples import UNKNOWN, Examples, class_indices
+from ratchet.models.examples import UNKNOWN, Examples, class_indices, soft_labels
 from ratchet.models.fit_params import FitParams
 from ratchet.models.left_out import leave_out
 from ratchet.models.training import Fit, fit
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
-from ratchet.table_files import TableWriter, read_table, write_table
-from ratchet.tables import LABELED, SOFT_LABELS, SPLIT, UNLABELED
+from ratchet.table_files import read_table
+from ratchet.tables import SOFT_LABELS
 
 READS = {
     "teacher": "models/teacher",
     "teaching": "reports/teaching.json",
-    "labeled": "data/labeled.parquet",
-    "unlabeled": "data/unlabeled.parquet",
-    "splits": "data/splits",
-}
-WRITES = {
-    "student": "models/student",
     "soft_labels": "data/soft_labels.parquet",
-    "report": "reports/distil.json",
-    "measurements": "measurements/distil.json",
+    "validation": "data/soft_validation.parquet",
 }
+WRITES = {"student": "models/student", "report": "reports/distil.json", "measurements": "measurements/distil.json"}
 SCRATCH = Path(".scratch/distil")
 
 
@@ -73,20 +66,21 @@ class Params(FitParams, PrimaryMetricParams):
     """What teacher's and student's logits are divided by: higher shows more of the smaller probabilities."""
     soft_weight: float = Field(ge=0, le=1)
     """Weight of the teacher's probabilities against the label, where there is one."""
-    max_texts: int = Field(ge=2)
-    """Texts to learn from, at most: the labelled ones, sampled by class where they are more, then others at random."""
+    rungs: DistilRungs
 
 
 def run(
     teacher: Any, tokenizer: Any, texts: pd.DataFrame, validation: pd.DataFrame, labels: list[str], params: Params
-) -> tuple[Any, Fit, float, NDArray[np.float32]]:
-    """The calibrated student, what fitting did, its temperature, and the teacher's logits, (n_texts, n_classes)."""
+) -> tuple[Any, Fit, float]:
+    """The calibrated student, what fitting did, and its temperature; both tables hold the teacher's logits."""
     tokens, hard = encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels)
     made = augmented(tokens, params.n_augmented, mask_id(tokenizer), np.random.default_rng(params.seed))
-    print(f"the teacher labels {len(tokens):,} texts and {len(made):,} made of them")
-    soft = fused_logits(teacher, [*tokens, *made], params.n_threads)
+    soft = soft_labels(texts, labels)
+    if made:
+        print(f"the teacher labels {len(made):,} texts made of others", flush=True)
+        soft = np.concatenate([soft, fused_logits(teacher, made, params.n_threads)])
     unseen = encode(tokenizer, validation["text"].tolist())
-    held_out = Examples(unseen, class_indices(validation, labels), fused_logits(teacher, unseen, params.n_threads))
+    held_out = Examples(unseen, class_indices(validation, labels), soft_labels(validation, labels))
     layers = spread_layers(teacher, params.n_layers)
     student = student_of(teacher, layers)
     if params.keep_rate < 1 or params.keep_heads_rate < 1:
@@ -105,14 +99,7 @@ def run(
         temperature=params.temperature,
         soft_weight=params.soft_weight,
     )
-    return student, fitted, calibrate(student, held_out), soft[: len(tokens)]
-
-
-def texts_to_learn(labeled: pd.DataFrame, unlabeled: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """At most `max_texts` texts with id, text and label: labelled ones first, then unlabelled ones at random."""
-    labeled = sample_by_class(labeled, params.max_texts)
-    more = unlabeled.sample(min(params.max_texts - len(labeled), len(unlabeled)), random_state=params.seed)
-    return pd.concat([labeled[["id", "text", "label"]], more[["id", "text"]]], ignore_index=True)
+    return student, fitted, calibrate(student, held_out)
 
 
 def narrow(student: Any, teacher: Any, layers: list[int], examples: Examples, params: Params) -> None:
@@ -133,22 +120,16 @@ def mask_id(tokenizer: Any) -> int:
 
 
 def main() -> None:
-    params = load_params(Params, "distil")
-    if reason := read_json(Path(READS["teaching"]))["left_out"]:
-        with TableWriter(Path(WRITES["soft_labels"]), SOFT_LABELS):
-            pass  # a table without rows
-        report: dict[str, Any] = {
-            "command": "python -m pipeline_steps.distil",
-            **leave_out(Path(WRITES["student"]), reason),
-        }
+    params, command = load_params(Params, "distil"), {"command": "python -m pipeline_steps.distil"}
+    report: dict[str, Any]
+    if reason := reason_not_asked("student", params.rungs) or read_json(Path(READS["teaching"]))["left_out"]:
+        report = {**command, **leave_out(Path(WRITES["student"]), reason)}
         write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
         return
-    labeled = read_table(Path(READS["labeled"]), LABELED)
-    texts = texts_to_learn(labeled, read_table(Path(READS["unlabeled"]), UNLABELED), params)
-    validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
+    texts, validation = (read_table(Path(READS[name]), SOFT_LABELS) for name in ("soft_labels", "validation"))
     teacher, parent = load_model(Path(READS["teacher"]))
     tokenizer = load_tokenizer(Path(READS["teacher"]), parent.max_tokens)
-    student, fitted, temperature, soft = run(teacher, tokenizer, texts, validation, parent.labels, params)
+    student, fitted, temperature = run(teacher, tokenizer, texts, validation, parent.labels, params)
     manifest = parent.model_copy(
         update={
             "name": "student",
@@ -158,10 +139,8 @@ def main() -> None:
         }
     )
     save_model(student, Path(READS["teacher"]), Path(WRITES["student"]), manifest)
-    columns = {f"logit_{label}": soft[:, index] for index, label in enumerate(parent.labels)}
-    write_table(Path(WRITES["soft_labels"]), texts.assign(**columns), SOFT_LABELS)
     report = {
-        "command": "python -m pipeline_steps.distil",
+        **command,
         "n_texts": len(texts),
         "n_labeled": int(texts["label"].notna().sum()),
         "calibration_temperature": temperature,

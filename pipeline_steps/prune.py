@@ -18,15 +18,16 @@ from pydantic import Field
 from ratchet.compress.fake_quantization import quantization_aware, round_embeddings, round_matrices
 from ratchet.compress.graph_session import fused_logits
 from ratchet.compress.pruning import MagnitudePruner, importance_on, prune_channels, prune_heads
-from ratchet.compress.vocabulary import TOKENIZER, choose_tokens, prune_embeddings, write_tokenizer
+from ratchet.compress.vocabulary import cut_vocabulary
 from ratchet.entry import entry
-from ratchet.files import read_json, sha256_json
+from ratchet.files import sha256_json
+from ratchet.ladder import PruneRungs, reason_not_asked
 from ratchet.measure.primary import PrimaryMetric, PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.calibration import calibrate
-from ratchet.models.checkpoint import copy_tokenizer, load_model, save_model
-from ratchet.models.examples import Examples, class_indices
+from ratchet.models.checkpoint import load_model, save_model
+from ratchet.models.examples import Examples, class_indices, soft_labels
 from ratchet.models.fit_params import FitParams
 from ratchet.models.left_out import leave_out, reason_left_out
 from ratchet.models.training import Fit, fit
@@ -64,21 +65,7 @@ class Params(FitParams, PrimaryMetricParams):
     """As in distil."""
     soft_weight: float = Field(ge=0, le=1)
     """As in distil."""
-
-
-def prune_vocabulary(
-    student: Any, source: Path, target: Path, texts: pd.DataFrame, max_tokens: int, n_tokens: int
-) -> int:
-    """Cut the student's embeddings in place, write the tokenizer that fits them into `target`; the tokens that stay."""
-    if not n_tokens:
-        copy_tokenizer(source, target)
-        return int(student.config.vocab_size)
-    used = encode(load_tokenizer(source, max_tokens), texts["text"].tolist())
-    kept = choose_tokens(read_json(source / TOKENIZER), used, n_tokens)
-    prune_embeddings(student, kept, max_tokens)
-    write_tokenizer(source, target, kept)
-    print(f"{len(kept):,} tokens stay")
-    return len(kept)
+    rungs: PruneRungs
 
 
 @dataclass(frozen=True)
@@ -95,7 +82,7 @@ def run(
 ) -> Pruned:
     """Prune the student in place, let it recover, and make it ready for integers if they cost too much."""
     texts = texts.sample(min(params.n_recovery, len(texts)), random_state=params.seed)
-    soft = texts[[f"logit_{label}" for label in labels]].to_numpy("float32")
+    soft = soft_labels(texts, labels)
     train = Examples(encode(tokenizer, texts["text"].tolist()), class_indices(texts, labels), soft)
     held_out = Examples(encode(tokenizer, validation["text"].tolist()), class_indices(validation, labels))
     importance = importance_on(student, train, params.n_importance, params.batch_size)
@@ -152,7 +139,7 @@ def int8_loss(model: Any, held_out: Examples, n_threads: int) -> float:
 
 def main() -> None:
     params = load_params(Params, "prune")
-    if reason := reason_left_out(Path(READS["student"])):
+    if reason := reason_not_asked("pruned", params.rungs) or reason_left_out(Path(READS["student"])):
         report: dict[str, Any] = {
             "command": "python -m pipeline_steps.prune",
             **leave_out(Path(WRITES["pruned"]), reason),
@@ -168,7 +155,9 @@ def main() -> None:
         update={"name": "pruned", "parent": parent.name, "params_sha256": sha256_json(params.model_dump())}
     )
     with tempfile.TemporaryDirectory() as folder:
-        n_tokens = prune_vocabulary(student, source, Path(folder), texts, parent.max_tokens, params.n_tokens)
+        n_tokens = cut_vocabulary(
+            student, source, Path(folder), texts["text"].tolist(), parent.max_tokens, params.n_tokens
+        )
         tokenizer = load_tokenizer(Path(folder), parent.max_tokens)
         pruned = run(student, tokenizer, texts, validation, parent.labels, params)
         save_model(pruned.model, Path(folder), Path(WRITES["pruned"]), manifest)

@@ -14,6 +14,7 @@ from ratchet.compress.quantization import Scheme, quantize, stored_dtypes
 from ratchet.data.class_sample import classes_in_turn
 from ratchet.entry import entry
 from ratchet.files import sha256_json
+from ratchet.ladder import QuantizeRungs, reason_not_asked
 from ratchet.measure.fidelity import fidelity
 from ratchet.measure.report_files import write_report
 from ratchet.models.left_out import leave_out, reason_left_out
@@ -32,6 +33,7 @@ class Params(ratchet.params.Params):
 
     n_check: int = Field(ge=1)
     """Validation texts, of all classes in turn, on which the reloaded bundle is compared with its source."""
+    rungs: QuantizeRungs
     n_threads: TrainThreads
 
 
@@ -47,7 +49,7 @@ def main() -> None:
     names = {"model": model, "scheme": scheme}
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT)
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
-    if reason := reason_left_out(source):
+    if reason := reason_not_asked(target.name, params.rungs) or reason_left_out(source):
         measured: dict[str, Any] = leave_out(target, reason)
     else:
         texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)

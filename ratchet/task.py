@@ -201,6 +201,10 @@ TrainThreads = Annotated[int, _at("train_threads")]
 InferenceThreads = Annotated[int, _at("inference_threads")]
 SelectionRegularization = Annotated[float, Field(gt=0), At("sample.inverse_regularization")]
 """Inverse regularization of the selection models: logistic regression on embeddings of unit length."""
+MaxNgram = Annotated[int, At("baseline.max_ngram")]
+"""Longest run of words that is a term of TF-IDF."""
+NTokens = Annotated[int, At("prune.n_tokens")]
+"""Tokens of the vocabulary that stay in a compressed model; 0: all."""
 Repairs = Annotated[list[str], At("ingest.repairs")]
 """What is repaired in the texts: `ratchet.data.cleaning.REPAIRS`."""
 PersonalData = Annotated[Literal["off", "flag", "mask"], At("validate.personal_data")]

@@ -32,8 +32,10 @@ ORDER = [
     "architect",
     "baseline",
     "train",
+    "teach",
     "distil",
     "prune",
+    "simplify",
     "quantize",
     "export",
     "evaluate",
@@ -53,8 +55,8 @@ REPORT = "{cache: false, template: report}"
 """How dvc.yaml declares every other report in Git: docs/decisions/reports-as-plots.md."""
 
 
-TASK = "task"
-"""The block of params.yaml that is no stage's: every stage takes single values of it."""
+TASK, LADDER = "task", "ladder"
+"""The blocks of params.yaml that are no stage's: stages take single values of them."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _out_lines(outs: dict[str, bool], curves: list[str]) -> list[str]:
 def violations(root: Path, order: list[str] | None = None) -> list[str]:
     """Everything on which dvc.yaml, params.yaml and the code disagree; empty when they agree."""
     stages, blocks, steps = read_stages(root), list(read_yaml(root / "params.yaml")), step_names(root)
-    found = name_violations(list(stages), [name for name in blocks if name != TASK], steps, order)
+    found = name_violations(list(stages), [name for name in blocks if name not in (TASK, LADDER)], steps, order)
     for name in steps:
         if name in stages:
             found += wiring_violations(root, stages[name])

@@ -10,6 +10,7 @@ import pydantic
 from flows.checks.finding import Finding, error, raised, unknown
 from flows.checks.project import LIVE, PARAMS, POLICY, Project, step_module
 from ratchet.errors import ParamsError
+from ratchet.ladder import Ladder
 from ratchet.params import At, Measured, Params, check_params, fields_elsewhere, params_of
 from ratchet.task import Task
 
@@ -20,7 +21,9 @@ def check_blocks(project: Project) -> list[Finding]:
     if "task" in project.params:  # a value of the task that does not hold is said there, not once a stage
         found += _errors(project, PARAMS, "task", Task, project.params)
         project.task = None if found else check_params(Task, "task", project.params["task"])
-    known = [*project.stages, "task"]
+    if "ladder" in project.params:
+        found += _errors(project, PARAMS, "ladder", Ladder, project.params)
+    known = [*project.stages, "task", "ladder"]
     for name in project.params:
         if name not in known:
             fix = f"delete it, or add the stage to {project.root / 'dvc.yaml'}"

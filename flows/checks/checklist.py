@@ -13,6 +13,7 @@ from flows.checks.classes import check_classes
 from flows.checks.finding import Finding, raised
 from flows.checks.gates import check_gates
 from flows.checks.labels import check_labels
+from flows.checks.ladder import check_ladder
 from flows.checks.languages import check_languages
 from flows.checks.names import check_names
 from flows.checks.personal_data import check_personal_data
@@ -27,6 +28,7 @@ CHECKS: Sequence[Callable[[Project], list[Finding]]] = (
     check_blocks,  # first: it leaves the blocks that hold for the others
     check_live,
     check_wiring,
+    check_ladder,
     check_source,
     check_classes,
     check_names,

@@ -84,7 +84,7 @@ def check_resources(project: Project) -> list[Finding]:
                 project.param("task", "minutes"),
                 got=f"about {_minutes(total)}",
                 expected=f"{allowed:g} minutes",
-                fix="lower train.max_texts, distil.max_texts or prune.n_recovery, or raise task.minutes",
+                fix="lower train.max_texts, teach.max_texts or prune.n_recovery, or raise task.minutes",
             )
         )
     free_mb, memory_mb = shutil.disk_usage(project.root).free / 1e6, psutil.virtual_memory().available / 1e6

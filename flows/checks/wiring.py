@@ -6,12 +6,13 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from flows.checks.finding import Finding, error, unknown
 from flows.checks.project import PIPELINE, Project, step_module
 
-MANIFEST = "manifest.json"
+MANIFEST, MODELS = "manifest.json", PurePosixPath("models")
 VARIABLE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -100,6 +101,12 @@ def _stray_bundles(project: Project, outs: list[str]) -> Iterator[Finding]:
 def written_paths(project: Project) -> list[str]:
     """Every path that a stage writes."""
     return list(_outs(project))
+
+
+def bundles_of(project: Project, stage: str) -> list[str]:
+    """The names of the bundles that a stage can write, one for each combination of its matrix."""
+    folders = [PurePosixPath(path) for path, writers in _outs(project).items() if stage in writers]
+    return [folder.name for folder in folders if folder.parent == MODELS]
 
 
 def _outs(project: Project) -> dict[str, list[str]]:

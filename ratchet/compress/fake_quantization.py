@@ -8,6 +8,7 @@ https://arxiv.org/abs/1308.3432
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -42,6 +43,14 @@ def round_embeddings(model: Any, bits: Literal[8, 4]) -> None:
     rounded = (values.astype(np.float32) - 2 ** (bits - 1)) * scale[..., None]
     with torch.no_grad():
         table.weight.copy_(torch.from_numpy(rounded.reshape(len(rows), -1)[:, : rows.shape[1]]).to(table.weight))
+
+
+def is_rounded(model: Any, bits: Literal[8, 4]) -> bool:
+    """Whether the token embeddings lie on the grid already, so that an exporter's rounding changes nothing."""
+    before = model.get_input_embeddings().weight.detach().clone()
+    rounded = copy.deepcopy(model)
+    round_embeddings(rounded, bits)
+    return bool((before - rounded.get_input_embeddings().weight).abs().max() <= 1e-4 * before.abs().max())
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ratchet.errors import TrainingError
 from ratchet.files import read_json
-from ratchet.models.batching import Tokens
+from ratchet.models.batching import Tokens, encode, load_tokenizer
+from ratchet.models.checkpoint import copy_tokenizer
 
 KINDS = ("WordPiece", "Unigram")
 """Kinds of vocabulary that can be cut; of BPE a merge may need a token that no text uses."""
@@ -132,6 +133,28 @@ def prune_embeddings(model: Any, kept: NDArray[np.int64], max_tokens: int) -> No
                 embeddings.register_buffer(name, buffer[:, :max_tokens].clone(), persistent=False)
             config.max_position_embeddings = max_tokens
     config.vocab_size, config.pad_token_id = len(kept), pad
+
+
+def cut_vocabulary(model: Any, source: Path, target: Path, texts: Sequence[str], max_tokens: int, n_tokens: int) -> int:
+    """Cut the model's embeddings in place, and write the tokenizer that fits them into `target`; the tokens that stay.
+
+    Args:
+        model: a classifier.
+        source: the folder of its tokenizer.
+        target: a folder.
+        texts: the task's texts, labelled or not, never those of the test.
+        max_tokens: tokens at which they are cut, and positions that stay.
+        n_tokens: see `choose_tokens`; 0: the whole vocabulary stays.
+    """
+    if not n_tokens:
+        copy_tokenizer(source, target)
+        return int(model.config.vocab_size)
+    used = encode(load_tokenizer(source, max_tokens), texts)
+    kept = choose_tokens(read_json(source / TOKENIZER), used, n_tokens)
+    prune_embeddings(model, kept, max_tokens)
+    write_tokenizer(source, target, kept)
+    print(f"{len(kept):,} tokens stay", flush=True)
+    return len(kept)
 
 
 def write_tokenizer(source: Path, target: Path, kept: NDArray[np.int64]) -> None:

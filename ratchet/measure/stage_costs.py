@@ -30,8 +30,10 @@ FIXED_S = {
     "architect": 15,
     "baseline": 6.0,
     "train": 20.0,
-    "distil": 15.0,
+    "teach": 10.0,
+    "distil": 12.0,
     "prune": 20.0,
+    "simplify": 20.0,
     "quantize": 26.0,
     "export": 95.0,
     "evaluate": 110.0,
@@ -117,7 +119,7 @@ KEYS = {
     "test_rate": "split.test_rate",
     "max_tokens": "train.max_tokens",
     "n_train": "train.max_texts",
-    "n_distil": "distil.max_texts",
+    "n_distil": "teach.max_texts",
     "n_recovery": "prune.n_recovery",
     "train_epochs": "train.n_epochs",
     "distil_epochs": "distil.n_epochs",
@@ -185,8 +187,8 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         "baseline": TFIDF_S * n_labeled * max(corpus.n_classes - 1, 1),
         "train": passes(TRAINING, encoder.n_parameters, n_train * sizes.train_epochs)
         + passes(INFERENCE, encoder.n_parameters, n_validation * (sizes.train_epochs + 1)),
-        "distil": passes(INFERENCE, encoder.n_parameters, n_distil + n_validation)
-        + passes(TRAINING, student, n_distil * sizes.distil_epochs)
+        "teach": passes(INFERENCE, encoder.n_parameters, n_distil + n_validation),
+        "distil": passes(TRAINING, student, n_distil * sizes.distil_epochs)
         + passes(INFERENCE, student, n_validation * (sizes.distil_epochs + 1)),
         "prune": passes(TRAINING, student, min(sizes.n_recovery, n_distil) * sizes.prune_epochs)
         + passes(INFERENCE, student, n_validation * (sizes.prune_epochs + 3)),

@@ -32,6 +32,21 @@ class Examples:
         return len(self.tokens)
 
 
+def logit_columns(labels: Sequence[str]) -> list[str]:
+    """The columns of a table of soft labels that hold a teacher's logits.
+
+    >>> logit_columns(["negative", "positive"])
+    ['logit_negative', 'logit_positive']
+    """
+    return [f"logit_{label}" for label in labels]
+
+
+def soft_labels(frame: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float32]:
+    """A teacher's logits, (n_rows, n_classes), from their columns."""
+    logits: NDArray[np.float32] = frame[logit_columns(labels)].to_numpy("float32")
+    return logits
+
+
 def class_names(frame: pd.DataFrame) -> list[str]:
     """The classes of a table, in alphabetical order: the order of every probability column."""
     return sorted(frame["label"].dropna().unique())

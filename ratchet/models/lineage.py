@@ -18,10 +18,17 @@ def lineage_of(name: str, paths: Mapping[str, Path]) -> list[Manifest]:
     return found
 
 
+WITHOUT_LAYERS = ("static", "tfidf")
+"""Kinds of bundles that no gradient reaches: a teacher's labels are all they have of it."""
+
+
 def torch_parent(name: str, paths: Mapping[str, Path], n_threads: int) -> TorchPredictor | None:
-    """The full-precision torch bundle that a bundle is, or was made from by quantizing or exporting; None: none."""
+    """The full-precision torch bundle that a bundle is, or was made from by quantizing or exporting; None: none, as of
+    a model without layers that a torch bundle taught."""
     lineage = lineage_of(name, paths)
     for known_as, manifest in zip([name, *(item.parent for item in lineage)], lineage, strict=False):
+        if manifest.kind in WITHOUT_LAYERS:
+            return None
         if manifest.kind == "torch":
             return TorchPredictor(manifest, paths[known_as], n_threads)
     return None

@@ -1,4 +1,4 @@
-"""A new engine is one module and one value in a matrix: it is measured, explained and gated like the others."""
+"""A new engine is one module and a value in a matrix and in the ladder: it is measured, explained and gated."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ for line in sys.argv[1:]:
 """One process for all stages: the libraries are imported once."""
 SMALL: dict[str, dict[str, Any]] = {
     "task": {"n_bootstrap": 100, "inference_threads": 1, "train_threads": 1},
+    "ladder": {"export": ["teacher-toy-fp32"]},
     "export": {"n_calibration": 8, "n_check": 20},
     "evaluate": {"n_latency": 20, "n_rounds": 1, "n_chunks": 2, "n_long": 4},
     "shortlist": {"n_candidates": 1, "max_loss": 1.0},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline_steps import distil
@@ -14,6 +15,7 @@ from ratchet.compress.teaching import attention_difference, augmented, hidden_di
 from ratchet.errors import TrainingError
 from ratchet.models.batching import encode, load_tokenizer, pad
 from ratchet.models.checkpoint import load_model
+from ratchet.models.examples import logit_columns
 from ratchet.models.forward import logits_of
 from ratchet.models.predictor import softmax
 from tests.support.bundles import LABELS, torch_bundle
@@ -45,10 +47,16 @@ def params(**changes: Any) -> distil.Params:
         "n_augmented": 0,
         "temperature": 2.0,
         "soft_weight": 0.7,
-        "max_texts": 100,
+        "rungs": ["student"],
         **changes,
     }
     return distil.Params.model_validate(values)
+
+
+def taught_by(teacher: Any, tokenizer: Any, frame: pd.DataFrame) -> pd.DataFrame:
+    """The texts with the teacher's logits, as `teach` writes them."""
+    logits = logits_of(teacher, encode(tokenizer, frame["text"].tolist()))
+    return frame.assign(**dict(zip(logit_columns(LABELS), logits.T, strict=True)))
 
 
 def test_a_student_is_the_named_layers_of_its_teacher(bundle: Path) -> None:
@@ -59,16 +67,6 @@ def test_a_student_is_the_named_layers_of_its_teacher(bundle: Path) -> None:
     for own, origin in zip(encoder_of(student).layer, (0, 2), strict=True):
         theirs = encoder_of(teacher).layer[origin].state_dict()
         assert all(np.array_equal(value, theirs[name]) for name, value in own.state_dict().items())
-
-
-def test_labelled_texts_come_first_and_are_sampled_by_class_where_they_are_too_many() -> None:
-    labeled, unlabeled = reviews(60, 1), reviews(50, 2).drop(columns="label")
-    both = distil.texts_to_learn(labeled, unlabeled, params(max_texts=80))
-    assert both["id"].tolist()[:60] == labeled["id"].tolist()
-    assert (len(both), both["label"].notna().sum(), both["id"].is_unique) == (80, 60, True)
-    few = distil.texts_to_learn(labeled, unlabeled, params(max_texts=20))
-    assert few["label"].value_counts().to_dict() == {"negative": 10, "positive": 10}
-    assert len(distil.texts_to_learn(labeled, unlabeled, params(max_texts=1000))) == 110
 
 
 @pytest.mark.parametrize("layers", [[], [3], [-1, 0]])
@@ -93,8 +91,9 @@ def test_distillation_moves_the_student_to_its_teacher_on_unseen_texts(bundle: P
     texts.loc[40:, "label"] = None  # most texts have no label: they teach through the teacher alone
     unseen = encode(tokenizer, reviews(100, 9)["text"].tolist())
     before = student_of(teacher, [0])
-    student, fitted, temperature, soft = distil.run(
-        teacher, tokenizer, texts, reviews(40, 2), LABELS, params(n_layers=1, soft_weight=1.0, n_epochs=6)
+    texts, held_out = (taught_by(teacher, tokenizer, frame) for frame in (texts, reviews(40, 2)))
+    student, fitted, temperature = distil.run(
+        teacher, tokenizer, texts, held_out, LABELS, params(n_layers=1, soft_weight=1.0, n_epochs=6)
     )
 
     def agreement(model: Any) -> float:
@@ -103,7 +102,6 @@ def test_distillation_moves_the_student_to_its_teacher_on_unseen_texts(bundle: P
         return float(np.corrcoef(theirs, own)[0, 1])
 
     assert agreement(student) > agreement(before) + 0.3  # 0.93 from 0.48 when it was written
-    assert soft.shape == (400, 2)
     assert temperature > 0
     assert np.isfinite(fitted.history[-1]["train_loss"])
 
@@ -116,9 +114,10 @@ def test_a_narrow_student_keeps_what_the_teacher_uses(bundle: Path) -> None:
     with torch.no_grad():
         for layer in encoder_of(teacher).layer:
             layer.output.dense.weight[:, idle] = 0.0
-    tokenizer, texts = load_tokenizer(bundle, manifest.max_tokens), reviews(40, 1)
+    tokenizer = load_tokenizer(bundle, manifest.max_tokens)
+    texts, held_out = (taught_by(teacher, tokenizer, reviews(n, seed)) for n, seed in ((40, 1), (10, 2)))
     narrow_params = params(n_layers=3, keep_rate=0.5, keep_heads_rate=0.5, learning_rate=1e-12)
-    student, *_ = distil.run(teacher, tokenizer, texts, reviews(10, 2), LABELS, narrow_params)
+    student, *_ = distil.run(teacher, tokenizer, texts, held_out, LABELS, narrow_params)
     busy = np.setdiff1d(np.arange(64), idle)
     for own, theirs in zip(encoder_of(student).layer, encoder_of(teacher).layer, strict=True):
         assert own.attention.self.num_attention_heads == theirs.attention.self.num_attention_heads // 2
@@ -129,7 +128,7 @@ def test_a_narrow_student_keeps_what_the_teacher_uses(bundle: Path) -> None:
         teacher,
         tokenizer,
         texts,
-        reviews(10, 2),
+        held_out,
         LABELS,
         params(n_layers=3, keep_rate=0.5, learning_rate=1e-12),
     )
@@ -177,7 +176,8 @@ def test_hidden_states_and_attention_come_closer_when_they_are_taught(bundle: Pa
 
     teacher, manifest = load_model(bundle)
     tokenizer = load_tokenizer(bundle, manifest.max_tokens)
-    texts, unseen = reviews(200, 1), encode(tokenizer, reviews(30, 9)["text"].tolist())
+    texts, held_out = (taught_by(teacher, tokenizer, reviews(n, seed)) for n, seed in ((200, 1), (20, 2)))
+    unseen = encode(tokenizer, reviews(30, 9)["text"].tolist())
     ids, mask = (torch.from_numpy(array) for array in pad(unseen))
 
     def differences(student: Any) -> tuple[float, float]:
@@ -197,7 +197,7 @@ def test_hidden_states_and_attention_come_closer_when_they_are_taught(bundle: Pa
             teacher,
             tokenizer,
             texts,
-            reviews(20, 2),
+            held_out,
             LABELS,
             params(hidden_weight=weights[0], attention_weight=weights[1], n_epochs=2),
         )
@@ -246,14 +246,12 @@ def test_augmented_texts_are_made_of_their_sources() -> None:
     assert augmented([], 5, 4, np.random.default_rng(0)) == []
 
 
-def test_augmented_texts_teach_but_are_not_written(bundle: Path) -> None:
+def test_augmented_texts_teach_too(bundle: Path) -> None:
     teacher, manifest = load_model(bundle)
     tokenizer = load_tokenizer(bundle, manifest.max_tokens)
-    texts = reviews(20, 1)
+    texts, held_out = (taught_by(teacher, tokenizer, reviews(n, seed)) for n, seed in ((20, 1), (10, 2)))
     plain, more = (
-        distil.run(teacher, tokenizer, texts, reviews(10, 2), LABELS, params(n_augmented=n, n_epochs=1))
-        for n in (0, 30)
+        distil.run(teacher, tokenizer, texts, held_out, LABELS, params(n_augmented=n, n_epochs=1)) for n in (0, 30)
     )
-    assert more[3].shape == plain[3].shape == (20, 2)
     weights = [next(encoder_of(result[0]).parameters()).detach().numpy() for result in (plain, more)]
     assert not np.array_equal(*weights)

@@ -19,11 +19,19 @@ from ratchet.models.bundle import read_manifest
 from ratchet.models.checkpoint import load_model, save_model
 from ratchet.models.forward import logits_of
 from tests.support.bundles import torch_bundle
-from tests.support.tiny import reviews
+from tests.support.tiny import reviews, word_pieces
 
 pytestmark = pytest.mark.slow
 PARAMS = export.Params(
-    embedding_bits=8, n_calibration=16, n_sensitivity=8, n_check=40, min_agreement=0.0, n_threads=1, seed=0
+    embedding_bits=8,
+    n_calibration=16,
+    n_sensitivity=8,
+    n_check=40,
+    min_agreement=0.0,
+    n_tokens=0,
+    rungs=[],
+    n_threads=1,
+    seed=0,
 )
 ENGINES = ["onnx-fp32", "onnx-int8", "onnx-int8-dynamic", "onnx-int4", "openvino-fp32", "openvino-int8"]
 
@@ -179,3 +187,19 @@ def test_an_unknown_engine_is_refused(compiled: dict[str, Any], tmp_path: Path) 
     with pytest.raises(ParamsError, match="no such engine"):
         export.run(compiled["source"], tmp_path / "x", unknown, reviews(4, 1)["text"], reviews(4, 1)["text"], PARAMS)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_large_vocabulary_is_cut_to_the_task_s_texts_before_compiling(tmp_path: Path) -> None:
+    source = torch_bundle(tmp_path, backbone=word_pieces)
+    texts = reviews(40, 3)["text"]
+    assert export.with_task_vocabulary(source, tmp_path / "cut", texts.tolist(), 0) == source
+    assert export.with_task_vocabulary(source, tmp_path / "cut", texts.tolist(), 1000) == source
+    cut = export.with_task_vocabulary(source, tmp_path / "cut", texts.tolist(), 70)
+    model, manifest = load_model(cut)
+    assert model.config.vocab_size == 70 < load_model(source)[0].config.vocab_size
+    assert manifest.model_dump(exclude={"files"}) == read_manifest(source).model_dump(exclude={"files"})
+    target = tmp_path / "teacher-onnx-fp32"
+    report = export.run(cut, target, "onnx-fp32", texts.head(8), texts, PARAMS, whole=source)
+    assert report["agreement"] == 1.0
+    assert report["size_mb"] < report["size_mb_before"]
+    assert read_manifest(target).parent == "teacher"

@@ -12,7 +12,7 @@ import pytest
 from pipeline_steps import prune
 from ratchet.compress.compilers import Compilation
 from ratchet.compress.distillation import encoder_of
-from ratchet.compress.fake_quantization import round_embeddings, round_matrices
+from ratchet.compress.fake_quantization import is_rounded, round_embeddings, round_matrices
 from ratchet.compress.fused_graph import build_graph
 from ratchet.compress.graph_session import run_graph
 from ratchet.compress.graph_writer import Plan
@@ -104,6 +104,7 @@ BLOCK = {
     "n_recovery": 48,
     "temperature": 2.0,
     "soft_weight": 1.0,
+    "rungs": ["pruned"],
 }
 
 
@@ -232,3 +233,10 @@ def test_the_step_writes_a_bundle_whose_tokenizer_fits_its_embeddings(tmp_path: 
     tokenizer = load_tokenizer(tmp_path / "models/pruned", 32)
     assert model.config.vocab_size == tokenizer.get_vocab_size() == 81
     assert size_mb(tmp_path / "models/pruned") < size_mb(source)
+
+
+def test_embeddings_that_were_rounded_are_told_from_others(bundle: Path) -> None:
+    model, _ = load_model(bundle)
+    assert not is_rounded(model, 4)
+    round_embeddings(model, 4)
+    assert is_rounded(model, 4)

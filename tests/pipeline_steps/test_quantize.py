@@ -15,7 +15,7 @@ from tests.support.bundles import torch_bundle
 from tests.support.tiny import reviews, wide_backbone
 
 pytestmark = pytest.mark.slow
-PARAMS = quantize.Params(n_check=40, n_threads=1)
+PARAMS = quantize.Params(n_check=40, rungs=[], n_threads=1)
 N_LINEAR = 3 * (4 * 64 * 64 + 2 * 64 * 128)
 """Weights of the three layers' attention and feed-forward matrices."""
 

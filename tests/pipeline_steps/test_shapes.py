@@ -14,7 +14,7 @@ from ratchet.data.splits import EXCLUDED, SIDES
 from ratchet.files import read_json
 from ratchet.models.discovery import discover
 from ratchet.params import read_yaml
-from tests.support.shapes import EXPORTS, SHAPES, STAGES, make_task, run_pipeline
+from tests.support.shapes import EXPORTS, SHAPES, STAGES, TAUGHT, make_task, run_pipeline
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ("three classes, one of 2 %", "Chinese")
@@ -72,7 +72,7 @@ def test_every_row_is_somewhere_and_every_class_on_every_side(task: tuple[str, P
     labeled = pd.read_parquet(root / "data/labeled.parquet")
     assert len(labeled) == len(sides["train"])  # every label is used
     bundles = discover(root / "models")
-    assert set(bundles) == {"baseline", "teacher", "student", "pruned", "pruned-bnb-int8", f"pruned-{EXPORTS[0]}"}
+    assert set(bundles) == {"baseline", "teacher", *TAUGHT, *EXPORTS}
     predictions = pd.read_parquet(root / "data/predictions.parquet")
     assert Counter(predictions["bundle"]) == dict.fromkeys(bundles, len(sides["validation"]))
 
@@ -90,8 +90,8 @@ def test_texts_have_words_in_every_script(task: tuple[str, Path]) -> None:
 def test_where_tf_idf_is_best_nothing_is_distilled_and_a_verdict_comes_all_the_same(tmp_path: Path) -> None:
     make_task(tmp_path, SHAPES["Chinese"])
     run_pipeline(tmp_path, simple=True)
-    assert set(discover(tmp_path / "models")) == {"baseline", "teacher"}
-    for left_out in ("student", "pruned", "pruned-bnb-int8", f"pruned-{EXPORTS[0]}"):
+    assert set(discover(tmp_path / "models")) == {"baseline", "teacher", "teacher-onnx-int8"}
+    for left_out in (*TAUGHT, "pruned-onnx-int8"):
         assert "TF-IDF" in read_json(tmp_path / "models" / left_out / "left_out.json")["left_out"]
     assert read_json(tmp_path / "reports/decision.json")["verdict"] in ("accepted", "rejected")
 

@@ -28,11 +28,14 @@ ROOT = Path(__file__).parents[2]
 LATIN = [first + rest for first in "bdfgklmnprstv" for rest in ("ando", "emi", "iro", "olu")]
 ARABIC = [a + b + c for a in "بتجدر" for b in "اوي" for c in "سلمن"]
 HAN = [chr(0x4E00 + 37 * place) for place in range(200)]
-EXPORTS = ("onnx-int8",)
+SIMPLE, EXPORTS = ("static", "tfidf-taught"), ("pruned-onnx-int8", "teacher-onnx-int8")
 OF_MATRIX = {
+    "simplify": [f"simplify {rung}" for rung in SIMPLE],
     "quantize": ["quantize pruned bnb-int8"],
-    "export": [f"export pruned {engine}" for engine in EXPORTS],
+    "export": ["export pruned onnx-int8", "export teacher onnx-int8"],
 }
+TAUGHT = ("student", "pruned", "pruned-bnb-int8", *SIMPLE)
+"""The bundles that learn from the teacher's labels, and those made from them."""
 STAGES = tuple(itertools.chain.from_iterable(OF_MATRIX.get(stage, [stage]) for stage in ORDER))
 """The stages of dvc.yaml in their order, with one scheme and one engine: a test holds them against it."""
 

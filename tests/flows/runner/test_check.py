@@ -483,6 +483,35 @@ ROUNDS: list[list[Contradiction]] = [
             "bounds",
         ),
     ],
+    [  # rungs
+        Contradiction(
+            "params.yaml",
+            "export: [pruned-onnx-fp32, pruned-onnx-int8,",
+            "export: [pruned-onnx-fp32, pruned-onnx-int88,",
+            "ladder.export.1",
+            "pruned-onnx-int88",
+            "pruned-onnx-int8",
+            "did you mean 'pruned-onnx-int8'",
+        ),
+        Contradiction(
+            "params.yaml",
+            "quantize: [pruned-bnb-int8, pruned-bnb-nf4]",
+            "quantize: [pruned-bnb-int8, pruned-bnb-nf4, pruned-bnb-int8]",
+            "ladder.quantize.2",
+            "pruned-bnb-int8",
+            "each rung once",
+            "delete",
+        ),
+        Contradiction(
+            "params.yaml",
+            "  distil: [student]\n",
+            "  distil: student\n",
+            "ladder.distil",
+            "'student'",
+            "list",
+            "correct it",
+        ),
+    ],
     [  # labels that mean no class
         Contradiction(
             "params.yaml",

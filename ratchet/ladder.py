@@ -1,0 +1,42 @@
+"""The ladder: which of the bundles that the stages can build a run builds, block `ladder` of params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from ratchet.params import At, Params
+
+
+class Ladder(Params):
+    """Stage → the names of the bundles it builds; what else its matrix in dvc.yaml names is left out.
+
+    A stage depends on its own list alone, so that another rung of one stage trains nothing anew in the others.
+    """
+
+    distil: list[str]
+    """student, or none: then nothing that is made from it is built either."""
+    prune: list[str]
+    """pruned, or none."""
+    simplify: list[str]
+    """Models without layers, and the probe."""
+    quantize: list[str]
+    """Bundles of bitsandbytes, `MODEL-SCHEME`."""
+    export: list[str]
+    """Bundles of inference engines, `MODEL-ENGINE`."""
+
+
+DistilRungs = Annotated[list[str], At("ladder.distil")]
+PruneRungs = Annotated[list[str], At("ladder.prune")]
+SimplifyRungs = Annotated[list[str], At("ladder.simplify")]
+QuantizeRungs = Annotated[list[str], At("ladder.quantize")]
+ExportRungs = Annotated[list[str], At("ladder.export")]
+
+
+def reason_not_asked(name: str, rungs: Sequence[str]) -> str:
+    """Why a bundle is left out that is not among the rungs; empty where it is.
+
+    >>> reason_not_asked("student", ["student"]), reason_not_asked("pruned", [])
+    ('', 'the block `ladder` of params.yaml does not name it')
+    """
+    return "" if name in rungs else "the block `ladder` of params.yaml does not name it"

@@ -1,0 +1,114 @@
+"""Rungs without layers: each becomes a bundle that loads, or says why it was left out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline_steps import simplify
+from ratchet.engines.loading import load
+from ratchet.errors import ParamsError
+from ratchet.files import read_json, write_json
+from ratchet.models.discovery import discover
+from ratchet.models.examples import logit_columns
+from ratchet.models.left_out import left_out_of, reason_left_out
+from ratchet.table_files import write_table
+from ratchet.tables import SOFT_LABELS
+from tests.contract import read_stages
+from tests.support.bundles import LABELS, torch_bundle
+from tests.support.params import write_params
+from tests.support.tiny import ACCURACY, reviews
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+def params(**changes: Any) -> simplify.Params:
+    values = {
+        **ACCURACY,
+        "static_regularization": 100.0,
+        "min_pair_texts": 2,
+        "max_pairs": 100,
+        "tfidf_regularization": 10.0,
+        "max_ngram": 2,
+        "rungs": list(simplify.RUNGS),
+        "n_threads": 1,
+        **changes,
+    }
+    return simplify.Params.model_validate(values)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A teacher, and soft labels that are sure of the class the words give away."""
+    monkeypatch.chdir(tmp_path)
+    torch_bundle(Path("models"))
+    write_json(Path(simplify.READS["teaching"]), {"left_out": ""})
+    for name, n, seed in (("soft_labels", 200, 1), ("validation", 40, 2)):
+        frame = reviews(n, seed)[["id", "text", "label"]]
+        logits = np.where(frame["label"].to_numpy()[:, None] == np.array(LABELS), 2.0, -2.0)
+        frame = frame.assign(**dict(zip(logit_columns(LABELS), logits.T, strict=True)))
+        write_table(Path(simplify.READS[name]), frame, SOFT_LABELS)
+    write_params(simplify.Params, "simplify", params().model_dump())
+    return tmp_path
+
+
+def build(rung: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "argv", ["simplify", rung])
+    simplify.main()
+    return Path("models") / rung
+
+
+def test_the_matrix_of_the_stage_names_every_rung() -> None:
+    assert read_stages(ROOT)["simplify"].matrix == {"rung": list(simplify.RUNGS)}
+
+
+@pytest.mark.parametrize("rung", list(simplify.RUNGS))
+def test_a_rung_is_a_bundle_that_knows_its_classes(rung: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build(rung, monkeypatch)
+    unseen = reviews(60, 9)
+    predictor = load(folder, 1)
+    texts = unseen["text"].tolist()
+    proba = predictor.predict_proba(texts)
+    assert np.mean([LABELS[k] == label for k, label in zip(proba.argmax(1), unseen["label"], strict=True)]) > 0.9
+    np.testing.assert_allclose([predictor.predict_proba([text])[0] for text in texts], proba, atol=1e-5)
+    np.testing.assert_allclose(predictor.predict_proba([""]).sum(), 1.0)
+    assert predictor.predict_proba([]).shape == (0, 2)
+    manifest = predictor.manifest
+    assert (manifest.name, manifest.parent, manifest.labels) == (rung, "teacher", LABELS)
+    report = read_json(Path(f"reports/simplify/{rung}.json"))
+    assert report["validation"]["metric"] == "accuracy"
+    assert report["validation"]["value"] > 0.9
+    assert {*discover(Path("models"))} == {rung, "teacher"}
+
+
+def test_the_same_texts_give_the_same_bytes(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [read_json(build("static", monkeypatch) / "bundle.json")["files"] for _ in range(2)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("why", ["teaching", "ladder"])
+def test_a_rung_that_is_not_built_says_why(why: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if why == "teaching":
+        write_json(Path(simplify.READS["teaching"]), {"left_out": "TF-IDF is better"})
+    else:
+        write_params(simplify.Params, "simplify", params(rungs=[]).model_dump())
+    folder = build("static", monkeypatch)
+    reason = {"teaching": "TF-IDF is better", "ladder": "ladder"}[why]
+    assert reason in reason_left_out(folder)
+    assert read_json(folder / "left_out.json")["built"] is False
+    assert reason in read_json(Path("reports/simplify/static.json"))["left_out"]
+    assert left_out_of(Path("models")).keys() == {"static"}
+    assert {*discover(Path("models"))} == {"teacher"}
+
+
+def test_an_unknown_rung_is_refused_by_name(workspace: Path) -> None:
+    import pandas as pd
+
+    with pytest.raises(ParamsError, match="no such rung") as refused:
+        simplify.run("stattic", simplify.Inputs(pd.DataFrame(), pd.DataFrame(), LABELS), params())
+    assert "stattic" in str(refused.value)
