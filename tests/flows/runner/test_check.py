@@ -75,7 +75,15 @@ def tree(root: Path) -> dict[str, str]:
     return {str(path): f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mtime_ns}" for path in kept}
 
 
-OTHER_HALVES = {"quantize.n_check", "vet", "vat", "baselines", "promote.gates.16", "stages.architect.params.1"}
+OTHER_HALVES = {
+    "quantize.n_check",
+    "vet",
+    "vat",
+    "baselines",
+    "promote.gates.16",
+    "stages.architect.params.1",
+    "stages.simplify.params.1",
+}
 """The other places of what was renamed or doubled."""
 
 
