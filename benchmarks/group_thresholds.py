@@ -29,13 +29,12 @@ from ratchet.reporting.marked_block import write_block
 from ratchet.reporting.results_table import described_bundle
 from ratchet.table_files import read_table
 from ratchet.tables import PREDICTIONS, SPLIT
+from ratchet.trust.audited_groups import Rules
 from ratchet.trust.group_thresholds import Constraint
 from ratchet.trust.slices import LENGTH_EDGES, read_length_edges
 
 
-def thresholds_of(
-    predictions: pd.DataFrame, texts: pd.DataFrame, rules: audit.Rules, params: audit.Params
-) -> dict[str, Any]:
+def thresholds_of(predictions: pd.DataFrame, texts: pd.DataFrame, rules: Rules, params: audit.Params) -> dict[str, Any]:
     """`before` and each constraint → the figures, of the one bundle that predicted."""
     found: dict[str, Any] = {}
     for constraint in get_args(Constraint):

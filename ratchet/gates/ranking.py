@@ -131,7 +131,7 @@ def texts_needed(bundle: Mapping[str, Any], max_loss: float, confidence: float) 
     loss, upper = _loss(bundle), upper_loss(bundle, confidence)
     if not loss < max_loss < upper < math.inf:
         return None
-    n = bundle["against"][BEST][QUALITY]["n"]
+    n = int(bundle["against"][BEST][QUALITY]["n"])
     return math.ceil(n * ((upper - loss) / (max_loss - loss)) ** 2)
 
 
