@@ -218,7 +218,11 @@ def main(arguments: list[str] | None = None) -> None:
             build(folder)
         found[name] = measure(folder, n_threads)
     if not options.quick:
-        write_report("ladder", {"sets": found}, n_threads)
+        sets = [
+            f"{name}={Path(file).name}" if file else name for name, _, file in (s.partition("=") for s in options.sets)
+        ]
+        rungs = ["--rungs", *options.rungs, "--"] if options.rungs else []
+        write_report("ladder", {"sets": found}, n_threads, " ".join([*rungs, *sets]))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def _fitted(corpus: Corpus, encoder: Encoder, sizes: Sizes, seconds: float, spee
     left = seconds - sum(took(none).values())
     n_labeled, _, _ = parts(corpus, sizes)
     most = n_labeled, n_labeled + corpus.n_unlabeled
-    learning = ("train", "distil", "prune")
+    learning = ("train", "teach", "distil", "prune")
 
     def cost(changed: Sizes) -> float:
         return sum(took(changed)[stage] - took(none)[stage] for stage in learning)

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks import efficiency, engines
+from benchmarks import efficiency, engines, ladder
 from benchmarks.material import REPORTS
 from ratchet.compress.compilers import Compilation
 from ratchet.engines.compiling import export
@@ -15,8 +15,8 @@ from ratchet.files import write_json
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import read_manifest
 from ratchet.params import read_yaml
-from ratchet.table_files import write_table
-from ratchet.tables import SPLIT
+from ratchet.table_files import read_table, write_table
+from ratchet.tables import LABELED, SPLIT, UNLABELED
 from ratchet.trust.slices import LENGTH_EDGES
 from tests.support.bundles import torch_bundle
 from tests.support.tiny import reviews, word_pieces
@@ -54,3 +54,20 @@ def test_quick_measures_everything_once(
     assert "onnx-int8" in printed
     assert "rows/s" in printed
     assert not REPORTS.exists(), "a quick run must not overwrite what was measured"
+
+
+def test_the_ladder_s_sets_are_parted_and_the_rungs_that_are_not_asked_for_left_out(tmp_path: Path) -> None:
+    frame = reviews(300, 1)[["text", "label"]].assign(split=["test"] * 60 + ["train"] * 240)
+    frame.to_csv(tmp_path / "set.csv", index=False)
+    sizes = ladder.Sizes(40, 50, 30, 50, 1)
+    ladder.prepare(tmp_path / "set.csv", tmp_path / "set", sizes, ["static"])
+    sides = {name: read_table(tmp_path / f"set/data/splits/{name}.parquet", SPLIT) for name in ("validation", "test")}
+    labeled = read_table(tmp_path / "set/data/labeled.parquet", LABELED)
+    unlabeled = read_table(tmp_path / "set/data/unlabeled.parquet", UNLABELED)
+    ids = [set(table["id"]) for table in (*sides.values(), labeled, unlabeled)]
+    assert [len(part) for part in ids] == [30, 50, 40, 50]
+    assert len(set.union(*ids)) == sum(map(len, ids))
+    assert set(sides["test"]["text"]) <= set(frame["text"][:60])
+    params = read_yaml(tmp_path / "set/params.yaml")
+    assert {name for names in params["ladder"].values() for name in names} == {"static"}
+    assert params["distil"]["n_epochs"] == 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline_steps import baseline, behave, counterfactuals, distil, embed, explain, prune, split, train, vet
+from pipeline_steps import baseline, behave, counterfactuals, distil, embed, explain, prune, split, teach, train, vet
 from ratchet.measure.stage_costs import FIXED_S, OPERATIONS_PER_CORE_S, Corpus, Encoder, sizes_of, stage_seconds
 from ratchet.measure.time_plan import plan
 from tests.contract import ORDER
 
 MINILM = Encoder(10_650_000, 6)
-STEPS = (baseline, behave, counterfactuals, distil, embed, explain, prune, split, train, vet)
+STEPS = (baseline, behave, counterfactuals, distil, embed, explain, prune, split, teach, train, vet)
 SMALL = Corpus(3000, 0, 2, [20] * 9)
 MANY_CLASSES = Corpus(13_000, 0, 77, [15] * 9)
 LARGE = Corpus(45_000, 5000, 28, [18] * 9)
