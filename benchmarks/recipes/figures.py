@@ -31,7 +31,7 @@ def summary(form: Form, name: str, root: Path) -> dict[str, Any]:
     return {
         "command": f"python -m benchmarks.recipes {name} --data FOLDER",
         "machine": describe_machine(N_THREADS),
-        "against": form.against,
+        "against": {recipe: form.reference(recipe) for recipe in form.recipes},
         "blocks": [_block(form, [c for c in cells if (c["data"], c["n_labels"]) == key]) for key in keys],
     }
 
@@ -46,16 +46,15 @@ def _block(form: Form, cells: list[dict[str, Any]]) -> dict[str, Any]:
         proba = one[unpacked(cell["predicted"])]
         resampled = DRAWS[metric.name](metric, y_true, proba, w)
         scores.setdefault(cell["recipe"], {})[cell["draw"]] = metric.value(y_true, proba), resampled
-    reference = scores.get(form.against, {})
     rows = {}
     for recipe in (recipe for recipe in form.recipes if recipe in scores):
-        own = scores[recipe]
+        own, reference = scores[recipe], scores.get(form.reference(recipe), {})
         common = sorted(set(own) & set(reference))
         rows[recipe] = {
             metric.name: _estimate([own[draw] for draw in sorted(own)]).to_json(),
             "cpu_s": float(np.median([cell["cpu_s"] for cell in cells if cell["recipe"] == recipe])),
         }
-        if common and recipe != form.against:
+        if common and recipe != form.reference(recipe):
             pairs = [(own[d][0] - reference[d][0], own[d][1] - reference[d][1]) for d in common]
             rows[recipe]["difference"] = _estimate(pairs).to_json()
     return {
@@ -79,9 +78,11 @@ def markdown(form: Form, report: dict[str, Any]) -> str:
     """A table: a row a recipe, a column a block; differences in points with their interval, CPU-seconds behind."""
     blocks = report["blocks"]
     heads = [f"{b['data']}, {b['n_labels']} labels, {b['metric']}, draws: {b['n_draws']}" for b in blocks]
-    lines = ["| recipe | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(blocks)]
+    heads += ["costs to own"] if form.owned else []
+    lines = ["| recipe | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(blocks) + "---|" * bool(form.owned)]
     for recipe in form.recipes:
         cells = [_shown(block["recipes"].get(recipe), block["metric"]) for block in blocks]
+        cells += [form.owned.get(recipe, "")] if form.owned else []
         lines.append(f"| {recipe} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

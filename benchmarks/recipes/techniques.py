@@ -241,3 +241,26 @@ TECHNIQUES: dict[str, Techniques] = {
     "contrastive alone": replace(PLAIN, method="contrastive"),
 }
 """Name of the row → its recipe; in the order in which they run."""
+ALONE = " alone"
+REFERENCES = {
+    **{name: "plain" for name in TECHNIQUES if name.endswith(ALONE)},
+    "noise + robust loss": "noise",
+    "student + ensemble": "student",
+}
+"""Row → the row that it is compared with, where that is not the whole recipe."""
+OWNED = {
+    "− head first": "models/probe.py, head_start.py; scikit-learn, which is there",
+    "− mean pooling": "models/pooling.py",
+    "− logit adjustment": "measure/prior.py",
+    "− minimum steps": "a param",
+    "lora": "a method; the package peft",
+    "last layers": "a method",
+    "contrastive": "models/contrastive.py, a method",
+    "+ robust loss": "a loss of five lines",
+    "noise + robust loss": "as + robust loss",
+    "+ self-training": "a second fit in train, over the pool too",
+    "+ pool adaptation": "a loss and a fit before the probe, embeddings of its own",
+    "+ ensemble": "a fit a seed; a model that only teaches",
+    "student + ensemble": "as + ensemble",
+}
+"""Row → what it costs to own the technique. None is a stage of its own."""

@@ -68,6 +68,22 @@ def test_differences_are_those_of_the_draws_that_both_have(tmp_path: Path) -> No
     assert "| b | 0.750 (+20.0 [" in markdown(form, report)
 
 
+def test_a_row_may_be_compared_with_another_one_than_the_rest(tmp_path: Path) -> None:
+    for recipe, right in (("a", 60), ("b", 70), ("c", 90)):
+        write_cell(tmp_path, recipe, 0, [right], 1.0)
+    recipes_of = dict.fromkeys("abc", lambda _: np.zeros((1, 2)))
+    form = Form(recipes_of, (50,), 1, "a", {"c": "b"}, {"c": "a stage"})
+    report = summary(form, "made", tmp_path)
+    rows = report["blocks"][0]["recipes"]
+    assert {name: row["difference"]["value"] for name, row in rows.items() if "difference" in row} == {
+        "b": pytest.approx(0.1),
+        "c": pytest.approx(0.2),
+    }
+    assert report["against"] == {"a": "a", "b": "a", "c": "b"}
+    assert markdown(form, report).splitlines()[-1].endswith("| a stage |")
+    assert all(name in FORMS["techniques"].recipes for name in FORMS["techniques"].owned)
+
+
 def test_a_cell_that_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[tuple[int, int]] = []
 
