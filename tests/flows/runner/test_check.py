@@ -25,6 +25,7 @@ from ratchet.errors import ParamsError
 from ratchet.files import read_json
 from ratchet.measure.machine_figures import MACHINE_METRICS
 from ratchet.models.backbones import hub_problem
+from ratchet.models.bundle import MANIFEST
 from ratchet.trust.behaviour import KINDS
 from tests.support.films import of_the_demo
 from tests.support.miniature import ROOT
@@ -805,7 +806,7 @@ def test_a_further_backbone_that_is_not_installed_stops_nothing(root: Path) -> N
 def test_a_bundle_that_no_stage_writes(root: Path) -> None:
     for name in ("teacher", "champion", "stray"):
         (root / "models" / name).mkdir()
-        (root / "models" / name / "manifest.json").write_text("{}", encoding="utf-8")
+        (root / "models" / name / MANIFEST).write_text("{}", encoding="utf-8")
     assert [item.where for item in errors(root)] == ["models/stray"]
 
 
