@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_steps import distil, export, prune, quantize
+from pipeline_steps import distil, export, prune, quantize, simplify, teach
 from ratchet.files import read_json, write_json
 from ratchet.models.bundle import MANIFEST
 from ratchet.models.discovery import discover
@@ -32,19 +32,24 @@ def test_every_stage_behind_a_teacher_that_is_not_better_passes_the_reason_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    write_json(Path(distil.READS["teaching"]), {"left_out": REASON})
+    write_json(Path(teach.READS["teaching"]), {"left_out": REASON})
     for side in ("train", "validation"):
         texts = reviews(20, 1)
         table = empty_table(SPLIT).reindex(range(len(texts))).assign(row=range(len(texts)), source="web", group="1")
         write_table(Path(f"data/splits/{side}.parquet"), table.assign(**texts[["id", "text", "label"]]), SPLIT)
-    distil.main()
-    prune.main()
-    for step, name in ((quantize, "bnb-int8"), (export, "onnx-int8")):
-        monkeypatch.setattr(sys, "argv", ["step", "pruned", name])
+    for step, *arguments in (
+        (teach,),
+        (distil,),
+        (prune,),
+        (simplify, "static"),
+        (quantize, "pruned", "bnb-int8"),
+        (export, "pruned", "onnx-int8"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["step", *arguments])
         step.main()
-    assert read_table(Path(distil.WRITES["soft_labels"]), SOFT_LABELS).empty
-    for report in ("distil", "prune", "quantize/pruned-bnb-int8", "export/pruned-onnx-int8"):
+    assert read_table(Path(teach.WRITES["soft_labels"]), SOFT_LABELS).empty
+    for report in ("distil", "prune", "simplify/static", "quantize/pruned-bnb-int8", "export/pruned-onnx-int8"):
         assert read_json(Path(f"reports/{report}.json"))["left_out"] == REASON
-    for bundle in ("student", "pruned", "pruned-bnb-int8", "pruned-onnx-int8"):
+    for bundle in ("student", "pruned", "static", "pruned-bnb-int8", "pruned-onnx-int8"):
         assert reason_left_out(Path("models") / bundle) == REASON
         assert not (Path("models") / bundle / MANIFEST).exists()

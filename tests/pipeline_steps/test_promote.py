@@ -98,11 +98,13 @@ def test_the_sealed_test_has_the_last_word() -> None:
 def test_where_the_first_does_harm_the_next_is_released_and_the_decision_says_what_the_first_lacked() -> None:
     behave = behave_report()
     harmful = copy.deepcopy(behave["bundles"]["small-int8"])
-    harmful["metrics"]["trigger_flip_rate"] = estimate(0.95, 0.04, 80)
+    harmful["metrics"]["negation_failure_rate"] = estimate(0.95, 0.04, 80)
     behave["bundles"] = {**behave["bundles"], "small-int8": harmful}
     decision = decide(behave=behave)
     assert (decision["verdict"], decision["chosen"]) == ("accepted", "teacher")
-    told = f"small-int8 fails 1 of {len(DEFAULT.gates)} gates: trigger_flip_rate is 0.950 [0.910, 0.990], shown to be "
+    told = (
+        f"small-int8 fails 1 of {len(DEFAULT.gates)} gates: negation_failure_rate is 0.950 [0.910, 0.990], shown to be "
+    )
     assert any(reason.startswith(told) for reason in decision["reasons"])
 
 
