@@ -125,7 +125,13 @@ def measure(planted: Mapping[Fault, Planted], tables: Mapping[str, pd.DataFrame]
             1
         ]
         reports["judge"]["bundles"][fault] = told["bundles"][fault]
-    reports["shortlist"] = {"shortlist": list(planted), "rule": "", "over_limits": {}, "undecided": {}}
+    reports["shortlist"] = {
+        "shortlist": list(planted),
+        "rule": "",
+        "over_limits": {},
+        "undecided": {},
+        "near_the_best": [],
+    }
     return promote.run(reports, load_params(promote.Params, "promote"))
 
 

@@ -72,6 +72,7 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
         "ranking": ranking,
         "rule": shortlisted["rule"],
         "over_limits": shortlisted["over_limits"],
+        "near_the_best": shortlisted["near_the_best"],
         "undecided": undecided,
         "champion": evaluated.get(CHAMPION),
         "passing": passing,

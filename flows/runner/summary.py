@@ -22,8 +22,7 @@ COLUMNS = {
     "validation": ("accuracy", "{:.3f}"),
     "test": ("test_accuracy", "{:.3f}"),
     "p95 ms": ("latency_p95_ms", "{:.1f}"),
-    "size MB": ("size_mb", "{:.1f}"),
-    "$ per million": ("cost_per_million_usd", "{:.3f}"),
+    "MB": ("size_mb", "{:.1f}"),
 }
 """Heading → metric of reports/evaluate.json and how its figure is written."""
 
@@ -60,7 +59,7 @@ def summary_table(bundles: dict[str, Any], decision: dict[str, Any]) -> Table:
     table.add_column("bundle", no_wrap=True)
     for heading in COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", overflow="fold")
     judged = [name for name in decision["ranking"] if name in bundles]
     for name in [*judged, *sorted(set(bundles) - set(judged))]:
         metrics = bundles[name]["metrics"]
@@ -81,7 +80,9 @@ def outcome(name: str, decision: dict[str, Any]) -> str:
     if name in decision["over_limits"]:
         return "beyond a limit"
     if name not in decision["bundles"]:
-        return "not shown to lose little" if name in decision.get("undecided", {}) else ""
+        if name in decision["near_the_best"]:
+            return "later in order"
+        return "loss not settled" if name in decision["undecided"] else "loses too much"
     failed = dict.fromkeys(gate["metric"] for gate in decision["bundles"][name]["gates"] if not gate["passed"])
     return f"fails {', '.join(failed)}" if failed else "passes too"
 
@@ -106,10 +107,10 @@ def verdict(decision: dict[str, Any]) -> Text:
 
 
 def _cell(estimate: dict[str, Any] | None, form: str, with_interval: bool) -> str:
-    """The value, with its interval where there is room; a dash where it is undefined.
+    """The value, with half of its interval where there is room; a dash where it is undefined.
 
     >>> _cell({"value": 0.81234, "low": 0.79, "high": 0.83}, "{:.3f}", True), _cell({"value": None}, "{:.3f}", True)
-    ('0.812 [0.790, 0.830]', '–')
+    ('0.812 ± 0.020', '–')
     """
     if not estimate or estimate.get("value") is None:
         return "–"
@@ -117,4 +118,4 @@ def _cell(estimate: dict[str, Any] | None, form: str, with_interval: bool) -> st
     low, high = estimate.get("low"), estimate.get("high")
     if not with_interval or low is None or high is None or low == high:
         return value
-    return f"{value} [{form.format(low)}, {form.format(high)}]"
+    return f"{value} ± {form.format((high - low) / 2)}"

@@ -34,7 +34,7 @@ BUNDLES = {
 
 
 def _printed(root: Path) -> str:
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     print_summary(root, console)
     return console.export_text()
 
@@ -47,6 +47,8 @@ def _decision(**changes: Any) -> dict[str, Any]:
         "ranking": ["student", "small", "teacher"],
         "bundles": {"student": harmful, "small": kept, "teacher": kept},
         "over_limits": {"other": ["size_mb 1, limit 0.5"]},
+        "near_the_best": ["student", "small", "teacher"],
+        "undecided": {},
         "reasons": ["small is the first", "student fails ece"],
     }
     return decision | changes
@@ -64,9 +66,10 @@ def test_a_line_a_bundle_says_what_became_of_it(tmp_path: Path) -> None:
     (tmp_path / "reports/report.html").touch()
     lines = [line.split() for line in _printed(tmp_path).splitlines() if line.strip()]
     assert [line[0] for line in lines[:6]] == ["bundle", "student", "small", "teacher", "baseline", "other"]
-    assert lines[1] == ["student", "0.820", "–", "16.0", "60.0", "–", "fails", "ece"]
-    assert lines[2] == ["small", "0.821", "0.800", "[0.780,", "0.820]", "5.4", "17.9", "–", "chosen"]
+    assert lines[1] == ["student", "0.820", "–", "16.0", "60.0", "fails", "ece"]
+    assert lines[2] == ["small", "0.821", "0.800", "±", "0.020", "5.4", "17.9", "chosen"]
     assert lines[3][-2:] == ["passes", "too"]
+    assert lines[4][-3:] == ["loses", "too", "much"]
     assert lines[5][-3:] == ["beyond", "a", "limit"]
     assert lines[6] == ["Promotion:", "accepted", "—", "small"]
     assert lines[7] == ["·", "small", "is", "the", "first"]
@@ -79,7 +82,7 @@ def test_a_rejection_names_its_reasons(tmp_path: Path) -> None:
     text = _printed(tmp_path)
     assert "Promotion: rejected\n  · does harm\n  · worse" in text
     assert text.count("word") < 100
-    assert "the report has it whole" in text
+    assert "the report has it whole" in " ".join(text.split())
     assert "chosen" not in text
 
 
