@@ -35,8 +35,8 @@ class Examples:
 def logit_columns(labels: Sequence[str]) -> list[str]:
     """The columns of a table of soft labels that hold a teacher's logits.
 
-    >>> logit_columns(["negative", "positive"])
-    ['logit_negative', 'logit_positive']
+    >>> logit_columns(["late", "lost"])
+    ['logit_late', 'logit_lost']
     """
     return [f"logit_{label}" for label in labels]
 

@@ -56,7 +56,8 @@ def test_agreement_is_judged_on_all_classes(
         return {}
 
     monkeypatch.setattr(step, "run", run)
-    monkeypatch.setattr(sys, "argv", ["step", "teacher", kind])
+    monkeypatch.setattr(export, "with_task_vocabulary", lambda source, *_: source)
+    monkeypatch.setattr(sys, "argv", ["step", "pruned", kind])
     step.main()
     texts = next(given for given in reversed(seen) if isinstance(given, pd.Series))
     labels = frame.set_index("text")["label"]
