@@ -25,7 +25,8 @@ def make_report(live: Path, prices: Prices, workspace: Path) -> dict[str, Any]:
     if not (chosen := decision.get("chosen")):
         raise PipelineError("No bundle was chosen, so there is no cost to report.", where=reports / "decision.json")
     evaluate = read_whole(reports / "evaluate.json", measured / "evaluate.json")
-    trained = {stage: read_whole(reports / f"{stage}.json", measured / f"{stage}.json") for stage in TRAINING}
+    stages = {stage: read_whole(reports / f"{stage}.json", measured / f"{stage}.json") for stage in TRAINING}
+    trained = {stage: report for stage, report in stages.items() if "left_out" not in report}
     loads = load_params(CostParams, "cost", live)
     found = cost_report(evaluate, trained, read_report(reports / "sample.json"), chosen, loads, prices)
     return {"command": "ratchet cost", **found}

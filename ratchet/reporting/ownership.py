@@ -69,7 +69,7 @@ def cost_report(
 
     Args:
         evaluate: metrics of all bundles.
-        trained: the reports of the stages in `TRAINING`, with their `seconds`.
+        trained: the reports of the stages in `TRAINING` that trained anything, with their `seconds`.
         sample: the report that holds what people's labels cost.
         chosen: the bundle that serves.
         params: the load.

@@ -297,6 +297,25 @@ def test_main_tells_what_a_month_costs_and_each_optimization_saves(
     )
 
 
+def test_a_stage_that_left_its_bundle_out_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where TF-IDF is as good as the teacher nothing is distilled or pruned, and the page comes all the same."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "live.yaml"):
+        Path(name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    reports = measured()
+    reports["sample"] |= people_report(0.02)
+    reports |= {stage: {"command": stage, "left_out": "TF-IDF is as good"} for stage in ("distil", "prune")}
+    reports["train"] = {**reports.get("train", {}), "seconds": 900.0}
+    for name, item in reports.items():
+        beside = report.MEASUREMENTS.get(name)
+        write_report(Path(report.READS[name]), item, Path(beside) if beside else None)
+    Path(report.READS["curve"]).write_text("strategy,n_labels,score,low,high\n", encoding="utf-8")
+    report.main()
+    page = Path(report.WRITES["page"]).read_text(encoding="utf-8")
+    assert '<h2 id="cost">' in page
+    assert "100,000,000 texts a month" in page
+
+
 def test_the_page_shows_what_a_label_costs_and_brings() -> None:
     reports = measured()
     assert "What a label costs" not in report.run(Material(reports), PARAMS).page
