@@ -34,10 +34,9 @@ from ratchet.models.lineage import torch_parent
 from ratchet.models.torch_predictor import TorchPredictor
 from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
-from ratchet.trust.attributions import attribute, keep_words
+from ratchet.trust.attributions import attribute
 from ratchet.trust.faithfulness import agreement
 from ratchet.trust.lockstep import cached_score
-from ratchet.trust.owen_values import Node, phrase_tree
 
 MIN_WORDS, N_THREADS, SEED = 8, 1, 13
 PLAIN, MANUAL = "plain shap over a pipeline", "the same with shap's own masks of tokens"
@@ -45,38 +44,6 @@ EAGER, SAME, DEPLOYED = "same weights in PyTorch", "same weights", "deployed bun
 Rates = dict[str, list[tuple[float, float]]]
 Values = dict[str, list[NDArray[np.float64]]]
 Explain = Callable[[Sequence[str]], list[NDArray[np.float64]]]
-
-
-class WordMasker:
-    """A shap masker: texts without the masked words, and the tree of the words."""
-
-    text_data = True
-    default_batch_size = 5  # of shap's own masker for texts
-
-    def __call__(self, mask: NDArray[np.bool_], text: str) -> tuple[NDArray[np.str_]]:
-        return (np.array([keep_words(text, word_spans(text), mask)]),)
-
-    def shape(self, text: str) -> tuple[int, int]:
-        return (1, len(word_spans(text)))
-
-    def mask_shapes(self, text: str) -> list[tuple[int]]:
-        return [(len(word_spans(text)),)]
-
-    def feature_names(self, text: str) -> list[list[str]]:
-        return [[text[start:end] for start, end in word_spans(text)]]
-
-    def clustering(self, text: str) -> NDArray[np.float64]:
-        """The phrase tree as scipy's `linkage` writes trees."""
-        spans, rows = word_spans(text), list[list[float]]()
-
-        def link(node: Node) -> int:
-            if node.left is None or node.right is None:
-                return node.start
-            rows.append([link(node.left), link(node.right), 1.0, node.end - node.start])
-            return len(spans) + len(rows) - 1
-
-        link(phrase_tree(text, spans))
-        return np.array(rows)
 
 
 def text_classification(predictor: TorchPredictor) -> Any:
@@ -97,7 +64,7 @@ def text_classification(predictor: TorchPredictor) -> Any:
     return pipeline("text-classification", model=predictor.model, tokenizer=tokenizer, top_k=None)
 
 
-def plain_explainer(predictor: TorchPredictor, max_evals: int, masker: WordMasker | None) -> tuple[Explain, list[int]]:
+def plain_explainer(predictor: TorchPredictor, max_evals: int, masker: Any) -> tuple[Explain, list[int]]:
     """`shap.Explainer` over a pipeline of the predictor's weights, and how often it was asked.
 
     Args:
@@ -167,6 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     test = read_table(Path("data/splits/test.parquet"), SPLIT)["text"].astype(str)
     texts = [text for text in test if len(word_spans(text)) >= MIN_WORDS][: options.texts]
+    from ratchet.trust.word_explainer import WordMasker
+
     plain, asked = plain_explainer(parent, options.evals, WordMasker())
     manual, asked_by_manual = plain_explainer(parent, options.evals, None)
     explainers = {

@@ -1,7 +1,8 @@
 """Why the bundles that may be chosen predict what they do, and whether that explanation is true.
 
-SHAP values of words; words and stems overall, by slice and by error; what deleting the named words does beyond
-deleting random ones; whether gradients, another grouping of the words, and the teacher name the same words.
+SHAP values of words, stored as tables that `ratchet.trust.explanation_tables` reads as a `shap.Explanation`; words and
+stems overall, by slice and by error; what deleting the named words does beyond deleting random ones; whether
+gradients, another grouping of the words, the teacher and shap's own explainer name the same words.
 Which bundles: those on the shortlist, on validation texts.
 Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874; DeYoung et al. 2020,
 https://aclanthology.org/2020.acl-main.408; Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
@@ -9,6 +10,9 @@ https://aclanthology.org/2020.acl-main.408; Sundararajan et al. 2017, https://ar
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +28,8 @@ from ratchet.entry import entry
 from ratchet.files import replace_folder
 from ratchet.gates.ranking import read_shortlist
 from ratchet.measure.estimate import Estimate, exact, undefined
-from ratchet.measure.formats import estimate_or_reason, metric_name
+from ratchet.measure.formats import estimate_or_reason, metric_name, number
+from ratchet.measure.power import shown_difference
 from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
@@ -35,9 +40,10 @@ from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.task import InferenceThreads, LengthEdges, NBootstrap, Seed
 from ratchet.trust.attributions import Attribution, attribute
+from ratchet.trust.explanation_tables import write_explanation
 from ratchet.trust.faithfulness import RATES, Curves, curves
 from ratchet.trust.language import Language
-from ratchet.trust.lockstep import cached_score
+from ratchet.trust.lockstep import Score, cached_score
 from ratchet.trust.second_opinions import Draws, Others, mean_over_texts, second_opinions
 from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_masks
 from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
@@ -56,6 +62,8 @@ READS = {
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
 SEARCHED = 10
 """Texts are chosen among this many times as many, so that wrong predictions are found among them."""
+N_RECOMPUTED = 2
+"""Texts whose values shap's own explainer computes again, every group of words opened."""
 N_WORDS, N_GROUP_WORDS = 50, 8
 """Words the report lists overall, and for a slice or kind of error."""
 
@@ -109,9 +117,10 @@ class Explained(NamedTuple):
 def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Params, others: Others) -> Explained:
     """The explanations of one bundle on labelled validation texts; without any text with a word, none.
 
-    The metrics: `n_explained`; `additivity_error`, the largest over the texts (see `Attribution`); and means over texts
-    with intervals: `faithfulness_gain` and `sufficiency_gain` (see `ratchet.trust.faithfulness`), and those of
-    `second_opinions`.
+    The metrics: `n_explained`; `additivity_error`, the largest over the texts (see `Attribution`); `shap_difference`,
+    the largest difference from shap's own values over `N_RECOMPUTED` texts; and means over texts with intervals:
+    `faithfulness_gain` and `sufficiency_gain` (see `ratchet.trust.faithfulness`), and those of `second_opinions`.
+    `power` holds of each mean the difference that so many texts can show (`shown_difference`).
     """
     score, rng = cached_score(predictor), np.random.default_rng(params.seed)
     chosen = choose_texts(predictor, validation, params)
@@ -121,6 +130,7 @@ def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Pa
     metrics = {
         "n_explained": exact(len(attributions), len(attributions)),
         "additivity_error": exact(max(errors), len(errors)) if errors else undefined("no text was explained"),
+        "shap_difference": _recomputed(predictor, score, attributions, params.max_evals),
         "faithfulness_gain": mean_over_texts(found.comprehensiveness_gain if found else np.zeros(0), draws),
         "sufficiency_gain": mean_over_texts(found.sufficiency_gain if found else np.zeros(0), draws),
         **second_opinions(
@@ -142,6 +152,7 @@ def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Pa
     words = global_words(attributions, labels, params.n_bootstrap, params.seed, n_rows=N_WORDS)
     report = {
         "metrics": {name: estimate.to_json() for name, estimate in metrics.items()},
+        "power": {name: shown for name, item in metrics.items() if not math.isnan(shown := shown_difference(item))},
         "n_wrong": sum(labels[item.predicted] != label for item, label in zip(attributions, y_true, strict=True)),
         "words": words,
         "stems": global_words(attributions, labels, params.n_bootstrap, params.seed, stem_key(rules.stemmer), N_WORDS),
@@ -150,6 +161,17 @@ def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Pa
     }
     texts = list(zip(chosen["id"].astype(str), y_true, attributions, strict=True))
     return Explained(texts, report)
+
+
+def _recomputed(predictor: Predictor, score: Score, attributions: Sequence[Attribution], max_evals: int) -> Estimate:
+    """The largest difference from shap's own values of the first texts with words."""
+    texts = [item.text for item in attributions if item.spans][:N_RECOMPUTED]
+    if not texts:
+        return undefined("no text was explained")
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # before shap is there: it would compile for longer than it works
+    from ratchet.trust.word_explainer import shap_difference
+
+    return exact(float(shap_difference(predictor, score, texts, max_evals).max()), len(texts))
 
 
 def choose_texts(predictor: Predictor, validation: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -186,12 +208,9 @@ def main() -> None:
             parent = torch_parent(name, paths, params.n_threads)
             texts, report = run(predictor, validation, rules, params, Others(teacher, teacher_score, parent))
             report |= {"parent": parent.manifest.name if parent else None}
-            figures = {
-                metric_name(key): estimate_or_reason(Estimate.from_json(value))
-                for key, value in report["metrics"].items()
-            }
-            page = render_page(name, predictor.labels, texts, report, figures)
+            page = render_page(name, predictor.labels, texts, report, _figures(report))
             (folder / f"{name}.html").write_text(page, encoding="utf-8")
+            write_explanation(folder, name, texts, predictor.labels)
             bundles[name] = {
                 **report,
                 "page": f"{WRITES['pages']}/{name}.html",
@@ -199,6 +218,16 @@ def main() -> None:
         listed = "".join(f"{name}.html\n" for name in names) or "No bundle is on the shortlist.\n"
         (folder / "contents.txt").write_text(listed, encoding="utf-8")
     write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.explain", "bundles": bundles})
+
+
+def _figures(report: dict[str, Any]) -> dict[str, str]:
+    """Name and value of each metric, and the difference that its texts can show."""
+    told = {}
+    for key, value in report["metrics"].items():
+        estimate, shown = Estimate.from_json(value), report["power"].get(key)
+        more = f"; {estimate.n} texts show differences from {number(shown)}" if shown else ""
+        told[metric_name(key)] = estimate_or_reason(estimate) + more
+    return told
 
 
 def _curves_table(found: Curves | None, draws: Draws) -> list[dict[str, Any]]:

@@ -162,6 +162,27 @@ PREDICTIONS = Table(
 )
 """One row per text and bundle; a column `proba_<class>` for each class follows."""
 
+EXPLAINED_TEXTS = Table(
+    "explained_texts",
+    {
+        "id": TEXT_COLUMNS["id"],
+        "text": TEXT_COLUMNS["text"],
+        "label": Column("str", False, "the true class"),
+    },
+)
+"""One row a text. Of each class follow `proba_<class>`, its probability, and `base_<class>`, without any word."""
+
+EXPLAINED_WORDS = Table(
+    "explained_words",
+    {
+        "id": TEXT_COLUMNS["id"],
+        "start": Column("int64", False, "where the word starts in its text, in characters"),
+        "end": Column("int64", False, "where it ends"),
+        "word": Column("str", False, "the word as it is written"),
+    },
+)
+"""One row a word, in the order of the texts; a column `value_<class>`, its SHAP value, for each class follows."""
+
 ANNOTATIONS = Table(
     "annotations",
     {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ratchet.entry import QUIET
+
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # read when shap is imported, which compiles for longer than tests take
 
 
 @pytest.fixture(autouse=True)

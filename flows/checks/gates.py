@@ -110,6 +110,7 @@ EXPLAIN: Mapping[str, Need] = dict.fromkeys(
     (
         "n_explained",
         "additivity_error",
+        "shap_difference",
         "faithfulness_gain",
         "sufficiency_gain",
         "attribution_agreement",

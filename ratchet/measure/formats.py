@@ -42,6 +42,7 @@ METRIC_NAMES = {
     "equalized_odds_difference": "equalized-odds difference",
     "n_explained": "texts explained",
     "additivity_error": "additivity error",
+    "shap_difference": "difference from shap's own explainer",
     "faithfulness_gain": "confidence lost by deleting named words, less random ones",
     "sufficiency_gain": "confidence of named words alone, less random ones",
     "attribution_agreement": "attributions as the teacher's, correlation",

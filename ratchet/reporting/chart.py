@@ -21,6 +21,7 @@ from ratchet.reporting.templates import show_controls
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 720, 380
 """Of a chart in points, which are the units of its view box."""
@@ -70,25 +71,10 @@ def chart(
     words: str, x_label: str, y_label: str, height: float = HEIGHT, left: float = LEFT, right: float = 16
 ) -> Iterator[Chart]:
     """Axes with a grid and no frame, at a place that no text moves; after the block, the chart has its SVG."""
-    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator
 
-    settings: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": clean(words),
-        "text.parse_math": False,
-        "font.size": 12,
-        "text.color": INK,
-        "axes.labelcolor": SOFT,
-        "xtick.color": SOFT,
-        "ytick.color": SOFT,
-        "grid.color": LINE,
-    }
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()  # nobody's own matplotlibrc changes a page
-        matplotlib.rcParams.update(settings)
-        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing")  # the reader's browser has the font
+    with drawn_as_the_page(words):
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, frameon=False)
         box = (left / WIDTH, BOTTOM / height, (WIDTH - left - right) / WIDTH, (height - TOP - BOTTOM) / height)
         axes = figure.add_axes(box, xlabel=clean(x_label), ylabel=clean(y_label), frame_on=False, axisbelow=True)
@@ -101,11 +87,47 @@ def chart(
         axes.yaxis.set_major_formatter("{x:g}")
         axes.tick_params(bottom=False, left=False)
         axes.grid()
-        for artist in figure.findobj():
-            artist.set_clip_on(False)  # the limits leave room for everything, and a clip path is a `url(...)`
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    drawing.svg = _inline(buffer.getvalue(), words)
+        drawing.svg = to_svg(figure, words)
+
+
+@contextmanager
+def drawn_as_the_page(words: str) -> Iterator[None]:
+    """matplotlib's settings for a figure that becomes a part of a page, whatever the reader's own are.
+
+    Args:
+        words: what the figure shows; two figures of a page with other words have other ids.
+    """
+    import matplotlib
+
+    settings: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": clean(words),
+        "text.parse_math": False,
+        "font.size": 12,
+        "text.color": INK,
+        "axes.labelcolor": SOFT,
+        "axes.edgecolor": LINE,
+        "xtick.color": SOFT,
+        "ytick.color": SOFT,
+        "grid.color": LINE,
+    }
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # nobody's own matplotlibrc changes a page
+        matplotlib.rcParams.update(settings)
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing")  # the reader's browser has the font
+        yield
+
+
+def to_svg(figure: Figure, words: str) -> Markup:
+    """A figure of the colours of `VARIABLES` as a part of a page, with `words` as its title.
+
+    Drawn within `drawn_as_the_page`; the same figure gives the same bytes.
+    """
+    for artist in figure.findobj():
+        artist.set_clip_on(False)  # the limits leave room for everything, and a clip path is a `url(...)`
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return _inline(buffer.getvalue(), words)
 
 
 def _inline(drawn: str, words: str) -> Markup:

@@ -10,13 +10,15 @@ import numpy as np
 from ratchet.measure.formats import number
 from ratchet.reporting.cells import Cell, Row, Table, cell, estimate_cell, head
 from ratchet.reporting.templates import render_template
-from ratchet.reporting.words_chart import N_BARS, words_chart
+from ratchet.reporting.words_chart import N_BARS, waterfall_chart, words_chart
 
 if TYPE_CHECKING:
     from ratchet.trust.attributions import Attribution
 
 COLOURS = {"for": (0, 114, 178), "against": (213, 94, 0)}
 """Blue and vermilion, told apart by colour-blind readers. Source: Okabe & Ito 2008, https://jfly.uni-koeln.de/color/."""
+N_WATERFALLS = 3
+"""Texts that are also shown word by word."""
 CURVES = {
     "deleted": "deleted",
     "deleted_random": "as many random ones deleted",
@@ -49,10 +51,25 @@ def render_page(
         figures=figures,
         colours={kind: f"rgb{colour}" for kind, colour in COLOURS.items()},
         texts=[_text(name, label, attribution, labels) for name, label, attribution in explained],
+        steps=[
+            {"label": label, "chart": waterfall_chart(attribution, labels)}
+            for _, label, attribution in _most_wrong(explained, labels)
+        ],
         chart=words_chart(report["words"], labels),
         curves=_curves(report["curves"]),
         lists={name: _words(rows) for name, rows in {"Stems": report["stems"][:N_BARS], **groups}.items()},
     )
+
+
+def _most_wrong(
+    explained: Sequence[tuple[str, str, Attribution]], labels: Sequence[str]
+) -> list[tuple[str, str, Attribution]]:
+    """The `N_WATERFALLS` texts with the lowest probability of their true class, the lowest first."""
+
+    def of_true_class(item: tuple[str, str, Attribution]) -> float:
+        return float(item[2].proba[labels.index(item[1])]) if item[1] in labels else 1.0
+
+    return sorted(explained, key=of_true_class)[:N_WATERFALLS]
 
 
 def _curves(points: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,4 +1,4 @@
-"""The charts of the pages: quality against cost, curves, intervals by row, bars; each is empty text without data."""
+"""The charts of the pages: quality against cost, curves, intervals by row; each is empty text without data."""
 
 from __future__ import annotations
 
@@ -25,15 +25,6 @@ class Point:
     name: str
     x: float
     y: Estimate
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A length with its interval, and the group that gives it its colour."""
-
-    name: str
-    length: Estimate
-    group: str
 
 
 def front(points: Sequence[Point]) -> list[str]:
@@ -73,7 +64,7 @@ def scatter(points: Sequence[Point], chosen: str | None, x_label: str, y_label: 
         for index, p in enumerate(shown, start=1):
             kind = "chosen" if p.name == chosen else "best" if p.name in best else "other"
             edge, face = MARKS[kind]
-            if _ends(p.y):
+            if ends_of(p.y):
                 axes.vlines(p.x, p.y.low, p.y.high, SOFT, lw=1.5, alpha=0.65)
             axes.plot([p.x], [p.y.value], "o", ms=8, mec=edge, mew=2, mfc=face, gid=f"mark {kind}")
             at = (drawing.place_of(p.x) + 8, drawing.height_of(p.y.value) + 4)
@@ -136,38 +127,19 @@ def forest(rows: Mapping[str, Estimate], reference: Estimate, x_label: str) -> M
         return Markup("")
     words = ", ".join(f"{name} {number(e.value)}" for name, e in shown.items())
     right = 86
-    with chart(f"{x_label}: {words}", x_label, "", *_row_box(len(shown), right)) as drawing:
+    with chart(f"{x_label}: {words}", x_label, "", *row_box(len(shown), right)) as drawing:
         drawing.axes.set_xlim(*_range([*shown.values(), reference], 0.04))
         _rows(drawing, list(shown))
         if not math.isnan(reference.value):
             drawing.axes.axvline(reference.value, color=SERIES[0], ls="--", lw=1.5)
         for index, e in enumerate(shown.values()):
-            _whisker(drawing, index, e)
+            whisker(drawing, index, e)
             drawing.axes.plot([e.value], [index], "o", ms=7, color=SERIES[0], gid="mark best")
             drawing.write(f"n = {e.n:,}", (WIDTH - right + 12, drawing.height_of(index) - 4), SOFT, "tick")
     return drawing.svg
 
 
-def bars(shown: Sequence[Bar], groups: Sequence[str], x_label: str) -> Markup:
-    """A bar from 0 a row, in the colour of its group, whose name stands beside it; empty text without bars."""
-    if not shown:
-        return Markup("")
-    words = ", ".join(f"{bar.name} {number(bar.length.value)} {bar.group}" for bar in shown)
-    right = 140
-    with chart(f"{x_label}: {words}", x_label, "", *_row_box(len(shown), right)) as drawing:
-        ends = [end for bar in shown for end in (bar.length.value, *_ends(bar.length))]
-        drawing.axes.set_xlim(0, max(ends) * 1.02 or 1)
-        _rows(drawing, [bar.name for bar in shown])
-        order = list(dict.fromkeys([*groups, *(bar.group for bar in shown)]))
-        for index, bar in enumerate(shown):
-            colour = SERIES[order.index(bar.group) % len(SERIES)]
-            drawing.axes.barh(index, bar.length.value, 0.62, color=colour, gid="bar")
-            _whisker(drawing, index, bar.length)
-            drawing.write(bar.group, (WIDTH - right + 12, drawing.height_of(index) - 4), colour, "group")
-    return drawing.svg
-
-
-def _row_box(n_rows: int, right: float) -> tuple[float, float, float]:
+def row_box(n_rows: int, right: float) -> tuple[float, float, float]:
     """Height, left and right of a chart with a row a name."""
     return TOP + ROW_HEIGHT * n_rows + BOTTOM, NAMES_WIDTH, right
 
@@ -180,18 +152,20 @@ def _rows(drawing: Chart, names: Sequence[str]) -> None:
         drawing.write(name, (NAMES_WIDTH - 14, drawing.height_of(index) - 4), INK, "label", ha="right")
 
 
-def _whisker(drawing: Chart, row: int, estimate: Estimate) -> None:
-    if _ends(estimate):
+def whisker(drawing: Chart, row: int, estimate: Estimate) -> None:
+    """The interval as a line in a row."""
+    if ends_of(estimate):
         drawing.axes.hlines(row, estimate.low, estimate.high, SOFT, lw=1.5, alpha=0.65)
 
 
-def _ends(estimate: Estimate) -> tuple[float, ...]:
+def ends_of(estimate: Estimate) -> tuple[float, ...]:
+    """Low and high end of the interval; nothing where it has none."""
     return () if math.isnan(estimate.low) or math.isnan(estimate.high) else (estimate.low, estimate.high)
 
 
 def _range(estimates: Sequence[Estimate], share: float) -> tuple[float, float]:
     """From the lowest to the highest end, and a share of the way (at least 0.01) beyond both."""
-    ends = [end for e in estimates for end in (e.value, *_ends(e)) if not math.isnan(end)]
+    ends = [end for e in estimates for end in (e.value, *ends_of(e)) if not math.isnan(end)]
     pad = max((max(ends) - min(ends)) * share, 0.01)
     return min(ends) - pad, max(ends) + pad
 

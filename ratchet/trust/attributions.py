@@ -65,6 +65,16 @@ def keep_words(text: str, spans: Sequence[tuple[int, int]], keep: Sequence[bool]
     return rewrite(text, spans, {index: "" for index, kept in enumerate(keep) if not kept})
 
 
+def segments(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """The text in one piece a word: each with what stands before the next, the first with what stands before it too.
+
+    >>> segments("«Not bad», he said.", [(1, 4), (5, 8), (11, 13), (14, 18)])
+    ['«Not ', 'bad», ', 'he ', 'said.']
+    """
+    starts = [0, *(start for start, _ in spans[1:]), len(text)]
+    return [text[start:end] for start, end in itertools.pairwise(starts)] if spans else []
+
+
 def attribute(
     predictor: Predictor, score: Score, texts: Sequence[str], max_evals: int, tree_seed: int | None = None
 ) -> list[Attribution]:
@@ -84,7 +94,7 @@ def attribute(
     """
     spans = [word_spans(text) for text in texts]
     searches = [
-        _search(text, words, _question(predictor, text, words), max_evals, tree_seed)
+        _search(text, words, question_of(predictor, text, words), max_evals, tree_seed)
         for text, words in zip(texts, spans, strict=True)
     ]
     found = run_together(searches, score)
@@ -112,8 +122,8 @@ def _tree(text: str, spans: Sequence[tuple[int, int]], seed: int | None) -> Node
     return phrase_tree(text, spans) if seed is None else random_tree(len(spans), np.random.default_rng(seed))
 
 
-def _question(predictor: Predictor, text: str, spans: Sequence[tuple[int, int]]) -> Callable[[Mask], Question]:
-    """What is asked for words that are kept: token ids where the predictor has a tokenizer that allows it."""
+def question_of(predictor: Predictor, text: str, spans: Sequence[tuple[int, int]]) -> Callable[[Mask], Question]:
+    """What is asked for words that are kept: token ids where the predictor's tokenizer allows it, else the text."""
     tokens = masked_tokens(predictor.tokenizer, text, spans) if isinstance(predictor, TokenPredictor) else None
     return tokens or (lambda mask: keep_words(text, spans, mask))
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.errors import ParamsError
 from ratchet.models.predictor import Proba
 from ratchet.trust.lockstep import Question
 
@@ -104,6 +105,60 @@ def phrase_tree(text: str, spans: Sequence[tuple[int, int]]) -> Node:
         return Node(start, end, grow(start, at), grow(at, end))
 
     return grow(0, len(spans))
+
+
+def linkage_of(tree: Node) -> NDArray[np.float64]:
+    """The tree as scipy's `linkage` and shap write trees, (n_words − 1, 4): left, right, distance 1, words.
+
+    >>> linkage_of(phrase_tree("a b", [(0, 1), (2, 3)])).tolist()
+    [[0.0, 1.0, 1.0, 2.0]]
+    """
+    rows: list[list[float]] = []
+
+    def link(node: Node) -> int:
+        if node.left is None or node.right is None:
+            return node.start
+        rows.append([link(node.left), link(node.right), 1.0, node.end - node.start])
+        return tree.end + len(rows) - 1
+
+    link(tree)
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def tree_of(linkage: NDArray[np.float64], n_words: int) -> Node:
+    """The inverse of `linkage_of`.
+
+    Raises:
+        ParamsError: a group holds words that are no neighbours.
+    """
+    nodes = [Node(index, index + 1) for index in range(n_words)]
+    for first, second in linkage[:, :2].astype(int):
+        left, right = sorted((nodes[first], nodes[second]), key=lambda node: node.start)
+        if left.end != right.start:
+            raise ParamsError(
+                "The masker groups words that are no neighbours.",
+                where="its `clustering`",
+                got=f"words {left.start} to {left.end - 1} with {right.start} to {right.end - 1}",
+                expected="a tree over the words in their order",
+                fix="use a masker of texts, such as shap.maskers.Text",
+            )
+        nodes.append(Node(left.start, right.end, left, right))
+    return nodes[-1]
+
+
+def n_questions(tree: Node) -> int:
+    """Texts that `owen_search` asks for until every group is opened; a group d levels down is met in 2^d contexts.
+
+    >>> n_questions(phrase_tree("a b c d", [(0, 1), (2, 3), (4, 5), (6, 7)]))
+    12
+    """
+
+    def opened(node: Node, contexts: int) -> int:
+        if node.left is None or node.right is None:
+            return 0
+        return 2 * contexts + opened(node.left, 2 * contexts) + opened(node.right, 2 * contexts)
+
+    return 2 + opened(tree, 1)
 
 
 def random_tree(n_words: int, rng: np.random.Generator) -> Node:

@@ -18,6 +18,7 @@ from ratchet.models.lineage import torch_parent
 from ratchet.models.tfidf import PACKAGES, save_pipeline
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
+from ratchet.trust.explanation_tables import read_explanation
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import NO_PARENT, Others
 from tests.support.architecture import BASELINE, TFIDF
@@ -85,7 +86,14 @@ def test_metrics_of_a_predictor_whose_words_are_known() -> None:
     metrics = explained.report["metrics"]
     assert metrics["n_explained"]["value"] == 8
     assert metrics["additivity_error"]["value"] < 1e-9
+    assert metrics["shap_difference"] == {**metrics["shap_difference"], "n": 2}
+    assert metrics["shap_difference"]["value"] < 1e-9
     assert metrics["faithfulness_gain"]["n"] == 8
+    interval = metrics["faithfulness_gain"]["high"] - metrics["faithfulness_gain"]["low"]
+    assert explained.report["power"]["faithfulness_gain"] == pytest.approx(
+        0.5 * interval * (1 + 0.8416 / 1.96), rel=1e-3
+    )
+    assert "n_explained" not in explained.report["power"]
     deleted = explained.report["curves"][0]["deleted"]
     assert deleted["low"] < deleted["value"] < deleted["high"]
     assert metrics["faithfulness_gain"]["value"] > 0
@@ -98,6 +106,7 @@ def test_texts_without_words_are_passed_over_and_none_is_undefined() -> None:
     assert metrics["n_explained"]["value"] == 0
     assert np.isnan(metrics["additivity_error"]["value"])
     assert metrics["additivity_error"]["reason"]
+    assert np.isnan(metrics["shap_difference"]["value"])
     assert np.isnan(metrics["faithfulness_gain"]["value"])
 
 
@@ -133,6 +142,7 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
     assert set(item["metrics"]) == {
         "n_explained",
         "additivity_error",
+        "shap_difference",
         "faithfulness_gain",
         "sufficiency_gain",
         "attribution_agreement",
@@ -149,7 +159,15 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
     assert item["metrics"]["faithfulness_gain"]["value"] > 0.02
     assert "superb" in Path(item["page"]).read_text()
     files = sorted(Path("reports/explain").iterdir())
-    assert [file.name for file in files] == ["baseline.html", "contents.txt"]
+    assert [file.name for file in files] == [
+        "baseline-texts.parquet",
+        "baseline-words.parquet",
+        "baseline.html",
+        "contents.txt",
+    ]
+    stored = read_explanation(Path("reports/explain"), "baseline")
+    assert len(stored) == item["metrics"]["n_explained"]["value"]
+    assert stored.values[0].shape == (len(stored.feature_names[0]), 2)
     praised = {row["word"]: row["towards"] for row in item["words"]}
     assert {praised.get(word, "positive") for word in ("superb", "moving", "funny")} == {"positive"}
     assert {praised.get(word, "negative") for word in ("dull", "clumsy", "boring")} == {"negative"}

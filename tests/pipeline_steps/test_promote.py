@@ -132,7 +132,7 @@ PLACES = {
     **dict.fromkeys(("accuracy", "primary", "ece"), "evaluate"),
     **dict.fromkeys(("worst_slice_accuracy", "selection_rate_difference", "calibration_gap"), "audit"),
     **dict.fromkeys(("sensitive_equalized_odds_difference", "demographic_parity_ratio"), "audit"),
-    **dict.fromkeys(("n_explained", "faithfulness_gain", "attribution_agreement"), "explain"),
+    **dict.fromkeys(("n_explained", "shap_difference", "faithfulness_gain", "attribution_agreement"), "explain"),
 }
 """Metric → the report that measures it; of those that are not named here `behave` does."""
 

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +23,12 @@ from ratchet.measure.report_files import write_parts
 from ratchet.reporting import results_table as table
 from ratchet.reporting.cells import Table
 from ratchet.reporting.curve import read_curve
-from ratchet.reporting.figures import Bar, Point, bars, curves, forest, front, scatter
+from ratchet.reporting.figures import Point, curves, forest, front, scatter
 from ratchet.reporting.label_worth import label_worth
 from ratchet.reporting.outline import MAX_ROWS, outline
 from ratchet.reporting.templates import FOLDER
+from ratchet.reporting.words_chart import waterfall_chart, words_chart
+from ratchet.trust.attributions import Attribution
 from tests.support.release_reports import evaluate_report, judge_report, people_report
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -116,7 +119,10 @@ def test_no_name_breaks_a_chart(name: str) -> None:
         scatter([Point(name, 1.0, exact(0.5))], name, name, name),
         curves({name: [(50.0, exact(0.5))]}, name, name),
         forest({name: exact(0.5)}, exact(0.5), name),
-        bars([Bar(name, exact(0.5), name)], [], name),
+        words_chart([{"word": name, "mean_abs_shap": exact(0.5).to_json(), "n_texts": 1, "towards": name}], [name]),
+        waterfall_chart(
+            Attribution(name, [(0, len(name))], np.array([[0.2]]), np.array([0.5]), np.array([0.7])), [name]
+        ),
     )
     for chart in charts:
         ET.fromstring(chart)

@@ -16,6 +16,7 @@ NOT_ESTIMATED = {
     "temperature": "fitted",
     "rules": "thresholds",
     "p_value": "a test",
+    "power": "what the intervals can show",
     "change": "of one text",
     "confidence lost": "of one text",
     "score": "of one text",

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy import stats
 
 from ratchet.data.words import word_spans
@@ -21,8 +20,8 @@ from ratchet.reporting.explanation_page import render_page
 from ratchet.reporting.words_chart import words_chart
 from ratchet.trust.attributions import attribute, keep_words
 from ratchet.trust.faithfulness import agreement, curves
-from ratchet.trust.lockstep import cached_score, run_together
-from ratchet.trust.owen_values import Node, owen_search, phrase_tree, random_tree
+from ratchet.trust.lockstep import cached_score
+from ratchet.trust.owen_values import phrase_tree
 from ratchet.trust.word_importance import global_words, outcome_groups, stem_key, words_by_group
 from tests.support.bundles import manifest
 from tests.support.linear_words import SHARES, LinearWords
@@ -109,47 +108,6 @@ class Order(Predictor):
 
 
 LONG = "A long, winding film and a short one: " + " ".join(f"w{'x' * (i % 7)}{i}" for i in range(20))
-
-
-@pytest.mark.slow  # shap compiles its explainer first
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of an import of shap's
-def test_values_are_those_of_shaps_partition_explainer() -> None:
-    import shap
-
-    predictor, spans = Order(), word_spans(LONG)
-    tree = random_tree(len(spans), np.random.default_rng(3))
-    linkage: list[list[float]] = []
-
-    def link(node: Node) -> int:
-        if node.left is None or node.right is None:
-            return node.start
-        linkage.append([link(node.left), link(node.right), 1.0, node.end - node.start])
-        return len(spans) + len(linkage) - 1
-
-    link(tree)
-
-    class Words:
-        text_data, clustering, default_batch_size = True, np.array(linkage), 5
-
-        def __call__(self, mask: NDArray[np.bool_], text: str) -> tuple[NDArray[np.str_]]:
-            return (np.array([keep_words(text, spans, mask)]),)
-
-        def shape(self, text: str) -> tuple[int, int]:
-            return (1, len(spans))
-
-        def feature_names(self, text: str) -> list[list[str]]:
-            return [[text[start:end] for start, end in spans]]
-
-        def mask_shapes(self, text: str) -> list[tuple[int]]:
-            return [(len(spans),)]
-
-    max_evals = 200_000  # enough to open every group; with fewer, which are opened first is shap's own business
-    explainer = shap.explainers.PartitionExplainer(lambda texts: predictor.predict_proba(list(texts)), Words())
-    expected = explainer(np.array([LONG]), max_evals=max_evals, silent=True)
-    search = owen_search(tree, lambda mask: keep_words(LONG, spans, mask), max_evals)
-    ((values, base),) = run_together([search], cached_score(predictor))
-    assert values == pytest.approx(expected.values[0], abs=1e-9)
-    assert base == pytest.approx(expected.base_values[0])
 
 
 @pytest.mark.parametrize("max_evals", [8, 30, 500])
