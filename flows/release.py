@@ -29,7 +29,7 @@ from ratchet.gates.measured_reports import read_report  # noqa: E402
 from ratchet.registry import operations  # noqa: E402
 from ratchet.registry.audit_log import log_path, verify  # noqa: E402
 from ratchet.registry.clone import Clone  # noqa: E402
-from ratchet.registry.fetching import fetch  # noqa: E402
+from ratchet.registry.fetching import fetch_released  # noqa: E402
 from ratchet.registry.names import Version  # noqa: E402
 from ratchet.registry.record import read_measured  # noqa: E402
 
@@ -110,7 +110,7 @@ def promote(request: Request, version: Version) -> tuple[str, str]:
     record(request.root, "promotion", version.tag, {"who": request.who, "tag": change.tag}, request.why)
     view = clone.view()
     bundle = request.root / view.rules.policy.paths.models / operations.CHAMPION_FOLDER
-    fetch(view, version, bundle)
+    fetch_released(view)
     return PROMOTED, f"{version.tag} is the champion, by {change.tag}; {keep_reference(request.root, bundle)}"
 
 

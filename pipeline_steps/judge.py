@@ -2,8 +2,9 @@
 
 What was chosen by validation texts looks better on them than it is. So everything that fits, chooses, explains or
 probes stays away from the labels of the test texts, and the gates of quality, slices and fairness rest on the figures
-of this stage. One opening scores the whole shortlist, the baseline, the teacher and the champion; the flow counts the
-openings, since each of them wears the test out a little.
+of this stage. One opening scores the whole shortlist, the baseline, the teacher and the released bundles: the champion,
+and the high-water mark, the best one ever released, so that small losses cannot add up over releases. The flow counts
+the openings, since each of them wears the test out a little.
 
 Source: Dwork et al. 2015, The reusable holdout, https://doi.org/10.1126/science.aaa9375.
 """
@@ -27,8 +28,8 @@ from ratchet.measure.prediction_table import prediction_table
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.bundle import Manifest
-from ratchet.models.champion import champion_path
-from ratchet.models.discovery import discover
+from ratchet.models.champion import champion_path, champion_proba, mark_path
+from ratchet.models.discovery import CHAMPION, MARK, discover
 from ratchet.models.examples import class_indices
 from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor
@@ -50,6 +51,7 @@ READS = {
     "shortlist": "reports/shortlist.json",
     "bundles": "models/*",  # every bundle that an earlier stage writes, discovered from its manifest
     "champion": "models/champion.json",
+    "high_water_mark": "models/high_water_mark.json",
     "predictions": "data/predictions.parquet",
     "splits": "data/splits",
     "labeled": "data/labeled.parquet",
@@ -60,7 +62,7 @@ READS = {
 WRITES = {"predictions": "data/judged.parquet", "report": "reports/judge.json"}
 ALWAYS = ("baseline", "teacher")
 """Judged beside the shortlist, as what it is compared with."""
-REFERENCES = (*ALWAYS, "champion")
+REFERENCES = (*ALWAYS, CHAMPION, MARK)
 
 
 class Params(WithLengthEdges, PrimaryMetricParams):
@@ -69,8 +71,9 @@ class Params(WithLengthEdges, PrimaryMetricParams):
     borrowed: ClassVar = {"audit": AuditedFeatures}
     n_examples: int = Field(ge=0, le=100)
     """Test texts that were trained on, of which so many are shown."""
-    max_openings: int = Field(ge=1)
-    """Times the same test texts may be opened before the summary says that they are used up."""
+    max_openings: int = Field(ge=1, le=20)
+    """Times the same test texts may be opened before the summary says that they are used up; the gate against the
+    high-water mark counts on no more than twenty."""
     near_duplicate_threshold: NearDuplicateThreshold
     positive_labels: Selected
     n_bins: NBins
@@ -99,8 +102,8 @@ def run(
     """The predictions of the test texts, and the report: by bundle its metrics, slices and comparisons.
 
     Args:
-        predictors: the bundles that are judged, by name; the champion among them where there is one.
-        lineages: bundle → its manifest and those of its parents; of the champion, which is no candidate, none.
+        predictors: the bundles that are judged, by name; among them the champion and the high-water mark, if any.
+        lineages: bundle → its manifest and those of its parents; of what is released, and no candidate, none.
         best: the bundle that was the best of them on the validation texts.
         texts: see `Texts`.
         groups: of the test texts, in their order.
@@ -111,7 +114,7 @@ def run(
     labels = next(iter(predictors.values())).labels
     primary, y_true = params.metric_of(labels), class_indices(texts.test, labels)
     w = weights(len(texts.test), params.n_bootstrap, np.random.default_rng(params.seed))
-    proba = {name: item.predict_proba(texts.test["text"].tolist()) for name, item in predictors.items()}
+    proba = {name: champion_proba(item, texts.test["text"].tolist(), labels) for name, item in predictors.items()}
     tables = {name: prediction_table(name, "test", labels, texts.test, item) for name, item in proba.items()}
     right = {name: item.argmax(axis=1) == y_true for name, item in proba.items()}
     constant, seen = majority_proba(y_true, len(labels)), _seen(texts, params)
@@ -187,8 +190,8 @@ def main() -> None:
     paths = discover(Path(READS["bundles"]).parent)
     names = [name for name in dict.fromkeys((*ALWAYS, *shortlist["shortlist"])) if name in paths]
     judged = {name: paths[name] for name in names}
-    if (champion := champion_path(Path(READS["champion"]))) is not None:
-        judged["champion"] = champion
+    released = {CHAMPION: champion_path(Path(READS["champion"])), MARK: mark_path(Path(READS["high_water_mark"]))}
+    judged |= {name: path for name, path in released.items() if path is not None}
     test = read_table(splits / "test.parquet", SPLIT).dropna(subset="label").reset_index(drop=True)
     predictions = read_table(Path(READS["predictions"]), PREDICTIONS)
     texts = Texts(test, predictions[predictions["split"] == "validation"], read_table(Path(READS["labeled"]), LABELED))

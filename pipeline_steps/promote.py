@@ -10,14 +10,14 @@ Source: gates as declared data follow the model validation of Baylor et al., TFX
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from ratchet.entry import entry
-from ratchet.gates.gates import CHAMPION, Gate, check_gates, without_figures
+from ratchet.gates.gates import CHAMPION, MARK, RELEASED, Gate, check_gates, mark_gate, without_figures
 from ratchet.gates.measured_reports import Report, merge_bundles, read_report, without_cases
 from ratchet.measure.machine_figures import drop, merge
 from ratchet.measure.report_files import write_parts
@@ -43,6 +43,13 @@ class Params(StrictParams):
 
     gates: list[Gate] = Field(min_length=1)
     """All of these must pass."""
+    max_total_loss: float = Field(ge=0)
+    """What may be lost of the primary metric against the best bundle ever released, over all releases together."""
+
+    @property
+    def all_gates(self) -> list[Gate]:
+        """The gates, and that against the high-water mark."""
+        return [*self.gates, mark_gate(self.max_total_loss)]
 
 
 def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
@@ -59,9 +66,8 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
     bundles = merge_bundles(*(reports[name] for name in names), paths=[REPORTS[name] for name in names])
     evaluated, shortlisted = reports["evaluate"]["bundles"], reports["shortlist"]
     ranking = list(shortlisted["shortlist"])
-    verdicts = {
-        name: check_gates(params.gates, name, bundles[name], has_champion=CHAMPION in evaluated) for name in ranking
-    }
+    released = {CHAMPION} & set(evaluated) | {MARK} & set(reports.get("judge", {}).get("bundles", {}))
+    verdicts = {name: check_gates(params.all_gates, name, bundles[name], released=released) for name in ranking}
     passing = [name for name in ranking if verdicts[name]["passed"]]
     not_asked = without_cases(*(reports[name] for name in names))
     undecided = {name: n for name, n in shortlisted["undecided"].items() if name not in ranking}
@@ -75,11 +81,12 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
         "near_the_best": shortlisted["near_the_best"],
         "undecided": undecided,
         "champion": evaluated.get(CHAMPION),
+        "released": sorted(released),
         "passing": passing,
         "bundles": verdicts,
         "not_asked": not_asked,
         "reasons": [
-            *_reasons(ranking, passing, verdicts, not_asked, CHAMPION in evaluated, undecided),
+            *_reasons(ranking, passing, verdicts, not_asked, released, undecided),
             *(f"{name} is beyond a limit: {'; '.join(broken)}." for name, broken in shortlisted["over_limits"].items()),
         ],
     }
@@ -90,7 +97,7 @@ def _reasons(
     passing: list[str],
     verdicts: Mapping[str, Mapping[str, Any]],
     not_asked: Mapping[str, str],
-    has_champion: bool,
+    released: Collection[str],
     undecided: Mapping[str, int],
 ) -> list[str]:
     """Why this bundle, and why not those before it; or why none."""
@@ -118,8 +125,9 @@ def _reasons(
     if not_asked:
         listed = "; ".join(f"{metric} ({why})" for metric, why in sorted(not_asked.items()))
         reasons.append(f"Not asked, because the task has no cases: {listed}.")
-    if not has_champion:
-        reasons.append("There is no champion yet: gates against it do not apply.")
+    if missing := [words for name, words in RELEASED.items() if name not in released]:
+        them = "it" if len(missing) == 1 else "them"
+        reasons.append(f"There is no {' and no '.join(missing)} yet: gates against {them} do not apply.")
     return reasons
 
 
@@ -138,9 +146,8 @@ def committed(decision: Mapping[str, Any]) -> dict[str, Any]:
         name: {**item, "gates": [without_figures(gate) for gate in item["gates"]]}
         for name, item in decision["bundles"].items()
     }
-    has_champion = decision["champion"] is not None
     ranking, passing, not_asked, undecided = (decision[key] for key in ("ranking", "passing", "not_asked", "undecided"))
-    reasons = _reasons(ranking, passing, bundles, not_asked, has_champion, undecided)
+    reasons = _reasons(ranking, passing, bundles, not_asked, decision["released"], undecided)
     return {**decision, "champion": drop(decision["champion"]), "bundles": bundles, "reasons": reasons}
 
 

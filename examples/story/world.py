@@ -63,6 +63,7 @@ stages:
 """
 GATE = {"metric": "accuracy", "scope": "bundle", "comparison": "at_least", "rule": "value", "when_undefined": "fail"}
 GATES = [{**GATE, "against": "absolute", "bound": 0.6}, {**GATE, "against": "champion", "bound": -0.01}]
+PROMOTE = {"gates": GATES, "max_total_loss": 0.03}
 N_SEED_LABELS, N_TRAFFIC = 1500, 20_000
 
 
@@ -246,7 +247,7 @@ def _write_files(world: World) -> None:
     }
     live["rollout"]["guardrails"] |= {"slow_ms": 2000.0}  # the machine does everything else, too
     params = yaml.load((world.source / TASK / "params.yaml").read_text())
-    kept = {name: params[name] for name in ("task", "validate", "shortlist")} | {"promote": {"gates": GATES}}
+    kept = {name: params[name] for name in ("task", "validate", "shortlist")} | {"promote": PROMOTE}
     for name, value in {"live.yaml": live, "params.yaml": kept}.items():
         with (root / name).open("w") as file:
             yaml.dump(value, file)

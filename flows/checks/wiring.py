@@ -12,7 +12,7 @@ from typing import Any
 from flows.checks.finding import Finding, error, unknown
 from flows.checks.project import PIPELINE, Project, step_module
 from ratchet.models.bundle import MANIFEST
-from ratchet.models.discovery import CHAMPION
+from ratchet.models.discovery import RELEASED
 
 MODELS = PurePosixPath("models")
 VARIABLE = re.compile(r"\$\{([\w.]+)\}")
@@ -90,7 +90,7 @@ def _stray_bundles(project: Project, outs: list[str]) -> Iterator[Finding]:
     """Bundles are discovered by their manifests: one that no stage writes would be measured, and could be promoted."""
     for manifest in sorted((project.root / "models").glob(f"*/{MANIFEST}")):
         path = manifest.parent.relative_to(project.root).as_posix()
-        if path not in outs and manifest.parent.name != CHAMPION:
+        if path not in outs and manifest.parent.name not in RELEASED:
             yield error(
                 "No stage writes this bundle, and every stage that measures bundles would find it.",
                 path,

@@ -41,6 +41,8 @@ STATE: Sequence[State] = (
     State("reports/openings.json", "openings of the sealed test"),
     State("models/champion.json", "pointer to the champion", '{\n  "bundle": null\n}\n'),
     State("models/champion", "the champion's files"),
+    State("models/high_water_mark.json", "pointer to the best bundle ever released", '{\n  "bundle": null\n}\n'),
+    State("models/high_water_mark", "its files"),
     State("models/challenger", "the challenger's files"),
     State("models/reference", "reference of the drift tests"),
     State("reports/monitor", "windows, alerts and requests of the monitor"),

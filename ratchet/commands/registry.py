@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ratchet.errors import RatchetError, ReleaseError
+from ratchet.models.discovery import CHAMPION, MARK
 from ratchet.registry import operations
 from ratchet.registry.audit_entry import Action
 from ratchet.registry.audit_log import append, log_path, verify
 from ratchet.registry.clone import Clone
-from ratchet.registry.fetching import check_bundle, fetch, find_version
+from ratchet.registry.fetching import check_bundle, fetch, fetch_released, find_version
+from ratchet.registry.high_water_mark import mark_of
 from ratchet.registry.names import Version
 from ratchet.registry.signatures import PERSON
 from ratchet.registry.statements import RoleGiven
@@ -26,7 +28,7 @@ Root = Annotated[Path, typer.Option(help="The clone.")]
 Key = Annotated[str, typer.Option(help="The key that signs; by default user.signingKey of Git.")]
 Why = Annotated[str, typer.Option(help="The reason, kept for good.")]
 Who = Annotated[str, typer.Option(help="Your name in .allowed_signers.")]
-Ref = Annotated[str, typer.Argument(help="A version (tickets@v1.2.0, 1.2.0) or a role (champion).")]
+Ref = Annotated[str, typer.Argument(help="A version (tickets@v1.2.0, 1.2.0), a role (champion), or high_water_mark.")]
 Subject = Annotated[str, typer.Argument(help="A version, or a commit that changes a protected path.")]
 
 
@@ -34,7 +36,10 @@ Subject = Annotated[str, typer.Argument(help="A version, or a commit that change
 def list_command(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False) -> None:
     """Print all versions, newest first, with their roles; a version that fails verification says why: see verify."""
     view = Clone(root).view()
+    mark = mark_of(view)
     rows = [_row(view, version) for version in reversed(view.versions())]
+    for row in rows:
+        row["roles"] += ["high-water mark"] if mark and row["version"] == mark.tag else []
     if as_json:
         print(json.dumps(rows, indent=1))
         return
@@ -81,7 +86,7 @@ def fetch_command(
     """Get a bundle from DVC, by default the champion's into the folder its pointer names, and check every byte."""
     view = Clone(root).view()
     version = find_version(view, ref)
-    folder = into or root / view.rules.policy.paths.models / operations.CHAMPION_FOLDER
+    folder = into or root / view.rules.policy.paths.models / (MARK if ref == MARK else CHAMPION)
     fetch(view, version, folder)
     print(f"{version.tag} is in {folder}")
 
@@ -143,7 +148,7 @@ def rollback(
     version = find_version(clone.view(), "champion")
     _log(root, who, "rollback", version.tag, why, tag=change.tag)
     if fetch_bytes:
-        fetch(clone.view(), version, root / view.rules.policy.paths.models / operations.CHAMPION_FOLDER)
+        fetch_released(clone.view())
     print(f"{version.tag} is the champion again, by {change.tag}")
 
 

@@ -14,7 +14,7 @@ shown of a slice at 2.5 % divided by their number (Bonferroni).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -26,12 +26,18 @@ from ratchet.measure.formats import bound_text, estimate_text
 from ratchet.measure.machine_figures import MACHINE_METRICS
 from ratchet.params import Params
 
-CHAMPION = "champion"
+CHAMPION, MARK = "champion", "high_water_mark"
+RELEASED = {CHAMPION: "champion", MARK: "high-water mark"}
+"""References that are released bundles, of which there are none before the first release → in words."""
 WORDS = {"at_least": "at least", "at_most": "at most"}
 ENDS = {"value": "", "at_least": "its low end ", "at_most": "its high end "}
 BEYOND = {"at_least": "below", "at_most": "above"}
 LEVEL = 0.025
 """Error of a one-sided test by one end of a 95 % interval."""
+MAX_OPENINGS = 20
+"""Openings that the same test texts may have at most, see `mark_gate`."""
+MARK_LEVEL = 0.05 / MAX_OPENINGS
+"""Error of the test against the high-water mark: over all openings of the same test texts it is 5 %."""
 Shown = Literal["kept", "harm", "open", "unknown"]
 
 
@@ -42,10 +48,10 @@ class Gate(Params):
     """Name of the metric in the reports of evaluate, audit, behave or explain."""
     scope: Literal["bundle", "every_slice"]
     """Whether the bundle's own figure is held against the bound, or that of every slice of the texts."""
-    against: Literal["absolute", "majority", "baseline", "best", "teacher", "champion"]
+    against: Literal["absolute", "majority", "baseline", "best", "teacher", "champion", "high_water_mark"]
     """What the bound is about: the metric itself, or how it compares with that bundle's: the difference for
     accuracy and macro-F1, the ratio for latency, size, memory and cost. `majority` always answers the commonest class;
-    `best` is the deployable bundle with the best primary metric."""
+    `best` is the deployable bundle with the best primary metric, `high_water_mark` the best bundle ever released."""
     comparison: Literal["at_least", "at_most"]
     """Whether the metric must not fall below, or not rise above, the bound."""
     bound: float
@@ -91,17 +97,37 @@ class Verdict:
         return asdict(self)
 
 
-def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, has_champion: bool) -> Verdict:
+def mark_gate(max_total_loss: float) -> Gate:
+    """The gate that keeps losses from adding up over releases: non-inferiority to the best bundle ever released.
+
+    Both are scored on the same texts of the sealed test. The loss must be shown to be within `max_total_loss`, at an
+    error of 5 % over the twenty openings that test texts may have at most (Bonferroni: whoever tries often enough gets
+    lucky once). Not to be worse than the release before would let a small loss pass each time.
+    Source: D'Agostino, Massaro & Sullivan 2003, Non-inferiority trials (on biocreep),
+    https://doi.org/10.1002/sim.1425
+    """
+    return Gate(
+        metric="primary",
+        scope="bundle",
+        against="high_water_mark",
+        comparison="at_least",
+        bound=-max_total_loss,
+        rule="interval",
+        when_undefined="fail",
+    )
+
+
+def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, released: Collection[str]) -> Verdict:
     """Whether the bundle passes the gate, and why.
 
-    A gate against the champion does not apply, and so passes, while there is no champion; nor does one on the bundle's
-    own figure of which a report says that the task has no cases (`without_cases`).
+    A gate against a released bundle (`RELEASED`) that is not among the `released` does not apply, and so passes; nor
+    does one on the bundle's own figure of which a report says that the task has no cases (`without_cases`).
     """
     see = str(bundle.get("see", {}).get(gate.metric if gate.scope == "bundle" else f"{gate.metric} by slice", ""))
-    if gate.against == CHAMPION and not has_champion:
-        none = undefined("there is no champion yet")
-        told = f"{_subject(gate)}: not applicable, there is no champion yet"
-        return _verdict(gate, none, True, told, applies=False, see=see)
+    if gate.against in RELEASED and gate.against not in released:
+        why = f"there is no {RELEASED[gate.against]} yet"
+        told = f"{_subject(gate)}: not applicable, {why}"
+        return _verdict(gate, undefined(why), True, told, applies=False, see=see)
     if gate.scope == "every_slice":
         return _over_slices(gate, slices_of(name, bundle, gate.against, gate.metric), see)
     measured = (
@@ -109,6 +135,8 @@ def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, has_champion
         if gate.against == "absolute"
         else against_of(name, bundle, gate.against, gate.metric)
     )
+    if gate.against == MARK and gate.rule == "interval":
+        measured = _at_level(measured, MARK_LEVEL)
     if math.isnan(_judged(gate, measured)):
         if reason := bundle.get("without_cases", {}).get(gate.metric):
             told = f"{_subject(gate)}: not asked, no cases: {reason}"
@@ -120,9 +148,11 @@ def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, has_champion
     return _verdict(gate, measured, passed, _sentence(gate, measured, passed), see=see, **_evidence(gate, measured))
 
 
-def check_gates(gates: Sequence[Gate], name: str, bundle: Mapping[str, Any], *, has_champion: bool) -> dict[str, Any]:
+def check_gates(
+    gates: Sequence[Gate], name: str, bundle: Mapping[str, Any], *, released: Collection[str]
+) -> dict[str, Any]:
     """`{"passed": whether all passed, "gates": [a verdict each, in the order given]}`."""
-    verdicts = [check_gate(gate, name, bundle, has_champion=has_champion) for gate in gates]
+    verdicts = [check_gate(gate, name, bundle, released=released) for gate in gates]
     return {"passed": all(verdict.passed for verdict in verdicts), "gates": [item.to_json() for item in verdicts]}
 
 
@@ -186,14 +216,17 @@ def _ends(gate: Gate, measured: Estimate) -> tuple[float, float]:
 def _widened(gate: Gate, measured: Estimate, n_slices: int) -> Estimate:
     """The estimate of one of several slices: its interval such that `harm` is shown of none of them by chance alone.
 
-    The level is divided by the number of slices, the interval stretched by the ratio of the normal quantiles.
+    The level is divided by the number of slices.
     Source: Dunn 1961, Multiple comparisons among means, https://doi.org/10.1080/01621459.1961.10482090
     """
-    if gate.rule != "harm" or n_slices < 2:
-        return measured
+    return measured if gate.rule != "harm" or n_slices < 2 else _at_level(measured, LEVEL / n_slices)
+
+
+def _at_level(measured: Estimate, level: float) -> Estimate:
+    """The estimate with the interval of a test at that one-sided level, by the ratio of the normal quantiles."""
     from scipy.stats import norm
 
-    factor = float(norm.isf(LEVEL / n_slices) / norm.isf(LEVEL))
+    factor = float(norm.isf(level) / norm.isf(LEVEL))
     low, high = (measured.value + factor * (end - measured.value) for end in (measured.low, measured.high))
     return replace(measured, low=low, high=high)
 
@@ -222,7 +255,8 @@ def _why(measured: Estimate) -> str:
 def _subject(gate: Gate) -> str:
     if gate.against == "absolute":
         return gate.metric
-    return f"{gate.metric} {'minus' if gate.metric in DIFFERENCES else 'divided by'} the {gate.against}'s"
+    other = RELEASED.get(gate.against, gate.against)
+    return f"{gate.metric} {'minus' if gate.metric in DIFFERENCES else 'divided by'} the {other}'s"
 
 
 def _sentence(gate: Gate, measured: Estimate, passed: bool) -> str:

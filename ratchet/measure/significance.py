@@ -73,7 +73,7 @@ def paired_difference(counts: Discordant) -> Estimate:
     value = (counts.n_gained - counts.n_lost) / counts.n
 
     def beyond(difference: float, sign: int) -> float:
-        return sign * _score(counts, difference) - z
+        return sign * score_statistic(counts, difference) - z
 
     edge = 1 - 1e-9
     low = -1.0 if beyond(-edge, 1) < 0 else brentq(beyond, -edge, value, args=(1,))
@@ -81,8 +81,11 @@ def paired_difference(counts: Discordant) -> Estimate:
     return Estimate(value, min(float(low), value), max(float(high), value), counts.n)
 
 
-def _score(counts: Discordant, difference: float) -> float:
-    """Tango's statistic for a true difference, standard normal under it."""
+def score_statistic(counts: Discordant, difference: float) -> float:
+    """Tango's statistic for a true difference, standard normal under it.
+
+    The low end of `paired_difference` lies at or above a bound where this is at least 1.96 for that bound.
+    """
     n, b, c = counts.n, counts.n_gained, counts.n_lost
     middle = -b - c + (2 * n - b + c) * difference
     lost = (np.sqrt(middle**2 + 8 * n * c * difference * (1 - difference)) - middle) / (4 * n)  # P(lost), restricted

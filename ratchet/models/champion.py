@@ -1,4 +1,4 @@
-"""The champion: the released bundle that a pointer names and pins, and its predictions."""
+"""Released bundles that a pointer names and pins: the champion, and the high-water mark of all releases."""
 
 from __future__ import annotations
 
@@ -17,27 +17,44 @@ def champion_path(pointer: Path) -> Path | None:
     Raises:
         BundleError: the champion is not there, or is not the one that was pinned.
     """
-    champion = read_json(pointer)
-    if champion["bundle"] is None:
+    return _pinned(pointer, "The champion is not the bundle that was promoted.", "ratchet registry fetch champion")
+
+
+def mark_path(pointer: Path) -> Path | None:
+    """The folder of the high-water mark, the best bundle ever released; None before the first release.
+
+    Raises:
+        BundleError: its bundle is gone, or is not the one that was pinned.
+    """
+    fix = (
+        "ratchet registry fetch high_water_mark gets it from DVC's remote; where it is lost for good, whoever may roll "
+        "back makes the champion the mark: ratchet registry rollback --to champion"
+    )
+    return _pinned(pointer, "The high-water mark's bundle is gone: nothing can be held against it.", fix)
+
+
+def _pinned(pointer: Path, problem: str, fix: str) -> Path | None:
+    named = read_json(pointer)
+    if named["bundle"] is None:
         return None
-    path = Path(champion["bundle"])
+    path = Path(named["bundle"])
     manifest = path / MANIFEST
-    if not manifest.is_file() or (got := sha256_file(manifest)) != champion["manifest_sha256"]:
+    if not manifest.is_file() or (got := sha256_file(manifest)) != named["manifest_sha256"]:
         raise BundleError(
-            "The champion is not the bundle that was promoted.",
+            problem,
             where=path,
             got=got if manifest.is_file() else "none",
-            expected=champion["manifest_sha256"],
-            fix=f"fetch it from where it was released, or correct {pointer}",
+            expected=f"{named['manifest_sha256']}, of {named.get('version', 'a release')}",
+            fix=f"{fix}, or correct {pointer}",
         )
     return path
 
 
 def champion_proba(champion: Predictor, texts: Sequence[str], labels: Sequence[str]) -> Proba:
-    """The champion's probabilities of the texts, (n_texts, n_classes), columns in the order of `labels`.
+    """A released bundle's probabilities of the texts, (n_texts, n_classes), columns in the order of `labels`.
 
     Raises:
-        BundleError: the champion knows other classes than these.
+        BundleError: it knows other classes than these.
     """
     if sorted(champion.labels) != sorted(labels):
         raise BundleError(

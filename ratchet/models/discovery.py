@@ -8,12 +8,13 @@ from ratchet.models.bundle import MANIFEST
 
 MODELS = Path("models")
 """The folder of the bundles, below the root."""
-CHAMPION = "champion"
-"""The folder that holds a released bundle beside those of the run."""
+CHAMPION, MARK = "champion", "high_water_mark"
+"""The folders that hold released bundles beside those of the run: what serves, and the best ever released."""
+RELEASED = (CHAMPION, MARK)
 
 
 def discover(folder: Path) -> dict[str, Path]:
-    """Name → folder of every bundle below `folder`, in the order of the names; the champion is none of the run's.
+    """Name → folder of every bundle below `folder`, in the order of the names; released ones are none of the run's.
 
     A new engine or model family is found by its manifest: no table of bundles has to name it.
 
@@ -21,5 +22,7 @@ def discover(folder: Path) -> dict[str, Path]:
     {}
     """
     return {
-        path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MANIFEST}")) if path.parent.name != CHAMPION
+        path.parent.name: path.parent
+        for path in sorted(folder.glob(f"*/{MANIFEST}"))
+        if path.parent.name not in RELEASED
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from ratchet.errors import ReleaseError
+from ratchet.registry.high_water_mark import check_mark_pointer
 from ratchet.registry.names import need_version, policy_subject
 from ratchet.registry.policy import read_rules
 from ratchet.registry.review_rules import missing_approvals, reviews
@@ -35,10 +36,10 @@ def check_branch(view: View, old: str, new: str) -> None:
 
 
 def check_pointer(view: View) -> None:
-    """Check that the branch's pointer to the champion is on the one whom the tags name.
+    """Check that the branch's pointers to the champion and to the high-water mark are on those whom the tags name.
 
     Raises:
-        ReleaseError: it is not.
+        ReleaseError: one is not.
     """
     path = view.rules.policy.paths.champion
     try:
@@ -56,6 +57,7 @@ def check_pointer(view: View) -> None:
             expected=f"{expected}, of {held[1].version}" if held else "none",
             fix="promote or roll back, which moves both",
         )
+    check_mark_pointer(view)
 
 
 def _signers_since(view: View, old: str, new: str) -> set[str]:

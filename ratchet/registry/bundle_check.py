@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.errors import RatchetError, ReleaseError
+from ratchet.models.discovery import CHAMPION, MARK
 from ratchet.registry.git import Repository
 from ratchet.registry.model_signature import signed_digests, verify_bundle
 from ratchet.registry.names import Version
@@ -113,7 +114,10 @@ def check_decision(measured: Measured, policy: Policy) -> None:
     with_champion = bool(measured.champion.get("bundle"))
     if with_champion != ("champion" in measured.evaluate["bundles"]):
         raise ReleaseError("The bundles were not compared with the champion.", where=paths.evaluate)
-    _judge_again(measured, policy, with_champion)
+    with_mark = bool((measured.mark or {}).get("bundle"))
+    if with_mark and not any(MARK in report.get("bundles", {}) for report in measured.reports.values()):
+        raise ReleaseError("The bundles were not compared with the high-water mark.", where=paths.decision)
+    _judge_again(measured, policy, {name for name, there in ((CHAMPION, with_champion), (MARK, with_mark)) if there})
 
 
 def check_bytes(record: dict[str, Any], bundle: Path, signature: bytes, model_keys: list[bytes]) -> None:
@@ -154,18 +158,20 @@ def folder_md5(folder: Path) -> str:
     return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _judge_again(measured: Measured, policy: Policy, with_champion: bool) -> None:
-    from ratchet.gates.gates import Gate, check_gates
+def _judge_again(measured: Measured, policy: Policy, released: set[str]) -> None:
+    from ratchet.gates.gates import Gate, check_gates, mark_gate
     from ratchet.gates.measured_reports import merge_bundles
     from ratchet.params import check_params
 
     chosen = measured.decision["chosen"]
     try:
         declared = [check_params(Gate, "promote.gates", item) for item in measured.params["promote"]["gates"]]
+        if (max_total_loss := measured.params["promote"].get("max_total_loss")) is not None:
+            declared.append(mark_gate(max_total_loss))
         bundles = merge_bundles(measured.evaluate, *measured.reports.values())
         if not bundles[chosen].get("deployable"):
             raise ReleaseError("The chosen bundle may not serve.", got=chosen)
-        verdict = check_gates(declared, chosen, bundles[chosen], has_champion=with_champion)
+        verdict = check_gates(declared, chosen, bundles[chosen], released=released)
     except (KeyError, TypeError) as error:
         raise ReleaseError("The gates cannot be judged again.", where=measured.revision, got=repr(error)) from None
     if missing := sorted(set(policy.required_gates) - {gate.metric for gate in declared}):

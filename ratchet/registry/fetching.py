@@ -10,7 +10,9 @@ from pathlib import Path
 
 from ratchet.errors import ReleaseError
 from ratchet.files import replace_folder
+from ratchet.models.discovery import CHAMPION, MARK
 from ratchet.registry.bundle_check import check_bytes, release_folder
+from ratchet.registry.high_water_mark import mark_of
 from ratchet.registry.names import Version, need_version, parse_version
 from ratchet.registry.record import SIGNATURE
 from ratchet.registry.view import View
@@ -19,9 +21,15 @@ from ratchet.registry.view import View
 def find_version(view: View, name: str) -> Version:
     """The version that a tag, a number or a role names: `tickets@v1.2.0`, `1.2.0`, `v1.2.0`, `champion`.
 
+    `high_water_mark` names the best one ever released.
+
     Raises:
         ReleaseError: it names none.
     """
+    if name == MARK:
+        if (mark := mark_of(view)) is None:
+            raise ReleaseError("Nothing was released yet that could be the high-water mark.", got=name)
+        return mark
     if name in ("challenger", "champion", "archived"):
         held = view.holder(name)
         if held is None:
@@ -77,3 +85,15 @@ def check_bundle(view: View, version: Version, bundle: Path) -> None:
     path = f"{release_folder(view.rules.policy, version)}/{SIGNATURE}"
     signature = view.repository.file(view.tag(version.tag).commit, path) or b""
     check_bytes(view.record(version), bundle, signature, view.model_keys())
+
+
+def fetch_released(view: View) -> None:
+    """Put the bundles of the champion and of the high-water mark where the next run compares with them.
+
+    Raises:
+        ReleaseError: see `fetch`.
+    """
+    models = view.repository.root / view.rules.policy.paths.models
+    fetch(view, find_version(view, CHAMPION), models / CHAMPION)
+    if (mark := mark_of(view)) is not None:
+        fetch(view, mark, models / MARK)

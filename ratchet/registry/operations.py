@@ -12,6 +12,7 @@ from ratchet.models.bundle import MANIFEST, read_manifest
 from ratchet.registry.audit_entry import Head
 from ratchet.registry.bundle_check import check_decision, check_measurements, folder_md5, release_folder
 from ratchet.registry.clone import Clone
+from ratchet.registry.high_water_mark import mark_of, mark_pointer, next_mark
 from ratchet.registry.model_signature import sign_bundle
 from ratchet.registry.names import RoleChange, Version, need_version, policy_subject, review_subject
 from ratchet.registry.policy import Policy, RightName
@@ -97,13 +98,16 @@ def promote(clone: Clone, version: Version, why: str, head: Head) -> RoleChange:
     """Make a version the champion, and archive the one before it; the role change.
 
     Raises:
-        ReleaseError: it fails verification, was not compared with the champion, or lacks approvals.
+        ReleaseError: it fails verification, was not compared with the champion and the high-water mark, or lacks
+            approvals.
     """
     return _promote_to_champion(clone, version, "promote", why, head)
 
 
 def roll_back(clone: Clone, why: str, head: Head, to: Version | None = None) -> RoleChange:
     """Make an earlier champion the champion again, by default the one before; the role change.
+
+    The champion itself, where another version is the high-water mark, becomes the mark.
 
     Raises:
         ReleaseError: there was none before, or the signer may not.
@@ -129,14 +133,18 @@ def _promote_to_champion(
     folder = f"{view.rules.policy.paths.models}/{CHAMPION_FOLDER}"
     pointer = {"bundle": folder, "manifest_sha256": record["manifest_sha256"], "version": version.tag}
     files = {view.rules.policy.paths.champion: (json.dumps(pointer, indent=2, sort_keys=True) + "\n").encode()}
+    if path := view.rules.policy.paths.high_water_mark:
+        before = need_version(held[1].version) if held else None
+        files[path] = mark_pointer(view, next_mark(view, action, version, mark_of(view), before))
     verb = "Promote" if action == "promote" else "Roll back to"
     commit = clone.commit(tip, files, f"{verb} {version.tag}\n\n{why}\n")
     change = next_champion(view)
     archived = RoleChange(change.number + 1, "archived", version.artifact)
-    names = [change.tag, *([archived.tag] if held else [])]
+    replaces = held is not None and held[1].version != version.tag
+    names = [change.tag, *([archived.tag] if replaces else [])]
     with clone.tags_undone_on_failure(names):
         _assign_role(clone, change, action, version, (tag.oid, tag.commit), why, head)
-        if held:
+        if held and replaces:
             replaced = view.tag(held[1].version)
             reason = f"{version.tag} took its place"
             _assign_role(

@@ -41,6 +41,8 @@ class Paths(Params):
     """The pinned packages."""
     champion: str
     """The pointer to the bundle that serves."""
+    high_water_mark: str = ""
+    """The pointer to the best bundle ever released; empty where none is kept, as in policies of earlier commits."""
     releases: str
     """The folder in which each version leaves its record."""
     models: str

@@ -19,6 +19,7 @@ from ruamel.yaml.error import YAMLError
 
 from ratchet.errors import ReleaseError
 from ratchet.measure.machine_figures import merge
+from ratchet.models.discovery import MARK
 from ratchet.registry.git import Repository
 from ratchet.registry.names import Version
 from ratchet.registry.policy import Policy
@@ -42,6 +43,8 @@ class Measured:
     """The further reports with metrics, by path."""
     champion: dict[str, Any]
     """The pointer to the champion that the bundles were compared with."""
+    mark: dict[str, Any] | None
+    """The pointer to the high-water mark of that time; None where the commit keeps none."""
     constraints: str
     sha256: dict[str, str]
     """File → hash of everything that was read."""
@@ -81,6 +84,9 @@ def read_measured(repository: Repository, revision: str, policy: Policy, measure
                 fix="run the pipeline and commit its reports",
             )
         found[name] = content
+    mark = repository.file(revision, paths.high_water_mark) if paths.high_water_mark else None
+    if mark is not None:  # commits from before there was one lack it
+        found[paths.high_water_mark] = mark
     try:
         yaml = YAML(typ="safe", pure=True)
         stages = yaml.load(found[paths.lock])["stages"]
@@ -93,6 +99,7 @@ def read_measured(repository: Repository, revision: str, policy: Policy, measure
             evaluate=merge(_object(found[paths.evaluate]), _object(measurements)),
             reports={name: _object(found[name]) for name in paths.measured},
             champion=_object(found[paths.champion]),
+            mark=None if mark is None else _object(mark),
             constraints=found[paths.constraints].decode(),
             sha256={name: hashlib.sha256(content).hexdigest() for name, content in found.items()},
             md5={name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in found.items()},
@@ -121,6 +128,7 @@ def make_record(measured: Measured, policy: Policy, version: Version, side_files
             "manifest_sha256": hashlib.sha256(side_files[BUNDLE]).hexdigest(),
             "files": json.loads(side_files[BUNDLE])["files"],
             "compared_with": measured.champion.get("manifest_sha256") or "",
+            **_against_mark(measured, name),
             "data": data_hashes(measured, policy),
             "bound": measured.sha256,
             "side_files": {file: hashlib.sha256(side_files[file]).hexdigest() for file in side_file_names(policy)},
@@ -148,6 +156,19 @@ def bundle_metrics(measured: Measured, name: str) -> dict[str, Any]:
     for report in measured.reports.values():
         found |= report.get("bundles", {}).get(name, {}).get("metrics", {})
     return found
+
+
+def _against_mark(measured: Measured, name: str) -> dict[str, Any]:
+    """What the record says of the high-water mark: which, and by how much the bundle is better on the same texts.
+
+    Nothing where the commit keeps none; the gain is null where there is none yet.
+    """
+    if measured.mark is None:
+        return {}
+    figures = (item.get("bundles", {}).get(name, {}).get("against", {}) for item in measured.reports.values())
+    gained = [item[MARK]["primary"]["value"] for item in figures if MARK in item]
+    sha256 = measured.mark.get("manifest_sha256") or ""
+    return {"high_water_mark": {"manifest_sha256": sha256, "gained": gained[0] if sha256 and gained else None}}
 
 
 def _object(content: bytes) -> dict[str, Any]:

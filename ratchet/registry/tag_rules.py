@@ -6,6 +6,7 @@ import hashlib
 
 from ratchet.errors import ReleaseError
 from ratchet.registry.bundle_check import release_folder
+from ratchet.registry.high_water_mark import check_compared, mark_of
 from ratchet.registry.names import RoleChange, Version, need_version, review_subject
 from ratchet.registry.policy import RightName
 from ratchet.registry.record import RECORD
@@ -104,7 +105,7 @@ def _champion(view: View, before: int) -> str | None:
 def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, statement: RoleGiven) -> None:
     """The champion was compared with the one it replaces, or was champion before; others approved; the log went on."""
     current = _champion(view, change.number)
-    if current == version.tag:
+    if current == version.tag and not (statement.action == "roll_back" and _resets_mark(view, change, version)):
         raise ReleaseError("The version is the champion already.", where=tag.name)
     earlier = [role_statement(view.tag(other.tag)) for other in view.changes() if other.number < change.number]
     if statement.action == "roll_back":
@@ -120,6 +121,7 @@ def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, 
                 expected=replaced or "none",
                 fix="run the pipeline against the champion, and release what it accepts",
             )
+        check_compared(view, version, change.number)
     if any(other.audit_n > statement.audit_n for other in earlier):
         raise ReleaseError(
             "The audit log was cut since the last promotion.",
@@ -131,3 +133,8 @@ def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, 
     given = reviews(view, right, change.tag, statement.version_oid, review_subject(version, change))
     if why := missing_approvals(view, right, given, {*view.authors(version), tag.signer}):
         raise ReleaseError("The approvals do not suffice.", where=tag.name, got=why)
+
+
+def _resets_mark(view: View, change: RoleChange, version: Version) -> bool:
+    """Whether a rollback to the present champion makes it the high-water mark, which another version was."""
+    return mark_of(view, change.number) not in (None, version)

@@ -114,7 +114,8 @@ def write_inputs(root: Path) -> None:
     write_json(root / "reports/length_edges.json", {"edges": [6, 9]})
     for name in ("train", "distil", "prune"):
         write_json(root / f"reports/{name}.json", {})
-    write_json(root / "models/champion.json", {"bundle": None})
+    for name in ("champion", "high_water_mark"):
+        write_json(root / f"models/{name}.json", {"bundle": None})
     values = read_yaml(FILMS / "params.yaml")
     for block, changes in SMALL.items():
         values[block] |= changes

@@ -11,7 +11,7 @@ import pytest
 from ratchet.errors import BundleError
 from ratchet.files import sha256_file, write_json
 from ratchet.models.bundle import MANIFEST
-from ratchet.models.champion import champion_path, champion_proba
+from ratchet.models.champion import champion_path, champion_proba, mark_path
 from ratchet.models.predictor import Predictor, Proba
 from tests.support.bundles import LABELS, manifest
 
@@ -58,3 +58,18 @@ def test_the_columns_follow_the_data_s_classes() -> None:
 def test_a_champion_of_other_classes_is_refused() -> None:
     with pytest.raises(BundleError, match="other classes"):
         champion_proba(LengthScorer(), ["ab"], ["routine", "urgent"])
+
+
+def test_a_mark_whose_bundle_is_gone_says_how_to_get_it_back(tmp_path: Path) -> None:
+    pointer = tmp_path / "high_water_mark.json"
+    write_json(pointer, {"bundle": None})
+    assert mark_path(pointer) is None
+    bundle = tmp_path / "best"
+    write_json(pointer, {"bundle": str(bundle), "manifest_sha256": "0" * 64, "version": "sentiment@v1.0.0"})
+    with pytest.raises(
+        BundleError, match=r"is gone(?s:.*)sentiment@v1.0.0(?s:.*)ratchet registry fetch high_water_mark"
+    ):
+        mark_path(pointer)
+    write_json(bundle / MANIFEST, {"name": "best"})
+    write_json(pointer, {"bundle": str(bundle), "manifest_sha256": sha256_file(bundle / MANIFEST)})
+    assert mark_path(pointer) == bundle

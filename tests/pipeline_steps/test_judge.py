@@ -14,6 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from pipeline_steps import judge
 from ratchet.files import read_json, sha256_json, write_json
+from ratchet.gates.gates import MAX_OPENINGS
 from ratchet.measure.prediction_table import prediction_table
 from ratchet.models.bundle import Manifest
 from ratchet.models.predictor import Predictor
@@ -80,6 +81,29 @@ def test_the_figures_are_those_of_the_test_texts() -> None:
     assert bare_figures(report) == []
 
 
+def test_released_bundles_are_scored_on_the_same_texts_in_whatever_order_they_name_the_classes() -> None:
+    test, labeled, validation = reviews(160, 1), reviews(120, 3), reviews(120, 2)
+    predictors = {"small": LinearWords(RIGHT), "high_water_mark": _Reversed(LinearWords(RIGHT))}
+    texts = judge.Texts(test, on_validation({"small": predictors["small"]}, validation), labeled)
+    groups = audited_groups(test, Rules(NO_PEOPLE, PATTERNS), params(), "identity.yaml")
+    known = [manifest("small", data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()))]
+    report = judge.run(predictors, {"small": known}, "small", texts, groups, params())[1]
+    against = report["bundles"]["small"]["against"]["high_water_mark"]["primary"]
+    assert (against["value"], against["n"]) == (0, 160)
+    assert set(report["bundles"]["small"]["slices_against"]) == {"high_water_mark"}
+
+
+class _Reversed:
+    """A predictor that names its classes in the other order."""
+
+    def __init__(self, predictor: Any) -> None:
+        self.manifest, self.labels = predictor.manifest, list(reversed(predictor.labels))
+        self._predictor = predictor
+
+    def predict_proba(self, texts: list[str]) -> Any:
+        return self._predictor.predict_proba(texts)[:, ::-1]
+
+
 def test_a_leak_is_found_in_the_table_and_an_unknown_table_is_not_believed() -> None:
     test, labeled = reviews(160, 1), reviews(120, 3)
     clean = judged(test, labeled, reviews(120, 2))[1]
@@ -122,11 +146,18 @@ def test_main_judges_the_shortlist_and_what_it_is_compared_with(
     write_table(Path(judge.READS["predictions"]), on_validation(predictors, reviews(50, 2)), PREDICTIONS)
     write_json(Path(judge.READS["shortlist"]), {"shortlist": ["small"], "best": "small"})
     write_json(Path(judge.READS["champion"]), {"bundle": None})
+    write_json(Path(judge.READS["high_water_mark"]), {"bundle": None})
     judge.main()
     report = read_json(Path(judge.WRITES["report"]))
     assert set(report["bundles"]) == {"teacher", "small"}
     assert (report["n_test"], report["max_openings"]) == (60, values["judge"]["max_openings"])
     assert len(read_table(Path(judge.WRITES["predictions"]), PREDICTIONS)) == 120
+
+
+def test_the_gate_of_the_high_water_mark_counts_on_no_more_openings_than_are_allowed() -> None:
+    with pytest.raises(ValueError, match="max_openings"):
+        judge.Params.model_validate({**params().model_dump(), "max_openings": MAX_OPENINGS + 1})
+    judge.Params.model_validate({**params().model_dump(), "max_openings": MAX_OPENINGS})
 
 
 def test_no_other_stage_names_the_test_split_but_those_that_make_it_or_need_no_label() -> None:

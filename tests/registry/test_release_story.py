@@ -42,7 +42,9 @@ def _ratchet(*words: str) -> None:
 
 
 def _params(root: Path, n: int, noise: float, text: str) -> None:
-    (root / "params.yaml").write_text(json.dumps({"texts": {"n": n, "noise": noise}, "promote": {"gates": GATES}}))
+    (root / "params.yaml").write_text(
+        json.dumps({"texts": {"n": n, "noise": noise}, "promote": {"gates": GATES, "max_total_loss": 0.03}})
+    )
     git(root, "commit", "--quiet", "--all", "-m", text)
 
 

@@ -149,3 +149,35 @@ def _a_policy_taken_away(site: Site) -> list[str]:
     (site.root / "policy.yaml").unlink()
     changed = commit(site.root, "No rules", site.keys / "dan")
     return ["main", policy_approval(site, "bob", changed)]
+
+
+def _mark(site: Site, **changes: object) -> list[str]:
+    path = site.root / "models" / "high_water_mark.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    commit(site.root, "Move the mark")
+    return ["main"]
+
+
+@attack("promoted", "The pointer to the high-water mark is not on the mark")
+def _a_mark_on_other_bytes(site: Site) -> list[str]:
+    return _mark(site, manifest_sha256="f" * 64)
+
+
+@attack("promoted", "The pointer to the high-water mark is not on the mark")
+def _a_mark_that_is_hidden(site: Site) -> list[str]:
+    """The next run would be compared with none."""
+    return _mark(site, bundle=None)
+
+
+@attack("promoted", "The pointer to the high-water mark is not on the mark")
+def _a_mark_taken_away(site: Site) -> list[str]:
+    (site.root / "models" / "high_water_mark.json").unlink()
+    commit(site.root, "No mark")
+    return ["main"]
+
+
+@attack("promoted", "The pointer to the high-water mark is damaged")
+def _a_damaged_mark(site: Site) -> list[str]:
+    (site.root / "models" / "high_water_mark.json").write_text("[")
+    commit(site.root, "Damage the mark")
+    return ["main"]

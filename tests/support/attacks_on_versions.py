@@ -22,7 +22,9 @@ from tests.support.registry import (
 )
 from tests.support.registry_site import (
     Site,
+    approve,
     attack,
+    promote_to_champion,
     release,
     remeasure,
     version_tag,
@@ -83,7 +85,7 @@ def _a_gate_left_out_of_the_decision(site: Site) -> list[str]:
 @attack("measured", "A gate that the policy requires is missing")
 def _a_required_gate_left_out_of_the_params(site: Site) -> list[str]:
     gates = [gate for gate in GATES if gate["metric"] != "accuracy"]
-    (site.root / "params.yaml").write_text(json.dumps({"promote": {"gates": gates}}))
+    (site.root / "params.yaml").write_text(json.dumps({"promote": {"gates": gates, "max_total_loss": 0.03}}))
     write_run(site.root, forced=True)
     _rewrite(site, "decision", lambda decision: decision.update(chosen="small-int8"))
     return release(site)
@@ -278,3 +280,38 @@ def _a_model_signature_that_names_a_file_twice(site: Site) -> list[str]:
         resources.insert(0, resources[0] | {"digest": "f" * 64})
 
     return _resigned(site, _edited_signature(site, edit))
+
+
+def _without_the_mark(site: Site, *, pointer: str | None) -> list[str]:
+    """A run that was not compared with the mark; its pointer comes back after the release."""
+    path = site.root / "models" / "high_water_mark.json"
+    before = path.read_bytes()
+    path.write_text('{"bundle": null}')
+    write_run(site.root, 0.80, "other")
+    if pointer is None:
+        path.unlink()
+    else:
+        path.write_text(pointer)
+    commit(site.root, "Measure again")
+    refs = release(site, V2)
+    if path.is_file() and path.read_bytes() == before:
+        return refs
+    path.write_bytes(before)
+    commit(site.root, "Put the mark back")
+    return [*refs, *(approve(site, person, V2, 3) for person in ("bob", "cay")), *promote_to_champion(site, V2)]
+
+
+@attack("promoted", "were not compared with the high-water mark")
+def _a_run_that_left_the_mark_out(site: Site) -> list[str]:
+    before = (site.root / "models" / "high_water_mark.json").read_text()
+    return _without_the_mark(site, pointer=before)
+
+
+@attack("promoted", "The version was not compared with the high-water mark")
+def _a_run_that_knew_no_mark(site: Site) -> list[str]:
+    return _without_the_mark(site, pointer='{"bundle": null}')
+
+
+@attack("promoted", "The version was not compared with the high-water mark")
+def _a_run_without_the_pointer_to_the_mark(site: Site) -> list[str]:
+    return _without_the_mark(site, pointer=None)

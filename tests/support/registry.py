@@ -22,7 +22,14 @@ from ratchet.registry.bundle_check import folder_md5
 from ratchet.registry.clone import Clone
 from ratchet.registry.hook import judge_lines
 from ratchet.registry.names import Version
-from tests.support.release_reports import audit_report, evaluate_report, explain_report, gate_at, shortlist_report
+from tests.support.release_reports import (
+    audit_report,
+    estimate,
+    evaluate_report,
+    explain_report,
+    gate_at,
+    shortlist_report,
+)
 
 ROOT = Path(__file__).parents[2]
 TEAM = ("ann", "bob", "cay", "dan", "eve")
@@ -44,12 +51,13 @@ POLICY = {
         "params": "params.yaml",
         "constraints": "constraints.txt",
         "champion": "models/champion.json",
+        "high_water_mark": "models/high_water_mark.json",
         "releases": "releases",
         "models": "models",
         "data": "data",
         "decision": "reports/decision.json",
         "evaluate": "reports/evaluate.json",
-        "measured": ["reports/audit.json", "reports/explain.json"],
+        "measured": ["reports/audit.json", "reports/explain.json", "reports/judge.json"],
         "model_card": "reports/model_card.md",
         "measurements": "measurements/evaluate.json",
     },
@@ -137,8 +145,9 @@ def make_clone(folder: Path, keys: Path) -> Clone:
     shutil.copy(keys / "model.pub", clone / "keys")
     (clone / ".gitignore").write_text("/models/*/\n/data\n/measurements\n/reports/model_card.md\n")
     (clone / "constraints.txt").write_text("numpy==2.4.6\nruamel.yaml==0.19.1\n")
-    (clone / "params.yaml").write_text(json.dumps({"promote": {"gates": GATES}}))
-    write_json(clone / "models" / "champion.json", {"bundle": None})
+    (clone / "params.yaml").write_text(json.dumps({"promote": {"gates": GATES, "max_total_loss": 0.03}}))
+    for name in ("champion", "high_water_mark"):
+        write_json(clone / "models" / f"{name}.json", {"bundle": None})
     write_run(clone)
     commit(clone, "Measure")
     git(clone, "push", "--quiet", "origin", "main")
@@ -170,19 +179,26 @@ def write_run(root: Path, accuracy: float = 0.79, weights: str = "weights", *, f
         figures["metrics"]["accuracy"] |= {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02}
         if "champion" in evaluate["bundles"]:
             figures["against"]["champion"]["accuracy"]["value"] = accuracy - 0.79
-    gates = json.loads((root / "params.yaml").read_text())["promote"]["gates"]
-    params = Params.model_validate({"gates": gates})
-    measured = {"evaluate": evaluate, "audit": audit_report(), "explain": explain_report()}
+    params = Params.model_validate(json.loads((root / "params.yaml").read_text())["promote"])
+    judged = judge_report_of(root, accuracy)
+    measured = {"evaluate": evaluate, "audit": audit_report(), "explain": explain_report(), "judge": judged}
     decision = run({**measured, "shortlist": shortlist_report(evaluate)}, params)
     if forced:
         decision |= {"verdict": "accepted", "chosen": "small-int8"}
         for gate in decision["bundles"]["small-int8"]["gates"]:
             gate["passed"] = True
-    reports = {"decision": decision, "evaluate": evaluate, "audit": audit_report(), "explain": explain_report()}
-    for name, report in reports.items():
+    for name, report in {**measured, "decision": decision}.items():
         write_report(root / "reports" / f"{name}.json", report, root / "measurements" / f"{name}.json")
     (root / "reports" / "model_card.md").write_text(f"# Card\n\naccuracy {accuracy}\n")
     write_lock(root)
+
+
+def judge_report_of(root: Path, accuracy: float) -> dict[str, Any]:
+    """The sealed test's figures of the bundle, against the high-water mark, if any, whose accuracy is 0.79."""
+    if json.loads((root / "models" / "high_water_mark.json").read_text())["bundle"] is None:
+        return {"bundles": {}}
+    gained = {"primary": estimate(accuracy - 0.79, 0.005)}
+    return {"bundles": {"high_water_mark": {"metrics": {}}, "small-int8": {"against": {"high_water_mark": gained}}}}
 
 
 def write_lock(root: Path) -> None:

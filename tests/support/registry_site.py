@@ -18,7 +18,8 @@ from ratchet.errors import ReleaseError
 from ratchet.registry import operations
 from ratchet.registry.clone import Clone
 from ratchet.registry.fetching import check_bundle
-from ratchet.registry.names import RoleChange, Version
+from ratchet.registry.high_water_mark import mark_of, mark_pointer, next_mark
+from ratchet.registry.names import RoleChange, Version, need_version
 from tests.support.registry import (
     HEAD,
     POLICY,
@@ -191,7 +192,11 @@ def promote_to_champion(
     if pointer:
         record = json.loads(git(site.root, "show", f"{tag.commit}:releases/v{version.number}/release.json"))
         content = json.dumps({"bundle": "models/champion", "manifest_sha256": record["manifest_sha256"]}).encode()
-        tip = site.clone(person).commit(site.oid("main"), {"models/champion.json": content}, "Promote\n")
+        held = view.holder("champion")
+        before = need_version(held[1].version) if held else None
+        mark = mark_pointer(view, next_mark(view, action, version, mark_of(view), before))
+        files = {"models/champion.json": content, "models/high_water_mark.json": mark}
+        tip = site.clone(person).commit(site.oid("main"), files, "Promote\n")
         git(site.root, "update-ref", "refs/heads/main", tip)
     statement = {
         "kind": "role",

@@ -99,6 +99,7 @@ def make_task(root: Path, shape: Shape, seed: int = 0) -> None:
     write_json(root / "params.yaml", _small(read_yaml(root / "params.yaml"), shape))
     blank: dict[str, Any] = {
         "models/champion.json": {"bundle": None},
+        "models/high_water_mark.json": {"bundle": None},
         "data/labels.json": {"batches": []},
         "data/accepted_profile.json": {"profile": None},
     }

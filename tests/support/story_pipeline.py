@@ -94,8 +94,7 @@ def line() -> None:
         bundles["champion"] = bundle_report(Path(pointer["bundle"]), test, None) | {"deployable": False}
         champion = bundles["champion"]["metrics"]["accuracy"]["value"]
     bundles["words"] = bundle_report(bundle, test, champion)
-    gates = json.loads(Path("params.yaml").read_text())["promote"]["gates"]
-    params = Params.model_validate({"gates": gates})
+    params = Params.model_validate(json.loads(Path("params.yaml").read_text())["promote"])
     evaluate: Json = {"bundles": bundles}
     none: Json = {"bundles": {}}
     headline = {name: {"accuracy": item["metrics"]["accuracy"]["value"]} for name, item in bundles.items()}
