@@ -34,7 +34,8 @@ def test_equal_candidates_lose_nothing_and_without_a_rule_small_losses_add_up() 
     kept = chain(RULES["ratchet"][1], NEVER_WORSE, 300, 20, 0.035, 0)
     assert kept.worst_loss == 0
     lost = chain(lambda *_: True, Drift(-0.005, 0.0, 1), 300, 20, 0.035, 0)
-    assert (lost.n_released, lost.worst_loss) == (20, pytest.approx(0.1))
+    assert lost.n_released == 20
+    assert lost.worst_loss == pytest.approx(0.1)
     assert kept.n_sound >= 1
 
 
