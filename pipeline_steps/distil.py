@@ -23,9 +23,10 @@ from ratchet.ladder import DistilRungs, reason_not_asked
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models.batching import encode, load_tokenizer
+from ratchet.models.bundle import read_manifest
 from ratchet.models.calibration import calibrate
 from ratchet.models.checkpoint import load_model, save_model
-from ratchet.models.examples import UNKNOWN, Examples, class_indices, soft_labels
+from ratchet.models.examples import UNKNOWN, Examples, class_indices, reason_of_one_class, soft_labels
 from ratchet.models.fit_params import FitParams
 from ratchet.models.left_out import leave_out
 from ratchet.models.training import Fit, fit
@@ -119,14 +120,22 @@ def mask_id(tokenizer: Any) -> int:
     return next((index for index in found if index is not None), 0)
 
 
+def reason_against(texts: pd.DataFrame, params: Params) -> str:
+    """Why there is no student; empty where there is one."""
+    if reason := reason_not_asked("student", params.rungs) or str(read_json(Path(READS["teaching"]))["left_out"]):
+        return reason
+    labels = read_manifest(Path(READS["teacher"])).labels
+    return reason_of_one_class(soft_labels(texts, labels), labels)
+
+
 def main() -> None:
     params, command = load_params(Params, "distil"), {"command": "python -m pipeline_steps.distil"}
     report: dict[str, Any]
-    if reason := reason_not_asked("student", params.rungs) or read_json(Path(READS["teaching"]))["left_out"]:
+    texts, validation = (read_table(Path(READS[name]), SOFT_LABELS) for name in ("soft_labels", "validation"))
+    if reason := reason_against(texts, params):
         report = {**command, **leave_out(Path(WRITES["student"]), reason)}
         write_report(Path(WRITES["report"]), report, Path(WRITES["measurements"]))
         return
-    texts, validation = (read_table(Path(READS[name]), SOFT_LABELS) for name in ("soft_labels", "validation"))
     teacher, parent = load_model(Path(READS["teacher"]))
     tokenizer = load_tokenizer(Path(READS["teacher"]), parent.max_tokens)
     student, fitted, temperature = run(teacher, tokenizer, texts, validation, parent.labels, params)

@@ -16,11 +16,11 @@ from ratchet.compress.accuracy_control import Agreement
 from ratchet.compress.compilers import Compilation, EmbeddingBits
 from ratchet.compress.fake_quantization import is_rounded
 from ratchet.compress.sensitivity import sensitivity
-from ratchet.compress.vocabulary import KINDS, TOKENIZER, cut_vocabulary
+from ratchet.compress.vocabulary import cut_vocabulary, tokens_to_keep
 from ratchet.data.class_sample import classes_in_turn
 from ratchet.engines.compiling import export
 from ratchet.entry import entry
-from ratchet.files import read_json, sha256_json
+from ratchet.files import sha256_json
 from ratchet.ladder import ExportRungs, reason_not_asked
 from ratchet.measure.fidelity import fidelity
 from ratchet.measure.report_files import write_report
@@ -95,8 +95,7 @@ def run(
 def with_task_vocabulary(source: Path, folder: Path, texts: Sequence[str], n_tokens: int) -> Path:
     """The source; or a copy of it below `folder` with about `n_tokens` tokens, where it has more of them, as `prune`
     leaves them to the student."""
-    vocabulary = read_json(source / TOKENIZER)["model"]
-    if not n_tokens or len(vocabulary.get("vocab", [])) <= n_tokens or vocabulary.get("type") not in KINDS:
+    if not tokens_to_keep(source, n_tokens):
         return source
     model, manifest = load_model(source)
     with tempfile.TemporaryDirectory() as tokenizer:
@@ -109,15 +108,15 @@ def main() -> None:
     params = load_params(Params, "export")
     model, engine = sys.argv[1:3]
     names = {"model": model, "engine": engine}
-    splits = Path(READS["splits"])
-    pool = read_table(splits / "train.parquet", SPLIT)["text"]
-    calibration = pool.sample(min(params.n_calibration, len(pool)), random_state=params.seed)
-    validation = read_table(splits / "validation.parquet", SPLIT)
-    texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)
     source, target = Path(READS["source"].format(**names)), Path(WRITES["bundle"].format(**names))
     if reason := reason_not_asked(target.name, params.rungs) or reason_left_out(source):
         measured: dict[str, Any] = leave_out(target, reason)
     else:
+        splits = Path(READS["splits"])
+        pool = read_table(splits / "train.parquet", SPLIT)["text"]
+        calibration = pool.sample(min(params.n_calibration, len(pool)), random_state=params.seed)
+        validation = read_table(splits / "validation.parquet", SPLIT)
+        texts = classes_in_turn(validation, SALT)["text"].head(params.n_check)
         with tempfile.TemporaryDirectory() as folder:
             cut = with_task_vocabulary(source, Path(folder), pool.tolist(), params.n_tokens)
             measured = run(cut, target, engine, calibration, texts, params, source)

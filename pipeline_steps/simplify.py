@@ -1,4 +1,5 @@
-"""Rungs without layers, taught by the teacher's probabilities on all texts there are: the static student, TF-IDF.
+"""Rungs without layers, taught by the teacher's probabilities on all texts there are: the static student, TF-IDF; and
+the probe, whose layers are the frozen backbone's.
 
 Each is one value of the stage's matrix and one bundle. Source: Hinton, Vinyals & Dean 2015,
 https://arxiv.org/abs/1503.02531; Tulkens & van Dongen 2024, Model2Vec, https://github.com/MinishLab/model2vec.
@@ -10,8 +11,9 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -24,21 +26,26 @@ from ratchet.ladder import SimplifyRungs, reason_not_asked
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
 from ratchet.models import tfidf
+from ratchet.models.architecture import read_architecture
+from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest, read_manifest, write_bundle
-from ratchet.models.examples import Examples, class_indices, soft_labels
+from ratchet.models.examples import Examples, class_indices, reason_of_one_class, soft_labels
 from ratchet.models.left_out import leave_out
 from ratchet.models.predictor import Predictor, softmax
+from ratchet.models.probe import load_probe
 from ratchet.models.static_model import PACKAGES, save_static
 from ratchet.models.tfidf import save_pipeline, terms_of
 from ratchet.models.word_tokens import WordTokens
-from ratchet.params import load_params
+from ratchet.params import At, load_params
 from ratchet.table_files import read_table
 from ratchet.tables import SOFT_LABELS
-from ratchet.task import MaxNgram, TrainThreads
+from ratchet.task import MaxNgram, NTokens, Seed, TrainThreads
 
 READS = {
     "teacher": "models/teacher",
     "teaching": "reports/teaching.json",
+    "architecture": "reports/architecture.json",
+    "head": "data/probe.safetensors",
     "soft_labels": "data/soft_labels.parquet",
     "validation": "data/soft_validation.parquet",
 }
@@ -46,6 +53,9 @@ WRITES = {
     "bundle": "models/{rung}",
     "report": "reports/simplify/{rung}.json",
 }
+TEACHER, PROBE = "teacher", "probe"
+BATCH = 32
+"""Texts in one forward pass."""
 
 
 class Params(PrimaryMetricParams):
@@ -60,8 +70,11 @@ class Params(PrimaryMetricParams):
     tfidf_regularization: float = Field(gt=0)
     """Inverse regularization of TF-IDF taught by the teacher."""
     max_ngram: MaxNgram
+    n_tokens: NTokens
+    n_calibration: Annotated[int, At("export.n_calibration")]
     rungs: SimplifyRungs
     n_threads: TrainThreads
+    seed: Seed
 
 
 class Inputs(NamedTuple):
@@ -72,6 +85,8 @@ class Inputs(NamedTuple):
     validation: pd.DataFrame
     """Labelled texts that are not learned from, likewise."""
     labels: list[str]
+    max_tokens: int
+    """At which the teacher cuts texts."""
 
 
 class Rung(NamedTuple):
@@ -79,6 +94,10 @@ class Rung(NamedTuple):
 
     kind: str
     precision: str
+    max_tokens: int
+    """As in a manifest."""
+    parent: str
+    """The bundle that it was made from; empty: none."""
     predictor: Callable[[Manifest, Path], Predictor]
     """Of the bundle once it is written."""
     packages: tuple[str, ...]
@@ -108,7 +127,7 @@ def static(inputs: Inputs, params: Params) -> Rung:
         save_static(taught.model, target)
         shutil.copyfile(folder / "tokenizer.json", target / "tokenizer.json")
 
-    return Rung("static", "fp16", StaticPredictor, PACKAGES, save, taught.report)
+    return Rung("static", "fp16", 0, TEACHER, StaticPredictor, PACKAGES, save, taught.report)
 
 
 def tfidf_taught(inputs: Inputs, params: Params) -> Rung:
@@ -122,10 +141,40 @@ def tfidf_taught(inputs: Inputs, params: Params) -> Rung:
         inverse_regularization=params.tfidf_regularization,
     )
     report = {"n_terms": len(terms_of(pipeline))}
-    return Rung("tfidf", "fp64", TfidfPredictor, tfidf.PACKAGES, lambda folder: save_pipeline(pipeline, folder), report)
+
+    def save(target: Path) -> None:
+        save_pipeline(pipeline, target)
+
+    return Rung("tfidf", "fp64", 0, TEACHER, TfidfPredictor, tfidf.PACKAGES, save, report)
 
 
-RUNGS: dict[str, Callable[[Inputs, Params], Rung]] = {"static": static, "tfidf-taught": tfidf_taught}
+def probe(inputs: Inputs, params: Params) -> Rung:
+    """The frozen backbone, its vocabulary cut to the texts, under the head from which the teacher's tuning started; in
+    integers by ONNX Runtime, as in floats it is as large and as slow as the teacher."""
+    from ratchet.compress.compilers import Compilation
+    from ratchet.compress.vocabulary import cut_vocabulary, tokens_to_keep
+    from ratchet.engines.kinds import onnx
+    from ratchet.models.backbones import resolve_backbone
+    from ratchet.models.head_start import classifier_from
+
+    chosen, max_tokens = read_architecture(Path(READS["architecture"])).backbone, inputs.max_tokens
+    folder = resolve_backbone(chosen.source, chosen.sha256)
+    model = classifier_from(folder, load_probe(Path(READS["head"])), np.zeros(len(inputs.labels)))
+    texts, n_tokens = inputs.texts["text"], tokens_to_keep(folder, params.n_tokens)
+    calibration = texts.sample(min(params.n_calibration, len(texts)), random_state=params.seed).tolist()
+
+    def save(target: Path) -> None:
+        cut_vocabulary(model, folder, target, texts.tolist(), max_tokens, n_tokens)
+        onnx.compile_model(model, target, "int8", Compilation(encode(load_tokenizer(target, max_tokens), calibration)))
+
+    def load(manifest: Manifest, path: Path) -> Predictor:
+        return onnx.load(path, manifest, params.n_threads, BATCH)
+
+    report = {"backbone": chosen.source, "n_tokens": n_tokens or model.config.vocab_size}
+    return Rung("onnx", "int8", max_tokens, "", load, onnx.PACKAGES, save, report)
+
+
+RUNGS: dict[str, Callable[[Inputs, Params], Rung]] = {"static": static, "tfidf-taught": tfidf_taught, PROBE: probe}
 """Name of the bundle → what makes it; the matrix of the stage in dvc.yaml has the same names."""
 
 
@@ -140,28 +189,34 @@ def run(rung: str, inputs: Inputs, params: Params) -> Rung:
     return RUNGS[rung](inputs, params)
 
 
-def reason_against(rung: str, params: Params) -> str:
+def reason_against(rung: str, texts: pd.DataFrame, params: Params) -> str:
     """Why a rung is not built; empty where it is."""
-    return reason_not_asked(rung, params.rungs) or str(read_json(Path(READS["teaching"]))["left_out"])
+    teaching = read_json(Path(READS["teaching"]))
+    if reason := reason_not_asked(rung, params.rungs) or str(teaching["left_out"]):
+        return reason
+    if rung == PROBE:  # which has learned from labels
+        return "the teacher is the probe: tuning did not improve it" if teaching["teacher_is_probe"] else ""
+    labels = read_manifest(Path(READS["teacher"])).labels
+    return reason_of_one_class(soft_labels(texts, labels), labels)
 
 
 def main() -> None:
     params, rung = load_params(Params, "simplify"), sys.argv[1]
     paths = {name: Path(path.format(rung=rung)) for name, path in WRITES.items()}
     command = {"command": f"python -m pipeline_steps.simplify {rung}"}
-    if reason := reason_against(rung, params):
+    texts, validation = (read_table(Path(READS[name]), SOFT_LABELS) for name in ("soft_labels", "validation"))
+    if reason := reason_against(rung, texts, params):
         write_report(paths["report"], {**command, **leave_out(paths["bundle"], reason)})
         return
     parent = read_manifest(Path(READS["teacher"]))
-    texts, validation = (read_table(Path(READS[name]), SOFT_LABELS) for name in ("soft_labels", "validation"))
-    made = run(rung, Inputs(texts, validation, parent.labels), params)
+    made = run(rung, Inputs(texts, validation, parent.labels, parent.max_tokens), params)
     manifest = parent.model_copy(
         update={
             "name": rung,
             "kind": made.kind,
             "precision": made.precision,
-            "max_tokens": 0,
-            "parent": parent.name,
+            "max_tokens": made.max_tokens,
+            "parent": made.parent,
             "params_sha256": sha256_json(params.model_dump()),
             "data_sha256": sha256_json([parent.data_sha256, texts["id"]]),
         }

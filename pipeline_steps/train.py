@@ -36,13 +36,13 @@ from ratchet.models.architecture import BackboneSettings, read_architecture
 from ratchet.models.backbones import resolve_backbone
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.bundle import Manifest
-from ratchet.models.calibration import calibrate
+from ratchet.models.calibration import fit_temperature, fold_temperature
 from ratchet.models.checkpoint import save_model
 from ratchet.models.examples import Examples, check_labels, class_indices, class_names
 from ratchet.models.fit_params import TuningParams
 from ratchet.models.head_start import classifier_from, finished, learner_of, prepared
 from ratchet.models.predictor import softmax
-from ratchet.models.probe import fit_probe
+from ratchet.models.probe import Probe, fit_probe, save_probe
 from ratchet.models.tfidf import load_pipeline
 from ratchet.models.training import Fit, fit, without_steps
 from ratchet.models.tuning import Method, count_parameters
@@ -72,9 +72,12 @@ WRITES = {
     "measurements": "measurements/train.json",
     "precision": "reports/precision.json",
     "teaching": "reports/teaching.json",
+    "probe": "data/probe.safetensors",
     "live": "reports/live/train",
 }
 SCRATCH, VOCABULARY = Path(".scratch/train"), Path(".scratch/train_vocabulary")
+HEAD = "head"
+"""The method by which only the head learns."""
 
 
 class Params(TuningParams, PrimaryMetricParams, CleaningParams):
@@ -117,6 +120,8 @@ class Teacher(NamedTuple):
     backbone: Path
     """The folder it came from, with the tokenizer."""
     fitted: Fit
+    probe: Probe
+    """The calibrated head of the frozen backbone, from which tuning started."""
     report: dict[str, Any]
     """How many parameters learned from how many texts of what, and what they gave."""
 
@@ -157,7 +162,7 @@ def run(
         params.mitigation, labeled, rules.lexicon, params.mitigated_attribute, params.max_copies, rules.articles
     )
     rows = learned.rows if learned.weight is None else learned.rows.assign(weight=learned.weight)
-    model, offset = _from_probe(rows, labels, folder, chosen, params)
+    model, head, offset = _from_probe(rows, labels, folder, chosen, params)
     rows = sample_by_class(rows, params.max_texts)
     weight = rows["weight"].to_numpy("float32") if "weight" in rows else None
     tokenizer = load_tokenizer(folder, params.max_tokens)
@@ -166,10 +171,14 @@ def run(
         for frame, of_each in ((rows, weight), (validation, None))
     )
 
-    def score(model: Any) -> float:
-        return metric.value(y_true, softmax(fused_logits(model, held_out.tokens, params.n_threads)))
+    def logits_of(model: Any) -> NDArray[np.float32]:
+        return fused_logits(model, held_out.tokens, params.n_threads)
 
-    probe, before = copy.deepcopy(model), score(model)
+    def score(logits: NDArray[np.float32]) -> float:
+        return metric.value(y_true, softmax(logits))
+
+    probe, start = copy.deepcopy(model), logits_of(model)
+    before = score(start)
     watch = SliceHistory(_slices(validation, rules, params), params.max_slice_fall, metric, y_true, params.seed)
     model = prepared(model, chosen.method, params)
     counts = count_parameters(model, params.train_embeddings)
@@ -177,7 +186,7 @@ def run(
         f"{chosen.method} tuning: {counts['n_trainable']:,} of {counts['n_parameters']:,} parameters learn", flush=True
     )
     fitted = without_steps("only the head learns: it is the probe's")
-    if chosen.method != "head":
+    if chosen.method != HEAD:
         how = params.model_copy(update={"learning_rate": chosen.learning_rate})
         live = Path(WRITES["live"])
         fitted = fit(
@@ -193,36 +202,39 @@ def run(
             learner=learner_of(chosen.method),
         )
         model = finished(model, chosen.method, train, offset, params.seed)
-    after = score(model)
+    end = logits_of(model)
+    after = score(end)
     worse = after < before if metric.greater_is_better else after > before
     print(f"{metric.name} of the validation texts: probe {before:.3f}, tuned {after:.3f}", flush=True)
     if worse:
-        model = probe
+        model, end = probe, start
+    temperature = fit_temperature(end, held_out.hard)
+    fold_temperature(model, temperature)
     report = {
         **counts,
         "n_labeled": len(labeled),
         "n_texts": len(rows),
         "backbone": chosen.source,
         "vocabulary": vocabulary,
-        "method": "head" if worse else chosen.method,
+        "method": HEAD if worse else chosen.method,
         "validation": {"metric": metric.name, "probe": before, "tuned": after},
         "mitigation": learned.report,
         "slice_history": watch.rows,
-        "calibration_temperature": calibrate(model, held_out),
+        "calibration_temperature": temperature,
     }
-    return Teacher(model, folder, fitted, report)
+    return Teacher(model, folder, fitted, head.divided(fit_temperature(start, held_out.hard)), report)
 
 
 def _from_probe(
     rows: pd.DataFrame, labels: list[str], folder: Path, chosen: BackboneSettings, params: Params
-) -> tuple[Any, NDArray[np.float64]]:
-    """The classifier whose head is the probe of all rows, and its prior's offset, (n_classes,)."""
+) -> tuple[Any, Probe, NDArray[np.float64]]:
+    """The classifier whose head is the probe of all rows, that head, and its prior's offset, (n_classes,)."""
     targets = class_indices(rows, labels)
     embeddings = embed(folder, rows["text"].tolist(), params.max_tokens, params.n_threads, params.batch_size)
     weight = rows["weight"].to_numpy() if "weight" in rows else None
     probe = fit_probe(unit_length(embeddings), targets, len(labels), chosen.probe_regularization, weight)
     offset = prior_offset(targets, len(labels), chosen.prior_strength)
-    return classifier_from(folder, probe, offset), offset
+    return classifier_from(folder, probe, offset), Probe(probe.weights, probe.intercepts - offset), offset
 
 
 def _slices(validation: pd.DataFrame, rules: Rules, params: Params) -> dict[str, NDArray[np.bool_]]:
@@ -263,6 +275,7 @@ def main() -> None:
         data_sha256=labels_sha256(labeled),
     )
     save_model(teacher.model, teacher.backbone, Path(WRITES["teacher"]), manifest)
+    save_probe(teacher.probe, Path(WRITES["probe"]))
     shutil.rmtree(VOCABULARY, ignore_errors=True)
     fitted = teacher.fitted
     report = {
@@ -276,7 +289,8 @@ def main() -> None:
     choice = {"command": report["command"], **fitted.choice.to_json(), "precision": fitted.precision}
     write_report(Path(WRITES["precision"]), drop(choice))
     reason = not_taught(architecture.kind, teacher, load_pipeline(Path(READS["baseline"])), validation, params)
-    write_report(Path(WRITES["teaching"]), {"command": report["command"], "left_out": reason})
+    teaching = {"left_out": reason, "teacher_is_probe": report["method"] == HEAD}
+    write_report(Path(WRITES["teaching"]), {"command": report["command"], **teaching})
 
 
 def not_taught(kind: str, teacher: Teacher, baseline: Any, validation: pd.DataFrame, params: Params) -> str:

@@ -24,6 +24,8 @@ class Ladder(Params):
     """Bundles of bitsandbytes, `MODEL-SCHEME`."""
     export: list[str]
     """Bundles of inference engines, `MODEL-ENGINE`."""
+    cascade: list[str]
+    """The static student before a transformer, `cascade-BUNDLE`."""
 
 
 DistilRungs = Annotated[list[str], At("ladder.distil")]
@@ -31,6 +33,7 @@ PruneRungs = Annotated[list[str], At("ladder.prune")]
 SimplifyRungs = Annotated[list[str], At("ladder.simplify")]
 QuantizeRungs = Annotated[list[str], At("ladder.quantize")]
 ExportRungs = Annotated[list[str], At("ladder.export")]
+CascadeRungs = Annotated[list[str], At("ladder.cascade")]
 
 
 def reason_not_asked(name: str, rungs: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ ORDER = [
     "simplify",
     "quantize",
     "export",
+    "cascade",
     "evaluate",
     "shortlist",
     "explain",

@@ -135,6 +135,12 @@ def prune_embeddings(model: Any, kept: NDArray[np.int64], max_tokens: int) -> No
     config.vocab_size, config.pad_token_id = len(kept), pad
 
 
+def tokens_to_keep(source: Path, n_tokens: int) -> int:
+    """`n_tokens`; 0, the whole vocabulary, where the tokenizer of `source` has no more, or cannot be cut."""
+    model = read_json(source / TOKENIZER)["model"]
+    return n_tokens if model.get("type") in KINDS and len(model.get("vocab", [])) > n_tokens else 0
+
+
 def cut_vocabulary(model: Any, source: Path, target: Path, texts: Sequence[str], max_tokens: int, n_tokens: int) -> int:
     """Cut the model's embeddings in place, and write the tokenizer that fits them into `target`; the tokens that stay.
 

@@ -25,7 +25,8 @@ def known_kinds() -> list[str]:
 def kind_module(kind: str) -> ModuleType:
     """The module of a kind; its `load(path, manifest, n_threads, batch_size)` makes a predictor of a verified bundle.
 
-    One that compiles, too, has `FORMATS`, `PACKAGES` and `compile_model`; see `ratchet.engines.compiling.export`.
+    One that is composed of other bundles has `PARTS`, their folders within its own: `load` gets them loaded, behind the
+    rest. One that compiles, too, has `FORMATS`, `PACKAGES` and `compile_model`; see `ratchet.engines.compiling.export`.
 
     Raises:
         BundleError: there is none of that name.
@@ -52,5 +53,7 @@ def load(path: Path, n_threads: int = 0, batch_size: int = 32) -> Predictor:
         BundleError: see `read_manifest`; or no engine loads its kind.
     """
     manifest = read_manifest(path)
-    predictor: Predictor = kind_module(manifest.kind).load(path, manifest, n_threads, batch_size)
+    module = kind_module(manifest.kind)
+    parts = [load(path / part, n_threads, batch_size) for part in getattr(module, "PARTS", ())]
+    predictor: Predictor = module.load(path, manifest, n_threads, batch_size, *parts)
     return predictor

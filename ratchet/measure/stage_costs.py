@@ -36,6 +36,7 @@ FIXED_S = {
     "simplify": 20.0,
     "quantize": 26.0,
     "export": 95.0,
+    "cascade": 8.0,
     "evaluate": 110.0,
     "shortlist": 3.0,
     "explain": 12.0,

@@ -47,6 +47,19 @@ def soft_labels(frame: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float3
     return logits
 
 
+def reason_of_one_class(logits: NDArray[np.float32], labels: Sequence[str]) -> str:
+    """Why nothing can be taught by a teacher's logits, (n_rows, n_classes), that all predict one class; empty where
+    they predict several.
+
+    >>> reason_of_one_class(np.array([[2.0, 1.0], [3.0, 0.0]], dtype=np.float32), ["late", "lost"])
+    "the teacher's soft labels have a single class: late"
+    """
+    found = np.unique(logits.argmax(axis=1))
+    if len(found) > 1:
+        return ""
+    return "the teacher's soft labels have a single class: " + "".join(labels[k] for k in found)
+
+
 def class_names(frame: pd.DataFrame) -> list[str]:
     """The classes of a table, in alphabetical order: the order of every probability column."""
     return sorted(frame["label"].dropna().unique())

@@ -31,6 +31,10 @@ class Predictor(ABC):
     def predict_proba(self, texts: Sequence[str]) -> Proba:
         """Class probabilities, (n_texts, n_classes), rows summing to 1; no texts give (0, n_classes)."""
 
+    def branches(self, texts: Sequence[str]) -> list[Predictor]:
+        """Which predictor answers each text: this one, but where it is composed of others."""
+        return [self] * len(texts)
+
 
 class TokenPredictor(Predictor):
     """Base class of the transformer engines: tokenising, sorting by length, padding, softmax."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.files import replace_file
 from ratchet.models.predictor import softmax
 
 Vectors = NDArray[np.float32]
@@ -38,6 +40,28 @@ class Probe:
         """Logits of vectors (n, hidden), (n, n_classes)."""
         logits: NDArray[np.float64] = vectors @ self.weights.T + self.intercepts
         return logits
+
+    def divided(self, temperature: float) -> Probe:
+        """The same with logits divided by a temperature."""
+        return Probe(self.weights / temperature, self.intercepts / temperature)
+
+
+def save_probe(probe: Probe, path: Path) -> None:
+    """Write the head in 32-bit floats."""
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {"weights": probe.weights, "intercepts": probe.intercepts}
+    with replace_file(path) as partial:
+        save_file({name: value.astype(np.float32) for name, value in tensors.items()}, partial)
+
+
+def load_probe(path: Path) -> Probe:
+    """The head that `save_probe` wrote."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(path)
+    return Probe(tensors["weights"].astype(np.float64), tensors["intercepts"].astype(np.float64))
 
 
 def choose_regularization(

@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 
 from pipeline_steps import simplify
+from ratchet.embeddings.encoder import embed
 from ratchet.engines.loading import load
 from ratchet.errors import ParamsError
 from ratchet.files import read_json, write_json
+from ratchet.labels.selection_model import unit_length
+from ratchet.models.architecture import Architecture, BackboneSettings, TfidfSettings, write_architecture
 from ratchet.models.discovery import discover
-from ratchet.models.examples import logit_columns
+from ratchet.models.examples import class_indices, logit_columns
 from ratchet.models.left_out import left_out_of, reason_left_out
-from ratchet.table_files import write_table
+from ratchet.models.predictor import softmax
+from ratchet.models.probe import fit_probe, load_probe, save_probe
+from ratchet.table_files import read_table, write_table
 from ratchet.tables import SOFT_LABELS
 from tests.contract import read_stages
 from tests.support.bundles import LABELS, torch_bundle
@@ -35,8 +40,11 @@ def params(**changes: Any) -> simplify.Params:
         "max_pairs": 100,
         "tfidf_regularization": 10.0,
         "max_ngram": 2,
+        "n_tokens": 0,
+        "n_calibration": 16,
         "rungs": list(simplify.RUNGS),
         "n_threads": 1,
+        "seed": 5,
         **changes,
     }
     return simplify.Params.model_validate(values)
@@ -44,10 +52,21 @@ def params(**changes: Any) -> simplify.Params:
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A teacher, and soft labels that are sure of the class the words give away."""
+    """A teacher, the head from which it was tuned, and soft labels that are sure of the class the words give away."""
     monkeypatch.chdir(tmp_path)
     torch_bundle(Path("models"))
-    write_json(Path(simplify.READS["teaching"]), {"left_out": ""})
+    write_json(Path(simplify.READS["teaching"]), {"left_out": "", "teacher_is_probe": False})
+    backbone, labeled = Path("models/teacher-backbone"), reviews(120, 3)
+    vectors = unit_length(embed(backbone, labeled["text"].tolist(), 32, 1, 8))
+    save_probe(fit_probe(vectors, class_indices(labeled, LABELS), 2, 10.0), Path(simplify.READS["head"]))
+    settings = {"method": "full", "learning_rate": 1e-3, "probe_regularization": 10.0, "prior_strength": 0.0}
+    chosen = Architecture(
+        command="a test",
+        kind="backbone",
+        tfidf=TfidfSettings(max_characters=0, inverse_regularization=1.0, prior_strength=0.0),
+        backbone=BackboneSettings.model_validate({**settings, "source": str(backbone), "sha256": ""}),
+    )
+    write_architecture(Path(simplify.READS["architecture"]), chosen)
     for name, n, seed in (("soft_labels", 200, 1), ("validation", 40, 2)):
         frame = reviews(n, seed)[["id", "text", "label"]]
         logits = np.where(frame["label"].to_numpy()[:, None] == np.array(LABELS), 2.0, -2.0)
@@ -74,20 +93,23 @@ def test_a_rung_is_a_bundle_that_knows_its_classes(rung: str, workspace: Path, m
     predictor = load(folder, 1)
     texts = unseen["text"].tolist()
     proba = predictor.predict_proba(texts)
-    assert np.mean([LABELS[k] == label for k, label in zip(proba.argmax(1), unseen["label"], strict=True)]) > 0.9
+    right = np.mean([LABELS[k] == label for k, label in zip(proba.argmax(1), unseen["label"], strict=True)])
+    assert right > (0.5 if rung == "probe" else 0.9), "the frozen backbone of the probe has random weights"
     np.testing.assert_allclose([predictor.predict_proba([text])[0] for text in texts], proba, atol=1e-5)
     np.testing.assert_allclose(predictor.predict_proba([""]).sum(), 1.0)
     assert predictor.predict_proba([]).shape == (0, 2)
     manifest = predictor.manifest
-    assert (manifest.name, manifest.parent, manifest.labels) == (rung, "teacher", LABELS)
+    parent = "" if rung == "probe" else "teacher"
+    assert (manifest.name, manifest.parent, manifest.labels) == (rung, parent, LABELS)
     report = read_json(Path(f"reports/simplify/{rung}.json"))
     assert report["validation"]["metric"] == "accuracy"
-    assert report["validation"]["value"] > 0.9
+    assert report["validation"]["value"] > (0.5 if rung == "probe" else 0.9)
     assert {*discover(Path("models"))} == {rung, "teacher"}
 
 
-def test_the_same_texts_give_the_same_bytes(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [read_json(build("static", monkeypatch) / "bundle.json")["files"] for _ in range(2)]
+@pytest.mark.parametrize("rung", ["static", "probe"])
+def test_the_same_texts_give_the_same_bytes(rung: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [read_json(build(rung, monkeypatch) / "bundle.json")["files"] for _ in range(2)]
     assert files[0] == files[1]
 
 
@@ -106,9 +128,31 @@ def test_a_rung_that_is_not_built_says_why(why: str, workspace: Path, monkeypatc
     assert {*discover(Path("models"))} == {"teacher"}
 
 
+def test_the_probe_is_the_frozen_backbone_under_its_head(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = reviews(40, 9)["text"].tolist()
+    vectors = unit_length(embed(Path("models/teacher-backbone"), texts, 32, 1, 8))
+    expected = softmax(load_probe(Path(simplify.READS["head"])).logits(vectors))
+    np.testing.assert_allclose(load(build("probe", monkeypatch), 1).predict_proba(texts), expected, atol=0.05)
+
+
+def test_a_probe_that_is_the_teacher_is_no_rung_of_its_own(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(Path(simplify.READS["teaching"]), {"left_out": "", "teacher_is_probe": True})
+    assert "the teacher is the probe" in reason_left_out(build("probe", monkeypatch))
+    assert reason_left_out(build("static", monkeypatch)) == ""
+
+
+def test_a_teacher_that_predicts_one_class_teaches_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = read_table(Path(simplify.READS["soft_labels"]), SOFT_LABELS)
+    frame[logit_columns(LABELS)] = np.array([1.0, 0.0], dtype=np.float32)
+    write_table(Path(simplify.READS["soft_labels"]), frame, SOFT_LABELS)
+    for rung in ("static", "tfidf-taught"):
+        assert "a single class: negative" in reason_left_out(build(rung, monkeypatch))
+    assert reason_left_out(build("probe", monkeypatch)) == "", "it has learned from labels"
+
+
 def test_an_unknown_rung_is_refused_by_name(workspace: Path) -> None:
     import pandas as pd
 
     with pytest.raises(ParamsError, match="no such rung") as refused:
-        simplify.run("stattic", simplify.Inputs(pd.DataFrame(), pd.DataFrame(), LABELS), params())
+        simplify.run("stattic", simplify.Inputs(pd.DataFrame(), pd.DataFrame(), LABELS, 32), params())
     assert "stattic" in str(refused.value)

@@ -15,6 +15,8 @@ from ratchet.models.architecture import BackboneSettings
 from ratchet.models.batching import encode, load_tokenizer
 from ratchet.models.examples import UNKNOWN, class_indices, class_names
 from ratchet.models.forward import logits_of
+from ratchet.models.predictor import softmax
+from ratchet.models.probe import Probe
 from ratchet.models.training import fit, without_steps
 from ratchet.trust.lexicons import Lexicon
 from tests.support.films import ARTICLES, PATTERNS
@@ -102,7 +104,6 @@ def test_head_only_is_the_probe_on_the_encoder_as_it_was(backbone: Path) -> None
     from ratchet.embeddings.encoder import embed
     from ratchet.labels.selection_model import unit_length
     from ratchet.models.backbones import load_classifier
-    from ratchet.models.predictor import softmax
     from ratchet.models.probe import fit_probe
 
     labeled, validation = reviews(64, 1), reviews(20, 2)
@@ -115,6 +116,20 @@ def test_head_only_is_the_probe_on_the_encoder_as_it_was(backbone: Path) -> None
     expected = softmax(logits / report["calibration_temperature"])
     tokens = encode(load_tokenizer(backbone, 32), validation["text"].tolist())
     assert np.allclose(softmax(logits_of(model, tokens)), expected, atol=1e-4)
+
+
+def test_the_head_from_which_tuning_started_is_kept_calibrated(backbone: Path) -> None:
+    from ratchet.embeddings.encoder import embed
+    from ratchet.labels.selection_model import unit_length
+
+    labeled, validation = reviews(64, 1), reviews(20, 2)
+    chosen, values = params(backbone, method="head")
+    rules = train.Rules(LEXICON, PATTERNS, ARTICLES)
+    teacher = train.run(labeled, labeled.head(0), validation, rules, chosen, values)
+    texts = validation["text"].tolist()
+    kept = softmax(teacher.probe.logits(unit_length(embed(backbone, texts, 32, 1, 8))))
+    own = softmax(logits_of(teacher.model, encode(load_tokenizer(backbone, 32), texts)))
+    assert np.allclose(kept, own, atol=1e-4), "where only the head learns, the teacher is the probe"
 
 
 def test_fine_tuning_that_ends_below_the_probe_gives_the_probe_back(backbone: Path) -> None:
@@ -176,7 +191,7 @@ def test_nothing_is_distilled_from_a_family_that_no_student_can_be_made_of(backb
 
     def reason(model: Any) -> str:
         scores = {"validation": {"probe": 0.9, "tuned": 0.9}}
-        teacher = train.Teacher(model, backbone, without_steps("made"), scores)
+        teacher = train.Teacher(model, backbone, without_steps("made"), Probe(np.zeros((2, 32)), np.zeros(2)), scores)
         return train.not_taught("backbone", teacher, Chance(), reviews(20, 2), params(backbone)[1])
 
     assert reason(load_classifier(backbone, 2)) == ""

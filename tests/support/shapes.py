@@ -28,13 +28,15 @@ ROOT = Path(__file__).parents[2]
 LATIN = [first + rest for first in "bdfgklmnprstv" for rest in ("ando", "emi", "iro", "olu")]
 ARABIC = [a + b + c for a in "بتجدر" for b in "اوي" for c in "سلمن"]
 HAN = [chr(0x4E00 + 37 * place) for place in range(200)]
-SIMPLE, EXPORTS = ("static", "tfidf-taught"), ("pruned-onnx-int8", "teacher-onnx-int8")
+SIMPLE, EXPORTS = ("static", "tfidf-taught", "probe"), ("pruned-onnx-int8", "teacher-onnx-int8")
+CASCADE = "cascade-teacher-onnx-int8"
 OF_MATRIX = {
     "simplify": [f"simplify {rung}" for rung in SIMPLE],
     "quantize": ["quantize pruned bnb-int8"],
     "export": ["export pruned onnx-int8", "export teacher onnx-int8"],
+    "cascade": ["cascade teacher-onnx-int8"],
 }
-TAUGHT = ("student", "pruned", "pruned-bnb-int8", *SIMPLE)
+TAUGHT = ("student", "pruned", "pruned-bnb-int8", *SIMPLE, CASCADE)
 """The bundles that learn from the teacher's labels, and those made from them."""
 STAGES = tuple(itertools.chain.from_iterable(OF_MATRIX.get(stage, [stage]) for stage in ORDER))
 """The stages of dvc.yaml in their order, with one scheme and one engine: a test holds them against it."""
@@ -126,7 +128,7 @@ def run_pipeline(root: Path, stages: Sequence[str] = STAGES, simple: bool = Fals
             began = os.times()
             import_module(f"pipeline_steps.{name}").main()
             if name == "train" and not simple:
-                write_json(root / "reports/teaching.json", {"left_out": ""})
+                write_json(root / "reports/teaching.json", {"left_out": "", "teacher_is_probe": False})
             if name == "split":
                 sealed = test.read_bytes()
                 table = read_table(test, SPLIT)
@@ -184,6 +186,7 @@ def _small(values: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
         "distil": {**_fit("distil", 2), "n_layers": 2, "n_importance": 16},
         "prune": {**_fit("prune", 1), "n_importance": 16, "n_recovery": 200},
         "quantize": {"n_check": 40},
+        "cascade": {"max_loss": 1.0, "min_speedup": 1.0},
         "export": {"n_calibration": 16, "n_sensitivity": 4, "n_check": 40},
         "evaluate": {"n_latency": 20, "n_rounds": 1, "n_chunks": 2, "n_long": 2, "n_failures": 2},
         "shortlist": {"n_candidates": 1, "max_loss": 1.0},

@@ -1,0 +1,136 @@
+"""A cascade is a bundle of its own that answers by one of the two it holds, or says why there is none."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline_steps import cascade
+from ratchet.compress.static_student import teach
+from ratchet.engines.kinds.cascade import SETTINGS, CascadePredictor, write_cascade
+from ratchet.engines.loading import load
+from ratchet.errors import BundleError
+from ratchet.files import read_json, write_json
+from ratchet.models.bundle import read_manifest, write_bundle
+from ratchet.models.discovery import discover
+from ratchet.models.examples import Examples, class_indices
+from ratchet.models.left_out import leave_out, reason_left_out
+from ratchet.models.static_model import save_static
+from ratchet.models.word_tokens import WordTokens
+from ratchet.table_files import write_table
+from ratchet.tables import SPLIT
+from tests.support.bundles import LABELS, manifest, torch_bundle
+from tests.support.params import write_params
+from tests.support.tiny import ACCURACY, reviews
+
+pytestmark = pytest.mark.slow
+SECOND = "teacher-onnx-int8"
+"""A name: what stands behind it is PyTorch here, which a cascade does not mind."""
+
+
+def params(**changes: Any) -> dict[str, Any]:
+    limits = {"max_loss": 0.005, "min_loss_per_disagreement": 0.15, "min_speedup": 2.0}
+    return {**ACCURACY, **limits, "rungs": [f"cascade-{SECOND}"], "n_threads": 1, **changes}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A static student of the labels, a transformer, and validation texts."""
+    monkeypatch.chdir(tmp_path)
+    second, validation = torch_bundle(Path("models"), SECOND), reviews(80, 2)
+    words, texts = WordTokens(second), reviews(200, 1)
+    encoded = words.encode(texts["text"].tolist())
+    held_out = Examples(words.encode(validation["text"].tolist()), class_indices(validation, LABELS))
+    sure = np.where(texts["label"].to_numpy()[:, None] == np.array(LABELS), 0.98, 0.02)
+    vectors = np.zeros((words.n_tokens, 4), dtype=np.float32)
+    limits: dict[str, Any] = {"inverse_regularization": 100.0, "min_pair_texts": 2, "max_pairs": 0}
+    student = teach(encoded, sure, held_out, vectors, **limits).model
+
+    def save(folder: Path) -> None:
+        save_static(student, folder)
+        shutil.copyfile(second / "tokenizer.json", folder / "tokenizer.json")
+
+    write_bundle(Path("models/static"), manifest("static", kind="static", max_tokens=0), save, ("numpy",))
+    write_table(Path("data/splits/validation.parquet"), validation, SPLIT)
+    return tmp_path
+
+
+def build(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Path:
+    write_params(cascade.Params, "cascade", params(**changes))
+    monkeypatch.setattr(sys, "argv", ["cascade", SECOND])
+    cascade.main()
+    return Path(f"models/cascade-{SECOND}")
+
+
+def test_each_text_is_answered_by_one_of_the_two(workspace: Path) -> None:
+    first, second = Path("models/static"), Path("models") / SECOND
+    texts = reviews(60, 9)["text"].tolist()
+    cheap, dear = (load(path, 1).predict_proba(texts) for path in (first, second))
+    confidence = np.sort(cheap.max(axis=1))
+    widest = 15 + int(np.diff(confidence[15:45]).argmax())
+    threshold = float(confidence[widest] + confidence[widest + 1]) / 2
+    write_cascade(Path("models/both"), "both", first, second, threshold, "0" * 64)
+    for part in (first, second):
+        shutil.rmtree(part)  # it needs neither of them
+    predictor = load(Path("models/both"), 1)
+    proba, sure = predictor.predict_proba(texts), cheap.max(axis=1) >= threshold
+    assert 10 < sure.sum() < 50
+    np.testing.assert_allclose(proba, np.where(sure[:, None], cheap, dear), atol=1e-5)
+    np.testing.assert_allclose([predictor.predict_proba([text])[0] for text in texts], proba, atol=1e-5)
+    assert predictor.predict_proba([]).shape == (0, 2)
+    assert isinstance(predictor, CascadePredictor)
+    kinds = [branch.manifest.name for branch in predictor.branches(texts)]
+    assert kinds == ["static" if is_sure else SECOND for is_sure in sure]
+    assert predictor.branches([]) == []
+    written = predictor.manifest
+    assert (written.name, written.kind, written.parent, written.labels) == ("both", "cascade", SECOND, LABELS)
+    assert {"numpy", "torch"} <= set(written.versions)
+
+
+def test_a_part_that_was_altered_is_refused(workspace: Path) -> None:
+    write_cascade(Path("models/both"), "both", Path("models/static"), Path("models") / SECOND, 0.9, "0" * 64)
+    write_json(Path("models/both") / SETTINGS, {"threshold": 0.0})
+    with pytest.raises(BundleError, match=r"cascade\.json"):
+        load(Path("models/both"), 1)
+
+
+def test_bundles_of_different_classes_make_no_cascade(workspace: Path) -> None:
+    torch_bundle(Path("elsewhere"), labels=["a", "b"])
+    with pytest.raises(BundleError, match="different labels"):
+        write_cascade(Path("models/both"), "both", Path("models/static"), Path("elsewhere/teacher"), 0.9, "0" * 64)
+
+
+def test_a_cascade_that_pays_is_a_bundle(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build(monkeypatch, max_loss=1.0)
+    report = read_json(Path(f"reports/cascade/{SECOND}.json"))
+    assert report["answered_rate"] == 1.0
+    assert report["expected_speedup"] == pytest.approx(100)
+    assert 0 < report["disagreement"] == report["answered_disagreement"]
+    assert read_manifest(folder).name == folder.name
+    assert folder.name in discover(Path("models"))
+
+
+def test_a_cascade_that_does_not_pay_says_so(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build(monkeypatch)  # the transformer has random opinions: they disagree on half of the texts
+    assert "times the throughput" in reason_left_out(folder)
+    report = read_json(Path(f"reports/cascade/{SECOND}.json"))
+    assert report["left_out"] == reason_left_out(folder)
+    assert report["expected_speedup"] < 2
+    assert folder.name not in discover(Path("models"))
+
+
+@pytest.mark.parametrize("why", ["ladder", "first", "second"])
+def test_a_cascade_of_what_is_not_there_passes_the_reason_on(
+    why: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = {"first": "static", "second": SECOND}.get(why)
+    if part:
+        shutil.rmtree(Path("models") / part)
+        leave_out(Path("models") / part, "TF-IDF is better")
+    folder = build(monkeypatch, rungs=[] if why == "ladder" else [f"cascade-{SECOND}"])
+    assert ("ladder" if why == "ladder" else "TF-IDF is better") in reason_left_out(folder)
