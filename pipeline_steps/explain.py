@@ -1,8 +1,9 @@
 """Why the bundles that may be chosen predict what they do, and whether that explanation is true.
 
-SHAP values of words, stored as tables that `ratchet.trust.explanation_tables` reads as a `shap.Explanation`; words and
-stems overall, by slice and by error; what deleting the named words does beyond deleting random ones; whether
-gradients, another grouping of the words, the teacher and shap's own explainer name the same words.
+SHAP values of words, exact ones of models that are linear in them, stored as tables that
+`ratchet.trust.explanation_tables` reads as a `shap.Explanation`; words and stems overall, by slice and by error; what
+deleting the named words does beyond deleting random ones; whether gradients, another grouping of the words, the teacher
+and shap's own explainer name the same words.
 Which bundles: those on the shortlist, on validation texts.
 Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874; DeYoung et al. 2020,
 https://aclanthology.org/2020.acl-main.408; Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
@@ -33,6 +34,7 @@ from ratchet.measure.power import shown_difference
 from ratchet.measure.report_files import write_report
 from ratchet.models.discovery import discover
 from ratchet.models.lineage import torch_parent
+from ratchet.models.linear_text import LinearPredictor
 from ratchet.models.predictor import Predictor
 from ratchet.params import load_params, read_params
 from ratchet.reporting.explanation_page import render_page
@@ -43,6 +45,7 @@ from ratchet.trust.attributions import Attribution, attribute
 from ratchet.trust.explanation_tables import write_explanation
 from ratchet.trust.faithfulness import RATES, Curves, curves
 from ratchet.trust.language import Language
+from ratchet.trust.linear_attributions import attribute_linear, searched_difference
 from ratchet.trust.lockstep import Score, cached_score
 from ratchet.trust.second_opinions import Draws, Others, mean_over_texts, second_opinions
 from ratchet.trust.slices import PatternFeatures, Patterns, read_length_edges, slice_masks
@@ -124,7 +127,8 @@ def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Pa
     """
     score, rng = cached_score(predictor), np.random.default_rng(params.seed)
     chosen = choose_texts(predictor, validation, params)
-    attributions = attribute(predictor, score, chosen["text"].tolist(), params.max_evals)
+    asked = chosen["text"].tolist()
+    attributions = attribute_linear(predictor, asked) or attribute(predictor, score, asked, params.max_evals)
     found = curves(attributions, score, params.n_random_orders, rng) if attributions else None
     errors, draws = [item.additivity_error for item in attributions], Draws(params.n_bootstrap, params.seed)
     metrics = {
@@ -164,11 +168,13 @@ def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Pa
 
 
 def _recomputed(predictor: Predictor, score: Score, attributions: Sequence[Attribution], max_evals: int) -> Estimate:
-    """The largest difference from shap's own values of the first texts with words."""
+    """The largest difference from shap's own values of the first texts with words; of a linear model, whose values are
+    shap's, from those of a search."""
     texts = [item.text for item in attributions if item.spans][:N_RECOMPUTED]
     if not texts:
         return undefined("no text was explained")
-    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # before shap is there: it would compile for longer than it works
+    if isinstance(predictor, LinearPredictor) and attributions[0].unit == "log-odds":
+        return exact(float(searched_difference(predictor, texts).max()), len(texts))
     from ratchet.trust.word_explainer import shap_difference
 
     return exact(float(shap_difference(predictor, score, texts, max_evals).max()), len(texts))
@@ -193,6 +199,7 @@ def choose_texts(predictor: Predictor, validation: pd.DataFrame, params: Params)
 
 
 def main() -> None:
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # before shap is there: it would compile for longer than it works
     params = load_params(Params, "explain", length_edges=read_length_edges(Path(READS["length_edges"])))
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT)
     rules = load_rules()

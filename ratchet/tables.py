@@ -168,6 +168,7 @@ EXPLAINED_TEXTS = Table(
         "id": TEXT_COLUMNS["id"],
         "text": TEXT_COLUMNS["text"],
         "label": Column("str", False, "the true class"),
+        "unit": Column("str", False, "of bases and values: 'probability', or 'log-odds' against the mean class"),
     },
 )
 """One row a text. Of each class follow `proba_<class>`, its probability, and `base_<class>`, without any word."""

@@ -66,7 +66,7 @@ def vectorizer(max_ngram: int, max_characters: int) -> Any:
 
 def terms_of(pipeline: Any) -> list[str]:
     """The terms of a fitted pipeline, in the order of its weights' columns."""
-    return [term for part in _parts(pipeline) for term in part.get_feature_names_out()]
+    return [term for part in parts_of(pipeline) for term in part.get_feature_names_out()]
 
 
 def shift_intercepts(pipeline: Any, offset: NDArray[np.float64]) -> None:
@@ -79,7 +79,7 @@ def save_pipeline(pipeline: Any, folder: Path) -> None:
     """The vocabulary as JSON, the weights as safetensors."""
     from safetensors.numpy import save_file
 
-    of_words, *of_characters = _parts(pipeline)
+    of_words, *of_characters = parts_of(pipeline)
     vocabulary = {
         "max_ngram": of_words.ngram_range[1],
         "words": BY_SCRIPT,
@@ -90,7 +90,7 @@ def save_pipeline(pipeline: Any, folder: Path) -> None:
     write_json(folder / "vocabulary.json", vocabulary)
     classifier = pipeline.steps[-1][1]
     weights = {
-        "idf": np.concatenate([part.idf_ for part in _parts(pipeline)]),
+        "idf": np.concatenate([part.idf_ for part in parts_of(pipeline)]),
         "coef": classifier.coef_,
         "intercept": classifier.intercept_,
         "classes": classifier.classes_.astype(np.int64),
@@ -145,7 +145,7 @@ def _order(terms: list[str]) -> dict[str, int]:
     return {term: index for index, term in enumerate(terms)}
 
 
-def _parts(pipeline: Any) -> list[Any]:
+def parts_of(pipeline: Any) -> list[Any]:
     """The vectorizers: of words and, where there is one, of characters."""
     first = pipeline.steps[0][1]
     return [part for _, part in getattr(first, "transformer_list", [("words", first)])]

@@ -7,6 +7,7 @@ the same for the whole text; where one does not, training and serving still agre
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,17 @@ class WordTokens:
                 ids += self._encode(word) if pieces is None else pieces
             found.append(ids)
         return found
+
+    def encode_with_places(self, text: str) -> tuple[Tokens, list[tuple[int, int]]]:
+        """The token ids of a text as `encode` gives them, and where each stands in it."""
+        ids: Tokens = []
+        places: list[tuple[int, int]] = []
+        for found in re.finditer(r"\S+", text):
+            encoding = self._tokenizer.encode(self._before + found[0], add_special_tokens=False)
+            first = found.start() - len(self._before)
+            ids += encoding.ids
+            places += [(first + start, first + end) for start, end in encoding.offsets]
+        return ids, places
 
     def _encode(self, word: str) -> Tokens:
         ids: Tokens = self._tokenizer.encode(self._before + word, add_special_tokens=False).ids

@@ -48,6 +48,7 @@ def render_page(
     return render_template(
         "explanations.html",
         bundle=bundle,
+        unit=explained[0][2].unit if explained else "probability",
         figures=figures,
         colours={kind: f"rgb{colour}" for kind, colour in COLOURS.items()},
         texts=[_text(name, label, attribution, labels) for name, label, attribution in explained],
@@ -113,6 +114,6 @@ def _text(name: str, label: str, attribution: Attribution, labels: Sequence[str]
         "predicted": labels[predicted],
         "wrong": labels[predicted] != label,
         "confidence": number(float(attribution.proba[predicted])),
-        "base": number(float(attribution.base[predicted])),
+        "base": number(float(attribution.base_proba[predicted])),
         "parts": [*parts, {"kind": "", "text": attribution.text[at:]}],
     }

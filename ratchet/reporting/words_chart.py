@@ -99,7 +99,7 @@ def words_chart(words: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Ma
 
 
 def waterfall_chart(attribution: Attribution, labels: Sequence[str]) -> Markup:
-    """From the probability without any word to that of the predicted class, a step a word; empty text without words."""
+    """From the predicted class without any word to the whole text, a step a word; empty text without words."""
     import matplotlib.pyplot as plt
     import shap
     from shap.plots._style import style_context
@@ -111,13 +111,13 @@ def waterfall_chart(attribution: Attribution, labels: Sequence[str]) -> Markup:
     names = [clean(word) for word in attribution.words]
     order = np.argsort(-np.abs(values), kind="stable")[:N_STEPS]
     steps = ", ".join(f"{names[index]} {values[index]:+.3f}" for index in order)
-    told = f"probability of {label}: without words {number(base)}; {steps}; in all {number(base + values.sum())}"
+    told = f"{attribution.unit} of {label}: without words {number(base)}; {steps}; in all {number(base + values.sum())}"
     explanation = shap.Explanation(values, base_values=base, feature_names=[name.replace("=", "＝") for name in names])
     with drawn_as_the_page(told), style_context(**COLOURS):
         figure = plt.figure(dpi=72, frameon=False)
         try:
             shap.plots.waterfall(explanation, N_STEPS, show=False)
-            _finish(figure, base, base + float(values.sum()), label)
+            _finish(figure, base, base + float(values.sum()), f"{attribution.unit} of {label}")
             return to_svg(figure, told)
         finally:
             plt.close(figure)

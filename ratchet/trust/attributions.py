@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.data.words import rewrite, word_spans
-from ratchet.models.predictor import Predictor, Proba, TokenPredictor
+from ratchet.models.predictor import Predictor, Proba, TokenPredictor, softmax
 from ratchet.trust.lockstep import Question, Score, run_together
 from ratchet.trust.masked_tokens import masked_tokens
 from ratchet.trust.owen_values import Mask, Node, owen_search, phrase_tree, random_tree
@@ -20,19 +21,24 @@ Values = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Of the words, (n_words, n_classes), and the probabilities without any word, (n_classes,)."""
 
 
+Unit = Literal["probability", "log-odds"]
+
+
 @dataclass(frozen=True)
 class Attribution:
-    """What each word of a text adds to each class probability."""
+    """What each word of a text adds to each class probability, or to its log-odds."""
 
     text: str
     spans: list[tuple[int, int]]
     """Where each word starts and ends in the text."""
     values: NDArray[np.float64]
-    """SHAP values, (n_words, n_classes): differences in probability."""
+    """SHAP values, (n_words, n_classes), in `unit`."""
     base: NDArray[np.float64]
-    """Probabilities with all words deleted, (n_classes,)."""
+    """Without any word, (n_classes,), in `unit`."""
     proba: NDArray[np.float64]
     """Probabilities of the text itself, scored alone, (n_classes,)."""
+    unit: Unit = "probability"
+    """What values and base add up to: probabilities, or centred logits, the log-odds against the mean class."""
 
     @property
     def words(self) -> list[str]:
@@ -51,7 +57,18 @@ class Attribution:
         The values add up by construction to what was seen while explaining; the probability is asked for once more.
         An error says that the predictor does not repeat itself, so that its explanation is of another prediction.
         """
-        return float(np.abs(self.base + self.values.sum(axis=0) - self.proba).max())
+        total = self.base + self.values.sum(axis=0)
+        return float(np.abs(as_proba(total, self.unit) - self.proba).max())
+
+    @property
+    def base_proba(self) -> NDArray[np.float64]:
+        """Probabilities without any word, (n_classes,)."""
+        return as_proba(self.base, self.unit)
+
+
+def as_proba(scores: NDArray[np.float64], unit: Unit) -> NDArray[np.float64]:
+    """Class scores in a unit of attributions as probabilities, both (n_classes,)."""
+    return scores if unit == "probability" else softmax(scores)
 
 
 def keep_words(text: str, spans: Sequence[tuple[int, int]], keep: Sequence[bool] | NDArray[np.bool_]) -> str:

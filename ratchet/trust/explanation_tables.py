@@ -46,6 +46,7 @@ def write_explanation(folder: Path, bundle: str, explained: Explained, labels: S
             "id": pd.Series([key for key, _, _ in explained], dtype=str),
             "text": pd.Series([item.text for _, _, item in explained], dtype=str),
             "label": pd.Series([label for _, label, _ in explained], dtype=str),
+            "unit": pd.Series([item.unit for _, _, item in explained], dtype=str),
             **_columns("proba", labels, [item.proba[None] for _, _, item in explained]),
             **_columns("base", labels, [item.base[None] for _, _, item in explained]),
         }
@@ -80,11 +81,12 @@ def read_explained(folder: Path, bundle: str) -> tuple[list[tuple[str, str, Attr
     rows = words.groupby("id", sort=False).indices
     none = np.zeros(0, dtype=np.int64)
     explained = []
-    for index, (key, text, label) in enumerate(zip(texts["id"], texts["text"], texts["label"], strict=True)):
+    columns = (texts[name] for name in ("id", "text", "label", "unit"))
+    for index, (key, text, label, unit) in enumerate(zip(*columns, strict=True)):
         of_text = rows.get(key, none)
         starts, ends = (words[name].to_numpy()[of_text].tolist() for name in ("start", "end"))
         spans = list(zip(starts, ends, strict=True))
-        explained.append((key, label, Attribution(text, spans, values[of_text], base[index], proba[index])))
+        explained.append((key, label, Attribution(text, spans, values[of_text], base[index], proba[index], unit)))
     return explained, labels
 
 

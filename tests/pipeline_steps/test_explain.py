@@ -18,7 +18,7 @@ from ratchet.models.lineage import torch_parent
 from ratchet.models.tfidf import PACKAGES, save_pipeline
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
-from ratchet.trust.explanation_tables import read_explanation
+from ratchet.trust.explanation_tables import read_explained, read_explanation
 from ratchet.trust.lockstep import cached_score
 from ratchet.trust.second_opinions import NO_PARENT, Others
 from tests.support.architecture import BASELINE, TFIDF
@@ -166,6 +166,8 @@ def test_main_writes_pages_figures_and_a_report_and_the_same_again(workspace: Pa
         "contents.txt",
     ]
     stored = read_explanation(Path("reports/explain"), "baseline")
+    assert {item.unit for _, _, item in read_explained(Path("reports/explain"), "baseline")[0]} == {"log-odds"}
+    assert "the log-odds of the predicted class" in Path(item["page"]).read_text()
     assert len(stored) == item["metrics"]["n_explained"]["value"]
     assert stored.values[0].shape == (len(stored.feature_names[0]), 2)
     praised = {row["word"]: row["towards"] for row in item["words"]}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ratchet.models.bundle import Manifest
+from ratchet.models.linear_text import LinearPredictor, LinearText, static_text
 from ratchet.models.predictor import Predictor, Proba, softmax
 from ratchet.models.static_model import load_static
 from ratchet.models.word_tokens import WordTokens
@@ -18,7 +19,7 @@ def load(path: Path, manifest: Manifest, _n_threads: int, _batch_size: int) -> P
     return StaticPredictor(manifest, path)
 
 
-class StaticPredictor(Predictor):
+class StaticPredictor(LinearPredictor):
     """Looks up the class scores of a text's tokens and pairs of tokens; see `ratchet.models.static_model`."""
 
     def __init__(self, manifest: Manifest, path: Path) -> None:
@@ -32,3 +33,6 @@ class StaticPredictor(Predictor):
         if not texts:
             return np.zeros((0, len(self.labels)))
         return softmax(self._model.logits(self._words.encode(texts)))
+
+    def linear(self, text: str) -> LinearText | None:
+        return static_text(self._model, self._words, text)

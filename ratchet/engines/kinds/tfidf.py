@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ratchet.models.bundle import Manifest
+from ratchet.models.linear_text import LinearPredictor, LinearText, tfidf_text
 from ratchet.models.predictor import Predictor, Proba
 
 
@@ -16,7 +17,7 @@ def load(path: Path, manifest: Manifest, _n_threads: int, _batch_size: int) -> P
     return TfidfPredictor(manifest, path)
 
 
-class TfidfPredictor(Predictor):
+class TfidfPredictor(LinearPredictor):
     """TF-IDF with logistic regression, rebuilt from JSON and safetensors."""
 
     def __init__(self, manifest: Manifest, path: Path) -> None:
@@ -30,3 +31,6 @@ class TfidfPredictor(Predictor):
             return np.zeros((0, len(self.labels)))
         proba: Proba = self._pipeline.predict_proba(list(texts))
         return proba
+
+    def linear(self, text: str) -> LinearText | None:
+        return tfidf_text(self._pipeline, text)
