@@ -14,6 +14,9 @@ from ratchet.ladder import Ladder
 from ratchet.params import At, Measured, Params, check_params, fields_elsewhere, params_of
 from ratchet.task import Task
 
+PLAN = "plan"
+"""Block with what `ratchet run --minutes` set aside (`flows.planning`): no stage reads it, and often not there."""
+
 
 def check_blocks(project: Project) -> list[Finding]:
     """Every error of the task and of the stages' blocks; what holds is left in the project for the other checks."""
@@ -25,7 +28,7 @@ def check_blocks(project: Project) -> list[Finding]:
         found += _errors(project, PARAMS, "ladder", Ladder, project.params)
     known = [*project.stages, "task", "ladder"]
     for name in project.params:
-        if name not in known:
+        if name not in (*known, PLAN):
             fix = f"delete it, or add the stage to {project.root / 'dvc.yaml'}"
             found.append(unknown("params.yaml has blocks of no stage.", project.param(name), name, known, fix))
     for stage in project.stages:

@@ -9,6 +9,7 @@ Source: bytes of activations a layer, Korthikanti et al. 2022, section 4, https:
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def check_resources(project: Project) -> list[Finding]:
 def expect(project: Project, backbone: Backbone) -> Expected:
     """What a run of all stages takes."""
     sizes, measured = _sizes(project), set()
-    corpus = _corpus(project, sizes.max_tokens)
+    corpus = corpus_now(project, sizes.max_tokens)
     speed = OPERATIONS_PER_CORE_S * n_threads(project.task)
     seconds = stage_seconds(corpus, encoder_of(backbone), sizes, speed)
     minutes = {stage: took / 60 for stage, took in seconds.items()}
@@ -132,13 +133,19 @@ def _sizes(project: Project) -> Sizes:
 
     def value(key: str) -> Any:
         block, name = key.split(".")
-        return getattr(project.blocks.get(block), name, None)
+        found = getattr(project.blocks.get(block), name, None)
+        return project.params.get(block, {}).get(name) if block == "ladder" else found
 
+    return sizes_bought(value)
+
+
+def sizes_bought(value: Callable[[str], Any]) -> Sizes:
+    """The sizes by the value of a dotted key; of labels that are bought in a simulation no more than the budget."""
     sizes, budget = sizes_of(value), value("sample.budget")
     return sizes if budget in (None, "all") else replace(sizes, n_train=min(sizes.n_train, budget))
 
 
-def _corpus(project: Project, max_tokens: int) -> Corpus:
+def corpus_now(project: Project, max_tokens: int) -> Corpus:
     """The texts: those of the last run's splits, else those that init counted, else as many as the source may hold."""
     recorded = recorded_corpus(project)
     lengths = recorded.n_tokens if recorded else [_tokens(project, max_tokens)]

@@ -223,6 +223,7 @@ def set_values(tree: Any, values: Mapping[str, Any]) -> None:
 
 LEVELS = {
     "task.classes": 1,
+    "plan.set_aside": 1,
     "ingest.source": 1,
     "report.ethical_considerations": 1,
     "report.caveats": 1,

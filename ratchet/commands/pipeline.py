@@ -21,10 +21,17 @@ def run(
     stage: Stages = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the output of the stages as they run.")] = False,
     max_workers: Annotated[int, typer.Option(min=1, help="Stages that may run side by side.")] = MAX_WORKERS,
+    minutes: Annotated[
+        float | None, typer.Option(help="Plan the run for so many: params.yaml gets the counts and rungs that fit.")
+    ] = None,
 ) -> None:
     """Bring every stage up to date, and print the verdict."""
     from flows.runner import launch
 
+    if minutes is not None:
+        from flows import planning
+
+        planning.apply(Path.cwd(), minutes)
     raise typer.Exit(launch.run(Path.cwd(), stage or [], verbose, max_workers))
 
 

@@ -27,17 +27,17 @@ FIXED_S = {
     "sample": 8.0,
     "vet": 6.0,
     "challenge": 10.0,
-    "architect": 15,
+    "architect": 15.0,
     "baseline": 6.0,
     "train": 20.0,
     "teach": 10.0,
     "distil": 12.0,
     "prune": 20.0,
-    "simplify": 20.0,
-    "quantize": 26.0,
-    "export": 95.0,
-    "cascade": 8.0,
-    "evaluate": 110.0,
+    "simplify": 4.0,
+    "quantize": 4.0,
+    "export": 12.0,
+    "cascade": 4.0,
+    "evaluate": 12.0,
     "shortlist": 3.0,
     "explain": 12.0,
     "counterfactuals": 10.0,
@@ -47,17 +47,21 @@ FIXED_S = {
     "promote": 3.0,
     "report": 5.0,
 }
-"""Stage of dvc.yaml → seconds that it takes whatever the data and the sizes are."""
-MAX_COMPARED, COMPARED_FOLDS, N_TFIDF, N_PROBES, N_ARMS, N_SEARCH_STEPS, BATCH = 3000, 3, 4, 5, 3, 60, 32
-"""Of `architect`: labels and folds, fits of TF-IDF and of a probe in each fold, arms, and their steps and batches."""
+"""Stage of dvc.yaml → seconds that it takes whatever the data, the sizes and the rungs are."""
+RUNG_S = {"simplify": 8.0, "quantize": 10.0, "export": 18.0, "evaluate": 6.0}
+"""Stage → seconds of each of its rungs; of `evaluate`, of each bundle: started cold, measured, compared."""
+MAX_COMPARED, COMPARED_FOLDS, N_TFIDF, N_PROBES, N_ARMS, BATCH = 3000, 3, 4, 5, 3, 32
+"""Of `architect`: labels and folds, fits of TF-IDF and of a probe in each fold, arms, and their batches."""
+LEFT_OUT_S = 2.0
+"""Of a stage that the ladder leaves out: it starts and says so."""
 ROWS_PER_S = {"ingest": 2000, "validate": 800, "split": 2000}
 """Rows of the source a second, of the stages that take each of them."""
 PROBE_S, TFIDF_S = 4e-6, 1e-4
 """Seconds a text and class of logistic regression on embeddings of 384 numbers, and on TF-IDF of words and pairs of
 words, on one thread. Measured: 9,000 texts of 77 classes in 1 and 23 CPU-seconds, noisy ones of 28 up to ten times."""
 LATENCY_S, EXPLAINED_S, COUNTERFACTUAL_S, TRIGGER_S = 70.0, 2.5, 2.3, 0.16
-"""Of the backbone that the figures were measured with: seconds of the latency rounds, a text explained with 64
-evaluations, a counterfactual, and a trigger word and class."""
+"""Of the backbone that the figures were measured with: seconds of the latency rounds of all rungs, 80 texts twice, a
+text explained with 64 evaluations, a counterfactual, and a trigger word and class."""
 TRAINING, INFERENCE = 6, 2
 """Operations a parameter and token."""
 REFERENCE_PARAMETERS, REFERENCE_TOKENS = 10.7e6, 28
@@ -113,7 +117,31 @@ class Sizes:
     n_vet_seeds: int = 5
     n_tried: int = 2000
     """Labels on which vetting is tried, at most: not planned, as it costs little."""
+    n_search_steps: int = 60
+    """Of all arms of `architect`; 0: nothing is fine-tuned."""
+    n_latency: int = 80
+    n_rounds: int = 2
+    distil: tuple[str, ...] = ("student",)
+    """The rungs, stage by stage."""
+    prune: tuple[str, ...] = ("pruned",)
+    simplify: tuple[str, ...] = ("static", "tfidf-taught")
+    quantize: tuple[str, ...] = ("pruned-bnb-int8", "pruned-bnb-nf4")
+    export: tuple[str, ...] = (
+        "pruned-onnx-fp32",
+        "pruned-onnx-int8",
+        "pruned-openvino-fp32",
+        "pruned-openvino-int8",
+        "teacher-onnx-int8",
+    )
 
+    @property
+    def n_bundles(self) -> int:
+        """The rungs, TF-IDF and the teacher."""
+        return 2 + sum(len(getattr(self, stage)) for stage in LADDER)
+
+
+LADDER = ("distil", "prune", "simplify", "quantize", "export")
+"""The stages that build rungs, in their order."""
 
 KEYS = {
     "validation_rate": "split.validation_rate",
@@ -134,8 +162,12 @@ KEYS = {
     "n_flip_rates": "vet.flip_rates",
     "n_vet_seeds": "vet.n_seeds",
     "n_tried": "vet.n_tried",
+    "n_search_steps": "architect.n_steps",
+    "n_latency": "evaluate.n_latency",
+    "n_rounds": "evaluate.n_rounds",
+    **{stage: f"ladder.{stage}" for stage in LADDER},
 }
-"""Field of `Sizes` → the key of params.yaml that holds it; of a key that holds a list, its length."""
+"""Field of `Sizes` → the key of params.yaml that holds it; of a list of figures, its length."""
 
 
 def sizes_of(value: Callable[[str], Any]) -> Sizes:
@@ -148,10 +180,10 @@ def sizes_of(value: Callable[[str], Any]) -> Sizes:
     >>> found.n_train, found.student_layers
     (500, 2)
     """
-    found = {name: value(key) for name, key in KEYS.items()}
-    return Sizes(
-        **{name: len(item) if isinstance(item, list) else item for name, item in found.items() if item is not None}
-    )
+    found: dict[str, Any] = {name: value(key) for name, key in KEYS.items()}
+    rungs = {name: tuple(found[name]) for name in LADDER if found[name] is not None}
+    counts = {name: len(item) if isinstance(item, list) else item for name, item in found.items() if item is not None}
+    return Sizes(**counts | rungs)
 
 
 def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per_s: float) -> dict[str, float]:
@@ -164,12 +196,14 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
     """
     n_labeled, n_validation, n_test = parts(corpus, sizes)
     n_rows, n_texts = corpus.n_labeled + corpus.n_unlabeled, n_labeled + corpus.n_unlabeled
-    n_train, n_distil = min(sizes.n_train, n_labeled), min(sizes.n_distil, n_texts)
+    n_train = min(sizes.n_train, n_labeled) if sizes.n_search_steps else 0
+    n_distil = min(sizes.n_distil, n_texts) if sizes.distil or sizes.simplify else 0
     n_compared, n_folds = min(n_labeled, MAX_COMPARED), COMPARED_FOLDS
     tokens = corpus.mean_tokens(sizes.max_tokens)
     student = min(sizes.student_layers / max(encoder.n_layers, 1), 1.0) * encoder.n_parameters
     scale = encoder.n_parameters / REFERENCE_PARAMETERS * tokens / REFERENCE_TOKENS
     probe = _probe_seconds(n_labeled, corpus.n_classes)
+    rounds = sizes.n_latency * sizes.n_rounds * sizes.n_bundles / Sizes().n_bundles
     tried = sizes.n_flip_rates * sizes.n_vet_seeds * _probe_seconds(min(n_labeled, sizes.n_tried), corpus.n_classes)
 
     def passes(operations: int, n_parameters: float, n_texts: float) -> float:
@@ -183,8 +217,8 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         "challenge": 5 * probe,
         "architect": n_folds * N_TFIDF * TFIDF_S * n_compared * max(corpus.n_classes - 1, 1)
         + n_folds * N_PROBES * _probe_seconds(n_compared, corpus.n_classes)
-        + passes(INFERENCE, encoder.n_parameters, n_compared + (1 + N_ARMS) * n_validation)
-        + passes(TRAINING, encoder.n_parameters, N_SEARCH_STEPS * BATCH),
+        + passes(INFERENCE, encoder.n_parameters, n_compared + (1 + N_ARMS * bool(sizes.n_search_steps)) * n_validation)
+        + passes(TRAINING, encoder.n_parameters, sizes.n_search_steps * BATCH),
         "baseline": TFIDF_S * n_labeled * max(corpus.n_classes - 1, 1),
         "train": passes(TRAINING, encoder.n_parameters, n_train * sizes.train_epochs)
         + passes(INFERENCE, encoder.n_parameters, n_validation * (sizes.train_epochs + 1)),
@@ -193,13 +227,22 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         + passes(INFERENCE, student, n_validation * (sizes.distil_epochs + 1)),
         "prune": passes(TRAINING, student, min(sizes.n_recovery, n_distil) * sizes.prune_epochs)
         + passes(INFERENCE, student, n_validation * (sizes.prune_epochs + 3)),
-        "evaluate": LATENCY_S * min(scale, 4) + passes(INFERENCE, encoder.n_parameters, 5 * n_validation),
+        "evaluate": LATENCY_S * min(scale, 4) * rounds / (80 * 2)
+        + passes(INFERENCE, encoder.n_parameters, 5 * n_validation),
         "judge": passes(INFERENCE, encoder.n_parameters, 3 * n_test),
         "explain": EXPLAINED_S * sizes.n_explained * sizes.max_evals / 64 * scale,
         "counterfactuals": COUNTERFACTUAL_S * sizes.n_counterfactuals * scale,
         "behave": TRIGGER_S * corpus.n_classes * sizes.n_trigger_words * scale,
     }
-    return {stage: fixed + by_size.get(stage, 0.0) for stage, fixed in FIXED_S.items()}
+    by_rung = {
+        **{stage: RUNG_S[stage] * len(getattr(sizes, stage)) for stage in ("simplify", "quantize", "export")},
+        "evaluate": RUNG_S["evaluate"] * sizes.n_bundles,
+    }
+    left_out = {stage for stage in ("distil", "prune") if not getattr(sizes, stage)}
+    return {
+        stage: LEFT_OUT_S if stage in left_out else fixed + by_size.get(stage, 0.0) + by_rung.get(stage, 0.0)
+        for stage, fixed in FIXED_S.items()
+    }
 
 
 def parts(corpus: Corpus, sizes: Sizes) -> tuple[int, int, int]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ratchet.measure.stage_costs import KEYS, OPERATIONS_PER_CORE_S, Corpus, Encoder, Sizes, parts, stage_seconds
+from ratchet.measure.stage_costs import (
+    KEYS,
+    OPERATIONS_PER_CORE_S,
+    Corpus,
+    Encoder,
+    Sizes,
+    parts,
+    stage_seconds,
+)
 
 COVERED = 0.98
 """Share of texts that the proposed `max_tokens` holds whole."""
@@ -21,6 +29,12 @@ MAX_VALIDATION, MAX_TEST = 2000, 4000
 UNPLANNED = ("student_layers", "n_tried")
 """Sizes that stay what they are."""
 MAX_TOKENS = (32, 64, 128, 256, 512)
+ENOUGH = 2000
+"""Labels for fine-tuning below which other things are left out first."""
+MIN_PER_CLASS = 20
+"""Labels a class for fine-tuning, at least."""
+FASTEST = "-onnx-int8"
+"""How the exported rungs end that are the last to be left out: the smallest that run on every machine."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +57,17 @@ class Plan:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Dotted key of params.yaml → its value."""
-        rates = [0.02, 0.05, 0.1] if self.sizes.n_flip_rates == 3 else [0.05][: self.sizes.n_flip_rates]
-        planned = {key: getattr(self.sizes, name) for name, key in KEYS.items() if name not in UNPLANNED}
-        return {**planned, "vet.flip_rates": rates, "embed.max_tokens": self.sizes.max_tokens}
+        """Dotted key of params.yaml → its value, the ladder's apart: see `values_of`."""
+        planned = values_of(self.sizes, tuple(name for name in KEYS if name not in UNPLANNED))
+        return {**planned, "embed.max_tokens": self.sizes.max_tokens}
 
     def sentences(self) -> list[str]:
         """What a person should know before the run."""
         n, _, _ = parts(self.corpus, self.sizes)
         n_train = min(self.sizes.n_train, n)
         sentences = [f"A run takes about {self.minutes:.0f} minutes."]
+        if not self.sizes.n_search_steps:
+            return [*sentences, f"TF-IDF and the frozen probe learn from all {n:,} labels; nothing is fine-tuned."]
         if n_train == n and self.doubled is None:
             return [*sentences, f"Every model learns from all {n:,} labels of the training split."]
         sentences.append(
@@ -74,23 +89,89 @@ def plan(
     n_threads: int,
     operations_per_core_s: float = OPERATIONS_PER_CORE_S,
 ) -> Plan:
-    """Sizes for a run of at most `minutes`, as far as what is fixed allows.
-
-    Fine-tuning gets what the other stages leave: half for the teacher and half for distillation and recovery, and
-    either takes what the other does not need.
-    """
+    """Sizes for a run of at most `minutes`, as far as what is fixed allows: see `within`."""
     speed = operations_per_core_s * n_threads
-    whole = _whole(corpus, encoder, speed)
+    return plan_within(corpus, encoder, _whole(corpus, encoder, speed), minutes, speed)
+
+
+def plan_within(corpus: Corpus, encoder: Encoder, whole: Sizes, minutes: float, speed: float) -> Plan:
+    """The plan that takes from `whole` what does not fit; `speed` in operations a second."""
     all_seconds = sum(stage_seconds(corpus, encoder, whole, speed).values())
-    sizes = _fitted(corpus, encoder, whole, 60 * minutes, speed)
+    sizes = within(corpus, encoder, whole, 60 * minutes, speed)
     cut = sizes != whole
     return Plan(
         sizes,
         corpus,
         stage_seconds(corpus, encoder, sizes, speed),
         all_seconds / 60,
-        _fitted(corpus, encoder, whole, 120 * minutes, speed) if cut else None,
+        within(corpus, encoder, whole, 120 * minutes, speed) if cut else None,
     )
+
+
+def within(corpus: Corpus, encoder: Encoder, whole: Sizes, seconds: float, speed: float) -> Sizes:
+    """What of the sizes fits into the seconds.
+
+    First fine-tuning takes fewer texts, as long as they are half of the labels or `ENOUGH`; then checks get smaller and
+    rungs are left out, those first that are missed least; at last nothing is fine-tuned: TF-IDF, the frozen probe and
+    its int8 graph remain. Where not even these fit, these it is.
+    """
+    n_labeled, _, _ = parts(corpus, whole)
+    least = min(n_labeled // 2, ENOUGH)
+    sizes = whole
+    for sizes in _poorer(whole):
+        fewer = _fitted(corpus, encoder, sizes, seconds, speed)
+        fits = sum(stage_seconds(corpus, encoder, fewer, speed).values()) <= seconds
+        if fits and (fewer == sizes or fewer.n_train >= least):
+            return fewer
+        if not sizes.n_search_steps:
+            break
+        if not sizes.simplify and fits:
+            return fewer
+    return sizes
+
+
+def values_of(sizes: Sizes, names: Iterable[str] = tuple(KEYS)) -> dict[str, Any]:
+    """Dotted key of params.yaml → the value of each of the named sizes."""
+    values = {KEYS[name]: getattr(sizes, name) for name in names}
+    listed = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
+    rates = {}
+    if (key := KEYS["n_flip_rates"]) in values:
+        rates[key] = [0.02, 0.05, 0.1] if values[key] == 3 else [0.05][: values[key]]
+    return values | listed | rates
+
+
+def _poorer(sizes: Sizes) -> Iterator[Sizes]:
+    """The sizes as they are, and with ever less beside the texts that are learnt from."""
+    yield sizes
+    yield (sizes := replace(sizes, quantize=()))
+    yield (sizes := replace(sizes, export=tuple(name for name in sizes.export if name.endswith(FASTEST))))
+    yield (
+        sizes := replace(
+            sizes,
+            n_flip_rates=min(1, sizes.n_flip_rates),
+            n_vet_seeds=min(1, sizes.n_vet_seeds),
+            n_explained=min(12, sizes.n_explained),
+            n_counterfactuals=min(8, sizes.n_counterfactuals),
+            n_latency=min(40, sizes.n_latency),
+        )
+    )
+    yield (
+        sizes := replace(
+            sizes, distil=(), prune=(), export=tuple(name for name in sizes.export if name.startswith("teacher-"))
+        )
+    )
+    yield (
+        sizes := replace(
+            sizes,
+            n_flip_rates=0,
+            n_explained=min(8, sizes.n_explained),
+            n_counterfactuals=min(4, sizes.n_counterfactuals),
+            n_latency=min(20, sizes.n_latency),
+            n_trigger_words=min(4, sizes.n_trigger_words),
+        )
+    )
+    yield (sizes := replace(sizes, simplify=()))
+    yield replace(sizes, n_search_steps=0)
 
 
 def _whole(corpus: Corpus, encoder: Encoder, speed: float) -> Sizes:
@@ -123,7 +204,11 @@ def _first_within(stage: str, choices: Iterable[Sizes], corpus: Corpus, encoder:
 
 
 def _fitted(corpus: Corpus, encoder: Encoder, sizes: Sizes, seconds: float, speed: float) -> Sizes:
-    """The sizes with as many texts for teacher, student and recovery as there are seconds for."""
+    """The sizes with as many texts for teacher, student and recovery as there are seconds for.
+
+    Fine-tuning gets what the other stages leave: half for the teacher and half for distillation and recovery, and
+    either takes what the other does not need.
+    """
 
     def took(changed: Sizes) -> dict[str, float]:
         return stage_seconds(corpus, encoder, changed, speed)
@@ -133,7 +218,7 @@ def _fitted(corpus: Corpus, encoder: Encoder, sizes: Sizes, seconds: float, spee
     none = replace(sizes, n_train=0, n_distil=0, n_recovery=0)
     left = seconds - sum(took(none).values())
     n_labeled, _, _ = parts(corpus, sizes)
-    most = n_labeled, n_labeled + corpus.n_unlabeled
+    most = min(n_labeled, sizes.n_train), min(n_labeled + corpus.n_unlabeled, sizes.n_distil)
     learning = ("train", "teach", "distil", "prune")
 
     def cost(changed: Sizes) -> float:
@@ -143,7 +228,7 @@ def _fitted(corpus: Corpus, encoder: Encoder, sizes: Sizes, seconds: float, spee
     student = cost(replace(sizes, n_train=0))
     for_teacher = min(teacher, max(left / 2, left - student))
     for_student = left - for_teacher
-    floor = 20 * corpus.n_classes
+    floor = MIN_PER_CLASS * corpus.n_classes
     n_train = _share(most[0], for_teacher / teacher if teacher else 1.0, floor)
     n_distil = _share(most[1], for_student / student if student else 1.0, max(floor, n_train))
     return replace(sizes, n_train=n_train, n_distil=n_distil, n_recovery=min(sizes.n_recovery, n_distil))
