@@ -20,7 +20,7 @@ from flows.checks.blocks import PLAN
 from flows.checks.project import PARAMS, read_project
 from flows.checks.resources import corpus_now, sizes_bought
 from flows.checks.run_time import encoder_of, n_threads
-from flows.init.task_files import dump, load, set_values
+from flows.init.task_files import dump, parse, set_values
 from flows.init.writing import replace_all
 from ratchet.errors import ParamsError
 from ratchet.measure.stage_costs import INFERENCE, Encoder
@@ -29,6 +29,8 @@ from ratchet.models.backbone_files import Backbone
 from ratchet.params import check_params
 from ratchet.task import Task
 
+HEADING = "\n# what `ratchet run --minutes` set aside: key, and its value with nothing left out\n"
+"""Before that block, which is the last of the file."""
 N_TIMED, N_WORDS, N_TIMES = 128, 24, 3
 """Texts, words a text and repetitions that the speed is measured with."""
 
@@ -66,10 +68,9 @@ def plan_run(root: Path, minutes: float, operations_per_s: float | None = None) 
     Raises:
         ParamsError: params.yaml does not hold, or the backbone is not on this machine, so that nothing can be told.
     """
-    tree = load(root / PARAMS)
-    set_aside = dict((tree.get(PLAN) or {}).get("set_aside", {}))  # dotted key → the value before
-    tree.pop(PLAN, None)
-    set_values(tree, set_aside)
+    text, _, block = (root / PARAMS).read_text(encoding="utf-8").partition(HEADING)
+    tree = parse(text.encode())
+    set_values(tree, parse(block.encode())[PLAN]["set_aside"] if block else {})
     project = read_project(root)
     project.task = check_params(Task, "task", project.params.get("task"))
     backbone = first_backbone(project)
@@ -90,12 +91,12 @@ def plan_run(root: Path, minutes: float, operations_per_s: float | None = None) 
     after = {key: value for key, value in wanted.items() if value != asked[key]}
     before = {key: _value(tree, key) for key in after}
     set_values(tree, {**after, "task.minutes": minutes if minutes % 1 else int(minutes)})
+    content = dump(tree)
     if after:
-        tree[PLAN] = CommentedMap(set_aside=None)
-        set_values(tree, {f"{PLAN}.set_aside": before})
-        note = "what `ratchet run --minutes` set aside: key, and its value with nothing left out"
-        tree.yaml_set_comment_before_after_key(PLAN, before=f"\n{note}")
-    return Change(plan, before, after, dump(tree))
+        aside = CommentedMap({PLAN: CommentedMap(set_aside=None)})
+        set_values(aside, {f"{PLAN}.set_aside": before})
+        content += HEADING.encode() + dump(aside)
+    return Change(plan, before, after, content)
 
 
 def apply(root: Path, minutes: float) -> None:

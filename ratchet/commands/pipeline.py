@@ -22,7 +22,10 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the output of the stages as they run.")] = False,
     max_workers: Annotated[int, typer.Option(min=1, help="Stages that may run side by side.")] = MAX_WORKERS,
     minutes: Annotated[
-        float | None, typer.Option(help="Plan the run for so many: params.yaml gets the counts and rungs that fit.")
+        float | None,
+        typer.Option(
+            min=0.1, max=10_000, help="Plan the run for so many: params.yaml gets the counts and rungs that fit."
+        ),
     ] = None,
 ) -> None:
     """Bring every stage up to date, and print the verdict."""

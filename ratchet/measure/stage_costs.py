@@ -48,7 +48,7 @@ FIXED_S = {
     "report": 5.0,
 }
 """Stage of dvc.yaml → seconds that it takes whatever the data, the sizes and the rungs are."""
-RUNG_S = {"simplify": 8.0, "quantize": 10.0, "export": 18.0, "evaluate": 6.0}
+RUNG_S = {"simplify": 8.0, "quantize": 10.0, "export": 18.0, "cascade": 4.0, "evaluate": 6.0}
 """Stage → seconds of each of its rungs; of `evaluate`, of each bundle: started cold, measured, compared."""
 MAX_COMPARED, COMPARED_FOLDS, N_TFIDF, N_PROBES, N_ARMS, BATCH = 3000, 3, 4, 5, 3, 32
 """Of `architect`: labels and folds, fits of TF-IDF and of a probe in each fold, arms, and their batches."""
@@ -124,7 +124,7 @@ class Sizes:
     distil: tuple[str, ...] = ("student",)
     """The rungs, stage by stage."""
     prune: tuple[str, ...] = ("pruned",)
-    simplify: tuple[str, ...] = ("static", "tfidf-taught")
+    simplify: tuple[str, ...] = ("static", "tfidf-taught", "probe")
     quantize: tuple[str, ...] = ("pruned-bnb-int8", "pruned-bnb-nf4")
     export: tuple[str, ...] = (
         "pruned-onnx-fp32",
@@ -133,6 +133,7 @@ class Sizes:
         "pruned-openvino-int8",
         "teacher-onnx-int8",
     )
+    cascade: tuple[str, ...] = ("cascade-teacher-onnx-int8",)
 
     @property
     def n_bundles(self) -> int:
@@ -140,7 +141,7 @@ class Sizes:
         return 2 + sum(len(getattr(self, stage)) for stage in LADDER)
 
 
-LADDER = ("distil", "prune", "simplify", "quantize", "export")
+LADDER = ("distil", "prune", "simplify", "quantize", "export", "cascade")
 """The stages that build rungs, in their order."""
 
 KEYS = {
@@ -181,8 +182,10 @@ def sizes_of(value: Callable[[str], Any]) -> Sizes:
     (500, 2)
     """
     found: dict[str, Any] = {name: value(key) for name, key in KEYS.items()}
-    rungs = {name: tuple(found[name]) for name in LADDER if found[name] is not None}
-    counts = {name: len(item) if isinstance(item, list) else item for name, item in found.items() if item is not None}
+    rungs: dict[str, Any] = {name: tuple(found[name]) for name in LADDER if found[name] is not None}
+    counts: dict[str, Any] = {
+        name: len(item) if isinstance(item, list) else item for name, item in found.items() if item is not None
+    }
     return Sizes(**counts | rungs)
 
 
@@ -235,7 +238,9 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         "behave": TRIGGER_S * corpus.n_classes * sizes.n_trigger_words * scale,
     }
     by_rung = {
-        **{stage: RUNG_S[stage] * len(getattr(sizes, stage)) for stage in ("simplify", "quantize", "export")},
+        **{
+            stage: RUNG_S[stage] * len(getattr(sizes, stage)) for stage in ("simplify", "quantize", "export", "cascade")
+        },
         "evaluate": RUNG_S["evaluate"] * sizes.n_bundles,
     }
     left_out = {stage for stage in ("distil", "prune") if not getattr(sizes, stage)}

@@ -157,7 +157,11 @@ def _poorer(sizes: Sizes) -> Iterator[Sizes]:
     )
     yield (
         sizes := replace(
-            sizes, distil=(), prune=(), export=tuple(name for name in sizes.export if name.startswith("teacher-"))
+            sizes,
+            distil=(),
+            prune=(),
+            export=tuple(name for name in sizes.export if name.startswith("teacher-")),
+            cascade=tuple(name for name in sizes.cascade if name.startswith("cascade-teacher-")),
         )
     )
     yield (
@@ -170,7 +174,7 @@ def _poorer(sizes: Sizes) -> Iterator[Sizes]:
             n_trigger_words=min(4, sizes.n_trigger_words),
         )
     )
-    yield (sizes := replace(sizes, simplify=()))
+    yield (sizes := replace(sizes, simplify=(), cascade=()))
     yield replace(sizes, n_search_steps=0)
 
 
