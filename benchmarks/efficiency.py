@@ -106,7 +106,7 @@ def latencies(
             f"p{percent}_{unit}": made.to_json()
             for percent in (50, 95, 99)
             for unit, made in (
-                ("ms", percentile_estimate(taken, percent, draws)),
+                ("ms", percentile_estimate(taken, percent)),
                 ("speedup", percentile_ratio(times["teacher"], taken, percent, draws)),
             )
         }

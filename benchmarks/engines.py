@@ -134,7 +134,7 @@ def latencies(
     for name, n in arms:
         taken = times[f"{name}|{n}"]
         found[name][str(n)] = {
-            **{f"p{p}_ms": percentile_estimate(taken, p, draws).to_json() for p in (50, 95)},
+            **{f"p{p}_ms": percentile_estimate(taken, p).to_json() for p in (50, 95)},
             "p95_speedup": percentile_ratio(reference, taken, 95, draws).to_json(),
         }
         print(f"{name:40} {n} threads: p95 {found[name][str(n)]['p95_ms']['value']:6.2f} ms", flush=True)

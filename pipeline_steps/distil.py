@@ -30,6 +30,7 @@ from ratchet.models.examples import UNKNOWN, Examples, class_indices, reason_of_
 from ratchet.models.fit_params import FitParams
 from ratchet.models.left_out import leave_out
 from ratchet.models.training import Fit, fit
+from ratchet.models.training_data import taught_data
 from ratchet.models.tuning import count_parameters
 from ratchet.params import load_params
 from ratchet.table_files import read_table
@@ -144,7 +145,7 @@ def main() -> None:
             "name": "student",
             "parent": parent.name,
             "params_sha256": sha256_json(params.model_dump()),
-            "data_sha256": sha256_json([parent.data_sha256, texts["id"]]),
+            "data_sha256": taught_data(parent.data_sha256, texts["id"]),
         }
     )
     save_model(student, Path(READS["teacher"]), Path(WRITES["student"]), manifest)

@@ -6,8 +6,7 @@ Timings are interleaved over bundles within one process; quality differences are
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +110,8 @@ class Params(PrimaryMetricParams):
     """Chunks into which the validation texts are cut to measure throughput."""
     prices: list[Price] = Field(min_length=1)
     """Machine types to report cost for; the metric itself is at the first one's price."""
+    usd_per_gpu_hour: float = Field(gt=0)
+    """Price of a GPU for an hour, in US dollars: of the one that torch uses, where there is one."""
     watts_per_core: float = Field(gt=0)
     """What a busy core is taken to draw, where there are no energy counters."""
     n_threads: InferenceThreads
@@ -168,7 +169,7 @@ def run(
     n_chunks = len(next(iter(measured.values())).scored.wall_s)
     n_long = len(next(iter(latencies_long.values())))
     draws = draw(len(validation), len(transfer), n_latency, n_long, n_chunks, params.n_bootstrap, params.seed)
-    rates = Rates(params.prices[0].usd_per_core_hour, params.watts_per_core)
+    rates = Rates(params.prices[0].usd_per_core_hour, params.usd_per_gpu_hour, params.watts_per_core)
     masks = slice_masks(validation, params.slices, params.length_edges, patterns)
     bundles = {}
     constant = majority_proba(y_true, len(labels))
@@ -183,14 +184,16 @@ def run(
             "challenge": {kind: _json(shares) for kind, shares in parts.items()},
             "costs": _json(
                 {
-                    price.machine: cost_per_million(item.scored, price.usd_per_core_hour, draws.chunks)
+                    price.machine: cost_per_million(
+                        item.scored, price.usd_per_core_hour, params.usd_per_gpu_hour, draws.chunks
+                    )
                     for price in params.prices
                 }
             ),
             "slices": {n: _json(m) for n, m in slice_metrics(item, y_true, primary, masks, draws).items()},
             "is_best": name == best,
             "against": {
-                **{other: _json(against(item, others[other], y_true, primary, draws)) for other in others},
+                **{other: _json(against(item, others[other], y_true, primary, rates, draws)) for other in others},
                 "majority": _json(quality_against(item.scored.proba, constant, y_true, primary, draws.texts)),
             },
         }
@@ -210,6 +213,11 @@ def run(
         "challenge_failures": failures(cases, validation["text"].tolist(), labels, challenged, params.n_failures),
     }
     return pd.concat(tables, ignore_index=True), report
+
+
+def served(paths: Mapping[str, Path], texts: Sequence[str], n_threads: int) -> dict[str, tuple[float, Footprint]]:
+    """Megabytes on disk, memory and cold start of each bundle, one at a time: two starts share cores, and both wait."""
+    return {name: (size_mb(path), footprint(path, texts, n_threads)) for name, path in paths.items()}
 
 
 def long_texts(validation: pd.DataFrame, transfer: pd.DataFrame, params: Params, rng: np.random.Generator) -> list[str]:
@@ -233,9 +241,7 @@ def main() -> None:
     predictors = {name: load(path, params.n_threads) for name, path in paths.items()}
     texts = validation["text"].head(20).tolist()
     print(f"memory and cold start: {len(paths)} bundles, each in a process of its own", flush=True)
-    with ThreadPoolExecutor(2) as pool:
-        served = pool.map(lambda path: footprint(path, texts, params.n_threads), paths.values())
-        taken = {name: (size_mb(path), item) for (name, path), item in zip(paths.items(), served, strict=True)}
+    taken = served(paths, texts, params.n_threads)
     challenge = read_table(Path(READS["challenge"]), CHALLENGE)
     patterns = read_params(PatternFeatures, Path(READS["features"])).patterns
     deployable = [name for name in predictors if name != "champion"]

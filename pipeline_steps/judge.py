@@ -20,7 +20,7 @@ from pydantic import Field
 
 from ratchet.engines.loading import load
 from ratchet.entry import entry
-from ratchet.files import read_json, sha256_json
+from ratchet.files import read_json
 from ratchet.measure.bootstrap import weights
 from ratchet.measure.comparison import majority_proba, quality_against, quality_of
 from ratchet.measure.estimate import Estimate
@@ -33,9 +33,10 @@ from ratchet.models.discovery import CHAMPION, MARK, discover
 from ratchet.models.examples import class_indices
 from ratchet.models.lineage import lineage_of
 from ratchet.models.predictor import Predictor
+from ratchet.models.training_data import known_data
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table, write_table
-from ratchet.tables import LABELED, PREDICTIONS, SPLIT
+from ratchet.tables import LABELED, PREDICTIONS, SOFT_LABELS, SPLIT
 from ratchet.task import InferenceThreads, NBins, NBootstrap, NearDuplicateThreshold, Seed, Selected
 from ratchet.trust.audited_groups import AuditedFeatures, AuditedGroups, Rules, WithLengthEdges, audited_groups
 from ratchet.trust.bundle_audit import fairness_figures
@@ -55,6 +56,7 @@ READS = {
     "predictions": "data/predictions.parquet",
     "splits": "data/splits",
     "labeled": "data/labeled.parquet",
+    "soft_labels": "data/soft_labels.parquet",
     "length_edges": "reports/length_edges.json",
     "lexicon": "data/lexicons/identity.yaml",
     "features": "data/lexicons/features.yaml",
@@ -89,6 +91,8 @@ class Texts(NamedTuple):
     validation: pd.DataFrame
     """The rows of `evaluate` on validation texts: id, bundle, label, predicted."""
     labeled: pd.DataFrame
+    taught: pd.DataFrame | None = None
+    """Id and text of what the teacher labelled for its students; None: nothing."""
 
 
 def run(
@@ -125,7 +129,7 @@ def run(
         )
         metrics = quality_of(own, y_true, primary, params.n_bins, w)
         if name in lineages:
-            metrics["test_leak_rate"] = leak_rate(seen, *_trained_on(lineages[name], texts.labeled))
+            metrics["test_leak_rate"] = leak_rate(seen, *_trained_on(lineages[name], texts))
             metrics["better_on_test"] = better_on_test(right[name], _right_on_validation(name, texts.validation))
         others = {other: proba[other] for other in REFERENCES if other in proba} | {"best": proba[best]}
         compared = {other: item for other, item in others.items() if item is not own} | {"majority": constant}
@@ -160,18 +164,23 @@ def run(
 
 def _seen(texts: Texts, params: Params) -> Any:
     """Which test texts were trained on, (n_test,)."""
+    import pandas as pd
+
+    learned = pd.concat([table[["id", "text"]] for table in (texts.labeled, texts.taught) if table is not None])
+    learned = learned.drop_duplicates("id")
     return leaked(
         texts.test["id"].tolist(),
         texts.test["text"].tolist(),
-        texts.labeled["id"].tolist(),
-        texts.labeled["text"].tolist(),
+        learned["id"].tolist(),
+        learned["text"].tolist(),
         params.near_duplicate_threshold,
     )
 
 
-def _trained_on(lineage: Sequence[Manifest], labeled: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Hashes of the training data that the manifests name, and that of the labelled texts."""
-    return [item.data_sha256 for item in lineage], [sha256_json(labeled[["id", "label"]].to_numpy())]
+def _trained_on(lineage: Sequence[Manifest], texts: Texts) -> tuple[list[str], list[str]]:
+    """Hashes of the training data that the manifests name, and of the data that the test texts were compared with."""
+    taught = [] if texts.taught is None else [texts.taught["id"]]
+    return [item.data_sha256 for item in lineage], known_data(texts.labeled, taught)
 
 
 def _right_on_validation(name: str, validation: pd.DataFrame) -> Any:
@@ -194,7 +203,12 @@ def main() -> None:
     judged |= {name: path for name, path in released.items() if path is not None}
     test = read_table(splits / "test.parquet", SPLIT).dropna(subset="label").reset_index(drop=True)
     predictions = read_table(Path(READS["predictions"]), PREDICTIONS)
-    texts = Texts(test, predictions[predictions["split"] == "validation"], read_table(Path(READS["labeled"]), LABELED))
+    texts = Texts(
+        test,
+        predictions[predictions["split"] == "validation"],
+        read_table(Path(READS["labeled"]), LABELED),
+        read_table(Path(READS["soft_labels"]), SOFT_LABELS),
+    )
     rules = Rules(
         read_params(Lexicon, Path(READS["lexicon"])), read_params(PatternFeatures, Path(READS["features"])).patterns
     )

@@ -35,6 +35,7 @@ from ratchet.models.predictor import Predictor, softmax
 from ratchet.models.probe import load_probe
 from ratchet.models.static_model import PACKAGES, save_static
 from ratchet.models.tfidf import save_pipeline, terms_of
+from ratchet.models.training_data import taught_data
 from ratchet.models.word_tokens import WordTokens
 from ratchet.params import At, load_params
 from ratchet.table_files import read_table
@@ -218,7 +219,7 @@ def main() -> None:
             "max_tokens": made.max_tokens,
             "parent": made.parent,
             "params_sha256": sha256_json(params.model_dump()),
-            "data_sha256": sha256_json([parent.data_sha256, texts["id"]]),
+            "data_sha256": taught_data(parent.data_sha256, texts["id"]),
         }
     )
     written = write_bundle(paths["bundle"], manifest, made.save, made.packages)

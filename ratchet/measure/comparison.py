@@ -42,10 +42,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class Rates:
-    """Unit prices of CPU time."""
+    """Unit prices of computing time."""
 
     usd_per_core_hour: float
     """Price of a core."""
+    usd_per_gpu_hour: float
+    """Price of a GPU, where one is used."""
     watts_per_core: float
     """Assumed power of a busy core, in watts."""
 
@@ -94,13 +96,15 @@ def metrics_of(
     return {
         **quality_of(item.scored.proba, y_true, primary, n_bins, draws.texts),
         "transfer_accuracy": bootstrap.mean_estimate(item.transfer_correct, draws.transfer),
-        "latency_p50_ms": percentile_estimate(item.latency_ms, 50, draws.latency),
-        "latency_p95_ms": percentile_estimate(item.latency_ms, 95, draws.latency),
-        "latency_p99_ms": percentile_estimate(item.latency_ms, 99, draws.latency),
-        "latency_long_p50_ms": percentile_estimate(item.latency_long_ms, 50, draws.latency_long),
-        "latency_long_p95_ms": percentile_estimate(item.latency_long_ms, 95, draws.latency_long),
+        "latency_p50_ms": percentile_estimate(item.latency_ms, 50),
+        "latency_p95_ms": percentile_estimate(item.latency_ms, 95),
+        "latency_p99_ms": percentile_estimate(item.latency_ms, 99),
+        "latency_long_p50_ms": percentile_estimate(item.latency_long_ms, 50),
+        "latency_long_p95_ms": percentile_estimate(item.latency_long_ms, 95),
         "throughput_per_s": throughput(item.scored, draws.chunks),
-        "cost_per_million_usd": cost_per_million(item.scored, rates.usd_per_core_hour, draws.chunks),
+        "cost_per_million_usd": cost_per_million(
+            item.scored, rates.usd_per_core_hour, rates.usd_per_gpu_hour, draws.chunks
+        ),
         "energy_per_thousand_j": energy_per_thousand(item.scored, draws.chunks),
         "energy_estimate_per_thousand_j": estimated_energy_per_thousand(
             item.scored, rates.watts_per_core, draws.chunks
@@ -165,7 +169,7 @@ def quality_against(
 
 
 def against(
-    item: Measured, reference: Measured, y_true: NDArray[np.int64], primary: PrimaryMetric, draws: Draws
+    item: Measured, reference: Measured, y_true: NDArray[np.int64], primary: PrimaryMetric, rates: Rates, draws: Draws
 ) -> dict[str, Estimate]:
     """A bundle against a reference on the same texts.
 
@@ -179,13 +183,14 @@ def against(
         "latency_long_p95_ms": percentile_ratio(
             item.latency_long_ms, reference.latency_long_ms, 95, draws.latency_long
         ),
-        "cost_per_million_usd": _cost_ratio(item.scored, reference.scored, draws.chunks),
+        "cost_per_million_usd": _cost_ratio(item.scored, reference.scored, rates, draws.chunks),
         "size_mb": exact(item.size_mb / reference.size_mb),
         "peak_memory_mb": exact(item.footprint.peak_memory_mb / reference.footprint.peak_memory_mb),
     }
 
 
-def _cost_ratio(item: Scored, reference: Scored, draws: NDArray[np.int64]) -> Estimate:
-    """Processor time of the same texts, this divided by the reference."""
-    ratios = item.cpu_s[draws].sum(axis=1) / reference.cpu_s[draws].sum(axis=1)
-    return bootstrap.interval_estimate(float(item.cpu_s.sum() / reference.cpu_s.sum()), ratios, len(item.cpu_s))
+def _cost_ratio(item: Scored, reference: Scored, rates: Rates, draws: NDArray[np.int64]) -> Estimate:
+    """Cost of the same texts, this divided by the reference; on processors alone that is their time."""
+    own, other = (scored.usd(rates.usd_per_core_hour, rates.usd_per_gpu_hour) for scored in (item, reference))
+    ratios = own[draws].sum(axis=1) / other[draws].sum(axis=1)
+    return bootstrap.interval_estimate(float(own.sum() / other.sum()), ratios, len(own))

@@ -27,6 +27,11 @@ class Predictor(ABC):
         """Class names, in the order of the probability columns."""
         return self.manifest.labels
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return False
+
     @abstractmethod
     def predict_proba(self, texts: Sequence[str]) -> Proba:
         """Class probabilities, (n_texts, n_classes), rows summing to 1; no texts give (0, n_classes)."""

@@ -40,6 +40,10 @@ class TorchPredictor(TokenPredictor):
         """The classifier itself, for methods that look inside: gradients, hidden states."""
         return self._model
 
+    @property
+    def on_gpu(self) -> bool:
+        return str(self._model.device.type) != "cpu"
+
     def _logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
         torch, device = self._torch, self._model.device
         with torch.inference_mode():

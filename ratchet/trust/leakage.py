@@ -36,16 +36,17 @@ def leaked(
 def leak_rate(found: Mask, trained_on: Sequence[str], expected: Sequence[str]) -> Estimate:
     """Share of the test texts that were trained on, in [0, 1]; 0: none is known to be.
 
-    NaN with a reason where the bundle's manifest names other training data than the table that was compared: what a
-    model was trained on that nobody shows cannot be ruled out.
+    NaN with a reason where the manifest of the bundle, or of one that it was made from, names other training data than
+    the tables that were compared: what a model was trained on that nobody shows cannot be ruled out. A clean teacher
+    says nothing of the texts that its student learned from.
 
     Args:
         found: see `leaked`.
-        trained_on: hashes of training data that the bundle and its parents name.
-        expected: hash of the table that was compared.
+        trained_on: hashes of training data that the bundle and its parents name, its own first.
+        expected: hashes of what was compared; see `ratchet.models.training_data`.
     """
-    if not set(trained_on) & set(expected):
-        return undefined("the bundle was trained on other data than the labels that were compared", len(found))
+    if not trained_on or set(trained_on) - set(expected):
+        return undefined("the bundle was trained on other data than the texts that were compared", len(found))
     return proportion_estimate(int(found.sum()), len(found))
 
 

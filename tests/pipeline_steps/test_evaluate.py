@@ -10,16 +10,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score
 
 from pipeline_steps import evaluate
 from ratchet.errors import BundleError, TableError
+from ratchet.measure.comparison import Measured, Rates, against, draw
 from ratchet.measure.energy import joules_between, read_joules
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import percentile_estimate, percentile_ratio, resamples
 from ratchet.measure.machine_figures import drop
 from ratchet.measure.report_files import report_text
-from ratchet.measure.scoring import Scored, cost_per_million, energy_per_thousand, throughput
+from ratchet.measure.scoring import (
+    Scored,
+    cost_per_million,
+    energy_per_thousand,
+    estimated_energy_per_thousand,
+    score,
+    throughput,
+)
 from ratchet.measure.significance import discordant, mcnemar_p, paired_difference
 from ratchet.models.bundle import write_bundle
 from ratchet.models.predictor import Predictor, Proba
@@ -27,6 +36,7 @@ from ratchet.models.tfidf import PACKAGES, fit_pipeline, save_pipeline
 from ratchet.tables import CHALLENGE, PREDICTIONS, check_table, empty_table
 from tests.support.bundles import LABELS, manifest
 from tests.support.films import PATTERNS
+from tests.support.linear_words import LinearWords
 from tests.support.tiny import BLAME, PRAISE, reviews
 
 PARAMS = evaluate.Params(
@@ -47,6 +57,7 @@ PARAMS = evaluate.Params(
         evaluate.Price(machine="core", usd_per_core_hour=0.04),
         evaluate.Price(machine="spot", usd_per_core_hour=0.01),
     ],
+    usd_per_gpu_hour=1.8,
     watts_per_core=5.0,
     n_failures=4,
     n_threads=1,
@@ -350,19 +361,81 @@ def test_another_domain_that_is_empty_is_undefined_not_zero() -> None:
 def test_percentiles_and_their_ratio() -> None:
     times = np.arange(1.0, 101.0)
     draws = resamples(100, 500, np.random.default_rng(0))
-    p95 = percentile_estimate(times, 95, draws)
+    p95 = percentile_estimate(times, 95)
     assert p95.value == pytest.approx(np.percentile(times, 95))
     assert p95.low < p95.value < p95.high
     ratio = percentile_ratio(times, times * 4, 95, draws)
     assert (ratio.value, ratio.low, ratio.high) == pytest.approx((0.25, 0.25, 0.25))
+    beyond = percentile_ratio(times, times * 4, 99, draws)
+    assert beyond.value == pytest.approx(0.25)
+    assert np.isnan(beyond.high)
+
+
+@pytest.mark.parametrize(("percent", "n"), [(95, 72), (95, 80), (99, 368), (50, 16)])
+def test_an_interval_of_a_percentile_holds_the_true_one_95_times_in_100(percent: int, n: int) -> None:
+    rng, held, true = np.random.default_rng(n), 0, stats.lognorm(1).ppf(percent / 100)
+    for _ in range(400):
+        found = percentile_estimate(rng.lognormal(size=n), percent)
+        held += found.low <= true <= found.high
+    assert held / 400 > 0.925  # two standard errors below 0.95
+
+
+@pytest.mark.parametrize(("percent", "n", "needed"), [(99, 80, 368), (95, 16, 72), (95, 71, 72), (50, 5, 6)])
+def test_a_percentile_beyond_the_sample_has_no_interval(percent: int, n: int, needed: int) -> None:
+    found = percentile_estimate(np.random.default_rng(0).lognormal(size=n), percent)
+    assert found.value > 0
+    assert np.isnan([found.low, found.high]).all()
+    assert f"{n} texts are too few" in found.reason
+    assert f"{needed} would do" in found.reason
 
 
 def test_cost_is_processor_time_at_the_price() -> None:
     # 8 texts in 2 CPU-seconds: a million take 250,000 CPU-seconds, 69.44 core-hours, 2.78 dollars at 4 cents
     scored = Scored(np.zeros((8, 2)), np.array([4, 4]), np.array([0.5, 0.5]), np.array([1.0, 1.0]))
     draws = resamples(2, 50, np.random.default_rng(0))
-    assert cost_per_million(scored, 0.04, draws).value == pytest.approx(2.7778, abs=1e-3)
+    assert cost_per_million(scored, 0.04, 1.8, draws).value == pytest.approx(2.7778, abs=1e-3)
     assert throughput(scored, draws).value == pytest.approx(8.0)
+
+
+def test_a_model_on_a_gpu_costs_the_time_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 texts in a second of a GPU at 1.80 an hour and 0.1 CPU-seconds at 0.04: a million cost 62.6 dollars."""
+    chunks, spent = np.array([4, 4]), np.array([0.05, 0.05])
+    scored = Scored(np.zeros((8, 2)), chunks, np.array([0.5, 0.5]), spent, on_gpu=True)
+    draws = resamples(2, 50, np.random.default_rng(0))
+    assert cost_per_million(scored, 0.04, 1.8, draws).value == pytest.approx(1e6 / 8 * (1.8 + 0.1 * 0.04) / 3600)
+    assert np.isnan(estimated_energy_per_thousand(scored, 5.0, draws).value)
+    on_cores = Scored(np.zeros((8, 2)), chunks, np.array([5.0, 5.0]), np.array([10.0, 10.0]))
+    teacher, student = (
+        Measured(item, np.zeros(0, bool), np.ones(9), np.ones(9), *TAKEN) for item in (scored, on_cores)
+    )
+    y_true, w = np.zeros(8, dtype=np.int64), draw(8, 0, 9, 9, 2, 50, 0)
+    ratio = against(student, teacher, y_true, PARAMS.metric_of(LABELS), Rates(0.04, 1.8, 5.0), w)[
+        "cost_per_million_usd"
+    ]
+    assert ratio.value == pytest.approx(20 * 0.04 / (1.8 + 0.1 * 0.04))
+    predictor = LinearWords()
+    assert not score(predictor, ["superb"] * 8, 2, np.random.default_rng(0)).on_gpu
+    monkeypatch.setattr(LinearWords, "on_gpu", True)
+    assert score(predictor, ["superb"] * 8, 2, np.random.default_rng(0)).on_gpu
+
+
+def test_bundles_start_one_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    running, most = [0], [0]
+
+    def start(path: Path, texts: list[str], n_threads: int) -> Footprint:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.05)
+        running[0] -= 1
+        return Footprint(float(path.name), 1.0)
+
+    monkeypatch.setattr(evaluate, "footprint", start)
+    paths = {name: tmp_path / name for name in "123"}
+    for path in paths.values():
+        path.mkdir()
+    taken = evaluate.served(paths, ["a"], 1)
+    assert [item.peak_memory_mb for _, item in taken.values()] == [1.0, 2.0, 3.0]
+    assert most == [1]
 
 
 def test_memory_and_cold_start_are_those_of_a_process_that_serves_the_bundle(tmp_path: Path) -> None:

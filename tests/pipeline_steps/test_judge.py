@@ -18,9 +18,10 @@ from ratchet.gates.gates import MAX_OPENINGS
 from ratchet.measure.prediction_table import prediction_table
 from ratchet.models.bundle import Manifest
 from ratchet.models.predictor import Predictor
+from ratchet.models.training_data import taught_data
 from ratchet.params import load_params, read_yaml
 from ratchet.table_files import read_table, write_table
-from ratchet.tables import LABELED, PREDICTIONS, SPLIT, check_table
+from ratchet.tables import LABELED, PREDICTIONS, SOFT_LABELS, SPLIT, check_table
 from ratchet.trust.audited_groups import Rules, audited_groups
 from ratchet.trust.lexicons import Lexicon
 from tests.support.bare_figures import bare_figures
@@ -50,11 +51,15 @@ def on_validation(predictors: Mapping[str, Predictor], validation: pd.DataFrame)
 
 
 def judged(
-    test: pd.DataFrame, labeled: pd.DataFrame, validation: pd.DataFrame, lineage: list[Manifest] | None = None
+    test: pd.DataFrame,
+    labeled: pd.DataFrame,
+    validation: pd.DataFrame,
+    lineage: list[Manifest] | None = None,
+    taught: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     predictors = {"baseline": LinearWords(HALF), "small": LinearWords(RIGHT)}
     known = [manifest("small", data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()))]
-    texts = judge.Texts(test, on_validation(predictors, validation), labeled)
+    texts = judge.Texts(test, on_validation(predictors, validation), labeled, taught)
     groups = audited_groups(test, Rules(NO_PEOPLE, PATTERNS), params(), "identity.yaml")
     return judge.run(predictors, {"small": lineage or known}, "small", texts, groups, params())
 
@@ -118,6 +123,23 @@ def test_a_leak_is_found_in_the_table_and_an_unknown_table_is_not_believed() -> 
     assert "other data" in unknown["reason"]
 
 
+def test_a_clean_teacher_says_nothing_of_what_its_student_learned_from() -> None:
+    test, labeled, pool = reviews(160, 1), reviews(120, 3), reviews(80, 4)
+    teacher = manifest("teacher", data_sha256=sha256_json(labeled[["id", "label"]].to_numpy()))
+
+    def leak(learned: pd.DataFrame, shown: pd.DataFrame) -> dict[str, Any]:
+        student = manifest("small", data_sha256=taught_data(teacher.data_sha256, learned["id"]))
+        report = judged(test, labeled, reviews(120, 2), [student, teacher], shown)[1]
+        return dict(report["bundles"]["small"]["metrics"]["test_leak_rate"])
+
+    assert leak(pool, pool)["value"] == 0
+    on_test = pd.concat([pool, test.head(16)], ignore_index=True)
+    assert leak(on_test, on_test)["value"] == pytest.approx(0.1)
+    hidden = leak(test, pool)  # distilled from a clean teacher, but on the test texts
+    assert np.isnan(hidden["value"])
+    assert "other data" in hidden["reason"]
+
+
 def test_a_model_that_knows_the_test_texts_by_heart_is_far_better_on_them() -> None:
     test, validation = reviews(160, 1), reviews(120, 2)
     honest = judged(test, reviews(120, 3), validation)[1]["bundles"]["small"]["metrics"]["better_on_test"]
@@ -141,6 +163,7 @@ def test_main_judges_the_shortlist_and_what_it_is_compared_with(
         torch_bundle(Path("models"), name=name, n_layers=1)
     test, labeled = reviews(60, 1), reviews(40, 3)
     write_table(Path("data/splits/test.parquet"), test, SPLIT)
+    write_table(Path(judge.READS["soft_labels"]), reviews(40, 4)[["id", "text", "label"]], SOFT_LABELS)
     write_table(Path(judge.READS["labeled"]), labeled.assign(round=0, query_strategy="random"), LABELED)
     predictors = {"small": LinearWords(RIGHT), "teacher": LinearWords(RIGHT)}
     write_table(Path(judge.READS["predictions"]), on_validation(predictors, reviews(50, 2)), PREDICTIONS)
