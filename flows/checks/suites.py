@@ -174,7 +174,8 @@ def _contradictions(rules: list[Ruled]) -> list[Finding]:
             continue
         low, high = rule.kwargs.get("min_value", -math.inf), rule.kwargs.get("max_value", math.inf)
         for other, other_where, other_low, other_high in bounds.get(rule.column, []):
-            if max(low, other_low) > min(high, other_high):
+            apart = rule.languages and other.languages and not {*rule.languages} & {*other.languages}
+            if max(low, other_low) > min(high, other_high) and not apart:
                 found.append(
                     error(
                         f"No row can pass both '{other.name}' and '{rule.name}'.",

@@ -52,6 +52,7 @@ def _row(item: Outcome) -> Row:
     rule, result = item.rule, item.result.result if item.result is not None else {}
     state = Cell("not judged", classes="idle") if item.skipped else Cell("broken", classes="fail")
     arguments = {name: value for name, value in rule.kwargs.items() if name != "column"}
+    arguments |= {"language": [*rule.languages]} if rule.languages else {}
     learnt = f"learnt from {rule.learnt_from}" if rule.learnt_from else ""
     return Row(
         rule.name,

@@ -53,6 +53,16 @@ def drift(name: str, reason: str, column: str, bound: float) -> Entry:
     return at_most(name, "warn", reason, column, bound)
 
 
+def for_language(entry: Entry, language: str) -> Entry:
+    """A rule that is for the texts of one language alone.
+
+    >>> made = for_language(rule("short", "warn", "too short", BETWEEN, "n_words", {"min_value": 3}), "de")
+    >>> made["meta"]["rule"], made["meta"]["languages"]
+    ('short_de', ['de'])
+    """
+    return {**entry, "meta": {**entry["meta"], "rule": f"{entry['meta']['rule']}_{language}", "languages": [language]}}
+
+
 def learnt_from(profile: SampleProfile, what: str) -> str:
     """What a bound was learnt from, in words."""
     return f"{profile.n_rows:,} sampled rows: {what}"

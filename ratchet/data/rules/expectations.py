@@ -125,4 +125,10 @@ def _frames() -> Any:
 def _expectation(rule: Rule) -> dict[str, Any]:
     meta = {"rule": rule.name, "severity": rule.severity, "reason": rule.reason}
     meta |= {"learnt_from": rule.learnt_from} if rule.learnt_from else {}
-    return {"type": rule.type, "kwargs": rule.kwargs, "meta": meta, "severity": SEVERITIES[rule.severity]}
+    kwargs = rule.kwargs
+    if rule.languages:
+        great_expectations()
+        from great_expectations.expectations.row_conditions import Column
+
+        kwargs = {**kwargs, "row_condition": Column("language").is_in([*rule.languages])}
+    return {"type": rule.type, "kwargs": kwargs, "meta": meta, "severity": SEVERITIES[rule.severity]}

@@ -44,8 +44,10 @@ MEASURES = {
 
 
 def needed(rules: Iterable[Rule]) -> list[str]:
-    """The columns the rules look at, each once."""
-    return list(dict.fromkeys(rule.column for rule in rules))
+    """The columns the rules look at, each once; that of the language where a rule is for some of them."""
+    rules = list(rules)
+    of_some = ["language"] if any(rule.languages for rule in rules) else []
+    return list(dict.fromkeys([*(rule.column for rule in rules), *of_some]))
 
 
 def measure_texts(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ratchet.data.languages import UNDETERMINED
 from ratchet.data.rules.corpus_measures import measure_corpus
 from ratchet.data.rules.measures import PERSONAL
 
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
 QUANTILES = {"min": 0.0, "p1": 0.01, "median": 0.5, "p99": 0.99, "p99_9": 0.999, "max": 1.0}
 """Names of the quantiles of the number of words."""
 MEASURED = ("n_characters", "n_words", "n_damaged", "n_markup", "language", *PERSONAL)
+
+
+MIN_OF_LANGUAGE = 200
+"""Sampled texts of a language from which its lengths are known well enough for rules of its own."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long texts are."""
+
+    n_rows: int
+    n_words: dict[str, float]
+    """Quantiles of the texts' number of words, by the names of `QUANTILES`; empty without rows."""
+    short_rates: dict[int, float]
+    """Number of words from 1 to 3 → share of texts with fewer."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,8 @@ class SampleProfile:
     markup_rate: float
     personal_rates: dict[str, float]
     """Measure, such as `n_emails` → rows that have one."""
+    by_language: dict[str, Lengths] = field(default_factory=dict)
+    """ISO 639 code → the lengths of its texts, of languages with at least `MIN_OF_LANGUAGE` rows."""
 
     @property
     def rarest_class_rate(self) -> float:
@@ -79,14 +98,15 @@ def profile_sample(
     def share(name: str, above: int = 0) -> float:
         return float((measured[name] > above).mean()) if len(rows) else 0.0
 
-    words = measured["n_words"].to_numpy()
+    words, language = measured["n_words"].to_numpy(), measured["language"].to_numpy()
     found_languages = Counter(measured["language"].tolist())
     by_language = sorted(found_languages.items(), key=lambda item: (-item[1], item[0]))
     counts, known = rows["label"].value_counts(), rows["label"].isin([*labels])
+    lengths = lengths_of(words)
     return SampleProfile(
         n_rows=len(rows),
-        n_words={name: float(np.quantile(words, q)) for name, q in QUANTILES.items()} if len(rows) else {},
-        short_rates={n: float((words < n).mean()) if len(rows) else 0.0 for n in (1, 2, 3)},
+        n_words=lengths.n_words,
+        short_rates=lengths.short_rates,
         class_counts={label: int(counts.get(label, 0)) for label in labels},
         unknown_label_rate=float((rows["label"].notna() & ~known).mean()) if len(rows) else 0.0,
         unlabelled_rate=float(rows["label"].isna().mean()) if len(rows) else 0.0,
@@ -97,4 +117,22 @@ def profile_sample(
         damaged_rate=share("n_damaged"),
         markup_rate=share("n_markup"),
         personal_rates={name: share(name) for name in PERSONAL},
+        by_language={
+            name: lengths_of(words[language == name])
+            for name, n in by_language
+            if n >= MIN_OF_LANGUAGE and name != UNDETERMINED
+        },
+    )
+
+
+def lengths_of(words: NDArray[Any]) -> Lengths:
+    """The lengths of texts of so many words, (n_texts,).
+
+    >>> lengths_of(np.array([1, 5])).short_rates
+    {1: 0.0, 2: 0.5, 3: 0.5}
+    """
+    return Lengths(
+        len(words),
+        {name: float(np.quantile(words, q)) for name, q in QUANTILES.items()} if len(words) else {},
+        {n: float((words < n).mean()) if len(words) else 0.0 for n in (1, 2, 3)},
     )

@@ -12,8 +12,9 @@
     }
 
 `meta` holds the rule's name, its severity and the reason in words; `learnt_from` says from which data a bound was
-learnt. *stop* ends the pipeline, *quarantine* sets the row aside, *warn* only counts and reports. A value
-`{"$PARAMETER": name}` is filled in from the params of the step, which is Great Expectations' own notation for it.
+learnt; `languages` (ISO 639) whose texts a rule about rows is for, all where it is missing. *stop* ends the pipeline,
+*quarantine* sets the row aside, *warn* only counts and reports. A value `{"$PARAMETER": name}` is filled in from the
+params of the step, which is Great Expectations' own notation for it.
 
 The kinds of expectation are Great Expectations' own. Those of `ROW_TYPES` judge each row of the measured table, those
 of `TABLE_TYPES` the one row of figures that describes the whole table, or its columns.
@@ -24,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Field, model_validator
@@ -43,6 +44,7 @@ class _Meta(Params):
     severity: Severity
     reason: str = Field(min_length=1)
     learnt_from: str | None = None
+    languages: list[Annotated[str, Field(pattern="^[a-z]{2,3}$")]] | None = Field(None, min_length=1)
 
 
 class _Entry(Params):
@@ -111,6 +113,8 @@ class Rule:
     kwargs: dict[str, Any]
     """Great Expectations' arguments, parameters filled in."""
     learnt_from: str | None = None
+    languages: tuple[str, ...] = ()
+    """Languages whose texts it is for; none: all."""
 
     @property
     def judges_rows(self) -> bool:
@@ -136,7 +140,8 @@ class Rule:
             "expect_column_values_to_not_be_null": f"{self.column} not missing",
             "expect_column_distinct_values_to_contain_set": f"{self.column} has {values}",
         }
-        return words.get(self.type, f"{self.column} {bounds_text(self.kwargs)}")
+        expected = words.get(self.type, f"{self.column} {bounds_text(self.kwargs)}")
+        return f"{expected} in texts of {', '.join(self.languages)}" if self.languages else expected
 
 
 @dataclass(frozen=True)
@@ -261,7 +266,10 @@ def _rule(entry: _Entry, parameters: dict[str, Any]) -> tuple[Rule | None, list[
             kwargs = KWARGS[entry.type].model_validate(kwargs).model_dump(exclude_none=True)
     except pydantic.ValidationError as error:
         return None, [*faults, *_faults(error)]
-    rule = Rule(meta.rule, meta.severity, meta.reason, entry.type, kwargs, meta.learnt_from)
+    languages = tuple(meta.languages or ())
+    rule = Rule(meta.rule, meta.severity, meta.reason, entry.type, kwargs, meta.learnt_from, languages)
+    if rule.languages and not rule.judges_rows:
+        faults.append("judges the whole table, which has no language: leave languages out")
     if rule.severity == "quarantine" and not rule.judges_rows:
         faults.append("judges the whole table, so its severity is stop or warn")
     if entry.severity not in (None, SEVERITIES[rule.severity]):

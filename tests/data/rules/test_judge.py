@@ -45,6 +45,29 @@ def test_every_kind_is_tried() -> None:
     assert {rule.type for rule in (*ROWS, *TABLE)} == set(KWARGS)
 
 
+@pytest.mark.parametrize("sizes", [[500], [120, 0, 380]], ids=["whole", "batches"])
+def test_a_rule_for_a_language_judges_its_texts_alone(sizes: list[int]) -> None:
+    frame = _measured(500)
+    language = np.random.default_rng(8).choice(["de", "en", "zh"], len(frame))
+    frame["language"] = pd.Categorical(language)
+    kind = "expect_column_values_to_be_between"
+    rules = [
+        Rule("short_de", "quarantine", "", kind, {"column": "n", "min_value": 20}, languages=("de",)),
+        Rule("long", "warn", "", kind, {"column": "n", "max_value": 40}, languages=("en", "zh")),
+        Rule("none", "warn", "", kind, {"column": "n", "max_value": 0}, languages=("fr",)),
+    ]
+    judge, start = RowJudge(rules), 0
+    for size in sizes:
+        judge.judge(frame[start : start + size])
+        start += size
+    n = frame["n"].to_numpy()
+    expected = [(language == "de") & (n < 20), (language != "de") & (n > 40), np.zeros(len(frame), dtype=bool)]
+    for outcome, broken in zip(judge.outcomes(), expected, strict=True):
+        np.testing.assert_array_equal(outcome.rows, np.flatnonzero(broken))
+        assert outcome.success == (not broken.any())
+    assert judge.outcomes()[0].rule.expected == "n at least 20 in texts of de"
+
+
 @pytest.mark.parametrize("sizes", [[500], [200, 0, 299, 1]], ids=["whole", "batches"])
 def test_the_rows_that_break_a_rule_are_those_that_numpy_finds(sizes: list[int]) -> None:
     frame, judge, start = _measured(500), RowJudge(ROWS), 0

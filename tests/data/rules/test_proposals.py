@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ratchet.data.rules.proposals import propose_suites
-from ratchet.data.rules.sample_profile import SampleProfile, profile_sample
+from ratchet.data.rules.sample_profile import QUANTILES, Lengths, SampleProfile, profile_sample
 
 NAMES = [f"class {number}" for number in range(4)]
 
@@ -46,6 +47,37 @@ def test_short_texts_are_refused_only_where_they_are_rare(n_words: int, severity
     rule = _rules(_profile(_sample(texts)))["too_few_words"]
     assert (rule["severity"], rule["min_value"]) == (severity, bound)
     assert "100 sampled rows" in rule["learnt_from"]
+
+
+def test_a_language_has_bounds_of_its_own_and_none_is_refused_for_being_few() -> None:
+    german = ["Der Zug nach Hamburg hat heute leider wieder einmal eine halbe Stunde Verspätung gehabt."] * 4000
+    english = ["The train to the city was late again today, and nobody told us why that was so."] * 300
+    long_english = [" ".join(english[:20])] * 20
+    several = ["The train was late.", *english, *long_english]
+    profile = _profile(_sample([*german, *several]))
+    assert {*profile.by_language} == {"de", "en"}
+    suites = propose_suites(profile, NAMES, ["de", "en"])
+    rules = {entry["meta"]["rule"]: {**entry["kwargs"], **entry["meta"]} for entry in suites["corpus"]["expectations"]}
+    longest = profile.by_language["en"].n_words["p99_9"]
+    assert rules["very_long_text"]["max_value"] >= 0.95 * longest, "what is rare among all is usual in English"
+    assert rules["very_long_text_de"]["languages"] == ["de"]
+    assert rules["very_long_text_de"]["max_value"] < rules["very_long_text"]["max_value"]
+    assert "of 4,000 in de" in rules["very_long_text_de"]["learnt_from"]
+    assert "very_long_text_en" not in rules, "it would say the same again"
+
+
+def test_a_bound_on_few_words_follows_the_language_with_the_shortest_texts() -> None:
+    whole = _profile(_sample([*_texts(990), *(["ab cd"] * 4)]))
+    few = Lengths(300, dict.fromkeys(QUANTILES, 9.0), {1: 0.0, 2: 0.0, 3: 0.2})
+    usual = Lengths(690, dict.fromkeys(QUANTILES, 9.0), {1: 0.0, 2: 0.0, 3: 0.0})
+    profile = replace(whole, by_language={"de": usual, "tr": few})
+    suites = propose_suites(profile, NAMES, ["de", "tr"])
+    bounds = {
+        entry["meta"]["rule"]: entry["kwargs"]["min_value"]
+        for entry in suites["corpus"]["expectations"]
+        if entry["meta"]["rule"].startswith("too_few")
+    }
+    assert bounds == {"too_few_words": 2, "too_few_words_de": 3}
 
 
 def test_a_rare_class_is_no_stop() -> None:

@@ -63,6 +63,16 @@ def test_a_suite_is_what_the_file_says(tmp_path: Path) -> None:
         ({**GOOD, "meta": {"rule": "short"}}, ["severity", "reason"]),
         ({**GOOD, "note": 1}, ["note"]),
         ({**GOOD, "type": "expect_column_max_to_be_between"}, ["judges the whole table"]),
+        (_changed("meta", languages=["German"]), ["languages", "pattern"]),
+        (_changed("meta", languages=[]), ["languages", "at least 1"]),
+        (
+            {
+                **GOOD,
+                "type": "expect_column_max_to_be_between",
+                "meta": {**GOOD["meta"], "severity": "warn", "languages": ["de"]},
+            },
+            ["the whole table, which has no language"],
+        ),
         ({**GOOD, "severity": "critical"}, ["severity critical contradicts meta's quarantine"]),
         (_changed("kwargs", mostly=0.9), ["mostly", "Extra inputs"]),
         (NAMED, ["unknown parameter 'x'", "labels"]),
