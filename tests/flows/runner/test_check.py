@@ -870,3 +870,24 @@ def test_no_heavy_library_is_loaded() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize(("languages", "n"), [(["fr"], 0), (["de", "fr"], 1), (None, 1)])
+def test_rules_for_different_languages_do_not_contradict_each_other(
+    root: Path, languages: list[str] | None, n: int
+) -> None:
+    path = root / "data/suites/corpus.json"
+    suite = json.loads(path.read_text(encoding="utf-8"))
+    kind, meta = "expect_column_values_to_be_between", {"severity": "quarantine", "reason": "of a length"}
+    of_some = {"languages": languages} if languages else {}
+    suite["expectations"] += [
+        {
+            "type": kind,
+            "kwargs": {"column": "n_characters", "max_value": 50},
+            "meta": {**meta, "rule": "a", "languages": ["de"]},
+        },
+        {"type": kind, "kwargs": {"column": "n_characters", "min_value": 60}, "meta": {**meta, "rule": "b", **of_some}},
+    ]
+    path.write_text(json.dumps(suite), encoding="utf-8")
+    found = [item.what for item in checklist.find(root) if item.severity == "error"]
+    assert found == ["No row can pass both 'a' and 'b'."] * n
