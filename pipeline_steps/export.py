@@ -80,8 +80,8 @@ def run(
     compilation = Compilation(tokens, params.embedding_bits if is_rounded(load_model(source)[0], 4) else 8)
     export(source, target, engine, compilation, digest)
     report: dict[str, Any] = fidelity(whole, target, texts.tolist(), params.n_threads)
-    if engine == "openvino-int8" and report["agreement"] < params.min_agreement:
-        found = report["agreement"]
+    if engine == "openvino-int8" and report["agreement"]["value"] < params.min_agreement:
+        found = report["agreement"]["value"]
         print(f"int8 agrees on {found:.1%} of the texts: operations go back to full precision until it is enough")
         held_to = Agreement(encode(tokenizer, texts.tolist()), params.min_agreement)
         export(source, target, engine, compilation._replace(held_to=held_to), digest)
