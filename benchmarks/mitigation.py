@@ -80,7 +80,7 @@ class Measure:
         self.pairs = [
             (text, edited)
             for key, text in zip(test["id"], test["text"], strict=True)
-            for edited in swapped(text, key, lexicon.swaps[attribute], 1, rules.articles)
+            for edited in swapped(text, key, lexicon.swaps[attribute], 1, rules.articles, lexicon.phrases)
         ]
         self.weights = weights(len(test), N_DRAWS, np.random.default_rng(self.seed))
 

@@ -104,14 +104,20 @@ def audit_matches(texts: Sequence[str], lexicon: Lexicon, attribute: str, n_exam
     return report
 
 
-def swapped(text: str, key: str, rows: Sequence[Sequence[str]], most: int, articles: Articles) -> list[str]:
+def swapped(
+    text: str, key: str, rows: Sequence[Sequence[str]], most: int, articles: Articles, phrases: Sequence[str]
+) -> list[str]:
     """The text with its terms moved to other columns, at most `most` of them, chosen by the hash of `key`.
 
-    Empty where the text holds no term of the rows. A term that stands in two rows follows the first one.
+    Empty where the text holds no term of the rows. A term that stands in two rows follows the first one; within one of
+    the phrases, which speak of nobody, it stays.
 
-    >>> swapped("She loves her brother.", "id", [["he", "she"], ["his", "her"], ["brother", "sister"]], 2, {})
+    >>> swapped("She loves her brother.", "id", [["he", "she"], ["his", "her"], ["brother", "sister"]], 2, {}, [])
     ['She loves her sister.', 'He loves his brother.']
+    >>> swapped("Her American Express", "id", [["her", "his"], ["american", "british"]], 2, {}, ["american express"])
+    ['His American Express']
     """
+    kept = [match.span("term") for match in _find(text, phrases).finditer(text)] if phrases else []
     found = []
     for column in _columns(len(rows[0]), key):
         partners: dict[str, str] = {}
@@ -119,7 +125,7 @@ def swapped(text: str, key: str, rows: Sequence[Sequence[str]], most: int, artic
             for place, term in enumerate(row):
                 if place != column:
                     partners.setdefault(term.lower(), row[column].lower())
-        if (edited := replace_terms(text, partners, articles)) != text:
+        if (edited := replace_terms(text, partners, articles, kept)) != text:
             found.append(edited)
     return found[:most]
 

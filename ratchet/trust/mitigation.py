@@ -136,6 +136,6 @@ def augmented(frame: pd.DataFrame, lexicon: Lexicon, most: int, articles: Articl
     copies = []
     for row, (key, text) in enumerate(zip(frame["id"], frame["text"], strict=True)):
         for attribute, terms in lexicon.swaps.items():
-            for number, edited in enumerate(swapped(text, key, terms, most, articles)):
+            for number, edited in enumerate(swapped(text, key, terms, most, articles, lexicon.phrases)):
                 copies.append(frame.iloc[[row]].assign(id=f"{key}-{attribute}{number}", text=edited))
     return pd.concat([frame, *copies], ignore_index=True)

@@ -227,15 +227,21 @@ def _pairs(pairs: Sequence[Sequence[str]], where: str) -> dict[str, str]:
     return found
 
 
-def replace_terms(text: str, partners: Mapping[str, str], articles: Articles) -> str:
+def replace_terms(
+    text: str, partners: Mapping[str, str], articles: Articles, kept: Sequence[tuple[int, int]] = ()
+) -> str:
     """The text with every listed term replaced by its partner, in its casing, and the article that the new word wants.
+
+    What overlaps a span of `kept` stays.
 
     >>> replace_terms("An early bus, Very EARLY", {"early": "late"}, {"an": "[aeiou]", "a": ""})
     'A late bus, Very LATE'
     """
 
     def put(match: re.Match[str] | regex.Match[str]) -> str:
-        article, term = match["lead"], match["term"]
+        article, term, (first, last) = match["lead"], match["term"], match.span("term")
+        if any(first < end and start < last for start, end in kept):
+            return match[0]
         new = _like(partners.get(term.lower(), term), term)  # "ı" matches "i" in any casing, and is another letter
         if article is None:
             return new

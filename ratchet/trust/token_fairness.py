@@ -49,7 +49,7 @@ def make_swaps(texts: Mapping[str, str], lexicon: Lexicon, most: int, articles: 
         found = [
             Swap(attribute, "texts", text, edited)
             for key, text in texts.items()
-            for edited in swapped(text, key, rows, most=2, articles=articles)
+            for edited in swapped(text, key, rows, most=2, articles=articles, phrases=lexicon.phrases)
         ]
         swaps += found[:most]
     for attribute, filled in filled_templates(lexicon, articles).items():

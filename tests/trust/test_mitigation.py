@@ -109,9 +109,9 @@ def test_terms_are_whole_words_in_any_casing_and_phrases_do_not_count() -> None:
 
 
 def test_a_swap_changes_every_term_and_never_to_itself() -> None:
-    edits = swapped("The man said he knew a woman.", "key", LEXICON.swaps["gender"], 5, ARTICLES)
+    edits = swapped("The man said he knew a woman.", "key", LEXICON.swaps["gender"], 5, ARTICLES, [])
     assert set(edits) == {"The woman said she knew a woman.", "The man said he knew a man."}
-    assert swapped("Nobody here.", "key", LEXICON.swaps["gender"], 5, ARTICLES) == []
+    assert swapped("Nobody here.", "key", LEXICON.swaps["gender"], 5, ARTICLES, []) == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from ratchet.measure.estimate import Estimate
-from ratchet.trust.token_fairness import UNDECIDED, Swap, token_fairness
+from ratchet.trust.lexicons import Lexicon
+from ratchet.trust.token_fairness import UNDECIDED, Swap, make_swaps, token_fairness
 from tests.support.linear_words import LinearWords
 from tests.support.tickets import TicketWords
 
@@ -53,3 +54,21 @@ def test_which_of_many_classes_comes_first_by_a_hair_is_no_decision() -> None:
 
 def test_of_two_classes_every_prediction_is_decided() -> None:
     assert flip_rate(LinearWords({"she": 0.01, "he": -0.01}), SWAP).value == 1
+
+
+def test_a_phrase_that_speaks_of_nobody_is_not_swapped() -> None:
+    rows = {"origin": [["American", "British"], ["he", "she"]]}
+    lexicon = Lexicon(attributes={}, phrases=["American Express"], swaps=rows, templates=[])
+    texts = {
+        "1": "my American Express card",
+        "2": "an American with an American Express card",
+        "3": "AMERICAN EXPRESS, he said",
+        "4": "an American expressway",
+    }
+    swaps = make_swaps(texts, lexicon, 99, {})
+    after = {swap.before: swap.after for swap in swaps}
+    assert after == {
+        texts["2"]: "an British with an American Express card",
+        texts["3"]: "AMERICAN EXPRESS, she said",
+        texts["4"]: "an British expressway",
+    }
