@@ -8,7 +8,8 @@
 # make setup  the environment only; the others call it
 # make ablate  search the compositions of compression techniques, then training techniques alone and removed; hours
 # make bench  the figures of docs/efficiency.md, less than half an hour on two quiet cores
-# make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour
+# make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour; then on the films and the
+#             sets of a folder (DATA=FOLDER) by the probe and by the fine-tuned model, hours
 # make bench-recipes  which recipe is best with how many labels, on the films and the sets of a folder (DATA=FOLDER), an hour
 # make bench-league  Ratchet's teacher beside other libraries, an hour; FORM=full at most twelve, FORM=quick some minutes
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
@@ -70,6 +71,8 @@ bench-labels: setup
 	@$(PIP) -c constraints.txt --group bench
 	@$(BIN)/python -m benchmarks.labels
 	@$(BIN)/python -m benchmarks.labels --into docs/decisions/label-selection.md
+	@$(BIN)/python -m benchmarks.label_choice $(if $(DATA),--data "$(DATA)") --final
+	@$(BIN)/python -m benchmarks.label_choice --into docs/decisions/label-selection.md
 
 # cells that are there are not run again; those that need other versions get environments of their own
 FORM ?= short
