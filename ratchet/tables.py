@@ -191,7 +191,7 @@ ANNOTATIONS = Table(
         "id": TEXT_COLUMNS["id"],
         "text": TEXT_COLUMNS["text"],
         "source": TEXT_COLUMNS["source"],
-        "label": Column("str", False, "the class that a person gave the text"),
+        "label": Column("str", True, "the class that a person gave the text; missing: the person skipped it"),
         "annotator": Column("str", False, "pseudonym of the person"),
         "role": Column("str", False, "'annotator', or 'adjudicator' for one who settles a conflict"),
         "annotated_at": Column("str", True, "when, UTC, ISO 8601; missing where nobody noted it"),
@@ -209,12 +209,13 @@ HUMAN_LABELS = Table(
     {
         "id": TEXT_COLUMNS["id"],
         "text": TEXT_COLUMNS["text"],
-        "label": Column("str", True, "the class that was decided; missing while the conflict is open"),
+        "label": Column("str", True, "the class that was decided; missing while the conflict is open, or unusable"),
         "source": TEXT_COLUMNS["source"],
-        "state": Column("str", False, "'resolved', or 'escalated' while the answers are in conflict"),
+        "state": Column("str", False, "'resolved', 'escalated' while in conflict, or 'unusable'"),
         "rule": Column("str", False, "what decided: 'unanimous', 'majority', 'adjudicated', or 'conflict'"),
         "n_annotators": Column("int64", False, "people whose answers count"),
-        "agreement": Column("float64", False, "share of them who gave the most frequent class, in (0, 1]"),
+        "agreement": Column("float64", False, "share of them who gave the most frequent answer, in (0, 1]"),
+        "n_earlier": Column("int64", False, "decisions on the text before this one", optional=True),
     },
 )
 """One row a decision; decisions are added and never changed, and the last one on a text holds."""

@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flows.runner.audit import record
 from flows.runner.environment import stage_environment
@@ -17,7 +18,7 @@ from ratchet.files import read_json, sha256_file
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ratchet.labels.annotations import Item
+    from ratchet.labels.annotations import Answer, Item, Role
     from ratchet.labels.queues import Queue
 
 POINTER, STORE = Path("data/labels.json"), Path("data/labels")
@@ -77,12 +78,13 @@ def send_outbox(root: Path, queue: Queue) -> int:
 
 
 def count_open(root: Path, queue: Queue, n_annotators: int) -> int:
-    """Number of open texts in the queue: undecided, with answers from fewer than `n_annotators` people."""
+    """Number of open texts in the queue: undecided, answered or skipped by fewer than `n_annotators` people."""
+    from ratchet.labels.annotators import canonical_name
     from ratchet.labels.store import read_store
 
     people: dict[str, set[str]] = defaultdict(set)
     for answer in queue.answers():
-        people[answer.item.id].add(answer.annotator)
+        people[answer.item.id].add(canonical_name(answer.annotator))
     decided = set(read_store(root / POINTER, root / STORE).decisions["id"])
     return sum(name not in decided and len(people[name]) < n_annotators for name in queue.items())
 
@@ -179,33 +181,73 @@ def model_folder(root: Path) -> Path:
     return root / "models" / str(chosen)
 
 
-def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> pd.DataFrame:
-    """All answers of both queues and of the file, as rows of `ANNOTATIONS`; also those that are stored already.
+class Fetched(NamedTuple):
+    """What the queues and files hold."""
 
-    A text that somebody wrote into a sheet, or into the server, is masked as the corpus is.
+    annotations: pd.DataFrame
+    """All answers as rows of `ANNOTATIONS`, also those that are stored already."""
+    origins: set[str]
+    """The places that were read."""
+    notes: list[str]
+    """What people should know of what was read."""
+
+
+def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> Fetched:
+    """The latest answer of each person in both queues and in the file.
+
+    A text that somebody wrote into a sheet, or into the server, is masked as the corpus is. An answer that names no
+    class is set aside with a note, and stored once it names one.
+
+    Raises:
+        TableError: the pseudonym key is not the store's, or no answer at all names a class.
     """
     import pandas as pd
 
     from ratchet.data.cleaning_params import CleaningParams
-    from ratchet.labels.annotations import annotation_table, masked
-    from ratchet.labels.queues import read_answers
+    from ratchet.labels.annotations import annotation_table, as_classes, latest_given, masked
+    from ratchet.labels.annotators import key_fingerprint
+    from ratchet.labels.queues import origin_of, read_answers
+    from ratchet.labels.store import check_key
     from ratchet.params import load_params
 
     labels, key = class_labels(root), os.environ.get(KEY, "")
+    check_key(root / POINTER, key_fingerprint(key))
     if not key:
         print(f"{KEY} is not set: annotators' pseudonyms can be found by trying names", flush=True)
-    votes = queue.answers()
+    votes, origins = queue.answers(), queue.origins() | conflicts.origins()
     known = {**_pool_items(root), **queue.items()}
     if answers:
         votes += read_answers(Path(answers), known)
+        origins.add(origin_of(Path(answers)))
     cleaning = load_params(CleaningParams, "", root / "params.yaml").cleaning
     votes = [masked(answer, cleaning, known) for answer in votes]
-    tables = [annotation_table(votes, "annotator", key, labels)]
-    tables += [annotation_table(conflicts.answers(), "adjudicator", key, labels)]
-    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+    tables, unknown = [], []
+    roles: list[tuple[Role, list[Answer]]] = [("annotator", votes), ("adjudicator", conflicts.answers())]
+    for role, given in roles:
+        found = as_classes(given, labels)
+        unknown += found.unknown
+        tables.append(annotation_table(latest_given(found.answers), role, key, labels))
+    if unknown and not any(map(len, tables)):
+        annotation_table(unknown, "annotator", key, labels)  # raises
+    notes = _unknown_classes(unknown, labels)
+    return Fetched(
+        pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True), origins, notes
+    )
 
 
-def add_to_store(root: Path, queue: Queue, annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> str:
+def _unknown_classes(unknown: Sequence[Answer], labels: Sequence[str]) -> list[str]:
+    """A note on the answers that name no class."""
+    if not unknown:
+        return []
+    first = unknown[0]
+    named = ", ".join(repr(name) for name in sorted({answer.label for answer in unknown})[:5])
+    return [
+        f"{len(unknown)} answers are set aside, for they name no class: {named} (the first: {first.origin}, text "
+        f"{first.item.id}); the classes: {', '.join(labels[:10])}{', ...' if len(labels) > 10 else ''}"
+    ]
+
+
+def add_to_store(root: Path, queue: Queue, fetched: Fetched, n_annotators: int, min_agreement: float) -> str:
     """Add the answers and decisions that the store lacks; returns a summary of what was added and is still open.
 
     Batches are written and given to DVC first, and named by the pointer last: killed in between, the store is as it
@@ -213,30 +255,43 @@ def add_to_store(root: Path, queue: Queue, annotations: pd.DataFrame, n_annotato
     """
     import pandas as pd
 
-    from ratchet.labels.agreement import agreement
-    from ratchet.labels.resolution import current_decisions, missing_answers, new_decisions, resolve
+    from ratchet.labels.annotations import gone_answers, new_answers, same_people
+    from ratchet.labels.annotators import key_fingerprint
+    from ratchet.labels.resolution import current_decisions, new_decisions, resolve
     from ratchet.labels.store import append, read_store, write_batch
     from ratchet.tables import ANNOTATIONS, HUMAN_LABELS
 
     store = read_store(root / POINTER, root / STORE)
-    fresh = annotations[~annotations["annotation_id"].isin(store.annotations["annotation_id"])]
+    annotations = same_people(fetched.annotations, store.annotations)
+    fresh = new_answers(annotations, store.annotations)
     everything = pd.concat([part for part in (store.annotations, fresh) if len(part)] or [fresh], ignore_index=True)
     decisions = new_decisions(resolve(everything, n_annotators, min_agreement), store.decisions)
     written = [write_batch(root / STORE, fresh, ANNOTATIONS), write_batch(root / STORE, decisions, HUMAN_LABELS)]
-    if batches := [batch for batch in written if batch is not None]:
+    batches = [batch for batch in written if batch is not None]
+    if batches:
         track(root)
         for batch in batches:
             details = {"direction": "pull", "table": batch.table, "n_rows": batch.n_rows, "sha256": batch.sha256}
             record(root, "label_batch", batch.file, details)
-        append(root / POINTER, batches)
+    append(root / POINTER, batches, key_fingerprint(os.environ.get(KEY, "")))
     held = current_decisions(pd.concat([part for part in (store.decisions, decisions) if len(part)] or [decisions]))
-    alpha = agreement(everything, class_labels(root), 0)["krippendorff_alpha"] if len(everything) else None
+    gone = gone_answers(annotations, store.annotations, fetched.origins)
+    notes = [*fetched.notes, *(f"{n} answers are gone from {place} and still count" for place, n in gone.items())]
+    added = f"{len(fresh)} new answers, {len(decisions)} new decisions"
+    return "; ".join([f"{added}; {_standing(root, queue, everything, held)}", *notes])
+
+
+def _standing(root: Path, queue: Queue, annotations: pd.DataFrame, held: pd.DataFrame) -> str:
+    """How many labels there are, what people still have to answer, and how much they agree."""
+    from ratchet.labels.agreement import agreement
+    from ratchet.labels.resolution import missing_answers
+
+    states = held["state"].value_counts()
+    alpha = agreement(annotations, class_labels(root), 0)["krippendorff_alpha"] if len(annotations) else None
     kappa = "" if alpha is None or alpha["value"] != alpha["value"] else f", Krippendorff's alpha {alpha['value']:.2f}"
-    n_resolved = int((held["state"] == "resolved").sum())
-    return (
-        f"{len(fresh)} new answers, {len(decisions)} new decisions; in all {n_resolved} labels, "
-        f"{missing_answers(queue.items(), everything, held)}{kappa}"
-    )
+    unusable = f", {states['unusable']} closed as unusable" if "unusable" in states else ""
+    missing = missing_answers(queue.items(), annotations, held)
+    return f"in all {states.get('resolved', 0)} labels{unusable}, {missing}{kappa}"
 
 
 def track(root: Path) -> None:

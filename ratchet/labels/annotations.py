@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ratchet.errors import TableError
 from ratchet.files import sha256_json
+from ratchet.labels.annotators import canonical_name, pseudonym
 from ratchet.tables import ANNOTATIONS
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ratchet.data.cleaning_params import Cleaning
 
 Role = Literal["annotator", "adjudicator"]
+SERVER = "label-studio:"
+"""Start of the origin of an answer that was given on a server."""
+SKIPS = {"skip", "skipped", "unusable"}
+"""What a person writes in place of a class when a text cannot be labelled."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Answer:
 
     item: Item
     label: str
+    """The class; empty: the person skipped the text."""
     annotator: str
     """The person as the queue names them; becomes a pseudonym before anything is stored."""
     annotated_at: str = ""
@@ -78,7 +83,7 @@ def masked(answer: Answer, cleaning: Cleaning, known: Mapping[str, Item]) -> Ans
 
 
 def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Collection[str]) -> pd.DataFrame:
-    """The answers as rows of `ANNOTATIONS`, in order of their ids; equal answers are one.
+    """The answers as rows of `ANNOTATIONS`, those without a time first, then by time; equal answers are one.
 
     Args:
         answers: from a queue.
@@ -94,7 +99,7 @@ def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Co
     rows = []
     for answer in answers:
         where = f"{answer.origin}, text {answer.item.id}"
-        if answer.label not in labels:
+        if answer.label and answer.label not in labels:
             raise TableError(
                 "An answer is none of the classes.",
                 where=where,
@@ -107,21 +112,7 @@ def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Co
         rows.append(_row(answer, role, pseudonym(answer.annotator, key)))
     frame = pd.DataFrame(rows, columns=list(ANNOTATIONS.columns))
     frame = frame.astype({"lead_time_s": "float64"}).drop_duplicates("annotation_id")
-    return frame.sort_values("annotation_id", ignore_index=True)
-
-
-def pseudonym(annotator: str, key: str) -> str:
-    """A name that stays the same for a person and does not tell who it is to those who lack the key.
-
-    Without a key (empty), names can be found by trying: set one where answers name people. Another key gives
-    everybody another name.
-    Source: HMAC, RFC 2104, https://www.rfc-editor.org/rfc/rfc2104.
-
-    >>> pseudonym("anna", "k") == pseudonym(" Anna", "k"), pseudonym("anna", "k") == pseudonym("anna", "other")
-    (True, False)
-    """
-    digest = hmac.new(key.encode(), annotator.strip().casefold().encode(), hashlib.sha256)
-    return f"annotator-{digest.hexdigest()[:10]}"
+    return frame.sort_values("annotated_at", kind="stable", na_position="first", ignore_index=True)
 
 
 def utc_time(value: object, where: str) -> str:
@@ -143,6 +134,103 @@ def utc_time(value: object, where: str) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+class Classified(NamedTuple):
+    """Answers by whether they name a class."""
+
+    answers: list[Answer]
+    """Those that name a class, spelled as the class is, and skips."""
+    unknown: list[Answer]
+    """Those that name none."""
+
+
+def as_classes(answers: Sequence[Answer], labels: Collection[str]) -> Classified:
+    """Each answer with its class as it is spelled, whatever its case and spaces; `SKIPS` are answers without a class.
+
+    A class whose name is one of `SKIPS` is a class.
+    """
+    spelled = defaultdict(set)
+    for label in labels:
+        spelled[canonical_name(label)].add(label)
+    found = Classified([], [])
+    for answer in answers:
+        near = spelled.get(canonical_name(answer.label), set())
+        if not answer.label or answer.label in labels:
+            found.answers.append(answer)
+        elif len(near) == 1:
+            found.answers.append(replace(answer, label=next(iter(near))))
+        elif canonical_name(answer.label) in SKIPS:
+            found.answers.append(replace(answer, label=""))
+        else:
+            found.unknown.append(answer)
+    return found
+
+
+def latest_given(answers: Sequence[Answer]) -> list[Answer]:
+    """Of each person, text and place the last answer: by time, then by order; one without a time is the oldest."""
+    latest: dict[tuple[str, str, str], Answer] = {}
+    for answer in sorted(answers, key=lambda given: given.annotated_at):
+        latest[answer.origin, answer.item.id, canonical_name(answer.annotator)] = answer
+    return list(latest.values())
+
+
+def same_people(annotations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the pseudonym under which each answer of a server is stored already.
+
+    An account that was deleted or renamed since has another name on the server; text, class and the time to the
+    microsecond are still those of the answer that was pulled before.
+
+    Args:
+        annotations: rows that were fetched.
+        stored: rows of the store.
+    """
+    columns = ["origin", "id", "label", "annotated_at", "role"]
+    known: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for *said, annotator in _plain(stored)[[*columns, "annotator"]].itertuples(index=False, name=None):
+        if said[3] and said[0].startswith(SERVER):
+            known[tuple(said)].append(annotator)
+    people = []
+    for *said, annotator in _plain(annotations)[[*columns, "annotator"]].itertuples(index=False, name=None):
+        before = known.get(tuple(said), [])
+        people.append(annotator if annotator in before or not before else before[0])
+    return annotations.assign(annotator=people)
+
+
+def new_answers(annotations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """The rows that say something else than the last stored answer of the same person, text and place.
+
+    An answer that goes back to an earlier one is new, and has an id of its own.
+    """
+    columns = ["origin", "id", "annotator", "role", "label", "annotated_at"]
+    said: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
+    for *place, label, when in _plain(stored)[columns].itertuples(index=False, name=None):
+        said[tuple(place)].append((label, when))
+    known, names, rows = set(stored["annotation_id"]), [], []
+    fetched = _plain(annotations)[["annotation_id", *columns]].itertuples(index=False, name=None)
+    for at, (name, *place, label, when) in enumerate(fetched):
+        before = said[tuple(place)]
+        if before and before[-1] == (label, when):
+            continue
+        rows.append(at)
+        names.append(sha256_json([name, len(before)])[:24] if name in known else name)
+    return annotations.iloc[rows].assign(annotation_id=names).reset_index(drop=True)
+
+
+def gone_answers(annotations: pd.DataFrame, stored: pd.DataFrame, origins: Collection[str]) -> dict[str, int]:
+    """How many texts a person's stored answer to is no longer found where it was given, by place.
+
+    A cell that was emptied, a task or an annotation that was deleted: what is stored goes on counting.
+
+    Args:
+        annotations: every row that was fetched.
+        stored: rows of the store.
+        origins: places that were read.
+    """
+    columns = ["origin", "id", "annotator"]
+    there = set(annotations[columns].itertuples(index=False, name=None))
+    before = set(stored.loc[stored["origin"].isin(list(origins)), columns].itertuples(index=False, name=None))
+    return dict(sorted(Counter(str(origin) for origin, *_ in before - there).items()))
+
+
 def latest_answers(annotations: pd.DataFrame) -> pd.DataFrame:
     """Of each person, role and text the latest answer: by time, then by place in the table; in the table's order."""
     import pandas as pd
@@ -153,6 +241,11 @@ def latest_answers(annotations: pd.DataFrame) -> pd.DataFrame:
     return latest.drop(columns="_at").reset_index(drop=True)
 
 
+def _plain(annotations: pd.DataFrame) -> pd.DataFrame:
+    """The rows with an empty text for a class or a time that is missing."""
+    return annotations.assign(**{name: annotations[name].fillna("") for name in ("label", "annotated_at")})
+
+
 def _row(answer: Answer, role: Role, annotator: str) -> dict[str, object]:
     item = answer.item
     identity = [answer.origin, item.id, annotator, role, answer.label, answer.annotated_at]
@@ -161,7 +254,7 @@ def _row(answer: Answer, role: Role, annotator: str) -> dict[str, object]:
         "id": item.id,
         "text": item.text,
         "source": item.source,
-        "label": answer.label,
+        "label": answer.label or None,
         "annotator": annotator,
         "role": role,
         "annotated_at": answer.annotated_at or None,

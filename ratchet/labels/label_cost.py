@@ -36,6 +36,7 @@ def people_report(store: Store, labels: list[str], usd_per_hour: float, seed: in
         "n_people": int(annotations["annotator"].nunique()),
         "n_resolved": int((decisions["state"] == "resolved").sum()),
         "n_escalated": int((decisions["state"] == "escalated").sum()),
+        "n_unusable": int((decisions["state"] == "unusable").sum()),
         "hours": float(latest_answers(annotations)["lead_time_s"].sum() / SECONDS_PER_HOUR),
         "usd_per_annotator_hour": usd_per_hour,
         "seconds_per_label": seconds.to_json(),

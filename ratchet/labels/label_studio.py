@@ -12,14 +12,16 @@ from xml.sax.saxutils import quoteattr
 
 import httpx
 
-from ratchet.errors import SourceError
-from ratchet.labels.annotations import Answer, Item, utc_time
+from ratchet.errors import SourceError, TableError
+from ratchet.labels.annotations import SERVER, Answer, Item, utc_time
 from ratchet.labels.queues import item_row
 
 PAGE = 500
 CHUNK = 100
 """Tasks in one request: small enough that a lost answer leaves little in doubt, and what is in doubt is asked first."""
 TIMEOUT_S = 60.0
+EXPORT_TIMEOUT_S = 600.0
+"""The server writes an export whole before it sends its first byte."""
 
 
 class LabelStudioQueue:
@@ -54,11 +56,12 @@ class LabelStudioQueue:
         while True:
             query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
             answer = self._ask("GET", "/api/tasks", params=query)
-            for task in answer["tasks"]:
-                item = _item(task["data"])
+            tasks = _expected(answer, "tasks", list, "/api/tasks")
+            for task in tasks:
+                item = self._item(task)
                 found[item.id] = item
-            seen, page = seen + len(answer["tasks"]), page + 1
-            if seen >= answer["total"] or not answer["tasks"]:
+            seen, page = seen + len(tasks), page + 1
+            if seen >= _expected(answer, "total", int, "/api/tasks") or not tasks:
                 return found
 
     def send(self, items: Sequence[Item]) -> None:
@@ -69,28 +72,67 @@ class LabelStudioQueue:
 
     def answers(self) -> list[Answer]:
         path = f"/api/projects/{self._project_id()}/export"
-        tasks = self._ask("GET", path, params={"exportType": "JSON", "download_all_tasks": "false"})
-        return [answer for task in tasks for given in task["annotations"] if (answer := self._answer(task, given))]
+        query = {"exportType": "JSON", "download_all_tasks": "false"}
+        tasks = self._ask("GET", path, params=query, timeout=EXPORT_TIMEOUT_S)
+        if not isinstance(tasks, list):
+            raise _unexpected(path, tasks, "a list of tasks")
+        annotated = [task for task in tasks if task.get("annotations")]
+        people = self._people() if annotated else {}
+        found = [self._answer(task, given, people) for task in annotated for given in task["annotations"]]
+        return sorted(found, key=lambda answer: answer.annotated_at)
 
-    def _answer(self, task: dict[str, Any], given: dict[str, Any]) -> Answer | None:
-        """One annotation; None when the person skipped the text or chose nothing."""
-        choices = [choice for part in given["result"] for choice in part.get("value", {}).get("choices", [])]
-        if given["was_cancelled"] or not choices:
-            return None
-        lead_time_s = math.nan if given["lead_time"] is None else float(given["lead_time"])
-        when = utc_time(given["updated_at"], f"annotation {given['id']}")
+    def origins(self) -> set[str]:
+        return {f"{SERVER}{self._title}"}
+
+    def _answer(self, task: dict[str, Any], given: dict[str, Any], people: dict[str, str]) -> Answer:
+        """One annotation; a skip where the person cancelled the task or chose nothing. Imported ones lack keys."""
+        choices = [
+            choice
+            for part in given.get("result") or []
+            for choice in (part.get("value") or {}).get("choices") or []
+            if part.get("from_name", "label") == "label"
+        ]
+        label = "" if given.get("was_cancelled") or not choices else str(choices[0])
+        seconds, who = given.get("lead_time"), given.get("completed_by")
+        named = who.get("email") or who.get("id") if isinstance(who, dict) else who
         return Answer(
-            _item(task["data"]),
-            str(choices[0]),
-            f"label-studio-user-{given['completed_by']}",
-            when,
-            lead_time_s,
-            f"label-studio:{self._title}",
+            self._item(task),
+            label,
+            people.get(str(named)) or (str(named) if "@" in str(named) else f"label-studio-user-{named}"),
+            utc_time(given.get("updated_at") or given.get("created_at"), f"annotation {given.get('id')}"),
+            math.nan if seconds is None else float(seconds),
+            f"{SERVER}{self._title}",
         )
+
+    def _people(self) -> dict[str, str]:
+        """The e-mail address of each account by its number, where the token may see them."""
+        try:
+            users = self._ask("GET", "/api/users")
+        except SourceError:
+            return {}
+        found = users if isinstance(users, list) else []
+        return {str(user["id"]): str(user["email"]) for user in found if user.get("id") and user.get("email")}
+
+    def _item(self, task: dict[str, Any]) -> Item:
+        """The item of a task; one that was made by hand has only its text, and gets the text's id.
+
+        Raises:
+            TableError: the task has no text.
+        """
+        data = task.get("data") or {}
+        if not isinstance(data.get("text"), str) or not data["text"].strip():
+            raise TableError(
+                "A task of Label Studio has no text.",
+                where=f"project '{self._title}', task {task.get('id')}",
+                got=repr(data.get("text")),
+                fix="give its data a `text`, or delete the task in Label Studio",
+            )
+        return _item(data)
 
     def _project_id(self) -> int:
         if not self._project:
-            found = self._ask("GET", "/api/projects", params={"title": self._title, "page_size": PAGE})["results"]
+            query = {"title": self._title, "page_size": PAGE}
+            found = _expected(self._ask("GET", "/api/projects", params=query), "results", list, "/api/projects")
             same = [int(project["id"]) for project in found if project["title"] == self._title]
             self._project = min(same) if same else self._create()
         return self._project
@@ -104,15 +146,22 @@ class LabelStudioQueue:
         }
         return int(self._ask("POST", "/api/projects", json=body)["id"])
 
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
+    def _ask(self, method: str, path: str, timeout: float = TIMEOUT_S, **options: Any) -> Any:
         """The server's answer as JSON.
 
         Raises:
-            SourceError: it cannot be reached, or refuses; the message never holds the token.
+            SourceError: it cannot be reached, refuses, or answers something else; the message never holds the token.
         """
         try:
-            with httpx.Client(base_url=self._url, timeout=TIMEOUT_S, transport=self._transport) as client:
+            with httpx.Client(base_url=self._url, timeout=timeout, transport=self._transport) as client:
                 reply = client.request(method, path, headers=_authorization(client, self._token), **options)
+        except httpx.ReadTimeout:
+            raise SourceError(
+                "The Label Studio server does not answer in time.",
+                where=f"{self._url}, {method} {path}",
+                got=f"nothing in {timeout:.0f} s",
+                fix="the same command again: what has arrived is not sent twice",
+            ) from None
         except httpx.HTTPError as error:
             raise SourceError(
                 "The Label Studio server does not answer.",
@@ -120,20 +169,49 @@ class LabelStudioQueue:
                 got=type(error).__name__,
                 fix="start it (`make labels-server`), or correct LABEL_STUDIO_URL; then the same command again",
             ) from None
-        if reply.status_code == 401:
-            raise SourceError(
-                "Label Studio refuses the token.",
-                where=self._url,
-                got="HTTP 401",
-                fix="put a valid access token into LABEL_STUDIO_TOKEN",
-            )
-        if reply.is_error:
-            raise SourceError(
-                "Label Studio refuses the request.",
-                where=f"{method} {path}",
-                got=f"HTTP {reply.status_code}: {reply.text[:300]}",
-            )
+        if problem := _problem(reply):
+            message, got, fix = problem
+            raise SourceError(message, where=f"{self._url}, {method} {path}", got=got, fix=fix)
         return reply.json()
+
+
+def _problem(reply: httpx.Response) -> tuple[str, str, str] | None:
+    """What is wrong with a reply: message, what came, what to do; None when it is JSON and no error."""
+    status, start = f"HTTP {reply.status_code}", " ".join(reply.text[:300].split())
+    if reply.status_code in (401, 403):
+        return "Label Studio refuses the token.", status, "put a valid access token into LABEL_STUDIO_TOKEN"
+    if reply.is_redirect:
+        to = reply.headers.get("Location", "").split("?")[0]
+        got = f"{status} to {to}"
+        return "Label Studio sends the request elsewhere.", got, "name the address it sends to in LABEL_STUDIO_URL"
+    if reply.is_server_error:
+        return "The Label Studio server fails.", f"{status}: {start}", "see its log; then the same command again"
+    if reply.is_error:
+        return "Label Studio refuses the request.", f"{status}: {start}", ""
+    try:
+        reply.json()
+    except ValueError:
+        page = "a web page, such as a login" if "<html" in reply.text[:2000].lower() else f"no JSON: {start}"
+        fix = "name the server itself in LABEL_STUDIO_URL, without a proxy that asks for a login"
+        return "This is not Label Studio's interface.", f"{status}, {page}", fix
+    return None
+
+
+def _expected(answer: Any, name: str, kind: type, path: str) -> Any:
+    """The value of a key that the answer must have."""
+    if not isinstance(answer, dict) or not isinstance(answer.get(name), kind):
+        raise _unexpected(path, answer, f"an object with `{name}`")
+    return answer[name]
+
+
+def _unexpected(path: str, answer: Any, expected: str) -> SourceError:
+    return SourceError(
+        "Label Studio answers something else than expected.",
+        where=path,
+        got=str(answer)[:300],
+        expected=expected,
+        fix="see that LABEL_STUDIO_URL names a Label Studio server of version 1",
+    )
 
 
 def _authorization(client: httpx.Client, token: str) -> dict[str, str]:
@@ -141,7 +219,10 @@ def _authorization(client: httpx.Client, token: str) -> dict[str, str]:
     if token.count(".") != 2:
         return {"Authorization": f"Token {token}"}
     reply = client.post("/api/token/refresh", json={"refresh": token})
-    access = reply.json().get("access", "") if reply.is_success else ""
+    try:
+        access = reply.json().get("access", "") if reply.is_success else ""
+    except (ValueError, AttributeError):  # a login page, or another server: the request itself will tell
+        access = ""
     return {"Authorization": f"Bearer {access}"}
 
 
@@ -169,7 +250,6 @@ def _task(item: Item) -> dict[str, Any]:
 
 
 def _item(data: dict[str, Any]) -> Item:
-    """The item of a task's data; a task that was made by hand has only its text, and gets the text's id."""
     from ratchet.data.cleaning import text_id
 
     text = str(data.get("text", ""))

@@ -14,6 +14,7 @@ from ratchet.data.sources.streams import MAX_RECORD
 from ratchet.errors import TableError
 from ratchet.files import replace_file, sha256_json
 from ratchet.labels.annotations import Answer, Item, utc_time
+from ratchet.labels.annotators import person_of_sheet
 
 ANSWER_COLUMNS = ("label", "annotator", "lead_time_s", "annotated_at")
 SHEET_COLUMNS = ("id", "text", "suggested", "confidence", "reason", *ANSWER_COLUMNS)
@@ -34,7 +35,10 @@ class Queue(Protocol):
         """Send these; a text that was sent before is not sent again."""
 
     def answers(self) -> list[Answer]:
-        """Every answer there is, also those that were fetched before."""
+        """Every answer there is, also those that were fetched before, the latest of a person last."""
+
+    def origins(self) -> set[str]:
+        """The places that `answers` reads, as answers name them."""
 
 
 class FileQueue:
@@ -73,10 +77,21 @@ class FileQueue:
 
     def answers(self) -> list[Answer]:
         known = self.items()
+        return [answer for path in self._sheets() for answer in read_answers(path, known)]
+
+    def origins(self) -> set[str]:
+        return {origin_of(path) for path in self._sheets()}
+
+    def _sheets(self) -> list[Path]:
+        """What people may have filled, the latest saved last: of two answers without a time it holds."""
         sheets = [path for path in self._folder.glob("*.csv") if not path.name.startswith(".")]
         lines = [path for path in self._folder.glob("*.jsonl") if not path.name.startswith(("queue-", "."))]
-        paths = sorted([*sheets, *lines])
-        return [answer for path in paths for answer in read_answers(path, known)]
+        return sorted([*sheets, *lines], key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def origin_of(path: Path) -> str:
+    """The origin of answers in a file: its name."""
+    return f"file:{path.name}"
 
 
 def item_row(item: Item) -> dict[str, Any]:
@@ -104,7 +119,8 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
     """The answers in a CSV or JSONL file; rows without a label are none.
 
     Columns: `label`; `id`, or `text` for a text that was never sent; and, where known, `annotator` (otherwise the
-    file's name), `lead_time_s` in seconds, `annotated_at` (ISO 8601), `source`.
+    file's name, without "(1)" and other marks of a copy), `lead_time_s` in seconds, `annotated_at` (ISO 8601) and
+    `source`.
 
     Args:
         path: the file.
@@ -123,10 +139,10 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
             Answer(
                 _known_item(row, known, where),
                 label,
-                str(row.get("annotator") or "").strip() or path.stem,
+                str(row.get("annotator") or "").strip() or person_of_sheet(path.stem),
                 utc_time(row.get("annotated_at"), where),
                 _seconds(row.get("lead_time_s"), where),
-                f"file:{path.name}",
+                origin_of(path),
             )
         )
     return answers

@@ -16,13 +16,16 @@ from ratchet.tables import HUMAN_LABELS
 if TYPE_CHECKING:
     import pandas as pd
 
+SKIPPED = "(skipped)"
+"""What a skip is called among the votes."""
+
 
 def resolve(annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> pd.DataFrame:
     """Decisions on all texts that enough people have answered, as rows of `HUMAN_LABELS`, in order of their ids.
 
     The latest answer of each person counts. An adjudicator's answer decides at once, the latest if there are several.
-    Otherwise the most frequent class is the label when it is the only one and more than half, and at least
-    `min_agreement`, of the people gave it; when not, the text is escalated.
+    Otherwise the most frequent answer holds when more than half, and at least `min_agreement`, of the people gave it;
+    when not, the text is escalated. A skip is an answer: where it holds, the text is closed as unusable.
 
     Args:
         annotations: rows of `ANNOTATIONS`, all that there are for the texts in question.
@@ -37,7 +40,7 @@ def resolve(annotations: pd.DataFrame, n_annotators: int, min_agreement: float) 
         for _, answers in latest.groupby("id", sort=True)
         if (row := _decision(answers, n_annotators, min_agreement)) is not None
     ]
-    frame = pd.DataFrame(rows, columns=list(HUMAN_LABELS.columns))
+    frame = pd.DataFrame(rows, columns=[name for name, column in HUMAN_LABELS.columns.items() if not column.optional])
     return frame.astype({"n_annotators": "int64", "agreement": "float64"})
 
 
@@ -47,12 +50,18 @@ def current_decisions(decisions: pd.DataFrame) -> pd.DataFrame:
 
 
 def new_decisions(decisions: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    """Those of the decisions that differ from what holds in the store."""
+    """Those of the decisions that differ from what holds in the store, with the number of earlier ones on each text.
+
+    The number tells a decision that is taken again from the first time it was, so that it is a batch of its own.
+    """
     columns = ["id", "label", "state", "rule", "n_annotators"]
-    known = {tuple(map(str, row)) for row in current_decisions(stored)[columns].itertuples(index=False)}
-    fresh = [tuple(map(str, row)) not in known for row in decisions[columns].itertuples(index=False)]
+    held = current_decisions(stored)[columns].fillna({"label": ""})
+    known = {tuple(map(str, row)) for row in held.itertuples(index=False)}
+    rows_now = decisions[columns].fillna({"label": ""}).itertuples(index=False)
+    fresh = [tuple(map(str, row)) not in known for row in rows_now]
     rows = [at for at, is_new in enumerate(fresh) if is_new]  # pandas takes an empty list of booleans for columns
-    return decisions.iloc[rows].reset_index(drop=True)
+    found = decisions.iloc[rows].reset_index(drop=True)
+    return found.assign(n_earlier=found["id"].map(stored["id"].value_counts()).fillna(0).astype("int64"))
 
 
 def missing_answers(asked: Collection[str], annotations: pd.DataFrame, decisions: pd.DataFrame) -> str:
@@ -77,6 +86,7 @@ def conflicts(decisions: pd.DataFrame, annotations: pd.DataFrame) -> list[Item]:
     held = current_decisions(decisions)
     held = held[held["state"] == "escalated"]
     votes = latest_answers(annotations[annotations["role"] == "annotator"])
+    votes = votes.assign(label=votes["label"].fillna(SKIPPED))
     items = []
     for row in held.itertuples(index=False):
         counts = votes.loc[votes["id"] == row.id, "label"].value_counts().sort_index()
@@ -89,6 +99,7 @@ def _decision(answers: pd.DataFrame, n_annotators: int, min_agreement: float) ->
     """The decision on one text from the latest answers of its people; None while too few have answered."""
     first = answers.iloc[0]
     row = {"id": first["id"], "text": first["text"], "source": first["source"]}
+    answers = answers.assign(label=answers["label"].fillna(SKIPPED))
     votes = answers.loc[answers["role"] == "annotator", "label"]
     counts = votes.value_counts()
     agreement = float(counts.iloc[0] / len(votes)) if len(votes) else 1.0
@@ -96,13 +107,18 @@ def _decision(answers: pd.DataFrame, n_annotators: int, min_agreement: float) ->
     settled = answers[answers["role"] == "adjudicator"]
     if len(settled):
         last = settled.sort_values("annotated_at", kind="stable", na_position="first").iloc[-1]
-        return {**row, "label": last["label"], "state": "resolved", "rule": "adjudicated"}
+        return row | _outcome(last["label"], "adjudicated")
     if len(votes) < n_annotators:
         return None
     if agreement > 0.5 and agreement >= min_agreement:
-        rule = "unanimous" if len(counts) == 1 else "majority"
-        return {**row, "label": counts.index[0], "state": "resolved", "rule": rule}
+        return row | _outcome(counts.index[0], "unanimous" if len(counts) == 1 else "majority")
     return {**row, "label": None, "state": "escalated", "rule": "conflict"}
+
+
+def _outcome(answer: str, rule: str) -> dict[str, object]:
+    if answer == SKIPPED:
+        return {"label": None, "state": "unusable", "rule": rule}
+    return {"label": answer, "state": "resolved", "rule": rule}
 
 
 def _ordinal(n: int) -> str:

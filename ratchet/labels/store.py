@@ -1,8 +1,9 @@
 """The label store: batches that are added and never changed, and a small pointer that names and pins each of them.
 
-The pointer is a JSON file for git, `{"batches": [{"table", "file", "sha256", "n_rows"}, ...]}`; the batches are
-Parquet files in a folder that DVC tracks, named by their content. Adding writes the batches first and the pointer last,
-so that a crash in between leaves the store as it was, and the same rows again give the same file.
+The pointer is a JSON file for git, `{"batches": [{"table", "file", "sha256", "n_rows"}, ...]}`, with the fingerprint of
+the pseudonym key once there is an answer. The batches are Parquet files in a folder that DVC tracks, named by their
+content. Adding writes the batches first and the pointer last, so that a crash in between leaves the store as it was,
+and the same rows again give the same file.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class _Pointer(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid")
 
     batches: list[Batch]
+    key_fingerprint: str | None = pydantic.Field(default=None, pattern=r"^[0-9a-f]{16}$")
 
     @pydantic.field_validator("batches")
     @classmethod
@@ -60,8 +62,33 @@ def read_pointer(pointer: Path) -> list[Batch]:
     Raises:
         TableError: the pointer is missing or damaged, or names a batch twice.
     """
+    return _read_pointer(pointer).batches
+
+
+def check_key(pointer: Path, fingerprint: str) -> None:
+    """Refuse another pseudonym key than the one under which the store's people are named.
+
+    Args:
+        pointer: of the store.
+        fingerprint: of the key that is set, see `key_fingerprint`.
+
+    Raises:
+        TableError: it is another; with it everybody would be a new person, with a second vote.
+    """
+    known = _read_pointer(pointer).key_fingerprint
+    if known not in (None, fingerprint):
+        raise TableError(
+            "The pseudonym key is another one than the label store's: everybody would have a second vote.",
+            where="RATCHET_PSEUDONYM_KEY",
+            got=f"a key with the fingerprint {fingerprint}",
+            expected=f"the key with the fingerprint {known} (key_fingerprint in {pointer.name})",
+            fix="export the key with which the first answers were pulled; unset it if there was none",
+        )
+
+
+def _read_pointer(pointer: Path) -> _Pointer:
     try:
-        return _Pointer.model_validate(read_json(pointer)).batches
+        return _Pointer.model_validate(read_json(pointer))
     except FileNotFoundError:
         raise TableError("The label store's pointer is missing.", where=pointer, fix="git checkout the file") from None
     except ValueError as error:
@@ -112,12 +139,20 @@ def write_batch(folder: Path, frame: pd.DataFrame, table: Table) -> Batch | None
     return Batch.model_validate(entry)
 
 
-def append(pointer: Path, batches: list[Batch]) -> None:
-    """Name the batches in the pointer, in one step: from here on they are in the store. Those named already stay."""
-    known = read_pointer(pointer)
-    entries = [*known, *(batch for batch in batches if batch not in known)]
-    if entries != known:
-        write_json(pointer, {"batches": [entry.model_dump() for entry in entries]})
+def append(pointer: Path, batches: list[Batch], fingerprint: str | None = None) -> None:
+    """Name the batches in the pointer, in one step: from here on they are in the store. Those named already stay.
+
+    Args:
+        pointer: of the store.
+        batches: to name.
+        fingerprint: of the pseudonym key, kept from the first answer on; None: keep the one there is.
+    """
+    known = _read_pointer(pointer)
+    entries = [*known.batches, *(batch for batch in batches if batch not in known.batches)]
+    kept = known.key_fingerprint or fingerprint
+    if entries != known.batches or (entries and kept != known.key_fingerprint):
+        named = {"batches": [entry.model_dump() for entry in entries]}
+        write_json(pointer, named | ({"key_fingerprint": kept} if kept else {}))
 
 
 def _read(path: Path, batch: Batch) -> pd.DataFrame:

@@ -23,7 +23,7 @@ import pytest
 from flows.labelling import flow as label
 from flows.labelling import steps as labelling
 from flows.runner import workspace
-from ratchet.errors import PipelineError, SourceError, TrainingError
+from ratchet.errors import PipelineError, SourceError, TableError, TrainingError
 from ratchet.files import read_json
 from ratchet.labels.query_strategies import mutual_information
 from ratchet.labels.queues import FileQueue
@@ -201,6 +201,72 @@ def test_a_conflict_goes_to_an_adjudicator_whose_word_holds(world: Path) -> None
     assert "0 in conflict" in pull()
     last = store(world).decisions.iloc[-1]
     assert (last["id"], last["label"], last["rule"]) == (item.id, right[item.id], "adjudicated")
+
+
+def test_what_everybody_skips_is_closed_as_unusable_and_makes_room(world: Path) -> None:
+    push(5)
+    names = queue_items(world)
+    for person in ("anna", "ben"):
+        answer(world, person, dict.fromkeys(names, "skip"))
+    assert push(5).startswith("5 texts sent")
+    assert "in all 0 labels, 5 closed as unusable, 5 texts wait for a first answer" in pull()
+    held = store(world).decisions
+    assert held["state"].tolist() == ["unusable"] * 5
+    assert held["label"].isna().all()
+    assert "0 new answers, 0 new decisions; in all 0 labels, 5 closed as unusable" in pull()
+    retrain()
+    assert read_json(Path("reports/sample.json"))["people"]["n_unusable"] == 5
+    answer(world, "anna", dict.fromkeys(names, "positive"))
+    answer(world, "ben", dict.fromkeys(names, "positive"))
+    assert "5 new decisions; in all 5 labels, 5 texts wait" in pull()
+
+
+def test_a_cell_that_is_emptied_again_is_told_and_goes_on_counting(world: Path) -> None:
+    push(3)
+    names = queue_items(world)
+    answer(world, "anna", dict.fromkeys(names, "positive"))
+    assert "gone" not in pull(n_annotators=1)
+    answer(world, "anna", {**dict.fromkeys(names, "positive"), names[0]: ""})
+    assert "; 1 answers are gone from file:anna.csv and still count" in pull(n_annotators=1)
+    assert "in all 3 labels" in pull(n_annotators=1)
+
+
+def test_an_answer_changed_and_changed_back_without_times_is_followed(world: Path) -> None:
+    push(1)
+    (name,) = queue_items(world)
+    for given in ("positive", "negative", "positive"):
+        (world / labelling.QUEUE / "anna.csv").write_text(f"id,label\n{name},{given}\n")
+        assert pull(n_annotators=1).startswith("1 new answers, 1 new decisions")
+        assert store(world).decisions.iloc[-1]["label"] == given
+        assert pull(n_annotators=1).startswith("0 new answers, 0 new decisions")
+
+
+def test_another_pseudonym_key_is_refused_before_anything_is_stored(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(world)
+    pull()
+    before = state(world)
+    monkeypatch.setenv(labelling.KEY, "another key")
+    with pytest.raises(TableError, match="another one than the label store's"):
+        pull()
+    monkeypatch.delenv(labelling.KEY)
+    with pytest.raises(TableError, match="another one than the label store's"):
+        pull()
+    assert state(world) == before
+
+
+def test_an_answer_that_names_no_class_blocks_no_other_one(world: Path) -> None:
+    push(3)
+    names = queue_items(world)
+    answer(world, "anna", {names[0]: "Positive ", names[1]: "negative", names[2]: "positve"})
+    summary = pull(n_annotators=1)
+    assert summary.startswith("2 new answers, 2 new decisions")
+    assert "1 answers are set aside, for they name no class: 'positve' (the first: file:anna.csv" in summary
+    answer(world, "ben", dict.fromkeys(names, "yes"))
+    (world / labelling.QUEUE / "anna.csv").unlink()
+    with pytest.raises(TableError, match="none of the classes"):
+        pull(n_annotators=1)
 
 
 def test_the_store_is_tracked_by_dvc_and_comes_back_from_its_cache(tracked: Path) -> None:

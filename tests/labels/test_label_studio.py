@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from ratchet.errors import SourceError
+from ratchet.errors import SourceError, TableError
 from ratchet.labels.annotations import Item
 from ratchet.labels.label_studio import CHUNK, LabelStudioQueue, label_config
 
@@ -23,6 +23,7 @@ class Server:
     def __init__(self) -> None:
         self.projects: list[dict[str, Any]] = []
         self.tasks: list[dict[str, Any]] = []
+        self.users: dict[int, str] = {}
         self.n_imports, self.fails_after = 0, 10**9
         self.seen: list[str] = []
 
@@ -42,6 +43,8 @@ class Server:
             size, page = int(query["page_size"]), int(query["page"])
             rows = [task for task in self.tasks if task["project"] == int(query["project"])]
             return httpx.Response(200, json={"total": len(rows), "tasks": rows[(page - 1) * size : page * size]})
+        if path == "/api/users":
+            return httpx.Response(200, json=[{"id": number, "email": mail} for number, mail in self.users.items()])
         project = int(path.split("/")[3])
         if path.endswith("/import"):
             self.n_imports += 1
@@ -116,13 +119,15 @@ def given(label: str | None, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_answers_come_back_with_person_time_and_seconds_and_skipped_ones_do_not() -> None:
+def test_answers_come_back_with_person_time_and_seconds_and_skips_without_a_class() -> None:
     server = Server()
     queue(server).send(ITEMS[:4])
     server.tasks[0]["annotations"] = [given("positive"), given("negative", completed_by=8, lead_time=None)]
     server.tasks[1]["annotations"] = [given("positive", was_cancelled=True)]
     server.tasks[2]["annotations"] = [given(None)]
-    first, second = queue(server).answers()
+    found = queue(server).answers()
+    assert [(answer.item.id, answer.label) for answer in found[2:]] == [(ITEMS[1].id, ""), (ITEMS[2].id, "")]
+    first, second = found[:2]
     assert (first.item, first.label, first.annotator, first.lead_time_s) == (
         ITEMS[0],
         "positive",
@@ -158,3 +163,88 @@ def test_a_refused_token_is_said_without_saying_it() -> None:
 def test_classes_with_signs_that_xml_minds_are_escaped() -> None:
     tree = ElementTree.fromstring(label_config(['<b> & "c"', "d"]))
     assert [choice.get("value") for choice in tree.iter("Choice")] == ['<b> & "c"', "d"]
+
+
+def test_a_person_is_their_e_mail_address_whatever_number_the_account_gets() -> None:
+    server = Server()
+    server.users = {7: "anna@example.org"}
+    queue(server).send(ITEMS[:2])
+    server.tasks[0]["annotations"] = [given("positive")]
+    server.tasks[1]["annotations"] = [given("negative", completed_by={"id": 9, "email": "ben@example.org"})]
+    assert [answer.annotator for answer in queue(server).answers()] == ["anna@example.org", "ben@example.org"]
+
+
+def test_imported_annotations_may_lack_every_key_and_the_latest_answer_comes_last() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:2])
+    old, new = given("positive", updated_at="2026-01-02T00:00:00Z"), {"result": [{"value": {"choices": ["negative"]}}]}
+    server.tasks[0]["annotations"] = [old, new, {}]
+    labels = [(answer.label, answer.annotator) for answer in queue(server).answers()]
+    nobody = "label-studio-user-None"
+    assert labels == [("negative", nobody), ("", nobody), ("positive", "label-studio-user-7")]
+
+
+def test_choices_of_another_question_are_no_class() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:1])
+    other = {"from_name": "quality", "type": "choices", "value": {"choices": ["good"]}}
+    mine = {"from_name": "label", "type": "choices", "value": {"choices": ["positive"]}}
+    server.tasks[0]["annotations"] = [given(None, result=[other, mine])]
+    assert [answer.label for answer in queue(server).answers()] == ["positive"]
+
+
+@pytest.mark.parametrize("text", [None, "", 3])
+def test_a_task_without_a_text_is_refused_by_its_number(text: object) -> None:
+    server = Server()
+    queue(server).send(ITEMS[:1])
+    server.tasks.append({"id": 12, "project": 1, "data": {"text": text}, "annotations": []})
+    with pytest.raises(TableError, match="task 12"):
+        queue(server).items()
+
+
+PAGE = "<!doctype html><html><form>Log in</form></html>"
+ODD = {
+    "a redirect": (httpx.Response(301, headers={"Location": "https://elsewhere.example/?next=1"}), "elsewhere.example"),
+    "a login page": (httpx.Response(200, text=PAGE), "a web page, such as a login"),
+    "no JSON": (httpx.Response(200, text="ok"), "no JSON: ok"),
+    "another object": (httpx.Response(200, json={"detail": "hello"}), "an object with `results`"),
+    "a list": (httpx.Response(200, json=[1]), "an object with `results`"),
+    "a broken server": (httpx.Response(502, text="Bad Gateway"), "server fails"),
+    "a forbidden project": (httpx.Response(403, json={}), "LABEL_STUDIO_TOKEN"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("token", [TOKEN, "a.b.c"])
+def test_a_server_that_answers_something_else_is_named(name: str, token: str) -> None:
+    reply, message = ODD[name]
+    odd = LabelStudioQueue("http://server", token, "Ratchet", ["a"], 1, httpx.MockTransport(lambda request: reply))
+    with pytest.raises(SourceError, match=message):
+        odd.items()
+
+
+def test_a_slow_export_is_said_to_be_slow_and_not_away() -> None:
+    server = Server()
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/export"):
+            raise httpx.ReadTimeout("no answer", request=request)
+        return server(request)
+
+    queue(server).send(ITEMS[:1])
+    transport = httpx.MockTransport(slow)
+    with pytest.raises(SourceError, match="in time") as caught:
+        LabelStudioQueue("http://server", TOKEN, "Ratchet", ["a"], 1, transport).answers()
+    assert "600 s" in str(caught.value)
+    assert "make labels-server" not in str(caught.value)
+
+
+def test_an_export_that_is_no_list_is_refused() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:1])
+
+    def odd(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"tasks": 1}) if request.url.path.endswith("/export") else server(request)
+
+    with pytest.raises(SourceError, match="a list of tasks"):
+        LabelStudioQueue("http://server", TOKEN, "Ratchet", ["a"], 1, httpx.MockTransport(odd)).answers()
