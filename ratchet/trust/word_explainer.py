@@ -24,7 +24,7 @@ from ratchet.trust.owen_values import Mask, linkage_of, n_questions, owen_search
 
 N_EVALS = 500
 """Masked texts for one explanation where none are named, as in shap."""
-MAX_QUESTIONS = 1500
+MAX_QUESTIONS = 300
 """Masked texts for a text that is recomputed; of a longer one only its first words are."""
 
 
