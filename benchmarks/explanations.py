@@ -122,15 +122,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--texts", type=int, default=48, help="texts in all")
     parser.add_argument("--rounds", type=int, default=4, help="turns the texts are dealt into")
     parser.add_argument("--evals", type=int, default=160, help="evaluations for one text")
+    parser.add_argument("--bundle", default="", help="the deployed bundle; the promoted one unless it is named")
     options = parser.parse_args(arguments)
-    deployed = read_report(Path("reports/decision.json"))["chosen"]
+    deployed = options.bundle or read_report(Path("reports/decision.json"))["chosen"]
     parent = torch_parent(str(deployed), discover(MODELS), N_THREADS)
     if parent is None:
         raise PipelineError(
-            "The promoted bundle has no torch weights to compare with.",
+            "The bundle has no torch weights to compare with.",
             where="reports/decision.json",
             got=deployed,
-            fix="promote a bundle that was made from torch weights",
+            fix="name one that was made from torch weights: --bundle",
         )
     test = read_table(Path("data/splits/test.parquet"), SPLIT)["text"].astype(str)
     texts = [text for text in test if len(word_spans(text)) >= MIN_WORDS][: options.texts]
@@ -154,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     evals = {PLAIN: asked[0] / len(texts), MANUAL: asked_by_manual[0] / len(texts)}
     figures = summary(rates, values, evals, str(deployed), parent.manifest.name)
     figures |= {"n_texts": len(texts), "max_evals": options.evals}
-    words = f"--texts {options.texts} --rounds {options.rounds} --evals {options.evals}"
+    words = f"--texts {options.texts} --rounds {options.rounds} --evals {options.evals} --bundle {deployed}"
     write_report("explanations", figures, N_THREADS, words)
 
 
