@@ -6,7 +6,7 @@
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make fuzz-sources  200,000 files in all dialects, read by Ratchet and by two independent readers of each format, an hour or two
 # make setup  the environment only; the others call it
-# make ablate  search the compositions of compression techniques, then training techniques alone and removed; hours
+# make ablate  each technique alone, then the compositions of compression techniques, then training techniques removed; hours
 # make bench  the figures of docs/efficiency.md, less than half an hour on two quiet cores
 # make bench-labels  the query strategies against chance and scikit-activeml, a quarter of an hour; then on the films and the
 #             sets of a folder (DATA=FOLDER) by the probe and by the fine-tuned model, hours
@@ -54,6 +54,7 @@ init: setup
 	@$(BIN)/ratchet init $(if $(DATA),"$(DATA)") $(ARGS)
 
 ablate: setup
+	@$(BIN)/ratchet try --all
 	@$(BIN)/ratchet ablate
 	@$(BIN)/python -m benchmarks.recipes techniques $(if $(DATA),--data "$(DATA)")
 

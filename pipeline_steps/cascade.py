@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from pydantic import Field
@@ -31,7 +31,9 @@ from ratchet.table_files import read_table
 from ratchet.tables import SPLIT
 from ratchet.task import TrainThreads
 
-READS = {"first": "models/static", "second": "models/{second}", "splits": "data/splits"}
+FIRST = "static"
+"""The bundle that answers first."""
+READS = {"first": f"models/{FIRST}", "second": "models/{second}", "splits": "data/splits"}
 WRITES = {"bundle": "models/cascade-{second}", "report": "reports/cascade/{second}.json"}
 
 
@@ -46,6 +48,31 @@ class Params(PrimaryMetricParams):
     """Times the transformer's throughput, by tokens that it need not read; with less no cascade is built."""
     rungs: CascadeRungs
     n_threads: TrainThreads
+
+
+class Chosen(NamedTuple):
+    """A cascade before it is written."""
+
+    threshold: Threshold
+    expected_speedup: float
+    """Times the transformer's throughput."""
+    n_texts: int
+    """Labelled validation texts that it was chosen on."""
+    reason: str
+    """Why it is not built; empty where it is."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures for a report."""
+        found = self.threshold
+        return {
+            "threshold": found.threshold,
+            "answered_rate": float(found.answered.mean()),
+            "disagreement": found.disagreement,
+            "answered_disagreement": found.answered_disagreement,
+            "loss_per_disagreement": found.loss_per_disagreement,
+            "expected_speedup": self.expected_speedup,
+            "n_texts": self.n_texts,
+        }
 
 
 def run(first: Predictor, second: Predictor, validation: pd.DataFrame, params: Params) -> Threshold:
@@ -64,38 +91,37 @@ def run(first: Predictor, second: Predictor, validation: pd.DataFrame, params: P
     )
 
 
+def choose(first: Path, second: Path, validation: pd.DataFrame, params: Params) -> Chosen:
+    """The cascade of two bundles, and whether it pays."""
+    dear = load(second, params.n_threads)
+    found = run(load(first, params.n_threads), dear, validation, params)
+    tokenizer = load_tokenizer(second, dear.manifest.max_tokens)
+    speedup = expected_speedup(encode(tokenizer, validation["text"].tolist()), found.answered)
+    reason = ""
+    if speedup < params.min_speedup:
+        reason = (
+            f"{first.name} is sure of {found.answered.mean():.0%} of the texts: {speedup:.1f} times the throughput of "
+            f"{second.name}, asked for are {params.min_speedup:g}"
+        )
+    return Chosen(found, speedup, len(validation), reason)
+
+
 def main() -> None:
     params, name = load_params(Params, "cascade"), sys.argv[1]
     first, second = (Path(READS[part].format(second=name)) for part in ("first", "second"))
     target, report = (Path(WRITES[part].format(second=name)) for part in ("bundle", "report"))
-    command: dict[str, Any] = {"command": f"python -m pipeline_steps.cascade {name}"}
+    command = {"command": f"python -m pipeline_steps.cascade {name}"}
     reason = reason_not_asked(target.name, params.rungs) or reason_left_out(first) or reason_left_out(second)
     if reason:
         write_report(report, {**command, **leave_out(target, reason)})
         return
     validation = read_table(Path(READS["splits"]) / "validation.parquet", SPLIT).dropna(subset="label")
-    dear = load(second, params.n_threads)
-    found = run(load(first, params.n_threads), dear, validation, params)
-    tokenizer = load_tokenizer(second, dear.manifest.max_tokens)
-    speedup = expected_speedup(encode(tokenizer, validation["text"].tolist()), found.answered)
-    figures = {
-        "threshold": found.threshold,
-        "answered_rate": float(found.answered.mean()),
-        "disagreement": found.disagreement,
-        "answered_disagreement": found.answered_disagreement,
-        "loss_per_disagreement": found.loss_per_disagreement,
-        "expected_speedup": speedup,
-        "n_texts": len(validation),
-    }
-    if speedup < params.min_speedup:
-        reason = (
-            f"static is sure of {found.answered.mean():.0%} of the texts: {speedup:.1f} times the throughput of "
-            f"{name}, asked for are {params.min_speedup:g}"
-        )
-        write_report(report, {**command, **figures, **leave_out(target, reason)})
+    chosen = choose(first, second, validation, params)
+    if chosen.reason:
+        write_report(report, {**command, **chosen.to_json(), **leave_out(target, chosen.reason)})
         return
-    write_cascade(target, target.name, first, second, found.threshold, sha256_json(params.model_dump()))
-    write_report(report, {**command, **figures})
+    write_cascade(target, target.name, first, second, chosen.threshold.threshold, sha256_json(params.model_dump()))
+    write_report(report, {**command, **chosen.to_json()})
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from ratchet.commands import (
     reports,
     rollout,
     serve,
+    trial,
 )
 from ratchet.entry import entry
 
@@ -54,6 +55,7 @@ for _command in (
     production.retrain,
 ):
     app.command()(_command)
+app.command("try")(trial.try_)
 for _name, _group in {
     "labels": labels.app,
     "rollout": rollout.app,

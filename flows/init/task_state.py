@@ -58,6 +58,7 @@ STATE: Sequence[State] = (
     State(".scratch/train", "checkpoints"),
     State(".scratch/train_vocabulary", "the backbone with the task's tokens alone"),
     State(".scratch/logs", "logs of the stages"),
+    State(".scratch/try", "trials of techniques"),
 )
 """State beside the outputs of the stages, which dvc.yaml lists. People's labels (data/labels) stay: see `--force`."""
 
