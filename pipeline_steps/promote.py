@@ -19,6 +19,7 @@ from pydantic import Field
 from ratchet.entry import entry
 from ratchet.gates.gates import CHAMPION, MARK, RELEASED, Gate, check_gates, mark_gate, without_figures
 from ratchet.gates.measured_reports import Report, merge_bundles, read_report, without_cases
+from ratchet.gates.next_steps import next_steps
 from ratchet.measure.machine_figures import drop, merge
 from ratchet.measure.report_files import write_parts
 from ratchet.params import Params as StrictParams
@@ -33,7 +34,13 @@ REPORTS = {
     "explain": "reports/explain.json",
     "judge": "reports/judge.json",
 }
-READS = {**REPORTS, "measurements": "measurements/evaluate.json"}
+ABOUT_DATA = ("split", "validate", "vet", "sample")
+"""The reports that say what to do about the data where no bundle may be released."""
+READS = {
+    **REPORTS,
+    **{name: f"reports/{name}.json" for name in ABOUT_DATA},
+    "measurements": "measurements/evaluate.json",
+}
 WRITES = {"decision": "reports/decision.json", "measurements": "measurements/decision.json"}
 COMMAND = "python -m pipeline_steps.promote"
 
@@ -157,6 +164,8 @@ def main() -> None:
     reports = {name: read_report(Path(path)) for name, path in REPORTS.items()}
     reports["evaluate"] = merge(reports["evaluate"], read_report(Path(READS["measurements"])))
     decision = run(reports, params)
+    rejected = decision["chosen"] is None
+    decision["next_steps"] = next_steps(*(read_report(Path(READS[name])) for name in ABOUT_DATA)) if rejected else []
     write_parts(Path(WRITES["decision"]), Path(WRITES["measurements"]), decision, committed(decision))
     print(f"promote: {decision['verdict']}: {decision['reasons'][0]}")
 

@@ -19,8 +19,8 @@ MEASUREMENTS = Path("measurements")
 MAX_REASON = 320
 """Most characters of a reason that are printed."""
 COLUMNS = {
-    "validation": ("accuracy", "{:.3f}"),
-    "test": ("test_accuracy", "{:.3f}"),
+    "validation": ("primary", "{:.3f}"),
+    "test": ("test_primary", "{:.3f}"),
     "p95 ms": ("latency_p95_ms", "{:.1f}"),
     "MB": ("size_mb", "{:.1f}"),
 }
@@ -32,10 +32,13 @@ def print_summary(root: Path, console: Console) -> None:
     if not all((root / path).is_file() for path in (EVALUATION, JUDGEMENT, DECISION)):
         return
     from ratchet.gates.measured_reports import read_known, read_report, with_judgement  # only where it is needed
+    from ratchet.measure.formats import metric_name
 
     evaluation, decision = (read_known(root / path, root / MEASUREMENTS / path.name) for path in (EVALUATION, DECISION))
     evaluation = with_judgement(evaluation, read_report(root / JUDGEMENT))
     console.print()
+    metric = metric_name(evaluation["primary_metric"])
+    console.print(Text(f"{metric}: on validation texts, to choose by; on the sealed test, to judge by", "dim"))
     console.print(summary_table(evaluation["bundles"], decision))
     console.print(verdict(decision))
     if warning := used_up(root):
@@ -63,7 +66,7 @@ def summary_table(bundles: dict[str, Any], decision: dict[str, Any]) -> Table:
     judged = [name for name in decision["ranking"] if name in bundles]
     for name in [*judged, *sorted(set(bundles) - set(judged))]:
         metrics = bundles[name]["metrics"]
-        cells = [_cell(metrics.get(metric), form, metric == "test_accuracy") for metric, form in COLUMNS.values()]
+        cells = [_cell(metrics.get(metric), form, metric == "test_primary") for metric, form in COLUMNS.values()]
         table.add_row(name, *cells, outcome(name, decision), style="bold" if name == decision["chosen"] else "")
     return table
 
@@ -98,6 +101,8 @@ def verdict(decision: dict[str, Any]) -> Text:
         text.append(
             f"\n  · {shorten(reason, MAX_REASON, placeholder=' … (the report has it whole)')}", "default not bold"
         )
+    for step in decision.get("next_steps", []):
+        text.append(f"\n  → {step}", "default not bold")
     if n_more := len(decision["reasons"]) - len(shown):
         text.append(
             f"\n  · {n_more} more in the report: what was not shown either way, and why not the others",

@@ -70,6 +70,7 @@ def _view(material: Material) -> dict[str, Any]:
     described = described_bundle(decision)
     return {
         **{key: decision[key] for key in ("verdict", "chosen", "reasons", "rule")},
+        "next_steps": decision.get("next_steps", []),
         "described": described,
         **_bundles(reports, described),
         "trust": trust_section(reports, described),

@@ -278,6 +278,10 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
         ("explain", explain_report()),
         ("behave", behave_report()),
         ("judge", judge),
+        ("split", {"splits": {"train": {"labels": {"positive": 400, "negative": 30, "neutral": 500}}}}),
+        ("validate", {"rules": {"conflicting_labels": {"observed": 7.0}}}),
+        ("vet", {"n_flagged": 0, "n_labels": 930}),
+        ("sample", {"n_unlabeled": 0}),
     ):
         write_json(Path(promote.READS[name]), report)
     write_report(Path(promote.READS["evaluate"]), evaluate, Path(promote.READS["measurements"]))
@@ -285,6 +289,11 @@ def test_main_writes_the_decision_and_a_rejection_exits_normally(
     decision = json.loads(Path(promote.WRITES["decision"]).read_text(encoding="utf-8"))
     assert decision["verdict"] == "rejected"
     assert "promote: rejected" in capsys.readouterr().out
+    assert [step.split(":")[0] for step in decision["next_steps"]] == [
+        "7 rows have texts with several labels, and nothing learns from them",
+        "Label about 370 more of negative",
+        "Every text has its label",
+    ]
     ece = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["metric"] == "ece")
     assert (ece["value"], ece["passed"]) == (None, False)
     slices = next(gate for gate in decision["bundles"]["small-int8"]["gates"] if gate["scope"] == "every_slice")

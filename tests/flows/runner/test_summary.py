@@ -20,7 +20,7 @@ def _estimate(value: float) -> dict[str, Any]:
 
 
 def _metrics(accuracy: float, latency_ms: float, size_mb: float) -> dict[str, Any]:
-    values = {"accuracy": accuracy, "latency_p95_ms": latency_ms, "size_mb": size_mb}
+    values = {"primary": accuracy, "latency_p95_ms": latency_ms, "size_mb": size_mb}
     return {"metrics": {name: _estimate(value) for name, value in values.items()} | {"cost_per_million_usd": None}}
 
 
@@ -55,8 +55,8 @@ def _decision(**changes: Any) -> dict[str, Any]:
 
 
 def _write(root: Path, decision: dict[str, Any]) -> None:
-    write_json(root / "reports/evaluate.json", {"bundles": BUNDLES})
-    judged = {"small": {"metrics": {"accuracy": {"value": 0.8, "low": 0.78, "high": 0.82, "n": 9}}}}
+    write_json(root / "reports/evaluate.json", {"bundles": BUNDLES, "primary_metric": "macro_f1"})
+    judged = {"small": {"metrics": {"primary": {"value": 0.8, "low": 0.78, "high": 0.82, "n": 9}}}}
     write_json(root / "reports/judge.json", {"bundles": judged, "max_openings": 2})
     write_json(root / "reports/decision.json", decision)
 
@@ -65,6 +65,7 @@ def test_a_line_a_bundle_says_what_became_of_it(tmp_path: Path) -> None:
     _write(tmp_path, _decision())
     (tmp_path / "reports/report.html").touch()
     lines = [line.split() for line in _printed(tmp_path).splitlines() if line.strip()]
+    assert lines.pop(0)[0] == "macro-F1:"
     assert [line[0] for line in lines[:6]] == ["bundle", "student", "small", "teacher", "baseline", "other"]
     assert lines[1] == ["student", "0.820", "–", "16.0", "60.0", "fails", "ece"]
     assert lines[2] == ["small", "0.821", "0.800", "±", "0.020", "5.4", "17.9", "chosen"]
@@ -78,12 +79,15 @@ def test_a_line_a_bundle_says_what_became_of_it(tmp_path: Path) -> None:
 
 
 def test_a_rejection_names_its_reasons(tmp_path: Path) -> None:
-    _write(tmp_path, _decision(verdict="rejected", chosen=None, reasons=["does harm", "worse", "word " * 500]))
+    reasons = ["does harm", "worse", "word " * 500]
+    steps = ["Label more of a.", "Look at b."]
+    _write(tmp_path, _decision(verdict="rejected", chosen=None, reasons=reasons, next_steps=steps))
     text = _printed(tmp_path)
     assert "Promotion: rejected\n  · does harm\n  · worse" in text
     assert text.count("word") < 100
     assert "the report has it whole" in " ".join(text.split())
     assert "chosen" not in text
+    assert "→ Label more of a.\n  → Look at b." in text
 
 
 def test_a_test_set_that_is_used_up_is_named_with_what_to_do(tmp_path: Path) -> None:
