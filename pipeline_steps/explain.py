@@ -15,14 +15,14 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 import ratchet.params
 from ratchet.compress.graph_predictor import as_graph
-from ratchet.data.sampling import unit_hash
+from ratchet.data.class_sample import classes_in_turn
 from ratchet.data.words import word_spans
 from ratchet.engines.loading import load
 from ratchet.entry import entry
@@ -63,6 +63,7 @@ READS = {
     "language": "data/lexicons/language.yaml",
 }
 WRITES = {"pages": "reports/explain", "report": "reports/explain.json"}
+Item = TypeVar("Item")
 SEARCHED = 10
 """Texts are chosen among this many times as many, so that wrong predictions are found among them."""
 N_RECOMPUTED = 2
@@ -83,7 +84,7 @@ class Params(ratchet.params.Params):
     n_random_orders: int = Field(ge=1)
     """Random orders of a text's words that its explanation is compared with."""
     n_compared: int = Field(ge=2)
-    """Texts on which the explanation is compared with the teacher's, with gradients and with another grouping."""
+    """Of these, texts on which it is compared with the teacher's, with gradients and with another grouping."""
     n_gradient_steps: int = Field(ge=20)
     """Steps of integrated gradients."""
     slices: list[str]
@@ -140,7 +141,7 @@ def run(predictor: Predictor, validation: pd.DataFrame, rules: Rules, params: Pa
         **second_opinions(
             predictor,
             score,
-            attributions[: params.n_compared],
+            evenly_spaced(attributions, params.n_compared),
             others,
             max_evals=params.max_evals,
             n_steps=params.n_gradient_steps,
@@ -183,19 +184,29 @@ def _recomputed(predictor: Predictor, score: Score, attributions: Sequence[Attri
 def choose_texts(predictor: Predictor, validation: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Labelled texts to explain: in the order of a seeded hash, `wrong_rate` of them misclassified, classes in turn.
 
-    The hash is of the id, so the choice changes little when texts are added.
+    The hash is of the id, so the choice changes little when texts are added. Texts of every class are looked at,
+    however rare it is (`classes_in_turn`).
     """
     usable = validation[validation["label"].notna() & validation["text"].map(lambda text: len(word_spans(text)) > 0)]
-    order = usable["id"].map(lambda key: unit_hash(key, str(params.seed))).sort_values(kind="stable").index
-    found = usable.loc[order].head(SEARCHED * params.n_texts).reset_index(drop=True)
+    found = classes_in_turn(usable, str(params.seed)).head(SEARCHED * params.n_texts).reset_index(drop=True)
     proba = predictor.predict_proba(found["text"].tolist())
     wrong = np.array(predictor.labels, dtype=object)[proba.argmax(axis=1)] != found["label"].to_numpy(dtype=object)
     turn = found.groupby(["label", wrong]).cumcount().to_numpy()  # rank within class and outcome
-    in_turn = np.lexsort((found["label"].to_numpy(dtype=str), turn))
+    in_turn = np.argsort(turn, kind="stable")
     mistakes = in_turn[wrong[in_turn]][: round(params.wrong_rate * params.n_texts)]
     rest = in_turn[~wrong[in_turn]]
     more = in_turn[wrong[in_turn]][len(mistakes) :]  # where there are too few right ones
     return found.iloc[np.concatenate([mistakes, rest, more])[: params.n_texts]]
+
+
+def evenly_spaced(items: Sequence[Item], n: int) -> list[Item]:
+    """At most `n` of them, from the first to the last: of texts in the order of `choose_texts` some of each kind.
+
+    >>> evenly_spaced("mmrrrrrr", 4)
+    ['m', 'r', 'r', 'r']
+    """
+    chosen = np.linspace(0, len(items) - 1, min(n, len(items))).round().astype(int)
+    return [items[index] for index in chosen]
 
 
 def main() -> None:

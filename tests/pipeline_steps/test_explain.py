@@ -71,6 +71,31 @@ def test_texts_are_balanced_hold_mistakes_and_do_not_depend_on_order() -> None:
     assert set(explain.choose_texts(predictor, test, params(seed=5))["id"]) != set(chosen["id"])
 
 
+def test_a_rare_class_is_explained_too_and_many_classes_are_drawn_not_taken_by_name() -> None:
+    common = reviews(400, 1).assign(label="positive")
+    rare = reviews(2, 9).assign(label="negative")
+    chosen = explain.choose_texts(LinearWords(SHARES), pd.concat([common, rare], ignore_index=True), params())
+    assert set(chosen["label"]) == {"negative", "positive"}
+    names = [f"class {index:02}" for index in range(40)]
+    many = reviews(400, 1).assign(label=[names[index % 40] for index in range(400)])
+    found = set(explain.choose_texts(LinearWords(SHARES), many, params())["label"])
+    assert len(found) == 8
+    assert found != set(names[:8])
+
+
+def test_what_is_compared_holds_right_and_wrong_texts_of_each_class() -> None:
+    test = reviews(200, 1)
+    turned = np.arange(200) % 3 == 0
+    test.loc[turned, "label"] = test.loc[turned, "label"].map({"positive": "negative", "negative": "positive"})
+    predictor = LinearWords(SHARES)
+    chosen = explain.choose_texts(predictor, test, params(n_texts=24))
+    labels = np.array(predictor.labels)[predictor.predict_proba(chosen["text"].tolist()).argmax(axis=1)]
+    kinds = list(zip(chosen["label"], chosen["label"] == labels, strict=True))
+    compared = explain.evenly_spaced(kinds, 8)
+    assert {label for label, _ in compared} == {"negative", "positive"}
+    assert sum(not right for _, right in compared) == 2  # a quarter, as of all
+
+
 def test_too_few_mistakes_are_filled_with_right_ones_and_the_other_way_round() -> None:
     test = reviews(40, 1)
     right = LinearWords(SHARES)
