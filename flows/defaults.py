@@ -14,3 +14,5 @@ MAX_POOL = 20_000
 """Unlabelled texts that are scored."""
 MIN_ANSWERED = 0.8
 """Share of the texts asked about that must be decided before a retraining."""
+MAX_WAIT_DAYS = 14.0
+"""Days after which a label request ends with what there is."""

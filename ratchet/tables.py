@@ -199,6 +199,7 @@ ANNOTATIONS = Table(
         "bundle": Column("str", True, "version of the model that suggested a class, name@hash; missing: none did"),
         "suggested": Column("str", True, "the class it suggested"),
         "query_strategy": Column("str", True, "what asked for the label; missing where the person chose the text"),
+        "query_score": Column("float64", True, "its score of the text; missing where it gives none", optional=True),
         "origin": Column("str", False, "where the answer was given: a server's project or a file's name"),
     },
 )

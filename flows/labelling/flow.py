@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State, TaskRun  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
+from flows.labelling import choosing  # noqa: E402
 from flows.labelling import steps as labelling  # noqa: E402
 from flows.runner import workspace  # noqa: E402
 from ratchet.errors import PipelineError, SourceError  # noqa: E402
@@ -43,7 +44,8 @@ def push(
         n_open: texts that shall wait in the queue.
         n_annotators: people who are asked about each.
         query_strategy: what chooses; empty: the one of `sample` in params.yaml.
-        bundle: folder of the model whose uncertainty counts; empty: the champion's, or the latest accepted one's.
+        bundle: folder of the model whose uncertainty counts; empty: the champion's, or the latest accepted one's, or
+            none where no model was accepted.
         max_pool: texts that are scored; of a larger pool this many at random.
         suspects: ask again about labels that look wrong to `vet`, instead of about unlabelled texts; of those that
             are trained on, so that no test label is corrected where a model errs.
@@ -63,9 +65,9 @@ def push(
     n_waiting = _step(labelling.count_open)(root, queue, n_annotators)
     if n_waiting < n_open:
         if suspects:
-            _step(labelling.fill_outbox_with_suspects)(root, queue, n_open - n_waiting)
+            _step(choosing.fill_outbox_with_suspects)(root, queue, n_open - n_waiting)
         else:
-            _step(labelling.fill_outbox)(root, queue, n_open - n_waiting, query_strategy, bundle, max_pool)
+            _step(choosing.fill_outbox)(root, queue, n_open - n_waiting, query_strategy, bundle, max_pool)
         n_new = _step(labelling.send_outbox)(root, queue)
         n_sent, n_waiting = n_sent + n_new, n_waiting + n_new
     return Completed(message=f"{n_sent} texts sent to {queue.where}; {n_waiting} wait for answers")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flows.runner.audit import record
 from flows.runner.environment import stage_environment
 from ratchet.errors import PipelineError
-from ratchet.files import read_json, sha256_file
+from ratchet.files import sha256_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,98 +87,6 @@ def count_open(root: Path, queue: Queue, n_annotators: int) -> int:
         people[answer.item.id].add(canonical_name(answer.annotator))
     decided = set(read_store(root / POINTER, root / STORE).decisions["id"])
     return sum(name not in decided and len(people[name]) < n_annotators for name in queue.items())
-
-
-def fill_outbox(root: Path, queue: Queue, n: int, query_strategy: str, bundle: str, max_pool: int) -> None:
-    """Choose `n` texts and write them down before any is sent: after a crash exactly these are sent.
-
-    Chosen are texts of the training split that have no label and were never sent. What has one takes part, for
-    strategies that look at it, and for the reasons.
-
-    Raises:
-        PipelineError: there is no model to ask, or no such strategy.
-        TrainingError: the strategy asks several models, and the labels show fewer than two classes.
-    """
-    import numpy as np
-
-    from pipeline_steps.sample import Params
-    from ratchet.embeddings.table import read_embeddings
-    from ratchet.engines.loading import load
-    from ratchet.labels.query_strategies import ASKS_COMMITTEE, QUERY_STRATEGIES
-    from ratchet.labels.queues import write_items
-    from ratchet.labels.selection import choose, committee
-    from ratchet.labels.store import read_store
-    from ratchet.models.bundle import MANIFEST
-    from ratchet.models.examples import class_indices
-    from ratchet.params import load_params
-    from ratchet.table_files import read_table
-    from ratchet.tables import LABELED as LABELED_TABLE
-    from ratchet.tables import SPLIT
-
-    params = load_params(Params, "sample", root / "params.yaml")
-    strategy = query_strategy or params.query_strategy
-    if strategy not in QUERY_STRATEGIES:
-        raise PipelineError("There is no such strategy.", got=strategy, expected=", ".join(QUERY_STRATEGIES))
-    folder = root / bundle if bundle else model_folder(root)
-    predictor = load(folder)
-    sent = queue.items()
-    train = read_table(root / SPLITS / "train.parquet", SPLIT, ["id", "text", "source"])
-    label_of = read_table(root / LABELED, LABELED_TABLE, ["id", "label"]).set_index("id")["label"]
-    train["label"] = train["id"].map(label_of)
-    labeled = train["label"].notna().to_numpy()
-    asked = train["id"].isin({*sent, *read_store(root / POINTER, root / STORE).annotations["id"]}).to_numpy()
-    rng = np.random.default_rng([params.seed, len(sent)])
-    free = np.flatnonzero(~labeled & ~asked)
-    free, known = rng.permutation(free)[:max_pool], np.flatnonzero(labeled)
-    if len(known) > max_pool:  # with every label of a large corpus, a sample shows what is known as well
-        known = rng.permutation(known)[:max_pool]
-    rows = np.sort([*known, *free])
-    pool, labeled = train.iloc[rows], labeled[rows]
-    version = f"{predictor.manifest.name}@{sha256_file(folder / MANIFEST)[:12]}"
-    print(f"{version} is asked about {len(rows):,} texts; '{strategy}' chooses {n}", flush=True)
-    proba = predictor.predict_proba(pool["text"].tolist())
-    embeddings = read_embeddings(root / EMBEDDINGS, pool["id"].tolist())
-    draw_proba = None
-    if strategy in ASKS_COMMITTEE:
-        targets = class_indices(pool[labeled], predictor.labels)
-        options = params.inverse_regularization, params.balanced
-        draw_proba = committee(embeddings[labeled], targets, len(predictor.labels), *options)
-    items = choose(pool, proba, embeddings, labeled, predictor.labels, version, strategy, n, rng, draw_proba)
-    write_items(root / OUTBOX, items)
-
-
-def fill_outbox_with_suspects(root: Path, queue: Queue, n: int) -> None:
-    """Write an outbox of at most `n` suspected label errors: training texts whose labels `vet` doubts."""
-    from ratchet.labels.queues import write_items
-    from ratchet.labels.store import read_store
-    from ratchet.labels.suspects import suspect_items
-    from ratchet.table_files import read_table
-    from ratchet.tables import SUSPECTS as SUSPECTS_TABLE
-
-    asked = {*queue.items(), *read_store(root / POINTER, root / STORE).annotations["id"]}
-    write_items(root / OUTBOX, suspect_items(read_table(root / SUSPECTS, SUSPECTS_TABLE), asked, n))
-
-
-def model_folder(root: Path) -> Path:
-    """The champion's folder, or that of the bundle which the last run accepted.
-
-    Raises:
-        PipelineError: there is neither.
-    """
-    from ratchet.models.champion import champion_path
-
-    if (champion := champion_path(root / "models/champion.json")) is not None:
-        return root / champion
-    decision = root / "reports/decision.json"
-    chosen = read_json(decision)["chosen"] if decision.is_file() else None
-    if not chosen:
-        raise PipelineError(
-            "There is no model to ask.",
-            where=root,
-            expected="a champion, or a bundle that the last run accepted",
-            fix="`make run` first, or name one: --bundle models/teacher",
-        )
-    return root / "models" / str(chosen)
 
 
 class Fetched(NamedTuple):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.labelling.steps import model_folder
+from flows.labelling.choosing import model_folder
 from flows.reference import reference_of
 from flows.runner.audit import record
 from ratchet.files import read_json, replace_file, write_json

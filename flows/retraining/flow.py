@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows.defaults import MAX_WORKERS, MIN_ANSWERED, N_ANNOTATORS
+from flows.defaults import MAX_WAIT_DAYS, MAX_WORKERS, MIN_ANSWERED, N_ANNOTATORS
 from flows.runner.environment import set_environment
 
 set_environment()  # Prefect reads its settings at import
@@ -42,17 +42,20 @@ def retrain(
     min_answered: float = MIN_ANSWERED,
     n_annotators: int = N_ANNOTATORS,
     max_workers: int = MAX_WORKERS,
+    max_wait_days: float = MAX_WAIT_DAYS,
 ) -> State[Any]:
-    """Ask for labels of drifted texts; train once they are there.
+    """Ask for labels of drifted texts; train once they are there, or with what there is when the time is over.
 
     Args:
         key: the finding that started this; empty: none did, look for answers only.
         model_version: the model it was found of.
         occurred: when, ISO 8601.
         n_to_label: texts to ask about; 0: as live.yaml says.
-        min_answered: share of these that must be decided before training starts, in (0, 1].
+        min_answered: share of these that must be decided before training starts, in (0, 1]; what people skipped as
+            unusable does not count.
         n_annotators: people who are asked about each.
         max_workers: stages that may run side by side.
+        max_wait_days: days after which the request ends: with the labels there are, or closed where there is none.
 
     Raises:
         RatchetError: the workspace is taken, or there is nothing to ask about.
@@ -67,15 +70,22 @@ def retrain(
             request = retraining.request_labels(root, key, model_version, n_to_label, n_annotators, now)
     if request is None:
         return Completed(name=WAITING, message="no labels were asked for")
-    n_decided = retraining.count_decided(root, request)
-    if n_decided < min_answered * len(request["ids"]):
-        waiting = f"{n_decided} of {len(request['ids'])} texts are decided; answer them, then: ratchet labels pull"
-        return Completed(name=WAITING, message=waiting)
+    reached = retraining.progress(root, request, max_wait_days)
+    if reached.is_in_vain(now):
+        retraining.close_request(root, request, now, "expired")
+        return Completed(name=WAITING, message=f"the request ended without a label; {_summary(reached)}")
+    if not reached.is_ready(min_answered, now):
+        return Completed(name=WAITING, message=f"{_summary(reached)}; answer them, then: ratchet labels pull")
     state = pipeline(max_workers=max_workers, return_state=True)
     if not state.is_completed():
         raise PipelineError("The retraining failed.", got=state.message, fix="correct it; the same run carries on")
     retraining.close_request(root, request, now)
     return _decided(root)
+
+
+def _summary(reached: retraining.Progress) -> str:
+    unusable = f", {reached.n_unusable} are unusable" if reached.n_unusable else ""
+    return f"{reached.n_decided} of {reached.n_texts} texts are decided{unusable}"
 
 
 def _stale(root: Path, key: str, version: str, occurred: str, now: datetime) -> str:

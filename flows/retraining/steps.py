@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.labelling import steps as labelling
 from flows.monitoring import steps as monitoring
@@ -13,7 +13,7 @@ from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
 
 REQUEST, CLOSED = monitoring.REPORTS / "retraining.json", monitoring.REPORTS / "retrained.json"
-SOURCE, STRATEGY = "production", "drift"
+SOURCE, STRATEGY, RANDOM_STRATEGY = "production", "drift", "drift_random"
 UNSURE_SHARE = 0.5
 """Share of least-confident texts; the others are random, so that they estimate the accuracy, too."""
 
@@ -57,24 +57,81 @@ def request_labels(root: Path, key: str, version: str, n: int, n_annotators: int
     return request
 
 
-def count_decided(root: Path, request: dict[str, Any]) -> int:
-    """Number of texts of the request that have a label by now."""
+class Progress(NamedTuple):
+    """How far people are with a label request."""
+
+    n_texts: int
+    n_decided: int
+    """Texts that have a label."""
+    n_unusable: int
+    """Texts that people skipped."""
+    deadline: datetime
+    """When the request ends with what there is."""
+
+    @property
+    def n_waiting(self) -> int:
+        """Texts that wait for answers, or for an adjudicator."""
+        return self.n_texts - self.n_decided - self.n_unusable
+
+    def is_ready(self, min_answered: float, now: datetime) -> bool:
+        """Whether to train: labels enough for the usable texts, or the deadline has passed and there is one."""
+        enough = self.n_decided >= min_answered * (self.n_texts - self.n_unusable)
+        return self.n_decided > 0 and (enough or now >= self.deadline)
+
+    def is_in_vain(self, now: datetime) -> bool:
+        """Whether it ends without a label: all texts are unusable, or nobody has answered by the deadline."""
+        return self.n_decided == 0 and (self.n_waiting == 0 or now >= self.deadline)
+
+
+def progress(root: Path, request: dict[str, Any], max_wait_days: float) -> Progress:
+    """How far people are with the request."""
     from ratchet.labels.resolution import current_decisions
     from ratchet.labels.store import read_store
 
     decisions = current_decisions(read_store(root / labelling.POINTER, root / labelling.STORE).decisions)
-    resolved = decisions[decisions["state"] == "resolved"]["id"]
-    return int(resolved.isin(request["ids"]).sum())
+    states = decisions[decisions["id"].isin(request["ids"])]["state"].value_counts()
+    deadline = datetime.fromisoformat(request["asked_at"]) + timedelta(days=max_wait_days)
+    n_decided, n_unusable = (int(states.get(state, 0)) for state in ("resolved", "unusable"))
+    return Progress(len(request["ids"]), n_decided, n_unusable, deadline)
 
 
-def close_request(root: Path, request: dict[str, Any], now: datetime) -> None:
-    """Mark the request as trained on: the next finding may ask anew."""
-    write_json(root / CLOSED, {**request, "trained_at": now.isoformat()})
+def close_request(root: Path, request: dict[str, Any], now: datetime, how: str = "trained") -> None:
+    """Close the request: the next finding may ask anew.
+
+    Args:
+        root: of the repository.
+        request: the open one.
+        now: the time that is noted.
+        how: `trained`, `expired` without a label, or `cancelled`.
+    """
+    write_json(root / CLOSED, {**request, f"{how}_at": now.isoformat()})
     (root / REQUEST).unlink(missing_ok=True)
 
 
+def cancel_request(root: Path, key: str, now: datetime) -> dict[str, Any]:
+    """Close the open request without training; the texts stay in the queue, and answers go on counting.
+
+    Raises:
+        PipelineError: no request of this key is open.
+    """
+    request = read_request(root)
+    if request is None or request["key"] != key:
+        raise PipelineError(
+            "There is no such label request.",
+            where=root / REQUEST,
+            got=key,
+            expected=request["key"] if request else "an open request: there is none",
+            fix="see ratchet labels requests",
+        )
+    # before it is closed: killed in between, it is logged twice rather than not at all
+    n_texts = len(request["ids"])
+    record(root, "label_batch", key[:200], {"direction": "cancel", "n_texts": n_texts}, "label request cancelled")
+    close_request(root, request, now, "cancelled")
+    return request
+
+
 def _items(root: Path, key: str, version: str, n: int, seed: int) -> list[Any]:
-    """`n` texts of the drifted windows: half of them those the model is least sure of, the others at random."""
+    """`n` texts of the drifted windows: half of them at random, of the others those the model is least sure of."""
     import numpy as np
 
     from ratchet.data.cleaning import text_id
@@ -91,10 +148,10 @@ def _items(root: Path, key: str, version: str, n: int, seed: int) -> list[Any]:
             fix="keep texts in the log (live.yaml, log), or label other texts: ratchet labels push",
         )
     record(root, "personal_data", key[:200], {"table": "prediction_log", "n_rows": len(rows)}, "texts to label")
-    n_unsure = round(UNSURE_SHARE * min(n, len(rows)))
-    unsure = rows.sort_values("confidence", kind="stable").head(n_unsure)
-    rest = rows.drop(unsure.index)
-    chosen = np.random.default_rng(seed).permutation(len(rest))[: n - n_unsure]
+    n_random = min(n, len(rows)) - round(UNSURE_SHARE * min(n, len(rows)))
+    # drawn first, from all texts: what is left of them by another choice is no sample without bias
+    drawn = rows.iloc[np.sort(np.random.default_rng(seed).permutation(len(rows))[:n_random])]
+    unsure = rows.drop(drawn.index).sort_values("confidence", kind="stable").head(n - n_random)
     return [
         Item(
             text_id(row.text),
@@ -104,9 +161,12 @@ def _items(root: Path, key: str, version: str, n: int, seed: int) -> list[Any]:
             row.predicted,
             float(row.confidence),
             version,
-            STRATEGY,
+            strategy,
         )
-        for part, why in ((unsure, "the model is unsure"), (rest.iloc[np.sort(chosen)], "drawn at random"))
+        for part, strategy, why in (
+            (unsure, STRATEGY, "the model is unsure"),
+            (drawn, RANDOM_STRATEGY, "drawn at random"),
+        )
         for row in part.itertuples(index=False)
     ]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.defaults import MAX_POOL, MIN_AGREEMENT, N_ANNOTATORS, N_OPEN
+from flows.defaults import MAX_POOL, MAX_WAIT_DAYS, MIN_AGREEMENT, N_ANNOTATORS, N_OPEN
 from ratchet.commands.flow_run import SHARE, run_as_flow
 
 if TYPE_CHECKING:
@@ -71,3 +71,32 @@ def pull(
         return flow.pull(annotators, min_agreement, answers, return_state=True)
 
     run_as_flow(begin)
+
+
+@app.command()
+def requests(
+    cancel: Annotated[str, typer.Option(metavar="KEY", help="Close this request without training.")] = "",
+    max_wait_days: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="Days after which a request ends with what there is.")
+    ] = MAX_WAIT_DAYS,
+) -> None:
+    """List the label requests of retrainings, and cancel one.
+
+    A cancelled one's texts stay in the queue, and answers go on counting."""
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from flows.retraining import steps as retraining
+
+    root, now = Path.cwd(), datetime.now(UTC)
+    if cancel:
+        cancelled = retraining.cancel_request(root, cancel, now)
+        print(f"cancelled: {cancel}, {len(cancelled['ids'])} texts")
+        return
+    if (request := retraining.read_request(root)) is None:
+        print("no label request is open")
+        return
+    reached = retraining.progress(root, request, max_wait_days)
+    print(f"{request['key']}: asked {request['asked_at'][:10]} of {request['model_version']}")
+    print(f"{reached.n_decided} of {reached.n_texts} texts decided, {reached.n_unusable} unusable, ", end="")
+    print(f"{reached.n_waiting} waiting; ends {reached.deadline:%Y-%m-%d} with what there is")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.defaults import MIN_ANSWERED, N_ANNOTATORS
+from flows.defaults import MAX_WAIT_DAYS, MAX_WORKERS, MIN_ANSWERED, N_ANNOTATORS
 from ratchet.commands.flow_run import SHARE, run_as_flow
 from ratchet.errors import PipelineError
 from ratchet.monitoring.settings import read_monitor_params
@@ -38,7 +38,7 @@ def reference(
     """Make the profile with which production is compared.
 
     A promotion makes it by itself; this is for another bundle."""
-    from flows.labelling.steps import model_folder
+    from flows.labelling.choosing import model_folder
     from flows.reference import FOLDER, reference_of
 
     root = Path.cwd()
@@ -89,6 +89,9 @@ def retrain(
         typer.Option(click_type=SHARE, metavar="RATE", help="Share of them that must be decided first, in (0, 1]."),
     ] = MIN_ANSWERED,
     annotators: Annotated[int, typer.Option(min=1, help="People who answer each text.")] = N_ANNOTATORS,
+    max_wait_days: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="Days after which it goes on with what there is.")
+    ] = MAX_WAIT_DAYS,
 ) -> None:
     """Ask people about what drifted; train when they have answered.
 
@@ -97,6 +100,7 @@ def retrain(
     def begin() -> State[Any]:
         from flows.retraining.flow import retrain as flow
 
-        return flow(key, model_version, occurred, n, min_answered, annotators, return_state=True)
+        given = (key, model_version, occurred, n, min_answered, annotators, MAX_WORKERS, max_wait_days)
+        return flow(*given, return_state=True)
 
     run_as_flow(begin)

@@ -42,7 +42,9 @@ class Item:
     bundle: str = ""
     """Version of the model, name@hash; empty: none."""
     query_strategy: str = ""
-    """Query strategy that chose the text; empty: a person did."""
+    """Query strategy that chose the text; empty: a person did. `random` alone is a sample without bias."""
+    query_score: float = math.nan
+    """Its score of the text, see `query_scores`; NaN: it gives none."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Co
             raise TableError("An answer has a negative lead time.", where=where, got=f"{answer.lead_time_s} s")
         rows.append(_row(answer, role, pseudonym(answer.annotator, key)))
     frame = pd.DataFrame(rows, columns=list(ANNOTATIONS.columns))
-    frame = frame.astype({"lead_time_s": "float64"}).drop_duplicates("annotation_id")
+    frame = frame.astype({"lead_time_s": "float64", "query_score": "float64"}).drop_duplicates("annotation_id")
     return frame.sort_values("annotated_at", kind="stable", na_position="first", ignore_index=True)
 
 
@@ -262,5 +264,6 @@ def _row(answer: Answer, role: Role, annotator: str) -> dict[str, object]:
         "bundle": item.bundle or None,
         "suggested": item.suggested or None,
         "query_strategy": item.query_strategy or None,
+        "query_score": item.query_score,
         "origin": answer.origin,
     }

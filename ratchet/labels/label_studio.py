@@ -253,7 +253,7 @@ def _item(data: dict[str, Any]) -> Item:
     from ratchet.data.cleaning import text_id
 
     text = str(data.get("text", ""))
-    confidence = data.get("confidence")
+    confidence, score = data.get("confidence"), data.get("query_score")
     return Item(
         str(data.get("id") or text_id(text)),
         text,
@@ -263,4 +263,5 @@ def _item(data: dict[str, Any]) -> Item:
         math.nan if confidence is None else float(confidence),
         str(data.get("bundle", "")),
         str(data.get("query_strategy", "")),
+        math.nan if score is None else float(score),
     )

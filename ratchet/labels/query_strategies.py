@@ -103,8 +103,28 @@ QUERY_STRATEGIES: dict[str, QueryStrategy] = {
     "hybrid": query_hybrid,
 }
 """By the names params.yaml knows."""
-
 ASKS_COMMITTEE = ("bald",)
 """Those that ask several models, and choose at random without them."""
+WITHOUT_MODEL = ("random", "k_center", "typiclust", "bald")
+"""Those that need no class probabilities."""
+BY_PROBA: dict[str, Callable[[Proba], Scores]] = {
+    "least_confidence": least_confidence_scores,
+    "margin": margin_scores,
+    "hybrid": margin_scores,
+    "entropy": entropy_scores,
+}
+"""Score of each text by its probabilities, of the strategies that have one."""
 ALIKE_FOR_TWO = {"entropy": "margin", "least_confidence": "margin"}
 """With two classes these rank texts as the other does: all three fall with the larger probability."""
+
+
+def query_scores(query_strategy: str, pool: Pool, rows: Indices) -> Scores:
+    """The score by which each of these rows was chosen, (n_rows,); NaN where a strategy chooses by none.
+
+    `random` draws; `k_center`, `badge`, `typiclust` and `contrastive` look at how a text lies to the others.
+    """
+    if query_strategy in BY_PROBA:
+        return BY_PROBA[query_strategy](pool.proba[rows])
+    if query_strategy in ASKS_COMMITTEE and pool.draw_proba is not None:
+        return mutual_information(pool.draw_proba(pool.rows(rows)))
+    return np.full(len(rows), np.nan)

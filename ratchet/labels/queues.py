@@ -18,6 +18,8 @@ from ratchet.labels.annotators import person_of_sheet
 
 ANSWER_COLUMNS = ("label", "annotator", "lead_time_s", "annotated_at")
 SHEET_COLUMNS = ("id", "text", "suggested", "confidence", "reason", *ANSWER_COLUMNS)
+NUMBERS = ("confidence", "query_score")
+"""Numbers of an item, which may be undefined."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -95,8 +97,9 @@ def origin_of(path: Path) -> str:
 
 
 def item_row(item: Item) -> dict[str, Any]:
-    """The item in JSON's own types: an undefined confidence is null."""
-    return asdict(item) | {"confidence": None if math.isnan(item.confidence) else item.confidence}
+    """The item in JSON's own types: an undefined number is null."""
+    numbers = {"confidence": item.confidence, "query_score": item.query_score}
+    return asdict(item) | {name: None if math.isnan(value) else value for name, value in numbers.items()}
 
 
 def write_items(path: Path, items: Sequence[Item]) -> None:
@@ -200,8 +203,8 @@ def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item
 
 def _item(row: dict[str, Any], path: Path) -> Item:
     try:
-        confidence = math.nan if row["confidence"] is None else float(row["confidence"])
-        return Item(**{**row, "confidence": confidence})
+        numbers = {name: math.nan if (value := row.get(name)) is None else float(value) for name in NUMBERS}
+        return Item(**{**row, **numbers})
     except (TypeError, ValueError, KeyError) as error:
         raise TableError("A queue file is damaged.", where=path, got=error, fix="delete it and push again") from None
 

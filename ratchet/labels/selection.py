@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ratchet.errors import TrainingError
 from ratchet.labels.annotations import Item
 from ratchet.labels.pool import DrawProba, Pool
-from ratchet.labels.query_strategies import QUERY_STRATEGIES
+from ratchet.labels.query_strategies import QUERY_STRATEGIES, query_scores
 from ratchet.labels.selection_model import fit_selection_model, unit_length
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 def choose(
     pool: pd.DataFrame,
-    proba: NDArray[np.float64],
-    embeddings: NDArray[np.float32],
+    proba: NDArray[np.float64] | None,
+    embeddings: NDArray[np.float32] | None,
     labeled: NDArray[np.bool_],
     labels: Sequence[str],
     bundle: str,
@@ -30,12 +31,12 @@ def choose(
     rng: np.random.Generator,
     draw_proba: DrawProba | None = None,
 ) -> list[Item]:
-    """The `n` texts of the pool to ask people about, each with the model's suggestion and the reason.
+    """The `n` texts of the pool to ask people about, each with the reason, the score and the model's suggestion.
 
     Args:
         pool: texts, labelled and not: id, text, source.
-        proba: the model's class probabilities, (n_pool, n_classes).
-        embeddings: (n_pool, hidden).
+        proba: the model's class probabilities, (n_pool, n_classes); None: there is no model, and nothing is suggested.
+        embeddings: (n_pool, hidden); None: there are none, and texts can be drawn at random only.
         labeled: which are labelled, (n_pool,): they are never chosen, and the others are compared with them.
         labels: the classes, in the order of the columns of proba.
         bundle: version of the model, name@hash.
@@ -44,13 +45,19 @@ def choose(
         rng: breaks ties.
         draw_proba: models that fit the labels about equally well, for strategies of `ASKS_COMMITTEE`.
     """
-    points = unit_length(embeddings)
-    chosen = QUERY_STRATEGIES[query_strategy](Pool(points, labeled, proba, draw_proba), n, rng)
-    notes = compared_with_labeled(points[chosen], points[labeled])
-    return [
-        _item(pool, int(row), proba[row], labels, bundle, query_strategy, note)
-        for row, note in zip(chosen, notes, strict=True)
-    ]
+    points = unit_length(np.zeros((len(pool), 1), dtype=np.float32) if embeddings is None else embeddings)
+    uniform = np.full((len(pool), len(labels)), 1.0 / len(labels))
+    seen = Pool(points, labeled, uniform if proba is None else proba, draw_proba)
+    chosen = QUERY_STRATEGIES[query_strategy](seen, n, rng)
+    scores = query_scores(query_strategy, seen, chosen)
+    drawn = ["drawn at random"] * len(chosen)
+    notes = drawn if embeddings is None else compared_with_labeled(points[chosen], points[labeled])
+    items = []
+    for row, note, score in zip(chosen, notes, scores, strict=True):
+        name, text, source = (str(pool[column].iloc[row]) for column in ("id", "text", "source"))
+        plain = Item(name, text, source, note, query_strategy=query_strategy, query_score=float(score))
+        items.append(plain if proba is None else _suggested(plain, proba[row], labels, bundle))
+    return items
 
 
 def committee(
@@ -102,26 +109,15 @@ def compared_with_labeled(chosen: NDArray[np.float32], labeled: NDArray[np.float
     ]
 
 
-def _item(
-    pool: pd.DataFrame,
-    row: int,
-    proba: NDArray[np.float64],
-    labels: Sequence[str],
-    bundle: str,
-    strategy: str,
-    note: str,
-) -> Item:
-    name, text, source = (str(pool[column].iloc[row]) for column in ("id", "text", "source"))
+def _suggested(item: Item, proba: NDArray[np.float64], labels: Sequence[str], bundle: str) -> Item:
+    """The item with the class that the model finds most probable."""
     ordered = np.sort(proba)
-    return Item(
-        name,
-        text,
-        source,
-        reason=f"margin {ordered[-1] - ordered[-2]:.2f}, {note}",
+    return replace(
+        item,
+        reason=f"margin {ordered[-1] - ordered[-2]:.2f}, {item.reason}",
         suggested=labels[int(proba.argmax())],
         confidence=float(ordered[-1]),
         bundle=bundle,
-        query_strategy=strategy,
     )
 
 

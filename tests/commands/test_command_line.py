@@ -157,7 +157,7 @@ def test_without_options_a_flow_gets_its_own_defaults(name: str, called: dict[st
             {"n_annotators": 3, "min_agreement": 0.7, "answers": "a.csv"},
         ),
         (
-            "retrain --key k --model-version v --occurred t --n 3 --min-answered 0.5 --annotators 4",
+            "retrain --key k --model-version v --occurred t --n 3 --min-answered 0.5 --annotators 4 --max-wait-days 3",
             "retrain",
             {
                 "key": "k",
@@ -166,6 +166,7 @@ def test_without_options_a_flow_gets_its_own_defaults(name: str, called: dict[st
                 "n_to_label": 3,
                 "min_answered": 0.5,
                 "n_annotators": 4,
+                "max_wait_days": 3.0,
             },
         ),
         ("rollout check --key k", "rollout check", {"key": "k"}),

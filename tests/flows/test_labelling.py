@@ -118,6 +118,7 @@ def test_what_is_pushed_says_why_and_what_the_model_thinks(world: Path) -> None:
         assert 0.5 <= item.confidence <= 1.0
         assert item.bundle.startswith("baseline@")
         assert item.query_strategy == "margin"
+        assert item.query_score == pytest.approx(2 - 2 * item.confidence)  # of two classes
 
 
 @pytest.mark.parametrize("when", ["before sending", "half sent", "all sent"])
@@ -436,11 +437,27 @@ def test_a_batch_that_was_sent_is_logged_although_the_push_was_killed(
     assert [details["n_new"] for _, details in again] == [6, 0]
 
 
-def test_without_a_model_there_is_nobody_to_ask(world: Path) -> None:
+def test_without_an_accepted_model_a_diverse_sample_is_sent_without_suggestions(world: Path) -> None:
     (world / "reports/decision.json").write_text('{"chosen": null}')
+    assert "6 texts sent" in push()
+    for item in FileQueue(world / labelling.QUEUE).items().values():
+        assert (item.query_strategy, item.suggested, item.bundle) == ("typiclust", "", "")
+        assert item.confidence != item.confidence
     with pytest.raises(PipelineError, match="no model to ask"):
-        push()
-    assert "6 texts sent" in push(bundle="models/baseline")
+        push(12, query_strategy="margin")
+    assert "6 texts sent" in push(12, bundle="models/baseline")
+    answer(world, "anna", dict.fromkeys(queue_items(world), "positive"))
+    assert "12 new answers, 12 new decisions" in pull(n_annotators=1)
+    assert store(world).annotations["suggested"].isna().sum() == 6
+
+
+def test_before_any_run_a_random_sample_is_sent(world: Path) -> None:
+    """The splits alone are there: no decision, no labels, no embeddings."""
+    for path in (Path("reports/decision.json"), labelling.LABELED, labelling.EMBEDDINGS):
+        (world / path).unlink()
+    assert "6 texts sent" in push()
+    found = FileQueue(world / labelling.QUEUE).items().values()
+    assert {(item.query_strategy, item.reason) for item in found} == {("random", "drawn at random")}
 
 
 def test_bald_asks_where_models_of_the_labels_disagree(world: Path) -> None:

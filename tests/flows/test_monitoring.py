@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from prefect.states import Completed, Failed
+from typer.testing import CliRunner
 
 from flows import reference
 from flows.labelling import flow as label
@@ -18,6 +19,7 @@ from flows.monitoring import flow as monitor
 from flows.monitoring import steps as monitoring
 from flows.retraining import flow as retrain
 from flows.retraining import steps as retraining
+from ratchet.commands.labels import app
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
 from ratchet.labels.queues import FileQueue
@@ -199,6 +201,95 @@ def test_a_training_that_fails_keeps_the_request(world: Path, monkeypatch: pytes
     with pytest.raises(PipelineError, match="retraining failed"):
         retrain.retrain.fn()
     assert retraining.read_request(world) is not None
+
+
+def ask(root: Path) -> list[str]:
+    """A label request after drift: the ids of its texts."""
+    drift(root)
+    monitor.inspect(root, LATER)
+    assert retrain.retrain.fn(key="drift.requests", model_version=VERSION).name == retrain.WAITING
+    return sorted(FileQueue(root / labelling.QUEUE).items())
+
+
+def test_texts_that_everybody_skips_do_not_hold_a_retraining_up(
+    world: Path, events: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+
+    def trains(**_: Any) -> Any:
+        ran.append(1)
+        return Failed(message="stop here")
+
+    monkeypatch.setattr(retrain, "pipeline", trains)
+    names = ask(world)
+    labels = {**dict.fromkeys(names, "skip"), names[0]: "positive"}
+    for person in ("anna", "ben"):
+        answer(world, person, labels)
+    label.pull.fn()
+    with pytest.raises(PipelineError, match="stop here"):
+        retrain.retrain.fn()
+    assert ran == [1]
+
+
+@pytest.mark.parametrize("n_answered", [0, 2])
+def test_a_request_ends_by_its_deadline_with_what_there_is(
+    world: Path, events: list[Any], monkeypatch: pytest.MonkeyPatch, n_answered: int
+) -> None:
+    ran: list[int] = []
+
+    def trains(**_: Any) -> Any:
+        ran.append(1)
+        return Failed(message="stop here")
+
+    monkeypatch.setattr(retrain, "pipeline", trains)
+    names = ask(world)
+    for person in ("anna", "ben"):
+        answer(world, person, dict.fromkeys(names[:n_answered], "positive"))
+    label.pull.fn()
+    waiting = retrain.retrain.fn()
+    assert f"{n_answered} of 10 texts are decided" in str(waiting.message)
+    if n_answered:
+        with pytest.raises(PipelineError, match="stop here"):
+            retrain.retrain.fn(max_wait_days=0)
+        assert ran == [1]
+    else:
+        assert "ended without a label" in str(retrain.retrain.fn(max_wait_days=0).message)
+        assert retraining.read_request(world) is None
+        assert "expired_at" in read_json(world / retraining.CLOSED)
+        assert "no labels were asked for" in str(retrain.retrain.fn().message)
+        assert ran == []
+
+
+def test_a_request_that_everybody_skips_is_closed(world: Path, events: list[Any]) -> None:
+    names = ask(world)
+    for person in ("anna", "ben"):
+        answer(world, person, dict.fromkeys(names, "skip"))
+    label.pull.fn()
+    assert "10 are unusable" in str(retrain.retrain.fn().message)
+    assert retraining.read_request(world) is None
+
+
+def test_requests_are_listed_and_cancelled(world: Path, events: list[Any]) -> None:
+    def call(*words: str) -> str:
+        done = CliRunner().invoke(app, ["requests", *words])
+        return done.output if done.exception is None else str(done.exception)
+
+    assert "no label request is open" in call()
+    assert "There is no such label request" in call("--cancel", "drift.requests")
+    ask(world)
+    assert "0 of 10 texts decided, 0 unusable, 10 waiting" in call()
+    assert "There is no such label request" in call("--cancel", "drift.tokens")
+    assert "cancelled: drift.requests, 10 texts" in call("--cancel", "drift.requests")
+    assert "no label request is open" in call()
+    assert "cancelled_at" in read_json(world / retraining.CLOSED)
+    logged = [entry for entry in entries(log_path(world)) if entry.details.get("direction") == "cancel"]
+    assert [(entry.subject, entry.details["n_texts"]) for entry in logged] == [("drift.requests", 10)]
+
+
+def test_half_of_what_is_asked_is_a_random_sample_kept_apart(world: Path) -> None:
+    ask(world)
+    chosen = [item.query_strategy for item in FileQueue(world / labelling.QUEUE).items().values()]
+    assert sorted(chosen) == ["drift"] * 5 + ["drift_random"] * 5
 
 
 @pytest.mark.parametrize(("version", "hours", "why"), [(VERSION, 13, "hours ago"), ("m@v0.9.0", 1, "is served")])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ratchet.labels.pool import Pool
-from ratchet.labels.query_strategies import QUERY_STRATEGIES
-from ratchet.labels.selection import choose, compared_with_labeled
+from ratchet.labels.query_strategies import QUERY_STRATEGIES, WITHOUT_MODEL
+from ratchet.labels.selection import choose, committee, compared_with_labeled
 from ratchet.labels.selection_model import unit_length
 from tests.support.tiny import reviews
 
@@ -67,3 +67,29 @@ def test_with_hardly_any_label_nothing_is_compared() -> None:
     assert compared_with_labeled(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32)) == [
         "hardly anything is labelled yet"
     ]
+
+
+@pytest.mark.parametrize("strategy", sorted(QUERY_STRATEGIES))
+def test_the_score_is_that_of_the_strategy_and_none_where_it_has_none(strategy: str) -> None:
+    proba, embeddings, labeled = pool(4)
+    targets = np.arange(int(labeled.sum())) % 2
+    draw = committee(embeddings[labeled], targets.astype(np.int64), 2, 1.0, balanced=False)
+    rng = np.random.default_rng(0)
+    items = choose(reviews(120, 1), proba, embeddings, labeled, LABELS, "m@1", strategy, 10, rng, draw)
+    scores = np.array([item.query_score for item in items])
+    if strategy in ("random", "k_center", "badge", "contrastive", "typiclust"):
+        assert np.isnan(scores).all()
+    else:
+        assert (scores >= 0).all()
+        assert strategy == "hybrid" or (np.diff(scores) <= 0).all()
+
+
+@pytest.mark.parametrize("strategy", WITHOUT_MODEL)
+def test_without_a_model_nothing_is_suggested_and_the_strategy_chooses_as_with_one(strategy: str) -> None:
+    proba, embeddings, labeled = pool(5)
+    draw = committee(embeddings[labeled], (np.arange(int(labeled.sum())) % 2).astype(np.int64), 2, 1.0, balanced=False)
+    rest = (embeddings, labeled, LABELS, "", strategy, 6)
+    items, asked = (choose(reviews(120, 1), given, *rest, np.random.default_rng(0), draw) for given in (None, proba))
+    assert [item.id for item in items] == [item.id for item in asked]
+    assert {(item.suggested, item.bundle) for item in items} == {("", "")}
+    assert all(item.reason and item.confidence != item.confidence for item in items)
