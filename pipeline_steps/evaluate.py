@@ -39,7 +39,7 @@ from ratchet.measure.comparison import (
     quality_against,
     slice_metrics,
 )
-from ratchet.measure.estimate import Estimate
+from ratchet.measure.estimate import estimates_json
 from ratchet.measure.footprint import Footprint, footprint
 from ratchet.measure.latency import interleaved_ms
 from ratchet.measure.machine import describe_machine, versions
@@ -180,9 +180,9 @@ def run(
         metrics = metrics_of(item, y_true, primary, params.n_bins, rates, draws)
         parts = challenge_parts(cases, y_true, *challenged[name], draws.texts)
         bundles[name] = {
-            "metrics": _json(metrics | challenge_metrics(cases, y_true, *challenged[name], draws.texts)),
-            "challenge": {kind: _json(shares) for kind, shares in parts.items()},
-            "costs": _json(
+            "metrics": estimates_json(metrics | challenge_metrics(cases, y_true, *challenged[name], draws.texts)),
+            "challenge": {kind: estimates_json(shares) for kind, shares in parts.items()},
+            "costs": estimates_json(
                 {
                     price.machine: cost_per_million(
                         item.scored, price.usd_per_core_hour, params.usd_per_gpu_hour, draws.chunks
@@ -190,11 +190,14 @@ def run(
                     for price in params.prices
                 }
             ),
-            "slices": {n: _json(m) for n, m in slice_metrics(item, y_true, primary, masks, draws).items()},
+            "slices": {n: estimates_json(m) for n, m in slice_metrics(item, y_true, primary, masks, draws).items()},
             "is_best": name == best,
             "against": {
-                **{other: _json(against(item, others[other], y_true, primary, rates, draws)) for other in others},
-                "majority": _json(quality_against(item.scored.proba, constant, y_true, primary, draws.texts)),
+                **{
+                    other: estimates_json(against(item, others[other], y_true, primary, rates, draws))
+                    for other in others
+                },
+                "majority": estimates_json(quality_against(item.scored.proba, constant, y_true, primary, draws.texts)),
             },
         }
     without = [kind for kind in KINDS if not cases.of(kind).any()]
@@ -261,10 +264,6 @@ def main() -> None:
         for name, bundle in report["bundles"].items()
     }
     write_report(Path(WRITES["metrics"]), headlines)
-
-
-def _json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: estimate.to_json() for name, estimate in estimates.items()}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from ratchet.entry import entry
 from ratchet.files import read_json
 from ratchet.measure.bootstrap import weights
 from ratchet.measure.comparison import majority_proba, quality_against, quality_of
-from ratchet.measure.estimate import Estimate
+from ratchet.measure.estimate import estimates_json
 from ratchet.measure.prediction_table import prediction_table
 from ratchet.measure.primary import PrimaryMetricParams
 from ratchet.measure.report_files import write_report
@@ -135,14 +135,15 @@ def run(
         compared = {other: item for other, item in others.items() if item is not own} | {"majority": constant}
         bundles[name] = {
             "is_best": name == best,
-            "metrics": {**found["metrics"], **_json(metrics)},
+            "metrics": {**found["metrics"], **estimates_json(metrics)},
             "against": {
-                other: _json(quality_against(own, item, y_true, primary, w)) for other, item in compared.items()
+                other: estimates_json(quality_against(own, item, y_true, primary, w))
+                for other, item in compared.items()
             },
             "slices": found["slices"],
             "slices_against": {
                 other: {
-                    key: _json(values)
+                    key: estimates_json(values)
                     for key, values in slice_differences(
                         right[name], right[other], groups.all, params.min_group_size, w
                     ).items()
@@ -186,10 +187,6 @@ def _trained_on(lineage: Sequence[Manifest], texts: Texts) -> tuple[list[str], l
 def _right_on_validation(name: str, validation: pd.DataFrame) -> Any:
     rows = validation[validation["bundle"] == name]
     return (rows["label"] == rows["predicted"]).to_numpy(dtype=bool)
-
-
-def _json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: estimate.to_json() for name, estimate in estimates.items()}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,6 +31,11 @@ class Estimate:
         """An estimate read back; null is NaN again."""
         number = {k: math.nan if value[k] is None else float(value[k]) for k in ("value", "low", "high")}
         return cls(n=int(value["n"]), reason=str(value.get("reason", "")), **number)
+
+
+def estimates_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Metric → its estimate as a JSON object."""
+    return {name: estimate.to_json() for name, estimate in estimates.items()}
 
 
 def exact(value: float, n: int = 1) -> Estimate:
