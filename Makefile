@@ -17,6 +17,7 @@
 # make bench-rollback  how long a rollback takes, from the command to the earlier bundle, in a scratch clone
 # make bench-ab  false claims of the rollout's tests under peeking, and how many requests a difference takes
 # make prove-gates  bundles with planted faults, each of which a gate has to reject; some minutes
+# make prove-verdict  how often the verdict refuses a sound model or releases a planted fault; RUNS="NAME=FOLDER ..." adds clones; hours
 # make explain-deep  more texts and evaluations for the explanations; cached by DVC
 # make bench-explain  explanations beside plain shap over a transformers pipeline
 # make labels-server  Label Studio, in an environment of its own, on loopback
@@ -42,7 +43,7 @@ export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
-.PHONY: actionlint-env triton-env prove-gates explain-deep
+.PHONY: actionlint-env triton-env prove-gates prove-verdict explain-deep
 .PHONY: bench-rollback bench-explain litserve-env demo bench-serving bench-league bench-recipes
 .DEFAULT_GOAL := run
 
@@ -99,6 +100,11 @@ bench-ab: setup
 prove-gates: setup
 	@$(BIN)/python -m benchmarks.prove_gates
 	@$(BIN)/python -m benchmarks.prove_gates docs/gates.md
+
+# scenarios that are in the report for the same gates and predictions are not run again
+prove-verdict: setup
+	@$(BIN)/python -m benchmarks.prove_verdict $(if $(RUNS),$(RUNS),films=.) $(ARGS)
+	@$(BIN)/python -m benchmarks.prove_verdict --into docs/gates.md
 
 # In a folder of its own, on the bundles of the last run; no other stage runs. DVC refuses a name twice, so the earlier
 # experiment is dropped first: what it made comes back from the cache.

@@ -119,7 +119,7 @@ def run(
         )
         against = {other: right[other] for other in REFERENCES if other in right and other != name}
         bundles[name]["slices_against"] = {
-            other: _json(slice_differences(right[name], theirs, groups.all, params.min_group_size, w))
+            other: _json(slice_differences(right[name], theirs, groups.all, params.min_group_size))
             for other, theirs in against.items()
         }
         elsewhere = predictions[(predictions["bundle"] == name) & (predictions["split"] == "transfer")]

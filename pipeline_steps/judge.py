@@ -21,7 +21,7 @@ from pydantic import Field
 from ratchet.engines.loading import load
 from ratchet.entry import entry
 from ratchet.files import read_json
-from ratchet.measure.bootstrap import weights
+from ratchet.measure.bootstrap import Weights, weights
 from ratchet.measure.comparison import majority_proba, quality_against, quality_of
 from ratchet.measure.estimate import estimates_json
 from ratchet.measure.prediction_table import prediction_table
@@ -108,7 +108,7 @@ def run(
     Args:
         predictors: the bundles that are judged, by name; among them the champion and the high-water mark, if any.
         lineages: bundle → its manifest and those of its parents; of what is released, and no candidate, none.
-        best: the bundle that was the best of them on the validation texts.
+        best: the bundle that was the best of them on the validation texts; empty: none was within the limits.
         texts: see `Texts`.
         groups: of the test texts, in their order.
         params: see `Params`.
@@ -116,51 +116,97 @@ def run(
     import pandas as pd
 
     labels = next(iter(predictors.values())).labels
-    primary, y_true = params.metric_of(labels), class_indices(texts.test, labels)
     w = weights(len(texts.test), params.n_bootstrap, np.random.default_rng(params.seed))
     proba = {name: champion_proba(item, texts.test["text"].tolist(), labels) for name, item in predictors.items()}
     tables = {name: prediction_table(name, "test", labels, texts.test, item) for name, item in proba.items()}
-    right = {name: item.argmax(axis=1) == y_true for name, item in proba.items()}
-    constant, seen = majority_proba(y_true, len(labels)), _seen(texts, params)
+    seen = _seen(texts, params)
     bundles: dict[str, Any] = {}
-    for name, own in proba.items():
-        found = fairness_figures(
-            tables[name], groups.slices, groups.sensitive, params.positive_labels, params.min_group_size, w
-        )
-        metrics = quality_of(own, y_true, primary, params.n_bins, w)
+    for name in proba:
+        bundles[name] = figures_of(name, best, tables, groups, w, params)
         if name in lineages:
-            metrics["test_leak_rate"] = leak_rate(seen, *_trained_on(lineages[name], texts))
-            metrics["better_on_test"] = better_on_test(right[name], _right_on_validation(name, texts.validation))
-        others = {other: proba[other] for other in REFERENCES if other in proba} | {"best": proba[best]}
-        compared = {other: item for other, item in others.items() if item is not own} | {"majority": constant}
-        bundles[name] = {
-            "is_best": name == best,
-            "metrics": {**found["metrics"], **estimates_json(metrics)},
-            "against": {
-                other: estimates_json(quality_against(own, item, y_true, primary, w))
-                for other, item in compared.items()
-            },
-            "slices": found["slices"],
-            "slices_against": {
-                other: {
-                    key: estimates_json(values)
-                    for key, values in slice_differences(
-                        right[name], right[other], groups.all, params.min_group_size, w
-                    ).items()
-                }
-                for other in compared
-                if other in REFERENCES
-            },
-        }
+            right = (tables[name]["label"] == tables[name]["predicted"]).to_numpy(dtype=bool)
+            leaks = {
+                "test_leak_rate": leak_rate(seen, *_trained_on(lineages[name], texts)),
+                "better_on_test": better_on_test(right, _right_on_validation(name, texts.validation)),
+            }
+            bundles[name]["metrics"] |= estimates_json(leaks)
     report = {
         "n_test": len(texts.test),
-        "primary_metric": primary.name,
+        "primary_metric": params.metric_of(labels).name,
         "best": best,
         "max_openings": params.max_openings,
         "leaked": texts.test["text"][seen].head(params.n_examples).tolist(),
         "bundles": bundles,
     }
     return pd.concat(tables.values(), ignore_index=True), report
+
+
+def figures_of(
+    name: str,
+    best: str,
+    tables: Mapping[str, pd.DataFrame],
+    groups: AuditedGroups,
+    w: Weights,
+    params: Params,
+) -> dict[str, Any]:
+    """Quality, slices and fairness of one bundle on the same texts as the others, and what it is compared with.
+
+    Args: see `compared_figures`.
+    """
+    found = fairness_figures(
+        tables[name], groups.slices, groups.sensitive, params.positive_labels, params.min_group_size, w
+    )
+    compared = compared_figures(name, best, tables, groups, w, params)
+    return {**compared, "metrics": {**found["metrics"], **compared["metrics"]}, "slices": found["slices"]}
+
+
+def compared_figures(
+    name: str,
+    best: str,
+    tables: Mapping[str, pd.DataFrame],
+    groups: AuditedGroups,
+    w: Weights,
+    params: Params,
+) -> dict[str, Any]:
+    """Quality of one bundle, its differences to the bundles that it is compared with, and those by slice.
+
+    Args:
+        name: the bundle.
+        best: the one that was the best on the validation texts; empty: none was.
+        tables: bundle → its predictions, see `prediction_table`; of the same texts in the same order.
+        groups: of these texts.
+        w: resampling weights, (n_draws, n_texts).
+        params: see `Params`.
+    """
+    labels = [column.removeprefix("proba_") for column in map(str, tables[name]) if column.startswith("proba_")]
+    primary, y_true = params.metric_of(labels), class_indices(tables[name], labels)
+    own = _proba(tables[name])
+    right = own.argmax(axis=1) == y_true
+    others = {other: other for other in REFERENCES if other in tables} | ({"best": best} if best else {})
+    compared = {other: _proba(tables[bundle]) for other, bundle in others.items() if bundle != name}
+    against = {**compared, "majority": majority_proba(y_true, len(labels))}
+    return {
+        "is_best": name == best,
+        "metrics": estimates_json(quality_of(own, y_true, primary, params.n_bins, w)),
+        "against": {
+            other: estimates_json(quality_against(own, item, y_true, primary, w)) for other, item in against.items()
+        },
+        "slices_against": {
+            other: {
+                key: estimates_json(values)
+                for key, values in slice_differences(
+                    right, item.argmax(axis=1) == y_true, groups.all, params.min_group_size
+                ).items()
+            }
+            for other, item in compared.items()
+        },
+    }
+
+
+def _proba(table: pd.DataFrame) -> Any:
+    """Probabilities of the classes, (n_texts, n_classes), in the order of the columns."""
+    columns = [column for column in map(str, table) if column.startswith("proba_")]
+    return table[columns].to_numpy(dtype=np.float64)
 
 
 def _seen(texts: Texts, params: Params) -> Any:
@@ -192,7 +238,7 @@ def _right_on_validation(name: str, validation: pd.DataFrame) -> Any:
 def main() -> None:
     """Load the shortlist and what it is compared with, open the test, save."""
     params = load_params(Params, "judge", length_edges=read_length_edges(Path(READS["length_edges"])))
-    splits, shortlist = Path(READS["splits"]), read_json(Path(READS["shortlist"]))
+    splits, shortlist = Path(READS["splits"]), readestimates_json(Path(READS["shortlist"]))
     paths = discover(Path(READS["bundles"]).parent)
     names = [name for name in dict.fromkeys((*ALWAYS, *shortlist["shortlist"])) if name in paths]
     judged = {name: paths[name] for name in names}
@@ -213,7 +259,7 @@ def main() -> None:
     print(f"judging {len(judged)} bundles on {len(test):,} sealed test texts", flush=True)
     predictors = {name: load(path, params.n_threads) for name, path in judged.items()}
     lineages = {name: lineage_of(name, paths) for name in names}
-    table, report = run(predictors, lineages, shortlist["best"], texts, groups, params)
+    table, report = run(predictors, lineages, shortlist["best"] or "", texts, groups, params)
     write_table(Path(WRITES["predictions"]), table, PREDICTIONS)
     write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.judge", **report})
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field
 
 from ratchet.entry import entry
-from ratchet.gates.gates import CHAMPION, MARK, RELEASED, Gate, check_gates, mark_gate, without_figures
+from ratchet.gates.gates import CHAMPION, MARK, RELEASED, TEACHER, Gate, check_gates, mark_gate, without_figures
 from ratchet.gates.measured_reports import Report, merge_bundles, read_report, without_cases
 from ratchet.gates.next_steps import next_steps
 from ratchet.measure.machine_figures import drop, merge
@@ -73,8 +73,9 @@ def run(reports: Mapping[str, Report], params: Params) -> dict[str, Any]:
     bundles = merge_bundles(*(reports[name] for name in names), paths=[REPORTS[name] for name in names])
     evaluated, shortlisted = reports["evaluate"]["bundles"], reports["shortlist"]
     ranking = list(shortlisted["shortlist"])
-    released = {CHAMPION} & set(evaluated) | {MARK} & set(reports.get("judge", {}).get("bundles", {}))
-    verdicts = {name: check_gates(params.all_gates, name, bundles[name], released=released) for name in ranking}
+    there = {CHAMPION, TEACHER} & set(evaluated) | {MARK} & set(reports.get("judge", {}).get("bundles", {}))
+    released = there - {TEACHER}
+    verdicts = {name: check_gates(params.all_gates, name, bundles[name], there=there) for name in ranking}
     passing = [name for name in ranking if verdicts[name]["passed"]]
     not_asked = without_cases(*(reports[name] for name in names))
     undecided = {name: n for name, n in shortlisted["undecided"].items() if name not in ranking}
@@ -120,7 +121,9 @@ def _reasons(
             reasons.append(f"Not shown either way: {'; '.join(gate['reason'] for gate in open_)}.")
         reasons += [_failure(name, verdicts[name]) for name in ranking[: ranking.index(chosen)]]
         if passing[1:]:
-            reasons.append(f"Also passing, but later in the ranking: {', '.join(passing[1:])}.")
+            reasons.append(
+                f"Also passing, but not tested, since the one before was not refused: {', '.join(passing[1:])}."
+            )
     elif ranking:
         reasons = [f"None of the {len(ranking)} candidates passes every gate."]
         reasons += [_failure(name, verdicts[name]) for name in sorted(ranking, key=lambda n: len(_failed(verdicts[n])))]

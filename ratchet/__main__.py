@@ -23,6 +23,7 @@ from ratchet.commands import (
     rollout,
     serve,
     trial,
+    verify,
 )
 from ratchet.entry import entry
 
@@ -47,6 +48,7 @@ for _command in (
     reports.results,
     reports.cost,
     release.release,
+    verify.verify,
     serve.serve,
     serve.compact,
     production.reference,

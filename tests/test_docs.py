@@ -36,6 +36,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 QUICK = {
     "python -m benchmarks.efficiency --quick": "tests/benchmarks/test_quick.py",
     "python -m benchmarks.engines --quick": "tests/benchmarks/test_quick.py",
+    "python -m benchmarks.prove_verdict --quick": "tests/benchmarks/test_prove_verdict.py",
 }
 """Command → the test that runs it, on a miniature."""
 MINUTES = {
@@ -51,6 +52,7 @@ MINUTES = {
     "make explain-deep": ".scratch/explain-deep",
     "make fuzz-sources": "reports/bench/fuzz_sources.json",
     "make prove-gates": "reports/bench/prove_gates.json",
+    "make prove-verdict": "reports/bench/prove_verdict.json",
     "python -m benchmarks.data_scale": "reports/bench/data_scale.json",
     "python -m benchmarks.efficiency": "reports/bench/",
     "python -m benchmarks.engines": "reports/bench/",
@@ -95,6 +97,7 @@ NEEDS = {
     "ratchet release": "an accepted run and keys: tests/flows/test_release.py",
     "ratchet retrain": "answers of people: tests/flows/test_monitoring.py",
     "ratchet rollout": "a server and two models: tests/flows/test_rollout.py",
+    "ratchet verify": "a release: tests/flows/test_verification.py",
     "ratchet serve": "a model: tests/serving/test_serving.py",
 }
 """Beginning of a command → what it needs that a clone has not, or which test does it on a miniature."""

@@ -141,7 +141,7 @@ QUALITY = ("primary", "accuracy", "mcnemar_p", "macro_f1")
 """Those that it compares with a constant answer, which takes no time and no space."""
 BY_SLICE = {
     "absolute": ("primary", "accuracy", "overconfidence"),
-    **dict.fromkeys(("baseline", "teacher", "champion", "high_water_mark"), ("accuracy",)),
+    **dict.fromkeys(("baseline", "teacher", "champion", "high_water_mark", "best"), ("accuracy",)),
 }
 """Reference → metrics that are known of every slice, beside the rates of selected classes."""
 WITHIN = {

@@ -39,6 +39,7 @@ STATE: Sequence[State] = (
     State("data/label_queue", "queue of texts for people"),
     State("data/source_changed.txt", "what is watched for a source that DVC cannot see"),
     State("reports/openings.json", "openings of the sealed test"),
+    State("reports/cpu_kinds.json", "kinds of CPU on which releases were verified"),
     State("models/champion.json", "pointer to the champion", '{\n  "bundle": null\n}\n'),
     State("models/champion", "the champion's files"),
     State("models/high_water_mark.json", "pointer to the best bundle ever released", '{\n  "bundle": null\n}\n'),

@@ -6,9 +6,9 @@ for a metric is its gate not asked: it does not apply, and the verdict says why.
 
 Each verdict says what was shown: *kept* (the whole 95 % interval keeps the bound), *harm* (none of it does), or *open*,
 and then how many texts would settle it. The rule says which of these pass. `interval` asks for *kept*, a one-sided test
-at 2.5 %, against the champion a non-inferiority test on the same texts; `harm` refuses what is shown to break the bound
-and nothing else; `value` looks at the point estimate alone. Of many slices one lies beyond a bound by chance: `harm` is
-shown of a slice at 2.5 % divided by their number (Bonferroni).
+at 2.5 %, against a released bundle a non-inferiority test on the same texts; `harm` refuses what is shown to break the
+bound and nothing else; `value` looks at the point estimate alone. Of many slices one lies beyond a bound by chance:
+`harm` is shown of a slice at 1 % divided by their number (Bonferroni).
 """
 
 from __future__ import annotations
@@ -29,15 +29,22 @@ from ratchet.params import Params
 CHAMPION, MARK = "champion", "high_water_mark"
 RELEASED = {CHAMPION: "champion", MARK: "high-water mark"}
 """References that are released bundles, of which there are none before the first release → in words."""
+TEACHER = "teacher"
+OPTIONAL = {**RELEASED, TEACHER: TEACHER}
+"""References that a run may be without: where a simple model is best, no teacher is trained."""
 WORDS = {"at_least": "at least", "at_most": "at most"}
 ENDS = {"value": "", "at_least": "its low end ", "at_most": "its high end "}
 BEYOND = {"at_least": "below", "at_most": "above"}
 LEVEL = 0.025
 """Error of a one-sided test by one end of a 95 % interval."""
+SLICE_LEVEL = 0.01
+"""Error of a gate over all slices together: a task has several such gates, and each could refuse a sound model."""
 MAX_OPENINGS = 20
 """Openings that the same test texts may have at most, see `mark_gate`."""
 MARK_LEVEL = 0.05 / MAX_OPENINGS
 """Error of the test against the high-water mark: over all openings of the same test texts it is 5 %."""
+GAPS = ("_difference", "_gap", "_ratio")
+"""Endings of metrics that are the largest difference, or the smallest ratio, of several groups."""
 Shown = Literal["kept", "harm", "open", "unknown"]
 
 
@@ -117,15 +124,15 @@ def mark_gate(max_total_loss: float) -> Gate:
     )
 
 
-def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, released: Collection[str]) -> Verdict:
+def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, there: Collection[str]) -> Verdict:
     """Whether the bundle passes the gate, and why.
 
-    A gate against a released bundle (`RELEASED`) that is not among the `released` does not apply, and so passes; nor
-    does one on the bundle's own figure of which a report says that the task has no cases (`without_cases`).
+    A gate against one of `OPTIONAL` that is not among `there` does not apply, and so passes; nor does one on the
+    bundle's own figure of which a report says that the task has no cases (`without_cases`).
     """
     see = str(bundle.get("see", {}).get(gate.metric if gate.scope == "bundle" else f"{gate.metric} by slice", ""))
-    if gate.against in RELEASED and gate.against not in released:
-        why = f"there is no {RELEASED[gate.against]} yet"
+    if gate.against in OPTIONAL and gate.against not in there:
+        why = f"there is no {OPTIONAL[gate.against]}{' yet' if gate.against in RELEASED else ''}"
         told = f"{_subject(gate)}: not applicable, {why}"
         return _verdict(gate, undefined(why), True, told, applies=False, see=see)
     if gate.scope == "every_slice":
@@ -149,10 +156,10 @@ def check_gate(gate: Gate, name: str, bundle: Mapping[str, Any], *, released: Co
 
 
 def check_gates(
-    gates: Sequence[Gate], name: str, bundle: Mapping[str, Any], *, released: Collection[str]
+    gates: Sequence[Gate], name: str, bundle: Mapping[str, Any], *, there: Collection[str]
 ) -> dict[str, Any]:
     """`{"passed": whether all passed, "gates": [a verdict each, in the order given]}`."""
-    verdicts = [check_gate(gate, name, bundle, released=released) for gate in gates]
+    verdicts = [check_gate(gate, name, bundle, there=there) for gate in gates]
     return {"passed": all(verdict.passed for verdict in verdicts), "gates": [item.to_json() for item in verdicts]}
 
 
@@ -208,8 +215,17 @@ def _judged(gate: Gate, measured: Estimate) -> float:
 
 
 def _ends(gate: Gate, measured: Estimate) -> tuple[float, float]:
-    """The pessimistic and the optimistic end of the interval."""
+    """The pessimistic and the optimistic end of the interval.
+
+    A gap is the largest of several: by chance alone it is larger in a sample than it is in truth, and larger again in
+    the draws of a bootstrap. So its interval lies on the harmful side of its value, and harm would be shown where
+    there is none. Of gaps the longer half of the interval therefore counts on both sides.
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 10.2 (bias).
+    """
     ends = (measured.low, measured.high)
+    if gate.rule == "harm" and gate.metric.endswith(GAPS):
+        half = max(measured.value - measured.low, measured.high - measured.value)
+        ends = (measured.value - half, measured.value + half)
     return ends if gate.comparison == "at_least" else (ends[1], ends[0])
 
 
@@ -219,7 +235,7 @@ def _widened(gate: Gate, measured: Estimate, n_slices: int) -> Estimate:
     The level is divided by the number of slices.
     Source: Dunn 1961, Multiple comparisons among means, https://doi.org/10.1080/01621459.1961.10482090
     """
-    return measured if gate.rule != "harm" or n_slices < 2 else _at_level(measured, LEVEL / n_slices)
+    return measured if gate.rule != "harm" or n_slices < 2 else _at_level(measured, SLICE_LEVEL / n_slices)
 
 
 def _at_level(measured: Estimate, level: float) -> Estimate:

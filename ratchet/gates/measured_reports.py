@@ -140,7 +140,7 @@ def slices_of(name: str, bundle: Report, reference: str, metric: str) -> dict[st
     """
     if reference == "absolute":
         found = bundle.get("slices", {})
-    elif name == reference:
+    elif name == reference or (reference == "best" and bundle.get("is_best")):
         return {key: exact(0.0) for key, values in bundle.get("slices", {}).items() if metric in values}
     else:
         found = bundle.get("slices_against", {}).get(reference, {})

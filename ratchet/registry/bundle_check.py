@@ -158,8 +158,8 @@ def folder_md5(folder: Path) -> str:
     return hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _judge_again(measured: Measured, policy: Policy, released: set[str]) -> None:
-    from ratchet.gates.gates import Gate, check_gates, mark_gate
+def _judge_again(measured: Measured, policy: Policy, there: set[str]) -> None:
+    from ratchet.gates.gates import TEACHER, Gate, check_gates, mark_gate
     from ratchet.gates.measured_reports import merge_bundles
     from ratchet.params import check_params
 
@@ -171,7 +171,9 @@ def _judge_again(measured: Measured, policy: Policy, released: set[str]) -> None
         bundles = merge_bundles(measured.evaluate, *measured.reports.values())
         if not bundles[chosen].get("deployable"):
             raise ReleaseError("The chosen bundle may not serve.", got=chosen)
-        verdict = check_gates(declared, chosen, bundles[chosen], released=released)
+        verdict = check_gates(
+            declared, chosen, bundles[chosen], there=there | {TEACHER} & set(measured.evaluate["bundles"])
+        )
     except (KeyError, TypeError) as error:
         raise ReleaseError("The gates cannot be judged again.", where=measured.revision, got=repr(error)) from None
     if missing := sorted(set(policy.required_gates) - {gate.metric for gate in declared}):

@@ -50,30 +50,30 @@ def fetch(view: View, version: Version, into: Path) -> None:
     record, root = view.record(version), view.repository.root
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
         bundle = Path(folder) / record["bundle"]
-        command = [
-            sys.executable,
-            "-m",
-            "dvc",
-            "get",
-            "--quiet",
-            "--rev",
-            record["revision"],
-            str(root.resolve()),
-            record["folder"],
-            "--out",
-            str(bundle),
-        ]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ReleaseError(
-                "DVC cannot get the bundle.",
-                where=record["folder"],
-                got=done.stderr.strip()[-2000:],
-                fix="configure the remote that holds it: dvc remote list",
-            )
+        get(root, record["revision"], record["folder"], bundle)
         check_bundle(view, version, bundle)
         with replace_folder(into) as target:
             shutil.copytree(bundle, target, dirs_exist_ok=True)
+
+
+def get(root: Path, revision: str, path: str, into: Path) -> None:
+    """Put an output of the pipeline, as it was at a revision, into a file or folder, from DVC's cache or remote.
+
+    Raises:
+        ReleaseError: DVC has not got it.
+    """
+    into.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "dvc", "get", "--quiet", "--rev", revision, str(root.resolve()), path]
+    done = subprocess.run(
+        [*command, "--out", str(into.resolve())], cwd=root, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ReleaseError(
+            "DVC cannot get what was released.",
+            where=path,
+            got=done.stderr.strip()[-2000:],
+            fix="configure the remote that holds it: dvc remote list",
+        )
 
 
 def check_bundle(view: View, version: Version, bundle: Path) -> None:

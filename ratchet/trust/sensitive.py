@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.measure.bootstrap import Weights, group_draws, interval_estimate
 from ratchet.measure.estimate import Estimate, undefined
+from ratchet.measure.significance import discordant, paired_difference
 from ratchet.trust.fairness import FeatureAudit, feature_gaps, largest
 from ratchet.trust.group_rates import Names, Rate
 
@@ -93,25 +93,21 @@ def slice_differences(
     reference: NDArray[np.bool_],
     groups: Mapping[str, Names],
     min_group_size: int,
-    w: Weights,
 ) -> dict[str, dict[str, Estimate]]:
     """'feature=group' → the accuracy there minus the reference's on the same texts, paired; in [-1, 1], 0: equal.
+
+    With Tango's score interval: a bootstrap of a small group, in which few texts differ, shows harm by chance.
 
     Args:
         correct: whether each text was classified rightly, (n,).
         reference: the same of the reference, (n,).
         groups: feature → the group of each row, (n,).
         min_group_size: the difference of a smaller group is NaN with a reason.
-        w: resampling weights, (n_draws, n).
     """
-    difference = correct.astype(np.float64) - reference.astype(np.float64)
-    names = [(feature, group) for feature, rows in groups.items() for group in sorted(set(rows.tolist()))]
-    masks = np.stack([groups[feature] == group for feature, group in names], axis=1)  # (n, n_slices)
-    draws = group_draws(np.repeat(difference[:, None], len(names), axis=1), masks, w)
     found = {}
-    for (feature, group), mask, of_slice in zip(names, masks.T, draws.T, strict=True):
-        n = int(mask.sum())
-        few = undefined(f"rests on {n} texts, fewer than {min_group_size}", n)
-        known = few if n < min_group_size else interval_estimate(float(difference[mask].mean()), of_slice, n)
-        found[f"{feature}={group}"] = {"accuracy": known}
+    for feature, rows in groups.items():
+        for group in sorted(set(rows.tolist())):
+            counts = discordant(correct[rows == group], reference[rows == group])
+            few = undefined(f"rests on {counts.n} texts, fewer than {min_group_size}", counts.n)
+            found[f"{feature}={group}"] = {"accuracy": few if counts.n < min_group_size else paired_difference(counts)}
     return found

@@ -19,7 +19,7 @@ def test_the_rule_is_the_gate_of_the_high_water_mark() -> None:
         own = texts.right(accuracy)
         figure = paired_difference(discordant(own, mark)).to_json()
         gate = check_gate(
-            mark_gate(0.06), "a", {"against": {"high_water_mark": {"primary": figure}}}, released={"high_water_mark"}
+            mark_gate(0.06), "a", {"against": {"high_water_mark": {"primary": figure}}}, there={"high_water_mark"}
         )
         by_rule = RULES["ratchet"][1](own, State(own, mark, 0.8), 0.06)  # against itself as champion nothing is harm
         passed.append((gate.passed, by_rule))

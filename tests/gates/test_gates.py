@@ -29,7 +29,7 @@ def check(
     against: Against = "absolute",
     name: str = "small",
     *,
-    released: Collection[str] = (),
+    there: Collection[str] = ("teacher",),
     bundle: Any = BUNDLE,
     scope: Literal["bundle", "every_slice"] = "bundle",
     when_undefined: Literal["fail", "waive"] = "fail",
@@ -43,7 +43,7 @@ def check(
         rule=rule,
         when_undefined=when_undefined,
     )
-    return check_gate(gate, name, bundle, released=released)
+    return check_gate(gate, name, bundle, there=there)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,9 @@ def test_a_champion_that_is_not_there_is_no_obstacle_and_one_that_is_counts() ->
     absent = check(0.5, against="champion")
     assert (absent.passed, absent.applies) == (True, False)
     assert absent.reason == "accuracy minus the champion's: not applicable, there is no champion yet"
-    assert not check(0.5, against="champion", released={"champion"}).passed
+    assert not check(0.5, against="champion", there={"champion"}).passed
     compared = {"against": {"champion": {"accuracy": ACCURACY}}}
-    assert check(0.5, against="champion", released={"champion"}, bundle=compared).passed
+    assert check(0.5, against="champion", there={"champion"}, bundle=compared).passed
 
 
 @pytest.mark.parametrize(("metric", "itself"), [("accuracy", 0.0), ("size_mb", 1.0)])
@@ -175,8 +175,8 @@ def test_a_bundle_differs_from_itself_by_nothing(metric: str, itself: float) -> 
 
 def test_one_failed_gate_fails_the_bundle() -> None:
     good, bad = (Gate.model_validate(gate_at(bound)) for bound in (0.7, 0.9))
-    assert check_gates([good], "small", BUNDLE, released=())["passed"]
-    both = check_gates([bad, good], "small", BUNDLE, released=())
+    assert check_gates([good], "small", BUNDLE, there=())["passed"]
+    both = check_gates([bad, good], "small", BUNDLE, there=())
     assert [gate["passed"] for gate in both["gates"]] == [False, True]
     assert not both["passed"]
 
@@ -231,7 +231,7 @@ def test_a_gate_of_which_no_slice_is_known_fails_even_when_it_waives() -> None:
 
 
 def test_slices_are_compared_with_the_champions_own() -> None:
-    verdict = check(-0.05, against="champion", bundle=SLICED, scope="every_slice", released={"champion"})
+    verdict = check(-0.05, against="champion", bundle=SLICED, scope="every_slice", there={"champion"})
     assert (verdict.passed, verdict.failing) == (False, ["gender=women"])
     assert check(-0.05, against="teacher", name="teacher", bundle=SLICED, scope="every_slice").value == 0.0
 
@@ -248,13 +248,28 @@ def test_the_loss_against_the_high_water_mark_must_be_shown_to_be_small(value: f
     """At 5 % over twenty openings: 2.807 standard errors, here of one point each, above −3 points."""
     figure = {"value": value, "low": value - 0.0195996, "high": value + 0.0195996, "n": 1000}
     bundle = {"against": {"high_water_mark": {"primary": figure}}}
-    verdict = check_gate(mark_gate(0.03), "small", bundle, released={"high_water_mark"})
+    verdict = check_gate(mark_gate(0.03), "small", bundle, there={"high_water_mark"})
     assert verdict.passed is passed
     assert verdict.reason.startswith("primary minus the high-water mark's is ")
 
 
 def test_before_the_first_release_there_is_no_high_water_mark_and_without_a_figure_nothing_passes() -> None:
-    first = check_gate(mark_gate(0.03), "small", BUNDLE, released={"champion"})
+    first = check_gate(mark_gate(0.03), "small", BUNDLE, there={"champion"})
     assert (first.passed, first.applies) == (True, False)
     assert first.reason.endswith("there is no high-water mark yet")
-    assert not check_gate(mark_gate(0.03), "small", BUNDLE, released={"high_water_mark"}).passed
+    assert not check_gate(mark_gate(0.03), "small", BUNDLE, there={"high_water_mark"}).passed
+
+
+def test_where_no_teacher_was_trained_gates_against_it_do_not_apply() -> None:
+    verdict = check(-0.1, against="teacher", bundle=SLICED, scope="every_slice", there=())
+    assert (verdict.passed, verdict.applies) == (True, False)
+    assert verdict.reason.endswith("not applicable, there is no teacher")
+    assert not check(-0.1, against="teacher", bundle={"slices_against": {}}, scope="every_slice").passed
+
+
+@pytest.mark.parametrize(("metric", "passed"), [("accuracy_gap", True), ("ece", False)])
+def test_the_harm_of_a_gap_counts_the_longer_half_of_its_interval(metric: str, passed: bool) -> None:
+    """The bootstrap of a gap lies above its value, so that its low end shows harm where there is none."""
+    figure = {"value": 0.28, "low": 0.26, "high": 0.34, "n": 400}
+    bundle = {"metrics": {metric: figure}}
+    assert check(0.25, metric=metric, bundle=bundle, comparison="at_most", rule="harm").passed is passed

@@ -83,6 +83,7 @@ def test_the_figures_are_those_of_the_test_texts() -> None:
     by_length = [item["accuracy"] for item in small["slices"].values()]
     assert sum(item["n"] for item in by_length) == 160
     assert set(small["slices_against"]["baseline"]) == set(small["slices"])
+    assert set(baseline["slices_against"]) == {"best"}
     assert bare_figures(report) == []
 
 

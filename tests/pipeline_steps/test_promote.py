@@ -123,7 +123,7 @@ def test_others_that_pass_are_listed() -> None:
     decision = decide(params=with_gates(LOOSE))
     assert decision["chosen"] == "small-int8"
     assert decision["passing"] == decision["ranking"]
-    assert "Also passing, but later in the ranking: teacher." in decision["reasons"]
+    assert "Also passing, but not tested, since the one before was not refused: teacher." in decision["reasons"]
 
 
 PLACES = {

@@ -36,6 +36,7 @@ stages:
       - reports/evaluate.json: {cache: false}
       - reports/audit.json: {cache: false}
       - reports/explain.json: {cache: false}
+      - reports/judge.json: {cache: false}
       - reports/decision.json: {cache: false}
       - reports/metrics.json: {cache: false}
     plots:
@@ -102,6 +103,7 @@ def line() -> None:
         "evaluate": evaluate,
         "audit": none,
         "explain": none,
+        "judge": none,
         "metrics": headline,
         "decision": run(
             {"evaluate": evaluate, "audit": none, "explain": none, "shortlist": shortlist_report(evaluate)}, params
