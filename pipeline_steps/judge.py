@@ -238,7 +238,7 @@ def _right_on_validation(name: str, validation: pd.DataFrame) -> Any:
 def main() -> None:
     """Load the shortlist and what it is compared with, open the test, save."""
     params = load_params(Params, "judge", length_edges=read_length_edges(Path(READS["length_edges"])))
-    splits, shortlist = Path(READS["splits"]), readestimates_json(Path(READS["shortlist"]))
+    splits, shortlist = Path(READS["splits"]), read_json(Path(READS["shortlist"]))
     paths = discover(Path(READS["bundles"]).parent)
     names = [name for name in dict.fromkeys((*ALWAYS, *shortlist["shortlist"])) if name in paths]
     judged = {name: paths[name] for name in names}
