@@ -80,7 +80,7 @@ def pull(n_annotators: int = N_ANNOTATORS, min_agreement: float = MIN_AGREEMENT,
     Args:
         n_annotators: people who must have answered before a text is decided.
         min_agreement: share of them who must agree, in (0, 1]; otherwise the text is escalated.
-        answers: a CSV or JSONL file with answers to read as well; empty: none.
+        answers: a spreadsheet or JSONL file with answers to read as well; empty: none.
     """
     _check(n_annotators=n_annotators >= 1, min_agreement=0 < min_agreement <= 1)
     root = Path.cwd()

@@ -137,10 +137,11 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> Fetched:
         tables.append(annotation_table(latest_given(found.answers), role, key, labels))
     if unknown and not any(map(len, tables)):
         annotation_table(unknown, "annotator", key, labels)  # raises
-    notes = _unknown_classes(unknown, labels)
-    return Fetched(
-        pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True), origins, notes
-    )
+    annotations = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+    filled = {*annotations["origin"], *(answer.origin for answer in unknown)}
+    unfilled = sorted(name for name in origins - filled if not name.startswith(("file:queue-", "label-studio:")))
+    notes = [*_unknown_classes(unknown, labels), *(f"no row of {name} has a label" for name in unfilled)]
+    return Fetched(annotations, origins, notes)
 
 
 def _unknown_classes(unknown: Sequence[Answer], labels: Sequence[str]) -> list[str]:

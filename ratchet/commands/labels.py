@@ -58,7 +58,7 @@ def pull(
         float, typer.Option(click_type=SHARE, metavar="RATE", help="Share of people who must agree, in (0, 1].")
     ] = MIN_AGREEMENT,
     answers: Annotated[
-        str, typer.Option(metavar="FILE", help="A CSV or JSONL file whose answers are read as well.")
+        str, typer.Option(metavar="FILE", help="A spreadsheet or JSONL file whose answers are read as well.")
     ] = "",
 ) -> None:
     """Bring answers into the label store, and decide them.

@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from ratchet.data.sources.streams import MAX_RECORD
 from ratchet.errors import TableError
 from ratchet.files import replace_file, sha256_json
 from ratchet.labels.annotations import Answer, Item, utc_time
 from ratchet.labels.annotators import person_of_sheet
+from ratchet.labels.sheets import BOOK_SUFFIXES, TEXT_SUFFIXES, read_sheet
 
 ANSWER_COLUMNS = ("label", "annotator", "lead_time_s", "annotated_at")
 SHEET_COLUMNS = ("id", "text", "suggested", "confidence", "reason", *ANSWER_COLUMNS)
+ROUNDED = re.compile(r"\d([.,]\d+)?E[+-]?\d+|\d{15}0", re.IGNORECASE)
+"""An id of digits, as a spreadsheet shows it that took it for a number."""
 NUMBERS = ("confidence", "query_score")
 """Numbers of an item, which may be undefined."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -47,8 +50,9 @@ class FileQueue:
     """A folder: `queue-HASH.jsonl` holds what was sent, `queue-HASH.csv` is the same for a spreadsheet.
 
     People fill the columns label, annotator and, if they can, lead_time_s and annotated_at of the CSV, or of a copy
-    each under another name in the same folder. Every other CSV or JSONL file there is read as well; a row without a
-    label is no answer. The JSONL is what was sent: a text that a spreadsheet has altered does no harm.
+    each under another name in the same folder, saved as CSV or as a workbook. Every other sheet or JSONL file there is
+    read as well; a row without a label is no answer. The JSONL is what was sent: a text that a spreadsheet has altered
+    does no harm.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,8 +90,9 @@ class FileQueue:
 
     def _sheets(self) -> list[Path]:
         """What people may have filled, the latest saved last: of two answers without a time it holds."""
-        sheets = [path for path in self._folder.glob("*.csv") if not path.name.startswith(".")]
-        lines = [path for path in self._folder.glob("*.jsonl") if not path.name.startswith(("queue-", "."))]
+        there = [path for path in self._folder.glob("*") if path.is_file() and not path.name.startswith((".", "~$"))]
+        sheets = [path for path in there if path.suffix.lower() in (*TEXT_SUFFIXES, *BOOK_SUFFIXES)]
+        lines = [path for path in there if path.suffix == ".jsonl" and not path.name.startswith("queue-")]
         return sorted([*sheets, *lines], key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
@@ -119,7 +124,7 @@ def read_items(path: Path) -> list[Item]:
 
 
 def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
-    """The answers in a CSV or JSONL file; rows without a label are none.
+    """The answers in a spreadsheet (see `read_sheet`) or a JSONL file; rows without a label are none.
 
     Columns: `label`; `id`, or `text` for a text that was never sent; and, where known, `annotator` (otherwise the
     file's name, without "(1)" and other marks of a copy), `lead_time_s` in seconds, `annotated_at` (ISO 8601) and
@@ -133,7 +138,8 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
         TableError: the file cannot be read, a row names no text, or a number or time is none.
     """
     answers = []
-    for number, row in enumerate(read_rows(path), start=1):
+    rows = read_rows(path) if path.suffix.lower() == ".jsonl" else read_sheet(path)
+    for number, row in enumerate(rows, start=1):
         label = str(row.get("label") or "").strip()
         if not label:
             continue
@@ -143,8 +149,8 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
                 _known_item(row, known, where),
                 label,
                 str(row.get("annotator") or "").strip() or person_of_sheet(path.stem),
-                utc_time(row.get("annotated_at"), where),
-                _seconds(row.get("lead_time_s"), where),
+                utc_time(row.get("annotated_at"), f"{where}, column annotated_at"),
+                _seconds(row.get("lead_time_s"), f"{where}, column lead_time_s"),
                 origin_of(path),
             )
         )
@@ -152,53 +158,45 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a CSV or JSONL file as mappings.
-
-    Lines of JSONL end in LF alone, since a text may hold any other line separator; a text of CSV may be of any length.
+    """The rows of a JSONL file as mappings; its lines end in LF alone, since a text may hold any other separator.
 
     Raises:
-        TableError: it is neither, or damaged; or a row of CSV has more fields than its header, as where a comma in a
-            text is not quoted.
+        TableError: it is damaged.
     """
     try:
-        if path.suffix == ".jsonl":
-            with path.open(encoding="utf-8-sig", newline="\n") as file:
-                return [dict(json.loads(line)) for line in file if line.strip()]
-        return _sheet_rows(path)
-    except (OSError, ValueError, TypeError, csv.Error) as error:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            return [dict(json.loads(line)) for line in file if line.strip()]
+    except (OSError, ValueError, TypeError) as error:
         raise TableError(
-            "A file with answers cannot be read.",
-            where=path,
-            got=error,
-            expected="a CSV with a header line, in UTF-8, or one JSON object a line (.jsonl)",
+            "A file with answers cannot be read.", where=path, got=error, expected="one JSON object a line, in UTF-8"
         ) from None
-
-
-def _sheet_rows(path: Path) -> list[dict[str, Any]]:
-    csv.field_size_limit(MAX_RECORD)  # of the whole process; the default is 131,072 characters
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows: list[dict[Any, Any]] = list(csv.DictReader(file, strict=True))
-    for number, row in enumerate(rows, start=1):
-        if any(row.get(None) or ()):
-            raise ValueError(f"row {number} has more fields than the header")
-    return rows
 
 
 def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item:
     from ratchet.data.cleaning import clean_texts, text_id
 
-    if (name := str(row.get("id") or "").strip()) in known:
+    name, text = (str(row.get(column) or "").strip() for column in ("id", "text"))
+    if name in known:
         return known[name]
-    text = str(row.get("text") or "").strip()
     if not text:
         raise TableError(
             "An answer names no text.",
-            where=where,
+            where=f"{where}, column id",
             got=f"id '{name}'",
             expected="the id of a text that was sent or lies in the pool, or the text itself",
         )
-    (text,), _ = clean_texts([text])
-    return known.get(text_id(text)) or Item(text_id(text), text, str(row.get("source") or "people"))
+    (text, plain), _ = clean_texts([text, _formula(text)])
+    if found := known.get(text_id(text)) or known.get(text_id(plain)):
+        return found
+    if ROUNDED.fullmatch(name):
+        raise TableError(
+            "A spreadsheet has turned an id into a number, and the text is not the one that was sent.",
+            where=f"{where}, column id",
+            got=name,
+            expected="16 hexadecimal digits",
+            fix="copy the row's id and text from the sheet that was sent, into cells formatted as text",
+        )
+    return Item(text_id(text), text, str(row.get("source") or "people"))
 
 
 def _item(row: dict[str, Any], path: Path) -> Item:
@@ -211,7 +209,8 @@ def _item(row: dict[str, Any], path: Path) -> Item:
 
 def _seconds(value: Any, where: str) -> float:
     try:
-        seconds = math.nan if value in (None, "") else float(value)
+        plain = str(value if value is not None else "").strip().replace(",", ".")
+        seconds = float(plain) if plain else math.nan
     except (TypeError, ValueError):
         seconds = -1.0
     if seconds < 0 or math.isinf(seconds):
@@ -222,3 +221,8 @@ def _seconds(value: Any, where: str) -> float:
 def _no_formula(value: Any) -> Any:
     """A text that a spreadsheet would run as a formula, kept from it by an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def _formula(text: str) -> str:
+    """The text without the apostrophe of `_no_formula`."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA_STARTS) else text

@@ -232,6 +232,13 @@ def test_a_cell_that_is_emptied_again_is_told_and_goes_on_counting(world: Path) 
     assert "in all 3 labels" in pull(n_annotators=1)
 
 
+def test_a_sheet_without_a_label_is_named(world: Path) -> None:
+    push(2)
+    assert "no row" not in pull()
+    answer(world, "anna", dict.fromkeys(queue_items(world), ""))
+    assert "; no row of file:anna.csv has a label" in pull()
+
+
 def test_an_answer_changed_and_changed_back_without_times_is_followed(world: Path) -> None:
     push(1)
     (name,) = queue_items(world)
