@@ -110,6 +110,15 @@ class _Reversed(LinearWords):
         return super().predict_proba(texts)[:, ::-1]
 
 
+def test_where_no_bundle_is_within_the_limits_what_they_are_compared_with_is_judged_all_the_same() -> None:
+    test = reviews(160, 1)
+    groups = audited_groups(test, Rules(NO_PEOPLE, PATTERNS), params(), "identity.yaml")
+    texts = judge.Texts(test, test.head(0), reviews(120, 3))
+    report = judge.run({"baseline": LinearWords(HALF)}, {}, "", texts, groups, params())[1]
+    assert set(report["bundles"]["baseline"]["against"]) == {"majority"}
+    assert not report["bundles"]["baseline"]["is_best"]
+
+
 def test_a_leak_is_found_in_the_table_and_an_unknown_table_is_not_believed() -> None:
     test, labeled = reviews(160, 1), reviews(120, 3)
     clean = judged(test, labeled, reviews(120, 2))[1]

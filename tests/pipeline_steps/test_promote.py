@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_steps import promote
+from pipeline_steps import promote, shortlist
 from pipeline_steps.audit import summary_and_details
 from ratchet.errors import ParamsError, PipelineError
 from ratchet.files import write_json
@@ -19,6 +19,7 @@ from ratchet.measure.machine_figures import MACHINE_METRICS, merge
 from ratchet.measure.report_files import write_report
 from ratchet.params import check_params, load_params, read_yaml
 from tests.support.release_reports import (
+    SHORTLIST,
     Json,
     audit_report,
     behave_report,
@@ -336,3 +337,14 @@ def test_main_names_a_missing_report(tmp_path: Path, monkeypatch: pytest.MonkeyP
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(PipelineError, match=r"reports/shortlist\.json"):
         promote.main()
+
+
+def test_limits_that_no_bundle_meets_are_told_with_each_bundles_figure() -> None:
+    evaluate = evaluate_report()
+    listed = shortlist.run(evaluate, SHORTLIST.model_copy(update={"max_size_mb": 1.0}))
+    assert (listed["shortlist"], listed["best"]) == ([], None)
+    decision = decide(evaluate, shortlist=listed)
+    assert (decision["verdict"], decision["chosen"]) == ("rejected", None)
+    assert decision["reasons"][0] == "There is no bundle on the shortlist to choose from."
+    for name, size in (("baseline", 2), ("teacher", 100), ("small-int8", 8), ("small-nf4", 24)):
+        assert f"{name} is beyond a limit: size_mb {size}, limit 1." in decision["reasons"]

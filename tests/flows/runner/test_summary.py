@@ -12,7 +12,7 @@ from flows.runner.execution import CACHED, FAILED, Outcome
 from flows.runner.openings import OPENINGS, TEST, enter_opening, openings
 from flows.runner.progress import Progress
 from flows.runner.summary import print_summary
-from ratchet.files import write_json
+from ratchet.files import sha256_json, write_json
 
 
 def _estimate(value: float) -> dict[str, Any]:
@@ -92,8 +92,7 @@ def test_a_rejection_names_its_reasons(tmp_path: Path) -> None:
 
 def test_a_test_set_that_is_used_up_is_named_with_what_to_do(tmp_path: Path) -> None:
     _write(tmp_path, _decision())
-    (tmp_path / TEST).parent.mkdir(parents=True)
-    (tmp_path / TEST).write_bytes(b"texts")
+    _test_texts(tmp_path, range(200))
     for n in range(3):
         assert "split.salt" not in _printed(tmp_path)
         write_json(tmp_path / "reports/shortlist.json", {"shortlist": ["small"]})
@@ -102,10 +101,46 @@ def test_a_test_set_that_is_used_up_is_named_with_what_to_do(tmp_path: Path) -> 
         assert enter_opening(tmp_path) == n + 1, "the same bundles judged again are the same opening"
     assert "opened 3 times, 2 are allowed" in _printed(tmp_path)
     assert "split.salt" in _printed(tmp_path)
-    (tmp_path / TEST).write_bytes(b"other texts")
+    _test_texts(tmp_path, range(200, 400))
     assert "split.salt" not in _printed(tmp_path)
     assert enter_opening(tmp_path) == 1
     assert len(openings(tmp_path)) == 4
+
+
+def _test_texts(root: Path, numbers: range, note: str = "") -> None:
+    """Test texts of these numbers; a note changes the file and none of its texts."""
+    import pandas as pd
+
+    (root / TEST).parent.mkdir(parents=True, exist_ok=True)
+    ids = [sha256_json(number)[:16] for number in numbers]
+    pd.DataFrame({"id": ids, "note": note}).to_parquet(root / TEST)
+
+
+def test_a_test_set_that_was_opened_under_another_hash_counts_with_what_to_do(tmp_path: Path) -> None:
+    _write(tmp_path, _decision())
+    write_json(tmp_path / "reports/shortlist.json", {"shortlist": ["small"]})
+    write_json(tmp_path / "models/small/bundle.json", {})
+    _test_texts(tmp_path, range(200))
+    assert enter_opening(tmp_path) == 1
+    assert "another hash" not in _printed(tmp_path)
+    _test_texts(tmp_path, range(200), "a column more")
+    assert enter_opening(tmp_path) == 2
+    assert enter_opening(tmp_path) == 2, "killed before the decision, the same command counts one opening"
+    text = " ".join(_printed(tmp_path).split())
+    assert "100% of the texts of a test set that was opened before under another hash are among these (1 of the" in text
+    assert "split.salt" in text
+    _test_texts(tmp_path, range(50, 250))  # three quarters of them
+    assert enter_opening(tmp_path) == 3
+    _test_texts(tmp_path, range(180, 380))  # a tenth
+    assert enter_opening(tmp_path) == 1
+    assert "another hash" not in _printed(tmp_path)
+
+
+def test_an_opening_from_before_sketches_counts_by_its_hash(tmp_path: Path) -> None:
+    _test_texts(tmp_path, range(50))
+    write_json(tmp_path / "reports/shortlist.json", {"shortlist": []})
+    write_json(tmp_path / OPENINGS, {"openings": [{"test": "a", "judged": "b"}]})
+    assert enter_opening(tmp_path) == 1
 
 
 def test_without_a_shortlist_nothing_is_opened(tmp_path: Path) -> None:
