@@ -9,6 +9,9 @@ from ratchet.measure.estimate import Estimate
 LEVEL, POWER = 0.025, 0.8
 """Error of a one-sided test by one end of a 95 % interval, and how often a difference of that size is shown."""
 
+ROUNDING = 1e-9
+"""Width up to which an interval is that of a figure without chance, such as the agreement of a model with itself."""
+
 
 def shown_difference(estimate: Estimate) -> float:
     """The true difference from a bound that texts as many and as varied as these show in 80 % of draws, at least 0.
@@ -21,7 +24,7 @@ def shown_difference(estimate: Estimate) -> float:
     0.143
     """
     width = estimate.high - estimate.low
-    if math.isnan(width) or width <= 0:
+    if math.isnan(width) or width <= ROUNDING:
         return math.nan
     from scipy.stats import norm
 
