@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from flows.runner.audit import record
 from flows.runner.environment import stage_environment
 from ratchet.errors import PipelineError
-from ratchet.files import sha256_file
+from ratchet.files import sha256_file, sha256_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ratchet.labels.annotations import Answer, Item, Role
+    from ratchet.labels.class_changes import Change
     from ratchet.labels.queues import Queue
 
 POINTER, STORE = Path("data/labels.json"), Path("data/labels")
@@ -34,18 +35,22 @@ URL, TOKEN, KEY = "LABEL_STUDIO_URL", "LABEL_STUDIO_TOKEN", "RATCHET_PSEUDONYM_K
 def open_queue(root: Path, n_annotators: int, conflicts: bool = False) -> Queue:
     """The annotators' queue, or the adjudicator's queue of conflicts: on the server, if one is named.
 
+    Sheets in the folder are read then, too.
+
     Raises:
         PipelineError: a server is named, but no token.
     """
     from ratchet.labels.label_studio import LabelStudioQueue
-    from ratchet.labels.queues import FileQueue
+    from ratchet.labels.queues import FileQueue, JoinedQueue
 
     if not (url := os.environ.get(URL, "")):
         return FileQueue(root / (CONFLICTS if conflicts else QUEUE))
     if not (token := os.environ.get(TOKEN, "")):
         raise PipelineError("There is no access token for Label Studio.", where=url, fix=f"export {TOKEN}=...")
     title = CONFLICT_PROJECT if conflicts else PROJECT
-    return LabelStudioQueue(url, token, title, class_labels(root), n_annotators)
+    server = LabelStudioQueue(url, token, title, present_labels(root), n_annotators)
+    folder = root / (CONFLICTS if conflicts else QUEUE)
+    return JoinedQueue(server, FileQueue(folder)) if folder.is_dir() else server
 
 
 def class_labels(root: Path) -> list[str]:
@@ -57,9 +62,54 @@ def class_labels(root: Path) -> list[str]:
     return class_names(read_table(root / SPLITS / "validation.parquet", SPLIT, ["label"]))
 
 
+def present_labels(root: Path) -> list[str]:
+    """The classes that answers may name: those of the data and of the changes, without those that are no more."""
+    from ratchet.labels.store import read_changes
+
+    there = dict.fromkeys(class_labels(root))
+    for change in read_changes(root / POINTER):
+        there = {name: None for name in there if name not in change.old} | dict.fromkeys(change.new)
+    return list(there)
+
+
+def change_classes(root: Path, change: Change, old: Sequence[str], new: Sequence[str]) -> str:
+    """Rename, merge, split or drop classes of people's labels; returns what it changed.
+
+    The change is logged, then added to the pointer; the texts of a split class go into the outbox, for the next push.
+
+    Raises:
+        TableError: the change cannot be meant.
+        PipelineError: texts that were chosen before have not been sent.
+    """
+    from ratchet.labels.annotations import Item
+    from ratchet.labels.class_changes import checked_change
+    from ratchet.labels.queues import AGAIN, write_items
+    from ratchet.labels.store import add_change, read_pointer, read_store
+
+    store = read_store(root / POINTER, root / STORE)
+    said = {str(name) for table in store for name in table["label"].dropna()}
+    known = {*present_labels(root), *said}
+    made = checked_change(change, old, new, known, len(read_pointer(root / POINTER)))
+    if change == "split" and (root / OUTBOX).is_file():
+        raise PipelineError("Chosen texts have not been sent.", where=OUTBOX, fix="ratchet labels push, then again")
+    hit = store.annotations[store.annotations["label"].isin(old)].drop_duplicates("id")
+    n_decisions = int(store.decisions.drop_duplicates("id", keep="last")["label"].isin(old).sum())
+    counts = {"direction": change, "n_texts": len(hit), "n_decisions": n_decisions, "n_batches": made.n_batches}
+    record(root, "label_batch", sha256_json([change, *old, *new])[:16], counts, f"{', '.join(old)} to {', '.join(new)}")
+    if change == "split":
+        reason = f"labelled {old[0]}, which is now {' or '.join(new)}"
+        rows = hit.itertuples(index=False)
+        again = [
+            Item(str(row.id), str(row.text), str(row.source), reason, query_strategy=f"{AGAIN}{old[0]}") for row in rows
+        ]
+        write_items(root / OUTBOX, again)
+    add_change(root / POINTER, made)
+    return f"{change}: {len(hit)} texts with answers, {n_decisions} labels"
+
+
 def send_outbox(root: Path, queue: Queue) -> int:
     """Send the outbox: texts chosen and not yet confirmed as sent; returns how many were new to the queue."""
-    from ratchet.labels.queues import read_items
+    from ratchet.labels.queues import is_sent, read_items
 
     path = root / OUTBOX
     if not path.is_file():
@@ -67,7 +117,7 @@ def send_outbox(root: Path, queue: Queue) -> int:
     items = read_items(path)
     before = queue.items()
     queue.send(items)
-    n_new = sum(item.id not in before for item in items)
+    n_new = sum(not is_sent(item, before) for item in items)
     if items:
         counts = {"n_texts": len(items), "n_new": n_new}
         chosen_by = {"direction": "push", "query_strategy": items[0].query_strategy, "bundle": items[0].bundle}
@@ -79,11 +129,13 @@ def send_outbox(root: Path, queue: Queue) -> int:
 
 def count_open(root: Path, queue: Queue, n_annotators: int) -> int:
     """Number of open texts in the queue: undecided, answered or skipped by fewer than `n_annotators` people."""
+    from ratchet.labels.annotations import as_classes
     from ratchet.labels.annotators import canonical_name
-    from ratchet.labels.store import read_store
+    from ratchet.labels.store import read_changes, read_store
 
     people: dict[str, set[str]] = defaultdict(set)
-    for answer in queue.answers():
+    changes = read_changes(root / POINTER)
+    for answer in as_classes(queue.answers(), present_labels(root), changes).answers:
         people[answer.item.id].add(canonical_name(answer.annotator))
     decided = set(read_store(root / POINTER, root / STORE).decisions["id"])
     return sum(name not in decided and len(people[name]) < n_annotators for name in queue.items())
@@ -115,10 +167,11 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> Fetched:
     from ratchet.labels.annotations import annotation_table, as_classes, latest_given, masked
     from ratchet.labels.annotators import key_fingerprint
     from ratchet.labels.queues import origin_of, read_answers
-    from ratchet.labels.store import check_key
+    from ratchet.labels.store import check_key, read_changes
     from ratchet.params import load_params
 
-    labels, key = class_labels(root), os.environ.get(KEY, "")
+    key, changes = os.environ.get(KEY, ""), read_changes(root / POINTER)
+    labels = present_labels(root)
     check_key(root / POINTER, key_fingerprint(key))
     if not key:
         print(f"{KEY} is not set: annotators' pseudonyms can be found by trying names", flush=True)
@@ -132,7 +185,7 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> Fetched:
     tables, unknown = [], []
     roles: list[tuple[Role, list[Answer]]] = [("annotator", votes), ("adjudicator", conflicts.answers())]
     for role, given in roles:
-        found = as_classes(given, labels)
+        found = as_classes(given, labels, changes)
         unknown += found.unknown
         tables.append(annotation_table(latest_given(found.answers), role, key, labels))
     if unknown and not any(map(len, tables)):
@@ -196,7 +249,8 @@ def _standing(root: Path, queue: Queue, annotations: pd.DataFrame, held: pd.Data
     from ratchet.labels.resolution import missing_answers
 
     states = held["state"].value_counts()
-    alpha = agreement(annotations, class_labels(root), 0)["krippendorff_alpha"] if len(annotations) else None
+    labels = list(dict.fromkeys([*class_labels(root), *annotations["label"].dropna()]))
+    alpha = agreement(annotations, labels, 0)["krippendorff_alpha"] if len(annotations) else None
     kappa = "" if alpha is None or alpha["value"] != alpha["value"] else f", Krippendorff's alpha {alpha['value']:.2f}"
     unusable = f", {states['unusable']} closed as unusable" if "unusable" in states else ""
     missing = missing_answers(queue.items(), annotations, held)

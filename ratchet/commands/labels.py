@@ -12,6 +12,8 @@ from ratchet.commands.flow_run import SHARE, run_as_flow
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+    from ratchet.labels.class_changes import Change
+
 app = typer.Typer(
     no_args_is_help=True,
     help="""Labels by people: send texts, bring answers back.
@@ -100,3 +102,51 @@ def requests(
     print(f"{request['key']}: asked {request['asked_at'][:10]} of {request['model_version']}")
     print(f"{reached.n_decided} of {reached.n_texts} texts decided, {reached.n_unusable} unusable, ", end="")
     print(f"{reached.n_waiting} waiting; ends {reached.deadline:%Y-%m-%d} with what there is")
+
+
+Old = Annotated[str, typer.Argument(metavar="CLASS", help="The class that is no more.")]
+
+
+@app.command()
+def rename(old: Old, to: Annotated[str, typer.Option("--to", metavar="CLASS", help="Its new name.")]) -> None:
+    """Rename a class in people's labels.
+
+    History keeps the old name; answers that still name it count for the new one."""
+    _change("rename", [old], [to])
+
+
+@app.command()
+def merge(
+    old: Annotated[list[str], typer.Argument(metavar="CLASS...", help="The classes that become one.")],
+    into: Annotated[str, typer.Option("--into", metavar="CLASS", help="The class that they become.")],
+) -> None:
+    """Merge classes of people's labels into one."""
+    _change("merge", old, [into])
+
+
+@app.command()
+def split(
+    old: Old, into: Annotated[list[str], typer.Option("--into", metavar="CLASS", help="A class it becomes; repeat.")]
+) -> None:
+    """Split a class of people's labels: its texts are asked again.
+
+    `ratchet labels push` sends them."""
+    _change("split", [old], into)
+
+
+@app.command()
+def drop(old: Old) -> None:
+    """Drop a class of people's labels: its texts are closed as unusable."""
+    _change("drop", [old], [])
+
+
+def _change(change: Change, old: list[str], new: list[str]) -> None:
+    from pathlib import Path
+
+    from flows.labelling.steps import change_classes
+    from flows.runner import workspace
+
+    root = Path.cwd()
+    workspace.lock_workspace(root)
+    print(change_classes(root, change, old, new))
+    print("The data set's own labels are mapped in params.yaml; commit data/labels.json.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ratchet.errors import TableError
 from ratchet.files import sha256_json
 from ratchet.labels.annotators import canonical_name, pseudonym
+from ratchet.labels.class_changes import ClassChange, present_name
 from ratchet.tables import ANNOTATIONS
 
 if TYPE_CHECKING:
@@ -145,16 +146,23 @@ class Classified(NamedTuple):
     """Those that name none."""
 
 
-def as_classes(answers: Sequence[Answer], labels: Collection[str]) -> Classified:
+def as_classes(answers: Sequence[Answer], labels: Collection[str], changes: Sequence[ClassChange] = ()) -> Classified:
     """Each answer with its class as it is spelled, whatever its case and spaces; `SKIPS` are answers without a class.
 
     A class whose name is one of `SKIPS` is a class.
+
+    Args:
+        answers: from a queue.
+        labels: the classes there are.
+        changes: of the classes: an answer that names one of yesterday means the one in its place.
     """
     spelled = defaultdict(set)
     for label in labels:
         spelled[canonical_name(label)].add(label)
     found = Classified([], [])
-    for answer in answers:
+    for given in answers:
+        was = given.label if given.label in labels else present_name(given.label, changes)
+        answer = replace(given, label=was)
         near = spelled.get(canonical_name(answer.label), set())
         if not answer.label or answer.label in labels:
             found.answers.append(answer)

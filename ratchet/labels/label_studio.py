@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import httpx
 
 from ratchet.errors import SourceError, TableError
 from ratchet.labels.annotations import SERVER, Answer, Item, utc_time
-from ratchet.labels.queues import item_row
+from ratchet.labels.queues import by_id, is_sent, item_row
 
 PAGE = 500
 CHUNK = 100
@@ -52,21 +53,19 @@ class LabelStudioQueue:
         return f"Label Studio, project '{self._title}'"
 
     def items(self) -> dict[str, Item]:
-        project, found, page, seen = self._project_id(), {}, 1, 0
+        project, found, page, seen = self._project_id(), list[Item](), 1, 0
         while True:
             query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
             answer = self._ask("GET", "/api/tasks", params=query)
             tasks = _expected(answer, "tasks", list, "/api/tasks")
-            for task in tasks:
-                item = self._item(task)
-                found[item.id] = item
+            found += map(self._item, tasks)
             seen, page = seen + len(tasks), page + 1
             if seen >= _expected(answer, "total", int, "/api/tasks") or not tasks:
-                return found
+                return by_id(found)
 
     def send(self, items: Sequence[Item]) -> None:
         known = self.items()
-        tasks = [_task(item) for item in {item.id: item for item in items}.values() if item.id not in known]
+        tasks = [_task(item) for item in {item.id: item for item in items}.values() if not is_sent(item, known)]
         for start in range(0, len(tasks), CHUNK):
             self._ask("POST", f"/api/projects/{self._project_id()}/import", json=tasks[start : start + CHUNK])
 
@@ -133,9 +132,19 @@ class LabelStudioQueue:
         if not self._project:
             query = {"title": self._title, "page_size": PAGE}
             found = _expected(self._ask("GET", "/api/projects", params=query), "results", list, "/api/projects")
-            same = [int(project["id"]) for project in found if project["title"] == self._title]
-            self._project = min(same) if same else self._create()
+            same = [project for project in found if project["title"] == self._title]
+            if same:
+                oldest = min(same, key=lambda project: int(project["id"]))
+                self._project = int(oldest["id"])
+                self._offer_all_classes(str(oldest.get("label_config") or ""))
+            else:
+                self._project = self._create()
         return self._project
+
+    def _offer_all_classes(self, config: str) -> None:
+        """Add the classes that the project does not offer yet; what else people changed there stays."""
+        if longer := with_classes(config, self._labels):
+            self._ask("PATCH", f"/api/projects/{self._project}", json={"label_config": longer})
 
     def _create(self) -> int:
         body = {
@@ -238,6 +247,28 @@ def label_config(labels: Sequence[str]) -> str:
         f'<Choices name="label" toName="text" choice="single" required="true" showInLine="true">{choices}</Choices>'
         "</View>"
     )
+
+
+def with_classes(config: str, labels: Sequence[str]) -> str:
+    """The labelling interface with the classes that it lacks; empty where it lacks none, or asks something else.
+
+    No class is taken away: the server refuses that while an answer names it.
+
+    >>> with_classes('<View><Choices name="label"><Choice value="a"/></Choices></View>', ["a", "b"])
+    '<View><Choices name="label"><Choice value="a" /><Choice value="b" /></Choices></View>'
+    """
+    try:
+        tree = ElementTree.fromstring(config)
+    except ElementTree.ParseError:
+        return ""
+    choices = tree.find(".//Choices[@name='label']")
+    if choices is None:
+        return ""
+    offered = {choice.get("alias") or choice.get("value") for choice in choices.iter("Choice")}
+    missing = [name for name in labels if name not in offered]
+    for name in missing:
+        ElementTree.SubElement(choices, "Choice", value=name)
+    return ElementTree.tostring(tree, encoding="unicode") if missing else ""
 
 
 def _task(item: Item) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from ratchet.labels.annotations import Answer, Item, utc_time
 from ratchet.labels.annotators import person_of_sheet
 from ratchet.labels.sheets import BOOK_SUFFIXES, TEXT_SUFFIXES, read_sheet
 
+AGAIN = "split:"
+"""Start of the query strategy of texts that are asked again, for their class was split."""
 ANSWER_COLUMNS = ("label", "annotator", "lead_time_s", "annotated_at")
 SHEET_COLUMNS = ("id", "text", "suggested", "confidence", "reason", *ANSWER_COLUMNS)
 ROUNDED = re.compile(r"\d([.,]\d+)?E[+-]?\d+|\d{15}0", re.IGNORECASE)
@@ -63,14 +65,15 @@ class FileQueue:
         return str(self._folder)
 
     def items(self) -> dict[str, Item]:
-        return {item.id: item for path in sorted(self._folder.glob("queue-*.jsonl")) for item in read_items(path)}
+        return by_id(item for path in sorted(self._folder.glob("queue-*.jsonl")) for item in read_items(path))
 
     def send(self, items: Sequence[Item]) -> None:
         known = self.items()
-        new = [item for item in items if item.id not in known]
+        new = [item for item in items if not is_sent(item, known)]
         if not new:
             return
-        name = f"queue-{sha256_json([item.id for item in new])[:12]}"
+        again = [AGAIN] if any(item.query_strategy.startswith(AGAIN) for item in new) else []
+        name = f"queue-{sha256_json([*again, *(item.id for item in new)])[:12]}"
         with (
             replace_file(self._folder / f"{name}.csv") as partial,
             partial.open("w", encoding="utf-8-sig", newline="") as file,
@@ -82,7 +85,10 @@ class FileQueue:
         write_items(self._folder / f"{name}.jsonl", new)
 
     def answers(self) -> list[Answer]:
-        known = self.items()
+        return self.answers_to(self.items())
+
+    def answers_to(self, known: dict[str, Item]) -> list[Answer]:
+        """The same, to texts that were sent here or elsewhere: by id."""
         return [answer for path in self._sheets() for answer in read_answers(path, known)]
 
     def origins(self) -> set[str]:
@@ -99,6 +105,46 @@ class FileQueue:
 def origin_of(path: Path) -> str:
     """The origin of answers in a file: its name."""
     return f"file:{path.name}"
+
+
+class JoinedQueue:
+    """A server that texts are sent to, and a folder whose sheets are read as well."""
+
+    def __init__(self, server: Queue, folder: FileQueue) -> None:
+        self._server, self._folder = server, folder
+
+    @property
+    def where(self) -> str:
+        return self._server.where
+
+    def items(self) -> dict[str, Item]:
+        return by_id([*self._folder.items().values(), *self._server.items().values()])
+
+    def send(self, items: Sequence[Item]) -> None:
+        known = self._folder.items()
+        self._server.send([item for item in items if not is_sent(item, known)])
+
+    def answers(self) -> list[Answer]:
+        return [*self._folder.answers_to(self.items()), *self._server.answers()]
+
+    def origins(self) -> set[str]:
+        return self._folder.origins() | self._server.origins()
+
+
+def is_sent(item: Item, known: Mapping[str, Item]) -> bool:
+    """Whether a queue that holds `known` need not be sent the item; what is asked again is sent once more."""
+    if item.id in known and item.query_strategy.startswith(AGAIN):
+        return known[item.id].query_strategy == item.query_strategy
+    return item.id in known
+
+
+def by_id(items: Iterable[Item]) -> dict[str, Item]:
+    """Items by their ids; of one that was asked again, that one."""
+    found: dict[str, Item] = {}
+    for item in items:
+        if item.id not in found or item.query_strategy.startswith(AGAIN):
+            found[item.id] = item
+    return found
 
 
 def item_row(item: Item) -> dict[str, Any]:

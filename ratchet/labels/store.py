@@ -15,12 +15,15 @@ import pydantic
 
 from ratchet.errors import TableError
 from ratchet.files import read_json, sha256_file, write_json
+from ratchet.labels.class_changes import ClassChange, present_annotations, present_decisions
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import ANNOTATIONS, HUMAN_LABELS, Table, empty_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+PRESENT = {ANNOTATIONS.name: present_annotations, HUMAN_LABELS.name: present_decisions}
+"""What each table says with the classes of today."""
 TABLES = {table.name: table for table in (ANNOTATIONS, HUMAN_LABELS)}
 
 
@@ -39,6 +42,7 @@ class _Pointer(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid")
 
     batches: list[Batch]
+    class_changes: list[ClassChange] = []
     key_fingerprint: str | None = pydantic.Field(default=None, pattern=r"^[0-9a-f]{16}$")
 
     @pydantic.field_validator("batches")
@@ -50,7 +54,7 @@ class _Pointer(pydantic.BaseModel):
 
 
 class Store(NamedTuple):
-    """Everything the store holds, in the order in which it was added."""
+    """Everything the store holds, in the order in which it was added, with the classes of today."""
 
     annotations: pd.DataFrame
     decisions: pd.DataFrame
@@ -63,6 +67,23 @@ def read_pointer(pointer: Path) -> list[Batch]:
         TableError: the pointer is missing or damaged, or names a batch twice.
     """
     return _read_pointer(pointer).batches
+
+
+def read_changes(pointer: Path) -> list[ClassChange]:
+    """The changes of the classes, oldest first."""
+    return _read_pointer(pointer).class_changes
+
+
+def add_change(pointer: Path, change: ClassChange) -> None:
+    """Add a change of the classes, in one step."""
+    known = _read_pointer(pointer)
+    _write_pointer(pointer, known.model_copy(update={"class_changes": [*known.class_changes, change]}))
+
+
+def _write_pointer(pointer: Path, value: _Pointer) -> None:
+    """What is empty is left out."""
+    plain = {name: found for name, found in value.model_dump().items() if found or name == "batches"}
+    write_json(pointer, plain)
 
 
 def check_key(pointer: Path, fingerprint: str) -> None:
@@ -110,12 +131,14 @@ def read_store(pointer: Path, folder: Path) -> Store:
     import pandas as pd
 
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    for batch in read_pointer(pointer):
-        frames[batch.table].append(_read(folder / batch.file, batch))
-    tables = {
-        name: pd.concat(found, ignore_index=True) if found else empty_table(TABLES[name])
-        for name, found in frames.items()
-    }
+    known = _read_pointer(pointer)
+    for place, batch in enumerate(known.batches):
+        later = [change for change in known.class_changes if change.n_batches > place]
+        frames[batch.table].append(PRESENT[batch.table](_read(folder / batch.file, batch), later))
+    tables = {}
+    for name, found in frames.items():
+        kept = [part for part in found if len(part)]
+        tables[name] = pd.concat(kept, ignore_index=True) if kept else empty_table(TABLES[name])
     annotations = tables["annotations"]
     if annotations["annotation_id"].duplicated().any():
         raise TableError("The label store holds an answer twice.", where=pointer, fix="restore the pointer with git")
@@ -151,8 +174,7 @@ def append(pointer: Path, batches: list[Batch], fingerprint: str | None = None) 
     entries = [*known.batches, *(batch for batch in batches if batch not in known.batches)]
     kept = known.key_fingerprint or fingerprint
     if entries != known.batches or (entries and kept != known.key_fingerprint):
-        named = {"batches": [entry.model_dump() for entry in entries]}
-        write_json(pointer, named | ({"key_fingerprint": kept} if kept else {}))
+        _write_pointer(pointer, known.model_copy(update={"batches": entries, "key_fingerprint": kept}))
 
 
 def _read(path: Path, batch: Batch) -> pd.DataFrame:

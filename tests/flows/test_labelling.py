@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from flows.labelling import steps as labelling
 from flows.runner import workspace
 from ratchet.errors import PipelineError, SourceError, TableError, TrainingError
 from ratchet.files import read_json
+from ratchet.labels import label_studio
 from ratchet.labels.query_strategies import mutual_information
 from ratchet.labels.queues import FileQueue
 from ratchet.labels.selection_model import fit_selection_model, unit_length
@@ -32,12 +34,14 @@ from ratchet.labels.store import Store, read_store
 from ratchet.registry.audit_log import entries, log_path
 from ratchet.table_files import read_table, write_table
 from ratchet.tables import LABELED, SPLIT, SUSPECTS
+from tests.labels.test_label_studio import TOKEN, Server, given
 from tests.pipeline_steps.test_sample import embedded, params
 from tests.support.flow_world import answer, isolated_copy, made_once
 from tests.support.label_world import make_world, retrain, truth
 from tests.support.miniature import ROOT, environment
 
 track = labelling.track
+ANNA = ("anna@example.org", " ANNA@example.org ", "anna@example.org\u200b")
 FLIPPED = {"negative": "positive", "positive": "negative"}
 
 
@@ -232,6 +236,87 @@ def test_a_cell_that_is_emptied_again_is_told_and_goes_on_counting(world: Path) 
     assert "in all 3 labels" in pull(n_annotators=1)
 
 
+def test_a_renamed_class_refuses_no_later_pull(world: Path) -> None:
+    """People go on to answer with the old name, and with the new one."""
+    push(4)
+    names = queue_items(world)
+    answer(world, "anna", dict.fromkeys(names[:2], "positive"))
+    pull(n_annotators=1)
+    assert labelling.change_classes(world, "rename", ["positive"], ["glad"]) == "rename: 2 texts with answers, 2 labels"
+    answer(world, "anna", {**dict.fromkeys(names[:3], "positive"), names[3]: "Glad"})
+    assert "2 new answers, 2 new decisions; in all 4 labels" in pull(n_annotators=1)
+    assert set(store(world).decisions["label"]) == {"glad"}
+    assert "0 new answers, 0 new decisions" in pull(n_annotators=1)
+    (entry,) = [entry for entry in entries(log_path(world)) if entry.details.get("direction") == "rename"]
+    assert (entry.why, entry.details["n_texts"]) == ("positive to glad", 2)
+
+
+def test_the_texts_of_a_split_class_are_asked_again(world: Path) -> None:
+    push(4)
+    names = queue_items(world)
+    answer(world, "anna", {**dict.fromkeys(names[:3], "positive"), names[3]: "negative"})
+    assert "in all 4 labels" in pull(n_annotators=1)
+    labelling.change_classes(world, "split", ["positive"], ["glad", "moved"])
+    assert "3 texts sent" in push(3, n_annotators=1)
+    assert push(3, n_annotators=1).startswith("0 texts sent")
+    items = FileQueue(world / labelling.QUEUE).items()
+    assert {items[name].reason for name in names[:3]} == {"labelled positive, which is now glad or moved"}
+    assert "3 answers are set aside, for they name no class: 'positive'" in (summary := pull(n_annotators=1))
+    assert "in all 1 labels, 3 texts wait for a first answer" in summary
+    answer(world, "anna", {**dict.fromkeys(names[:3], "moved"), names[3]: "negative"})
+    assert "3 new answers, 3 new decisions; in all 4 labels" in pull(n_annotators=1)
+
+
+def test_a_dropped_class_closes_its_texts(world: Path) -> None:
+    push(3)
+    answer(world, "anna", dict.fromkeys(queue_items(world), "positive"))
+    pull(n_annotators=1)
+    labelling.change_classes(world, "drop", ["positive"], [])
+    assert "0 new answers, 0 new decisions; in all 0 labels, 3 closed as unusable" in pull(n_annotators=1)
+
+
+def test_two_people_by_sheet_server_and_file_at_once_are_two_people(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost or counted twice, whichever way an answer comes and how often it is pulled."""
+    people = {7: "Anna@example.org", 9: "ben@example.org"}
+    server = Server()
+    server.users = people
+    monkeypatch.setenv(labelling.URL, "http://server")
+    monkeypatch.setenv(labelling.TOKEN, TOKEN)
+    here = functools.partial(label_studio.LabelStudioQueue, transport=httpx.MockTransport(server))
+    monkeypatch.setattr(label_studio, "LabelStudioQueue", here)
+    push()
+    names = sorted(task["data"]["id"] for task in server.tasks)
+    right = {name: truth()[name] for name in names}
+    for task in server.tasks:
+        place = names.index(task["data"]["id"])
+        who = [7] * (place < 4) + [9] * (place >= 2)
+        task["annotations"] = [given(right[names[place]], id=10 * place + one, completed_by=one) for one in who]
+    folder = world / labelling.QUEUE
+    folder.mkdir(parents=True)
+    rows = [f"{name};{right[name]};{spelled}" for name, spelled in zip(names[3:], ANNA, strict=True)]
+    for copy in ("shared.csv", "shared (1).csv"):
+        (folder / copy).write_text("\n".join(["id;label;annotator", *rows]), encoding="utf-16")
+    own = world / "ben.csv"
+    own.write_text("\n".join(["id,label,annotator", *(f"{name},{right[name]},BEN@example.org" for name in names[:3])]))
+
+    summary = pull(answers=str(own))
+    assert "6 new decisions; in all 6 labels, 0 texts wait" in summary
+    held = store(world)
+    assert held.annotations.groupby("id")["annotator"].nunique().tolist() == [2] * 6
+    assert held.annotations["annotator"].nunique() == 2
+    assert dict(zip(held.decisions["id"], held.decisions["label"], strict=True)) == right
+    assert set(held.decisions["n_annotators"]) == {2}
+    before = state(world)
+    assert pull(answers=str(own)).startswith("0 new answers, 0 new decisions")
+    server.users = {}  # both accounts are deleted
+    for task in server.tasks:
+        task["annotations"] = [{**one, "completed_by": None} for one in task["annotations"]]
+    assert pull(answers=str(own)).startswith("0 new answers, 0 new decisions")
+    assert state(world) == before
+
+
 def test_a_sheet_without_a_label_is_named(world: Path) -> None:
     push(2)
     assert "no row" not in pull()
@@ -242,10 +327,10 @@ def test_a_sheet_without_a_label_is_named(world: Path) -> None:
 def test_an_answer_changed_and_changed_back_without_times_is_followed(world: Path) -> None:
     push(1)
     (name,) = queue_items(world)
-    for given in ("positive", "negative", "positive"):
-        (world / labelling.QUEUE / "anna.csv").write_text(f"id,label\n{name},{given}\n")
+    for said in ("positive", "negative", "positive"):
+        (world / labelling.QUEUE / "anna.csv").write_text(f"id,label\n{name},{said}\n")
         assert pull(n_annotators=1).startswith("1 new answers, 1 new decisions")
-        assert store(world).decisions.iloc[-1]["label"] == given
+        assert store(world).decisions.iloc[-1]["label"] == said
         assert pull(n_annotators=1).startswith("0 new answers, 0 new decisions")
 
 

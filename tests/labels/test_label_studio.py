@@ -46,6 +46,9 @@ class Server:
         if path == "/api/users":
             return httpx.Response(200, json=[{"id": number, "email": mail} for number, mail in self.users.items()])
         project = int(path.split("/")[3])
+        if request.method == "PATCH":
+            self.projects[project - 1] |= json.loads(request.content)
+            return httpx.Response(200, json=self.projects[project - 1])
         if path.endswith("/import"):
             self.n_imports += 1
             self.tasks += [{"project": project, "annotations": [], **task} for task in json.loads(request.content)]
@@ -248,3 +251,20 @@ def test_an_export_that_is_no_list_is_refused() -> None:
 
     with pytest.raises(SourceError, match="a list of tasks"):
         LabelStudioQueue("http://server", TOKEN, "Ratchet", ["a"], 1, httpx.MockTransport(odd)).answers()
+
+
+def test_a_project_offers_a_class_that_came_later_and_keeps_what_people_changed_there() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:1])
+    choices = '<Choices name="label" toName="text"><Choice value="negative"/></Choices>'
+    mine = f'<View><Text name="text" value="$text"/>{choices}</View>'
+    server.projects[0]["label_config"] = mine
+    queue(server).items()
+    assert server.projects[0]["label_config"].count("<Choice ") == 2
+    before = server.projects[0]["label_config"]
+    queue(server).items()
+    assert server.projects[0]["label_config"] == before
+    for other in ("", "<View", "<View><Text name='text' value='$text'/></View>"):
+        server.projects[0]["label_config"] = other
+        queue(server).items()
+        assert server.projects[0]["label_config"] == other
