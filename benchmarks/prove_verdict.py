@@ -440,7 +440,7 @@ ERRORS: Mapping[str, tuple[str, str, str]] = {
     "sound": ("a sound model, first release", "n_sound_refused", "refused"),
     "sound, next release": (
         f"a model as good as the mark, with other answers on {DISCORDANT:.0%} of the texts",
-        "n_nothing_released",
+        "n_sound_refused",
         "refused",
     ),
     "loss": (f"a rung that loses {100 * LOSS:g} points", "n_planted_released", "released"),

@@ -81,7 +81,7 @@ def _quality(facts: Facts) -> list[tuple[Gate, str]]:
         (_gate("primary", -0.015, against="best", rule="harm"), "at most 1.5 points worse than the best bundle"),
         (_gate("primary", -0.01, against="champion", rule="harm"), "not a point worse than what serves"),
         (_gate("accuracy", -0.05, against="baseline", **against_slices), "no slice falls far below TF-IDF"),
-        (_gate("accuracy", -0.10, against="teacher", **against_slices), "compression harms no slice far beyond others"),
+        (_gate("accuracy", -0.07, against="teacher", **against_slices), "compression harms no slice far beyond others"),
         (_gate("accuracy", -0.15, against="champion", **against_slices), "no slice falls far below what serves"),
         (
             _gate("worst_slice_accuracy", chance, rule="harm"),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import prove_verdict
+from benchmarks import prove_choosing, prove_verdict
 from benchmarks.material import REPORTS
 from benchmarks.prove_verdict import LOSS, PLANTED, Court, Fault, changed, faults, read_world, swapped, table
 from pipeline_steps import judge, promote
@@ -121,8 +121,31 @@ def test_a_run_that_was_stopped_carries_on(run: Path, monkeypatch: pytest.Monkey
     assert len(saved) == 1 + len(prove_verdict.ERRORS)
 
 
+def test_what_is_best_by_luck_makes_other_losses_larger_and_cross_fitted_it_does_not() -> None:
+    rng = np.random.default_rng(0)
+    draws = [(rng.random((200, 12)) < 0.8).astype(np.float64) for _ in range(30)]  # none is better than another
+    plain, crossed = (
+        float(np.mean([gains(equal, rng) for equal in draws]))
+        for gains in (prove_choosing.plain_gains, prove_choosing.cross_fitted_gains)
+    )
+    assert plain < -0.03
+    assert abs(crossed) < abs(plain) / 2
+    clear = np.stack([np.ones(200), draws[0][:, 0]], axis=1)
+    assert prove_choosing.cross_fitted_gains(clear, rng) == pytest.approx(prove_choosing.plain_gains(clear, rng))
+
+
+def test_choosing_is_redrawn_and_a_quick_run_writes_nothing(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run)
+    prove_choosing.main(["--quick"])
+    printed = capsys.readouterr().out
+    assert printed.count("| films | 100 |") == len(prove_choosing.RULES)
+    assert not REPORTS.exists()
+
+
 def test_an_error_beyond_the_bar_is_bold() -> None:
-    item = {"n": 100, "n_sound_refused": 0, "n_nothing_released": 30, "n_planted_released": 0, "n_released": 0}
+    item = {"n": 100, "n_sound_refused": 0, "n_planted_released": 0, "n_released": 30}
     world = {
         "n_validation": 10,
         "n_test": 20,
