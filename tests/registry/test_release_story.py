@@ -55,7 +55,7 @@ def _a_pipeline_that_has_not_run(root: Path) -> None:
         "constraints.txt": "scikit-learn==1.9.1\n",
         "dvc.yaml": DVC_YAML,
         "params.yaml": "",
-        ".gitignore": "/models/champion/\n/.ratchet/\n/.prefect/\n",
+        ".gitignore": "/models/champion/\n/models/high_water_mark/\n/.ratchet/\n/.prefect/\n",
         "models/champion.json": '{"bundle": null}\n',
     }.items():
         (root / path).parent.mkdir(exist_ok=True)
