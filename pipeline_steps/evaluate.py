@@ -51,6 +51,7 @@ from ratchet.models.bundle import size_mb
 from ratchet.models.champion import champion_path
 from ratchet.models.discovery import discover
 from ratchet.models.examples import class_indices
+from ratchet.models.left_out import left_out_of
 from ratchet.models.predictor import Predictor
 from ratchet.params import load_params, read_params
 from ratchet.table_files import read_table, write_table
@@ -255,6 +256,7 @@ def main() -> None:
         bundle["deployable"] = name in deployable
     report |= {
         "command": "python -m pipeline_steps.evaluate",
+        "left_out": left_out_of(Path(READS["bundles"]).parent),
         "machine": describe_machine(params.n_threads) | versions(),
     }
     write_table(Path(WRITES["predictions"]), predictions, PREDICTIONS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from ratchet.params import At, Params
@@ -36,10 +36,27 @@ ExportRungs = Annotated[list[str], At("ladder.export")]
 CascadeRungs = Annotated[list[str], At("ladder.cascade")]
 
 
+NOT_ASKED = "the block `ladder` of params.yaml does not name it"
+"""Why a bundle is left out that nobody asked for."""
+
+
 def reason_not_asked(name: str, rungs: Sequence[str]) -> str:
     """Why a bundle is left out that is not among the rungs; empty where it is.
 
     >>> reason_not_asked("student", ["student"]), reason_not_asked("pruned", [])
     ('', 'the block `ladder` of params.yaml does not name it')
     """
-    return "" if name in rungs else "the block `ladder` of params.yaml does not name it"
+    return "" if name in rungs else NOT_ASKED
+
+
+def not_built(left_out: Mapping[str, str]) -> dict[str, list[str]]:
+    """Reason → the bundles that were asked for and not built for it; from name → reason of all that were left out.
+
+    >>> not_built({"cascade": "it does not pay", "student": "no layers", "pruned": "no layers", "int4": NOT_ASKED})
+    {'it does not pay': ['cascade'], 'no layers': ['student', 'pruned']}
+    """
+    found: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        if reason != NOT_ASKED:
+            found.setdefault(reason, []).append(name)
+    return found

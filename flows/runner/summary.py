@@ -40,6 +40,8 @@ def print_summary(root: Path, console: Console) -> None:
     metric = metric_name(evaluation["primary_metric"])
     console.print(Text(f"{metric}: on validation texts, to choose by; on the sealed test, to judge by", "dim"))
     console.print(summary_table(evaluation["bundles"], decision))
+    for line in not_built_lines(evaluation.get("left_out", {})):
+        console.print(Text(line, style="dim"))
     console.print(verdict(decision))
     if warning := used_up(root):
         console.print(Text(warning, style="bold yellow"))
@@ -69,6 +71,20 @@ def summary_table(bundles: dict[str, Any], decision: dict[str, Any]) -> Table:
         cells = [_cell(metrics.get(metric), form, metric == "test_primary") for metric, form in COLUMNS.values()]
         table.add_row(name, *cells, outcome(name, decision), style="bold" if name == decision["chosen"] else "")
     return table
+
+
+def not_built_lines(left_out: Mapping[str, str]) -> list[str]:
+    """A line a reason: the bundles that were asked for, and why there are none.
+
+    >>> not_built_lines({"student": "TF-IDF is better", "pruned": "TF-IDF is better"})
+    ['Not built: student, pruned: TF-IDF is better']
+    """
+    from ratchet.ladder import not_built  # only where it is needed
+
+    return [
+        shorten(f"Not built: {', '.join(names)}: {reason}", MAX_REASON, placeholder=" …")
+        for reason, names in not_built(left_out).items()
+    ]
 
 
 def outcome(name: str, decision: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ratchet.gates.measured_reports import Report, against_of, metric_of
+from ratchet.ladder import not_built
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.formats import humanise, interval, metric_name, number
 from ratchet.reporting import bundle_tables
@@ -115,6 +116,7 @@ def _bundles(reports: Mapping[str, Report], described: str | None) -> dict[str, 
         "n_validation": f"{evaluate.get('n_validation', 0):,}",
         "n_test": f"{evaluate.get('n_test', 0):,}",
         "results": bundle_tables.results(bundles, names, decision),
+        "not_built": not_built(evaluate.get("left_out", {})),
         "scatter": scatter(points, decision["chosen"], "p95 latency, ms (one text at a time)", "accuracy"),
         "gates": bundle_tables.gates(decision),
         "gate_reasons": bundle_tables.gate_reasons(decision),

@@ -14,6 +14,7 @@ from ratchet.errors import PipelineError
 from ratchet.files import write_json
 from ratchet.gates.gates import Gate
 from ratchet.gates.measured_reports import with_judgement
+from ratchet.ladder import NOT_ASKED
 from ratchet.measure.estimate import Estimate
 from ratchet.measure.report_files import write_report
 from ratchet.params import load_params
@@ -113,6 +114,15 @@ def test_the_verdict_comes_first_and_every_bundle_gate_and_command_is_told() -> 
     assert "12.5× smaller than the teacher" in page
     assert "1.0 points below the teacher [−2.0, 0.0]" in page
     assert page.count("<svg") == 8
+
+
+def test_what_was_not_built_stands_below_the_results_with_its_reason() -> None:
+    reports = measured()
+    left_out = {"pruned": "<b> is better", "static": "<b> is better", "int4": NOT_ASKED}
+    page = report.run(Material({**reports, "evaluate": {**reports["evaluate"], "left_out": left_out}}), PARAMS).page
+    assert "<li>pruned, static: &lt;b&gt; is better</li>" in page
+    assert NOT_ASKED not in page
+    assert "not built" not in report.run(Material(reports), PARAMS).page
 
 
 def test_every_block_names_the_command_that_made_it() -> None:

@@ -12,7 +12,8 @@ from flows.runner.execution import CACHED, FAILED, Outcome
 from flows.runner.openings import OPENINGS, TEST, enter_opening, openings
 from flows.runner.progress import Progress
 from flows.runner.summary import print_summary
-from ratchet.files import sha256_json, write_json
+from ratchet.files import read_json, sha256_json, write_json
+from ratchet.ladder import NOT_ASKED
 
 
 def _estimate(value: float) -> dict[str, Any]:
@@ -76,6 +77,16 @@ def test_a_line_a_bundle_says_what_became_of_it(tmp_path: Path) -> None:
     assert lines[7] == ["·", "small", "is", "the", "first"]
     assert lines[8][:3] == ["·", "1", "more"]
     assert lines[-1] == ["Report:", "reports/report.html"]
+
+
+def test_what_was_asked_for_and_not_built_says_why(tmp_path: Path) -> None:
+    _write(tmp_path, _decision())
+    report = read_json(tmp_path / "reports/evaluate.json")
+    left_out = {"pruned": "TF-IDF is better", "cascade": "it does not pay", "int4": NOT_ASKED}
+    write_json(tmp_path / "reports/evaluate.json", {**report, "left_out": {**left_out, "a": "TF-IDF is better"}})
+    text = _printed(tmp_path)
+    assert "Not built: pruned, a: TF-IDF is better\nNot built: cascade: it does not pay" in text
+    assert "int4" not in text
 
 
 def test_a_rejection_names_its_reasons(tmp_path: Path) -> None:
