@@ -67,7 +67,9 @@ def test_the_policy_of_this_repository_lets_nobody_do_anything_and_names_what_is
     assert read_signers((ROOT / ".allowed_signers").read_text()).people == frozenset()
     assert not any(policy.right(name).who for name in ("release", "promote", "roll_back", "change_policy"))
     paths = policy.paths
-    judged = set(promote.READS.values()) - {promote.READS["shortlist"]}  # which ranks, and measures nothing
+    judged = {*promote.REPORTS.values(), promote.READS["measurements"]} - {
+        promote.READS["shortlist"]
+    }  # which only ranks
     assert {paths.evaluate, paths.measurements, *paths.measured} == judged
     assert (paths.decision, paths.evaluate) == (promote.WRITES["decision"], evaluate.WRITES["report"])
     assert (paths.champion, paths.model_card) == (evaluate.READS["champion"], report.WRITES["card"])
