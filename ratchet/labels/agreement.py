@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_DRAWS = 500
+MOST_CONFUSED = 20
+"""Pairs of confused classes that are reported."""
 
 
 def krippendorff_alpha(counts: NDArray[np.int64]) -> float:
@@ -41,6 +43,8 @@ def krippendorff_alpha(counts: NDArray[np.int64]) -> float:
 def agreement(annotations: pd.DataFrame, labels: list[str], seed: int) -> dict[str, Any]:
     """Krippendorff's alpha with its interval, Cohen's kappa of each pair, and how many texts they rest on.
 
+    With them alpha of each class against the rest, and the pairs of classes that people gave the same text, most first.
+
     Only the latest answers of people in the role 'annotator' count. The interval of alpha resamples texts; it is
     undefined (NaN) where alpha is.
 
@@ -63,7 +67,24 @@ def agreement(annotations: pd.DataFrame, labels: list[str], seed: int) -> dict[s
         "n_texts_with_two_answers": int((counts.sum(axis=1) >= 2).sum()),
         "krippendorff_alpha": _alpha_estimate(counts, seed).to_json(),
         "pairs": pairs,
+        "classes": [
+            {"label": name, "krippendorff_alpha": krippendorff_alpha(np.stack([own, counts.sum(axis=1) - own], axis=1))}
+            for name, own in zip(labels, counts.T, strict=True)
+        ],
+        "confused": _confused(counts, labels),
     }
+
+
+def _confused(counts: NDArray[np.int64], labels: list[str]) -> list[dict[str, Any]]:
+    """Pairs of classes that were both given to a text, with the number of such texts; at most `MOST_CONFUSED`."""
+    given = (counts > 0).astype(np.int64)
+    both = given.T @ given  # (n_classes, n_classes)
+    pairs: list[dict[str, Any]] = [
+        {"first": labels[one], "second": labels[other], "n_texts": int(both[one, other])}
+        for one, other in combinations(range(len(labels)), 2)
+        if both[one, other]
+    ]
+    return sorted(pairs, key=lambda pair: -pair["n_texts"])[:MOST_CONFUSED]
 
 
 def _alpha_estimate(counts: NDArray[np.int64], seed: int) -> Estimate:

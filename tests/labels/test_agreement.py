@@ -100,3 +100,15 @@ def test_the_interval_of_alpha_holds_it_and_repeats() -> None:
     alpha = first["krippendorff_alpha"]
     assert first == second
     assert alpha["low"] < alpha["value"] < alpha["high"]
+
+
+def test_a_class_that_people_disagree_on_is_told_by_its_alpha_and_its_pair() -> None:
+    """Both know `no`; of `yes` and `positive` one says the one and one the other."""
+    rows = [(f"n{i}", who, "no") for i in range(6) for who in "ab"]
+    rows += [(f"y{i}", who, ("yes", "positive")[(i + at) % 2]) for i in range(6) for at, who in enumerate("ab")]
+    found = agreement(stored_answers(rows), ["no", "positive", "yes"], seed=0)
+    alphas = {item["label"]: item["krippendorff_alpha"] for item in found["classes"]}
+    assert alphas["no"] == 1.0
+    assert alphas["yes"] < 0
+    assert alphas["positive"] == alphas["yes"]
+    assert found["confused"] == [{"first": "positive", "second": "yes", "n_texts": 6}]
