@@ -297,3 +297,12 @@ def _file(folder: Path, content: bytes) -> Path:
     path = folder / "a.csv"
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.parametrize("header", [b'""label,"text"', b'"label"x,text', b'la\\bel,"text"'])
+def test_a_header_is_read_as_strictly_as_what_follows(header: bytes, tmp_path: Path) -> None:
+    """One reader of two takes such a header and passes over all rows behind it, without a word."""
+    with pytest.raises(SourceError, match=r"(?s)The first record cannot be read.*behind a quote"):
+        read(tmp_path / "a.csv", header + b"\n1,a\n", csv(escape="backslash"))
+    with pytest.raises(SourceError):
+        read(tmp_path / "a.csv", header + b"\n1,a\n", csv(escape="none"))

@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ratchet.data.sources.csv_layout import SWALLOWED, Layout
+from ratchet.data.sources.csv_layout import SWALLOWED, UNGRAMMATICAL, Layout, grammar
 from ratchet.data.sources.dialect import CsvDialect
 from ratchet.data.sources.reading import BadRow, Reading
 from ratchet.data.sources.rows import Rows, RowsBuffer
@@ -106,6 +106,8 @@ def _names(fields: list[str], error: str, line: int, taken: list[str], dialect: 
     """Names of the columns, by the first record."""
     if not fields and not error:
         error = "a blank line"  # some readers pass over it, others take it for the header
+    if not error and dialect.header and (known := grammar(dialect)) and not known.fullmatch("".join(taken)):
+        error = UNGRAMMATICAL  # of the header, too: DuckDB passes over all rows behind such a one
     if error or any(UNDECODABLE.search(field) for field in fields):
         raise SourceError(
             "The first record cannot be read.",

@@ -72,7 +72,7 @@ class Layout:
             )
         self._label_at = names.index(labels.column) if labels and labels.column in names else None
         self._label_values = labels.values if labels else frozenset()
-        self._grammar = None if dialect.escape == "doubled" else _grammar(dialect)
+        self._grammar = grammar(dialect)
 
     def problem(
         self, fields: Sequence[str], error: str, text: str, taken: Sequence[str], tally: FileTally
@@ -101,10 +101,7 @@ class Layout:
         if len(fields) != self._n:
             return f"{len(fields)} field{'s' * (len(fields) != 1)}", f"{self._n}, as in the first record"
         if self._grammar and not self._grammar.fullmatch(text):
-            return (
-                "text behind a quote that closes, or a backslash that escapes nothing or is outside quotes",
-                self._expected,
-            )
+            return UNGRAMMATICAL, self._expected
         if self._refused and any(fields[place] for place in self._refused):
             return "a value in a column without a name", "values in named columns alone"
         return self._swallowed(fields, taken) if len(taken) > 1 and self._label_at is not None else None
@@ -131,12 +128,20 @@ class Layout:
         return raw_value(value) in self._label_values
 
 
-def _grammar(dialect: CsvDialect) -> re.Pattern[str]:
+UNGRAMMATICAL = "text behind a quote that closes, or a backslash that escapes nothing or is outside quotes"
+"""What is wrong with a record that the grammar does not know."""
+
+
+def grammar(dialect: CsvDialect) -> re.Pattern[str] | None:
     """A record whose quotes are not doubled: there `csv` takes text behind a closing quote, and any escape at all.
+
+    None where they are doubled: `csv` is strict then.
 
     Of a backslash outside quotes readers make different things, so where there are quotes none may stand there.
     Possessive, so that the time is linear in the record's length.
     """
+    if dialect.escape == "doubled":
+        return None
     delimiter, quote = re.escape(dialect.delimiter), re.escape(dialect.quote)
     escaped = rf"|\\[\\{delimiter}{quote}\r\n]" if dialect.escape == "backslash" else ""
     stop = r"\\" if escaped else ""
