@@ -85,7 +85,7 @@ def test_what_was_asked_for_and_not_built_says_why(tmp_path: Path) -> None:
     left_out = {"pruned": "TF-IDF is better", "cascade": "it does not pay", "int4": NOT_ASKED}
     write_json(tmp_path / "reports/evaluate.json", {**report, "left_out": {**left_out, "a": "TF-IDF is better"}})
     text = _printed(tmp_path)
-    assert "Not built: pruned, a: TF-IDF is better\nNot built: cascade: it does not pay" in text
+    assert "Not built: a, pruned: TF-IDF is better\nNot built: cascade: it does not pay" in text
     assert "int4" not in text
 
 
