@@ -60,7 +60,7 @@ def test_the_ladder_s_sets_are_parted_and_the_rungs_that_are_not_asked_for_left_
     frame = reviews(300, 1)[["text", "label"]].assign(split=["test"] * 60 + ["train"] * 240)
     frame.to_csv(tmp_path / "set.csv", index=False)
     sizes = ladder.Sizes(40, 50, 30, 50, 1)
-    ladder.prepare(tmp_path / "set.csv", tmp_path / "set", sizes, ["static"])
+    ladder.prepare(tmp_path / "set.csv", tmp_path / "set", sizes, ["static"], "full")
     sides = {name: read_table(tmp_path / f"set/data/splits/{name}.parquet", SPLIT) for name in ("validation", "test")}
     labeled = read_table(tmp_path / "set/data/labeled.parquet", LABELED)
     unlabeled = read_table(tmp_path / "set/data/unlabeled.parquet", UNLABELED)
