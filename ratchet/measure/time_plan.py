@@ -33,6 +33,8 @@ ENOUGH = 2000
 """Labels for fine-tuning below which other things are left out first."""
 MIN_PER_CLASS = 20
 """Labels a class for fine-tuning, at least."""
+UNTAUGHT = 100
+"""Texts that the teacher labels where nothing learns from them."""
 FASTEST = "-onnx-int8"
 """How the exported rungs end that are the last to be left out: the smallest that run on every machine."""
 
@@ -174,7 +176,8 @@ def _poorer(sizes: Sizes) -> Iterator[Sizes]:
             n_trigger_words=min(4, sizes.n_trigger_words),
         )
     )
-    yield (sizes := replace(sizes, simplify=(), cascade=()))
+    # nothing learns from the teacher any more, so that it need not label much
+    yield (sizes := replace(sizes, simplify=(), cascade=(), n_distil=min(UNTAUGHT, sizes.n_distil)))
     yield replace(sizes, n_search_steps=0)
 
 

@@ -87,6 +87,7 @@ def test_what_is_missed_least_is_left_out_first_and_tf_idf_and_the_probe_never()
     assert left[1].distil == ("student",)
     assert left[-1].export == ("teacher-onnx-int8",)
     assert left[-1].n_search_steps == 0
+    assert left[-1].n_distil == 100, "nothing learns from the teacher"
     assert left[-1].n_explained > 0, "the checks get smaller, but none is dropped"
     for sizes, minutes in zip(left[:-1], (60, 20, 14, 11), strict=True):
         assert sum(stage_seconds(corpus, MINILM, sizes, SPEED).values()) <= 60 * minutes
