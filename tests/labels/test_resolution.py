@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ratchet.errors import TableError
-from ratchet.labels.annotations import annotation_table, latest_answers, pseudonym, utc_time
+from ratchet.labels.annotations import annotation_table, latest_answers, utc_time
+from ratchet.labels.annotators import pseudonym
 from ratchet.labels.resolution import conflicts, current_decisions, new_decisions, resolve
 from ratchet.tables import ANNOTATIONS, HUMAN_LABELS, check_table, empty_table
 from tests.support.answers import KEY, LABELS, answer, stored_answers
