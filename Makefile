@@ -1,5 +1,5 @@
 # make init DATA=FILE  configure a task from your texts; ARGS=--yes takes every proposal: docs/your-data.md
-# make run    bring every stage up to date, and show what came out; MINUTES=3: what fits into three minutes
+# make run    bring every stage up to date, and show what came out; MINUTES=10: what fits into so many
 # make test   all tests this machine can run but the deep ones, in JOBS=2 processes, 12 minutes at most on two quiet cores
 # make test-deep  the deep ones: whole stories, training over several processes; docs/ci.md lists them
 # make check  dvc.lock is of this tree; style and types
