@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,11 +69,21 @@ def test_the_same_minutes_again_change_nothing(root: Path) -> None:
     assert planned(root, 8).content == before
 
 
-def test_the_speed_is_that_of_the_backbone_here(root: Path) -> None:
-    """Timed: any number of operations a second that a computer has."""
+def test_the_speed_is_measured_once_and_reaches_the_plan(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer has between a billion and 10^15 operations a second; a machine ten times as fast plans for more."""
+    measured: list[float] = []
+    real = planning.measured_speed
+
+    def listened(*given: Any) -> float:
+        measured.append(real(*given))
+        return measured[-1]
+
+    monkeypatch.setattr(planning, "measured_speed", listened)
     planning.apply(root, 3)
-    assert planning.plan_run(root, 3).plan.minutes * 1e9 > 1e8
-    assert PLAN in read_yaml(root / "params.yaml")
+    (speed,) = measured
+    assert 1e9 < speed < 1e15
+    expected = planning.plan_run(root, 3, speed).plan.minutes
+    assert planning.plan_run(root, 3, speed / 10).plan.minutes > expected
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("nan")])
