@@ -167,7 +167,7 @@ def _resolve(path: Path, cache: Path) -> None:
 
 
 def test_processes_that_ask_at_once_get_one_whole_folder(packed: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork would end with the threads of earlier tests
     processes = [context.Process(target=_resolve, args=(packed[0], tmp_path / "cache")) for _ in range(4)]
     for process in processes:
         process.start()

@@ -150,7 +150,7 @@ def test_nothing_is_added_to_a_log_whose_last_line_was_altered(log: Path) -> Non
 
 def test_processes_writing_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork would end with the threads of earlier tests
     writers = [context.Process(target=_fill, args=(path, 25)) for _ in range(4)]
     for writer in writers:
         writer.start()
