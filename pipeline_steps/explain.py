@@ -178,7 +178,11 @@ def _recomputed(predictor: Predictor, score: Score, attributions: Sequence[Attri
         return exact(float(searched_difference(predictor, texts).max()), len(texts))
     from ratchet.trust.word_explainer import shap_difference
 
-    return exact(float(shap_difference(predictor, score, texts, max_evals).max()), len(texts))
+    found = [
+        shap_difference(branch, score if branch is predictor else cached_score(branch), [text], max_evals)
+        for text, branch in zip(texts, predictor.branches(texts), strict=True)
+    ]
+    return exact(float(np.max(found)), len(texts))
 
 
 def choose_texts(predictor: Predictor, validation: pd.DataFrame, params: Params) -> pd.DataFrame:

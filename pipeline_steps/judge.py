@@ -31,7 +31,7 @@ from ratchet.models.bundle import Manifest
 from ratchet.models.champion import champion_path, champion_proba, mark_path
 from ratchet.models.discovery import CHAMPION, MARK, discover
 from ratchet.models.examples import class_indices
-from ratchet.models.lineage import lineage_of
+from ratchet.models.lineage import ancestors_of
 from ratchet.models.predictor import Predictor
 from ratchet.models.training_data import known_data
 from ratchet.params import load_params, read_params
@@ -258,7 +258,7 @@ def main() -> None:
     groups = audited_groups(test, rules, params, READS["lexicon"])
     print(f"judging {len(judged)} bundles on {len(test):,} sealed test texts", flush=True)
     predictors = {name: load(path, params.n_threads) for name, path in judged.items()}
-    lineages = {name: lineage_of(name, paths) for name in names}
+    lineages = {name: ancestors_of(name, paths) for name in names}
     table, report = run(predictors, lineages, shortlist["best"] or "", texts, groups, params)
     write_table(Path(WRITES["predictions"]), table, PREDICTIONS)
     write_report(Path(WRITES["report"]), {"command": "python -m pipeline_steps.judge", **report})

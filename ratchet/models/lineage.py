@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ratchet.models.bundle import Manifest, read_manifest
+from ratchet.models.bundle import MANIFEST, Manifest, read_manifest
 from ratchet.models.torch_predictor import TorchPredictor
 
 
@@ -15,6 +15,16 @@ def lineage_of(name: str, paths: Mapping[str, Path]) -> list[Manifest]:
     while name in paths and paths[name].is_dir() and all(item.name != name for item in found):
         found.append(read_manifest(paths[name]))
         name = found[-1].parent
+    return found
+
+
+def ancestors_of(name: str, paths: Mapping[str, Path]) -> list[Manifest]:
+    """All manifests whose training data a bundle's answers rest on: its lineage, the bundles within it, and theirs."""
+    found = lineage_of(name, paths)
+    folder = paths.get(name)
+    for manifest in sorted(folder.glob(f"*/{MANIFEST}")) if folder else []:
+        part = read_manifest(manifest.parent)
+        found += [part, *lineage_of(part.parent, paths)]
     return found
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ratchet.data.words import rewrite, word_spans
 from ratchet.models.predictor import Predictor, Proba, TokenPredictor, softmax
-from ratchet.trust.lockstep import Question, Score, run_together
+from ratchet.trust.lockstep import Question, Score, cached_score, run_together
 from ratchet.trust.masked_tokens import masked_tokens
 from ratchet.trust.owen_values import Mask, Node, owen_search, phrase_tree, random_tree
 
@@ -107,16 +107,28 @@ def attribute(
 
     Shapley values, exactly, where all 2^n_words sets fit in `max_evals`. Else Owen values: the sets are those along the
     tree, first where they change most; Shapley's too, where words contribute independently and the tree is opened.
+    Of a predictor that is composed of others, a text's values are those of the one that answers it
+    (`Predictor.branches`), which are asked instead of `score`.
     Source: Lundberg & Lee 2017, https://arxiv.org/abs/1705.07874; Owen values as the shap package computes them.
     """
     spans = [word_spans(text) for text in texts]
-    searches = [
-        _search(text, words, question_of(predictor, text, words), max_evals, tree_seed)
-        for text, words in zip(texts, spans, strict=True)
-    ]
-    found = run_together(searches, score)
+    found = search_values(predictor, score, texts, max_evals, tree_seed)
     alone = [predictor.predict_proba([text])[0] for text in texts]  # as it is served: int8 can depend on the batch
     return [Attribution(t, w, v, b, p) for t, w, (v, b), p in zip(texts, spans, found, alone, strict=True)]
+
+
+def search_values(
+    predictor: Predictor, score: Score, texts: Sequence[str], max_evals: int, tree_seed: int | None = None
+) -> list[Values]:
+    """The values of `attribute`, and the probabilities without any word, of each text."""
+    found: dict[int, Values] = {}
+    branches = predictor.branches(texts)
+    for branch in {id(branch): branch for branch in branches}.values():
+        places = [place for place, answers in enumerate(branches) if answers is branch]
+        searches = [_search(branch, texts[place], max_evals, tree_seed) for place in places]
+        asked = score if branch is predictor else cached_score(branch)
+        found |= zip(places, run_together(searches, asked), strict=True)
+    return [found[place] for place in range(len(texts))]
 
 
 def shapley_search(n_words: int, text_of: Callable[[Mask], Question]) -> Generator[Sequence[Question], Proba, Values]:
@@ -146,12 +158,10 @@ def question_of(predictor: Predictor, text: str, spans: Sequence[tuple[int, int]
 
 
 def _search(
-    text: str,
-    spans: Sequence[tuple[int, int]],
-    text_of: Callable[[Mask], Question],
-    max_evals: int,
-    tree_seed: int | None,
+    predictor: Predictor, text: str, max_evals: int, tree_seed: int | None
 ) -> Generator[Sequence[Question], Proba, Values]:
+    spans = word_spans(text)
+    text_of = question_of(predictor, text, spans)
     if 2 ** len(spans) <= max_evals:
         return shapley_search(len(spans), text_of)
     return owen_search(_tree(text, spans, tree_seed), text_of, max_evals)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ratchet.data.words import word_spans
 from ratchet.models.predictor import Predictor, Proba
-from ratchet.trust.attributions import Values, keep_words, question_of, segments, shapley_search
+from ratchet.trust.attributions import Values, keep_words, question_of, search_values, segments, shapley_search
 from ratchet.trust.lockstep import Question, Score, cached_score, run_together
 from ratchet.trust.owen_values import Mask, linkage_of, n_questions, owen_search, phrase_tree, tree_of
 
@@ -153,19 +153,21 @@ class WordExplainer(shap.explainers.PartitionExplainer):
 
     def _search(self, texts: Sequence[str], max_evals: int) -> dict[str, Values]:
         different = list(dict.fromkeys(texts))
+        if self._predictor is not None and type(self.masker) is WordMasker:
+            found = search_values(self._predictor, self._score, different, max_evals)
+            return dict(zip(different, found, strict=True))
         searches = [self._search_of(text, max_evals) for text in different]
         return dict(zip(different, run_together(searches, self._score), strict=True))
 
     def _search_of(self, text: str, max_evals: int) -> Generator[Sequence[Question], Proba, Values]:
-        n_words, question = self.masker.shape(text)[1], self._question(text)
+        n_words = self.masker.shape(text)[1]
+
+        def question(mask: Mask) -> Question:
+            return str(self.masker(mask, text)[0][0])
+
         if 2**n_words <= max_evals:
             return shapley_search(n_words, question)
         return owen_search(tree_of(self.masker.clustering(text), n_words), question, max_evals)
-
-    def _question(self, text: str) -> Callable[[Mask], Question]:
-        if self._predictor is not None and isinstance(self.masker, WordMasker):
-            return question_of(self._predictor, text, word_spans(text))
-        return lambda mask: str(self.masker(mask, text)[0][0])
 
 
 def shap_difference(predictor: Predictor, score: Score, texts: Sequence[str], max_evals: int) -> NDArray[np.float64]:

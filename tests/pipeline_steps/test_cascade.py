@@ -16,14 +16,17 @@ from ratchet.engines.kinds.cascade import SETTINGS, CascadePredictor, write_casc
 from ratchet.engines.loading import load
 from ratchet.errors import BundleError
 from ratchet.files import read_json, write_json
-from ratchet.models.bundle import read_manifest, write_bundle
+from ratchet.models.bundle import MANIFEST, read_manifest, write_bundle
 from ratchet.models.discovery import discover
 from ratchet.models.examples import Examples, class_indices
 from ratchet.models.left_out import leave_out, reason_left_out
+from ratchet.models.lineage import ancestors_of
 from ratchet.models.static_model import save_static
 from ratchet.models.word_tokens import WordTokens
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
+from ratchet.trust.attributions import attribute
+from ratchet.trust.lockstep import cached_score
 from tests.support.bundles import LABELS, manifest, torch_bundle
 from tests.support.params import write_params
 from tests.support.tiny import ACCURACY, reviews
@@ -90,6 +93,35 @@ def test_each_text_is_answered_by_one_of_the_two(workspace: Path) -> None:
     written = predictor.manifest
     assert (written.name, written.kind, written.parent, written.labels) == ("both", "cascade", SECOND, LABELS)
     assert {"numpy", "torch"} <= set(written.versions)
+
+
+def test_a_text_is_explained_by_the_part_that_answers_it(workspace: Path) -> None:
+    from ratchet.trust.word_explainer import WordExplainer
+
+    first, second = Path("models/static"), Path("models") / SECOND
+    texts = reviews(12, 9)["text"].tolist()
+    confidence = load(first, 1).predict_proba(texts).max(axis=1)
+    write_cascade(Path("models/both"), "both", first, second, float(np.median(confidence)), "0" * 64)
+    predictor = load(Path("models/both"), 1)
+    answering = predictor.branches(texts)
+    assert {branch.manifest.name for branch in answering} == {"static", SECOND}
+    found = attribute(predictor, cached_score(predictor), texts, 64)
+    explained = WordExplainer(predictor)(texts, max_evals=64)
+    for text, branch, item, values in zip(texts, answering, found, explained.values, strict=True):
+        (own,) = attribute(branch, cached_score(branch), [text], 64)
+        assert item.values == pytest.approx(own.values, abs=1e-6)
+        assert values == pytest.approx(own.values, abs=1e-6)
+        assert item.additivity_error < 1e-5
+
+
+def test_its_parts_are_looked_at_for_leaks(workspace: Path) -> None:
+    paths = {"static": Path("models/static"), SECOND: Path("models") / SECOND, "both": Path("models/both")}
+    cheap, dear = (read_manifest(path) for path in (paths["static"], paths[SECOND]))
+    other = cheap.model_copy(update={"data_sha256": "f" * 64})
+    write_json(paths["static"] / MANIFEST, other.model_dump())
+    write_cascade(paths["both"], "both", paths["static"], paths[SECOND], 0.9, "0" * 64)
+    assert {item.data_sha256 for item in ancestors_of("both", paths)} == {dear.data_sha256, "f" * 64}
+    assert [item.name for item in ancestors_of("static", paths)] == ["static"]
 
 
 def test_a_part_that_was_altered_is_refused(workspace: Path) -> None:
