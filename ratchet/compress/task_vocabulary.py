@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratchet.compress.vocabulary import KINDS, TOKENIZER, base_tokens, write_tokenizer
+from ratchet.compress.vocabulary import KINDS, TOKENIZER, base_tokens, merged_from, with_parts, write_tokenizer
 from ratchet.files import read_json, replace_folder, write_json
 
 LARGE = 60_000
@@ -51,7 +51,7 @@ def task_vocabulary(folder: Path, texts: Sequence[str], out: Path) -> tuple[Path
     if n_before < LARGE or tokenizer["model"].get("type") not in KINDS:
         return folder, {"n_tokens_before": n_before, "n_tokens": n_before}
     counts, base = _counts(folder, texts), base_tokens(tokenizer)
-    kept = np.array(sorted(base | {*counts}), dtype=np.int64)
+    kept = np.array(sorted(with_parts(base | {*counts}, merged_from(tokenizer["model"]))), dtype=np.int64)
     with replace_folder(out) as partial:
         _write_weights(folder, partial, kept)
         write_tokenizer(folder, partial, kept)

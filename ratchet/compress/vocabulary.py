@@ -1,7 +1,9 @@
 """Vocabulary pruning: the tokens a task uses stay, the rows of all others leave the embeddings.
 
 In a small encoder most parameters are token embeddings, and most tokens never occur in one kind of text. A word whose
-token went is spelled by the pieces that stayed; every single character stays, so no text becomes less encodable.
+token went is spelled by the pieces that stayed; every single character stays, so no text becomes less encodable. Of
+byte pair encoding (BPE), which builds a token by merging two others, these stay with it, so that texts that chose the
+tokens are encoded as before.
 Source: Abdaoui, Pradel & Sigel 2020, Load What You Need, https://arxiv.org/abs/2010.05609
 """
 
@@ -9,8 +11,9 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,10 @@ from ratchet.files import read_json
 from ratchet.models.batching import Tokens, encode, load_tokenizer
 from ratchet.models.checkpoint import copy_tokenizer
 
-KINDS = ("WordPiece", "Unigram")
-"""Kinds of vocabulary that can be cut; of BPE a merge may need a token that no text uses."""
+KINDS = ("WordPiece", "Unigram", "BPE")
+"""Kinds of vocabulary that can be cut."""
+BYTE = re.compile("<0x[0-9A-F]{2}>")
+"""A byte as a token, by which BPE spells what it has no character for."""
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
@@ -34,21 +39,21 @@ def choose_tokens(tokenizer: dict[str, Any], tokens: Sequence[Tokens], n_tokens:
     use, the most frequent first; then the vocabulary's own order, which is roughly by frequency.
 
     Args:
-        tokenizer: the content of a `tokenizer.json` with a WordPiece or Unigram model.
+        tokenizer: the content of a `tokenizer.json` with a model of one of `KINDS`.
         tokens: token ids of the task's texts, labelled or not.
         n_tokens: how many stay; fewer than the characters and special tokens there are: exactly these.
 
     Raises:
         TrainingError: another kind of tokenizer.
     """
-    kept, pieces = base_tokens(tokenizer), _pieces(tokenizer["model"])
+    kept, pieces, parents = base_tokens(tokenizer), _pieces(tokenizer["model"]), merged_from(tokenizer["model"])
     counts = Counter(index for text in tokens for index in text)
     used = sorted(counts, key=lambda index: (-counts[index], index))
     rest = sorted(index for token, index in pieces.items() if not token.startswith("[unused"))
     for index in [*used, *rest]:
         if len(kept) >= n_tokens:
             break
-        kept.add(index)
+        kept |= with_parts([index], parents)
     return np.array(sorted(kept), dtype=np.int64)
 
 
@@ -61,28 +66,60 @@ def base_tokens(tokenizer: dict[str, Any]) -> set[int]:
     """
     model = tokenizer["model"]
     pieces = _pieces(model)
-    unknown = pieces[model["unk_token"]] if model["type"] == "WordPiece" else model["unk_id"]
-    special = {int(token["id"]) for token in tokenizer["added_tokens"]} | {int(unknown)}
+    unknown = model["unk_id"] if model["type"] == "Unigram" else pieces.get(model["unk_token"])
+    special = {int(token["id"]) for token in tokenizer["added_tokens"]} | ({unknown} - {None})
     template = {index for ids in _template_ids(tokenizer.get("post_processor")) for index in ids}
-    prefix = model.get("continuing_subword_prefix", "")
-    characters = {index for token, index in pieces.items() if len(token.removeprefix(prefix)) == 1}
+    prefix, suffix = (model.get(f"{name}") or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
+    stems = {token: token.removeprefix(prefix).removesuffix(suffix) or token for token in pieces}
+    characters = {index for token, index in pieces.items() if len(stems[token]) == 1 or BYTE.fullmatch(token)}
     return special | template | characters | ({pieces[prefix]} if prefix in pieces else set())
 
 
+def merged_from(model: dict[str, Any]) -> dict[int, set[int]]:
+    """Token of BPE → the two that are merged into it, of every merge that makes it; empty of other kinds."""
+    pieces, found = _pieces(model), dict[int, set[int]]()
+    for left, right, whole in _merges(model):
+        found.setdefault(pieces[whole], set()).update((pieces[left], pieces[right]))
+    return found
+
+
+def with_parts(tokens: Iterable[int], parents: Mapping[int, set[int]]) -> set[int]:
+    """The tokens, those that they are merged from (`merged_from`), and so on.
+
+    >>> sorted(with_parts([5], {5: {1, 4}, 4: {2, 3}, 6: {0}}))
+    [1, 2, 3, 4, 5]
+    """
+    found: set[int] = set()
+    waiting = [*tokens]
+    while waiting:
+        if (token := waiting.pop()) not in found:
+            found.add(token)
+            waiting += parents.get(token, ())
+    return found
+
+
+def _merges(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Of each merge of BPE: left, right, and what they become; older files write left and right in one string."""
+    prefix = model.get("continuing_subword_prefix") or ""
+    for merge in model.get("merges") or ():
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        yield left, right, left + right.removeprefix(prefix)
+
+
 def _pieces(model: dict[str, Any]) -> dict[str, int]:
-    """Token → its id: WordPiece has it so, Unigram has a list of tokens with their scores.
+    """Token → its id: WordPiece and BPE have it so, Unigram has a list of tokens with their scores.
 
     Raises:
         TrainingError: another kind of vocabulary.
     """
-    if model.get("type") == "WordPiece":
+    if model.get("type") in ("WordPiece", "BPE"):
         return {token: int(index) for token, index in model["vocab"].items()}
     if model.get("type") == "Unigram" and model.get("unk_id") is not None and not model.get("byte_fallback"):
         return {token: index for index, (token, _) in enumerate(model["vocab"])}
     raise TrainingError(
         "A vocabulary of this kind cannot be pruned.",
         got=model.get("type"),
-        expected=f"{' or '.join(KINDS)}, with a token for what is unknown",
+        expected=f"{', '.join(KINDS)}; of Unigram with a token for what is unknown, not with bytes",
         fix="set prune.n_tokens: 0, which keeps the whole vocabulary",
     )
 
@@ -102,6 +139,10 @@ def prune_tokenizer(tokenizer: dict[str, Any], kept: NDArray[np.int64]) -> dict[
     pruned = copy.deepcopy({**tokenizer, "model": {**tokenizer["model"], "vocab": None}})
     if isinstance(vocabulary, dict):
         pruned["model"]["vocab"] = {token: new_id[old] for token, old in vocabulary.items() if old in new_id}
+        if pruned["model"].get("merges"):
+            known = {*pruned["model"]["vocab"]}
+            told = zip(pruned["model"]["merges"], _merges(pruned["model"]), strict=True)
+            pruned["model"]["merges"] = [merge for merge, tokens in told if known.issuperset(tokens)]
     else:
         pruned["model"]["vocab"] = [vocabulary[old] for old in kept.tolist() if old < len(vocabulary)]
         pruned["model"]["unk_id"] = new_id[tokenizer["model"]["unk_id"]]

@@ -102,6 +102,55 @@ def test_a_pruned_model_says_the_same_of_texts_that_keep_their_tokens(tmp_path: 
     assert model.config.vocab_size == len(kept) == 81
 
 
+@pytest.fixture(scope="module")
+def merging() -> dict[str, Any]:
+    """The content of a byte-level BPE tokenizer, as RoBERTa's and ModernBERT's are."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(reviews(300, 1)["text"].tolist() + ["gripping", "grip", "ripping"] * 9, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    found: dict[str, Any] = json.loads(tokenizer.to_str())
+    return found
+
+
+def cut(content: dict[str, Any], texts: list[str], n_tokens: int) -> tuple[Any, Any]:
+    """A tokenizer, and the same cut to what these texts use."""
+    from tokenizers import Tokenizer
+
+    whole = Tokenizer.from_str(json.dumps(content))
+    kept = choose_tokens(content, [item.ids for item in whole.encode_batch(texts)], n_tokens)
+    return whole, Tokenizer.from_str(json.dumps(prune_tokenizer(content, kept)))
+
+
+@pytest.mark.parametrize("written", ["pairs", "strings"])
+def test_merged_tokens_stay_with_what_they_are_merged_from(merging: dict[str, Any], written: str) -> None:
+    content = json.loads(json.dumps(merging))
+    if written == "strings":
+        content["model"]["merges"] = [" ".join(merge) for merge in content["model"]["merges"]]
+    texts = reviews(2, 2)["text"].tolist()
+    whole, less = cut(content, texts, 310)
+    assert less.get_vocab_size() <= 312 < whole.get_vocab_size()
+    used = {token for text in texts for token in whole.encode(text).tokens}
+    assert 10 < len(used) < 52
+    for text in texts:
+        assert less.encode(text).tokens == whole.encode(text).tokens
+    none = cut(content, [], 0)[1]
+    assert none.get_vocab_size() == 258  # bytes and special tokens
+    assert less.encode("a").ids[0] == none.encode("a").ids[0] == 0
+
+
+@settings(max_examples=60)
+@given(text=st.text(max_size=40))
+def test_no_text_is_lost_by_fewer_merges(merging: dict[str, Any], text: str) -> None:
+    _, less = cut(merging, ["gripping"], 265)
+    assert less.decode(less.encode(text).ids) == text
+
+
 def test_another_kind_of_tokenizer_is_refused_with_a_way_out() -> None:
     content = {"model": {"type": "WordLevel", "vocab": {word: i for i, word in enumerate(SPECIAL + PRAISE)}}}
     with pytest.raises(TrainingError, match="of this kind cannot be pruned") as error:
