@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.material import REPORTS, write_report
-from benchmarks.prove_verdict import World, read_world
+from benchmarks.verdict.worlds import World, read_world
 from ratchet.entry import entry
 from ratchet.gates.measured_reports import read_report
 from ratchet.gates.ranking import candidates_in_order

@@ -20,22 +20,23 @@ def try_(
     """Try one technique alone: what it changes of what the last run made, in a scratch folder.
 
     Prints the paired difference on the validation texts with its 95 % interval, seconds, megabytes and latency."""
-    from flows import techniques
+    from flows.techniques import trials
+    from flows.techniques.catalogue import TECHNIQUES, check_names
     from ratchet.reporting.marked_block import write_block
 
     if list_them:
-        print("\n".join(f"{name}: {item.about}" for name, item in techniques.TECHNIQUES.items()))
+        print("\n".join(f"{name}: {item.about}" for name, item in TECHNIQUES.items()))
         return
-    root, names = Path.cwd(), list(techniques.TECHNIQUES) if all_of_them else technique or []
-    techniques.check_names(names)
+    root, names = Path.cwd(), list(TECHNIQUES) if all_of_them else technique or []
+    check_names(names)
     for name in names:
         try:
-            print(techniques.attempt(root, name, against).text(), flush=True)
+            print(trials.attempt(root, name, against).text(), flush=True)
         except PipelineError as error:
             if not all_of_them:
                 raise
             print(f"{name}: {error}", flush=True)  # one that the task cannot have; the others go on
     if into:
-        write_block(into, "techniques-alone", techniques.table(techniques.records(root)).strip())
+        write_block(into, "techniques-alone", trials.table(trials.records(root)).strip())
     elif not names:
         raise typer.BadParameter("name a technique, or --all; --list names them")

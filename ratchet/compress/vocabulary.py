@@ -67,7 +67,8 @@ def base_tokens(tokenizer: dict[str, Any]) -> set[int]:
     model = tokenizer["model"]
     pieces = _pieces(model)
     unknown = model["unk_id"] if model["type"] == "Unigram" else pieces.get(model["unk_token"])
-    special = {int(token["id"]) for token in tokenizer["added_tokens"]} | ({unknown} - {None})
+    special = {int(token["id"]) for token in tokenizer["added_tokens"]}
+    special |= set() if unknown is None else {int(unknown)}
     template = {index for ids in _template_ids(tokenizer.get("post_processor")) for index in ids}
     prefix, suffix = (model.get(f"{name}") or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
     stems = {token: token.removeprefix(prefix).removesuffix(suffix) or token for token in pieces}

@@ -11,7 +11,10 @@ import pytest
 
 from benchmarks import prove_choosing, prove_verdict
 from benchmarks.material import REPORTS
-from benchmarks.prove_verdict import LOSS, PLANTED, Court, Fault, changed, faults, read_world, swapped, table
+from benchmarks.prove_verdict import table
+from benchmarks.verdict.decisions import PLANTED, Court, tried
+from benchmarks.verdict.faults import LOSS, Fault, changed, faults, group_of, swapped
+from benchmarks.verdict.worlds import read_world
 from pipeline_steps import judge, promote
 from ratchet.files import write_json
 from ratchet.measure.prediction_table import prediction_table
@@ -81,7 +84,7 @@ def test_what_is_planted_is_what_the_table_says(run: Path) -> None:
     assert equal is not None
     assert accuracy(equal) == pytest.approx(accuracy(base))
     assert (equal.argmax(axis=1) != base.argmax(axis=1)).mean() == pytest.approx(0.1)
-    name, inside = prove_verdict.group_of(world, 0.25)
+    name, inside = group_of(world, 0.25)
     harmed = planted["group of 25%"].proba
     assert harmed is not None
     assert name.startswith("length=")
@@ -93,10 +96,10 @@ def test_faults_are_refused_and_sound_models_are_released(run: Path) -> None:
     world = read_world("miniature", run)
     planted = faults(world, np.random.default_rng(0))
     for name in ("trigger", "leak", "silent leak"):
-        found = prove_verdict.tried(world, name, planted[name], 10, 0)
+        found = tried(world, name, planted[name], 10, 0)
         assert found["n_planted_first"] > 5
         assert found["n_planted_released"] == 0, name
-    sound = prove_verdict.tried(world, "sound", planted["sound"], 10, 0)
+    sound = tried(world, "sound", planted["sound"], 10, 0)
     assert (sound["n_released"], sound["n_sound_refused"]) == (10, 0)
     free = Court(world, Fault(world.proba[world.best]), 0)
     assert PLANTED in {free.decide().chosen for _ in range(5)}, "without a fault the planted bundle is the cheapest"

@@ -10,8 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from flows import techniques
-from flows.techniques import SCRATCH, TECHNIQUES, Row, attempt, records, table
+from flows.techniques import trials
+from flows.techniques.catalogue import TECHNIQUES
+from flows.techniques.trials import RECORD, SCRATCH, Row, attempt, records, table
 from ratchet.__main__ import app
 from ratchet.engines.compiling import known_engines
 from ratchet.errors import ParamsError, PipelineError
@@ -100,7 +101,7 @@ def test_what_the_run_has_not_made_is_named(run: Path) -> None:
 
 def test_unknown_names_are_refused_before_anything_runs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run)
-    monkeypatch.setattr(techniques, "attempt", lambda *_: pytest.fail("something ran"))
+    monkeypatch.setattr(trials, "attempt", lambda *_: pytest.fail("something ran"))
     found = CliRunner().invoke(app, ["try", "quantize", "quantise"])
     assert isinstance(found.exception, ParamsError)
     assert "quantise" in str(found.exception)
@@ -118,7 +119,7 @@ def test_all_goes_on_where_one_cannot_be_had(run: Path, monkeypatch: pytest.Monk
             raise PipelineError("The task cannot have this technique.", got="no engine")
         return Row(name, "teacher", "accuracy", "points", gain, 40.0, 0.0, (20.0, 21.0))
 
-    monkeypatch.setattr(techniques, "attempt", tried)
+    monkeypatch.setattr(trials, "attempt", tried)
     printed = CliRunner().invoke(app, ["try", "--all"]).output
     assert "lora: +1.2 [+0.3, +2.1] points of accuracy against teacher, 40 s, +0.0 MB" in printed
     assert "no engine" in printed
@@ -129,7 +130,7 @@ def test_a_table_of_trials_stands_in_a_page(run: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(run)
     gain = {"value": -0.01, "low": -0.02, "high": 0.0, "n": 800}
     row = Row("static", "teacher", "accuracy", "points", gain, 12.0, -90.0, (0.2, 21.0))
-    write_json(run / SCRATCH / "static" / techniques.RECORD, row._asdict())
+    write_json(run / SCRATCH / "static" / RECORD, row._asdict())
     (run / "page.md").write_text("<!-- techniques-alone:start -->\n<!-- techniques-alone:end -->\n")
     assert CliRunner().invoke(app, ["try", "--into", "page.md"]).exit_code == 0
     assert "| static | teacher | -1.0 [-2.0, +0.0] points | 12 | -90.0 | 0.2 for 21 |" in (run / "page.md").read_text()

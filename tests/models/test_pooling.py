@@ -15,22 +15,9 @@ import pytest
 from ratchet.errors import BundleError
 from ratchet.models.backbones import load_classifier
 from ratchet.models.pooling import FEATURE_NORM, load_pooled, pooling_of
+from tests.support.families import FAMILIES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # transformers' DeBERTa asks it
-
-SHAPE: dict[str, Any] = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-WIDE: dict[str, Any] = {**SHAPE, "intermediate_size": 64, "max_position_embeddings": 64}
-MARKS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
-FAMILIES: dict[str, dict[str, Any]] = {
-    "bert": WIDE,
-    "roberta": WIDE,
-    "xlm-roberta": WIDE,
-    "distilbert": {"vocab_size": 60, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64},
-    "mpnet": WIDE,
-    "electra": {**WIDE, "embedding_size": 16},
-    "deberta-v2": {**WIDE, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0},
-    "modernbert": {**WIDE, **MARKS, "global_attn_every_n_layers": 2, "local_attention": 8},
-}
 
 
 @pytest.fixture(scope="module")

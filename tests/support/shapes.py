@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ratchet.files import write_json
+from ratchet.files import read_json, write_json
 from ratchet.measure.footprint import Footprint
 from ratchet.params import read_yaml
 from ratchet.table_files import read_table, write_table
@@ -128,13 +128,20 @@ def run_pipeline(root: Path, stages: Sequence[str] = STAGES, simple: bool = Fals
             began = os.times()
             import_module(f"pipeline_steps.{name}").main()
             if name == "train" and not simple:
-                write_json(root / "reports/teaching.json", {"left_out": "", "teacher_is_probe": False})
+                _teach_all_the_same(root / "reports/teaching.json")
             if name == "split":
                 sealed = test.read_bytes()
                 table = read_table(test, SPLIT)
                 write_table(test, table.assign(label=table["label"].where(table["label"].isna())), SPLIT)
             took[stage] = sum(os.times()[:4]) - sum(began[:4])
     return took
+
+
+def _teach_all_the_same(path: Path) -> None:
+    """Let the teacher teach though TF-IDF is better; what cannot be distilled stays left out."""
+    found = read_json(path)
+    better = "TF-IDF" in found["left_out"]
+    write_json(path, found | {"left_out": "" if better else found["left_out"], "teacher_is_probe": False})
 
 
 @contextmanager

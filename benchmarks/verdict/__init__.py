@@ -1,0 +1,1 @@
+"""Decisions of choosing and judging again, on resampled measurements of a run."""

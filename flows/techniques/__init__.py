@@ -1,0 +1,1 @@
+"""One technique at a time, measured beside what the last run made."""
