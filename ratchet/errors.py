@@ -9,7 +9,8 @@ RatchetError
 ├── TrainingError          a loss that is not a number, nothing to learn from
 ├── MissingExtraError      a package that is not installed
 ├── PipelineError          a stage that failed, a workspace that is locked
-└── ReleaseError           a release that does not hold, an audit log that was altered
+├── ReleaseError           a release that does not hold, an audit log that was altered
+└── ScoreError             an output folder of another run, a source that changed while it was scored
 """
 
 from __future__ import annotations
@@ -61,3 +62,7 @@ class PipelineError(RatchetError):
 
 class ReleaseError(RatchetError):
     """A release, approval or signature that does not hold, or an audit log that was altered."""
+
+
+class ScoreError(RatchetError):
+    """Scores that cannot be written, or would not be those of the rest of their folder."""

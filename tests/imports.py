@@ -34,6 +34,7 @@ ROOMS = (
     "monitoring",
     "experiments",
     "serving",
+    "scoring",
     "commands",
 )
 """The rooms of ratchet, from the bottom up: each may import those before it, and the modules beside the rooms."""

@@ -99,6 +99,7 @@ NEEDS = {
     "ratchet rollout": "a server and two models: tests/flows/test_rollout.py",
     "ratchet try": "the bundles of a run: tests/flows/test_techniques.py",
     "ratchet verify": "a release: tests/flows/test_verification.py",
+    "ratchet score": "a model: tests/scoring/test_scoring.py",
     "ratchet serve": "a model: tests/serving/test_serving.py",
 }
 """Beginning of a command → what it needs that a clone has not, or which test does it on a miniature."""

@@ -11,13 +11,11 @@ from ratchet.models.discovery import discover
 from tests.support.families import FAMILIES, MERGED, family_backbone
 from tests.support.shapes import EXPORTS, SHAPES, SIMPLE, make_task, run_pipeline
 
-pytestmark = [
-    pytest.mark.deep,
-    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated"),  # transformers' DeBERTa asks it
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # transformers' DeBERTa asks it
 SHAPE = "three classes, one of 2 %"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_ends_with_a_verdict_and_a_reason_for_every_rung_it_lacks(family: str, tmp_path: Path) -> None:
     make_task(tmp_path, SHAPES[SHAPE])

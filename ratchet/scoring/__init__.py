@@ -1,0 +1,1 @@
+"""Scoring of tables of any size: rows of a source in, shards of probabilities out."""
