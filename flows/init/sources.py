@@ -48,6 +48,10 @@ class Given:
     max_bad_rows: int = 0
     dialect: Sequence[str] = ()
     """Corrections of the dialect that was detected, as KEY=VALUE."""
+    lone: str = ""
+    """A column that may be the only one of a file."""
+    is_surveyed: bool = True
+    """Without it the first file is not read to its end to tell its dialect."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def place_of(root: Path, given: Given) -> Place:
         return _database(given)
     if is_url(given.source):
         with local_copy(_first_url(given.source)) as file:
-            detected = detect_dialect(file)
+            detected = detect_dialect(file, lone=given.lone, is_surveyed=given.is_surveyed)
         block = _block(given.source, detected, given)
         return Place("files", block, block, WATCH, _stem(given.source), detected=detected)
     path = Path(given.source).expanduser()
@@ -191,7 +195,7 @@ def _model(place: Place) -> Any:
 def _files(root: Path, given: Given, path: Path) -> Place:
     """Files on this machine: those in the repository stay where they are, others are copied into it."""
     absolute = path.resolve()
-    detected = detect_dialect(_first_file(absolute))
+    detected = detect_dialect(_first_file(absolute), lone=given.lone, is_surveyed=given.is_surveyed)
     files = [Path(item.path) for item in find_files(str(absolute), detected.dialect).files]
     now = _block(str(absolute), detected, given)
     inside = absolute.is_relative_to(root)

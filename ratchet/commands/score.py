@@ -70,6 +70,8 @@ def score(
         copy=False,
         max_bad_rows=max_bad_rows,
         dialect=dialect or (),
+        lone=text or params.text_column,
+        is_surveyed=False,
     )
     place = place_of(root, given)
     asked = Asked(

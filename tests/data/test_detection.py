@@ -76,6 +76,31 @@ def test_the_dialect_is_that_in_which_the_file_was_written(
     assert found.n_rows == n_rows
 
 
+@pytest.mark.parametrize(
+    ("content", "delimiter", "quote"),
+    [
+        (b"text\nfine, one\nanother; or not\n", "\t", '"'),
+        (b'text\r\n"fine, one"\r\n"said ""no"""\r\n"two\nlines"\r\n', ",", '"'),
+        (b"\xef\xbb\xbftext\none\ntwo\n", ",", '"'),
+    ],
+)
+def test_a_column_may_be_the_only_one_where_it_is_asked_for(
+    tmp_path: Path, content: bytes, delimiter: str, quote: str
+) -> None:
+    path = write(tmp_path, content)
+    for lone in ("", "label"):
+        with pytest.raises(SourceError, match="No delimiter makes columns"):
+            detect_dialect(path, lone=lone)
+    found = detect_dialect(path, lone="text")
+    assert (found.columns, found.n_bad_rows) == (["text"], 0)
+    assert isinstance(found.dialect, CsvDialect)
+    assert (found.dialect.delimiter, found.dialect.quote, found.dialect.header) == (delimiter, quote, True)
+    first = detect_dialect(path, lone="text", is_surveyed=False)
+    assert (first.dialect, first.n_rows) == (found.dialect, 0)
+    two = write(tmp_path, b"text,label\nfine,1\n", "b.csv")
+    assert detect_dialect(two, lone="text").columns == ["text", "label"]
+
+
 def test_what_a_person_should_look_at_is_said(tmp_path: Path) -> None:
     content = b"kind,text,kind\nham,caf\xe9,x\nham,a,b,c\nspam,ok,x\n" + b"ham,fine,x\n" * 20
     found = detect_dialect(write(tmp_path, content))

@@ -38,20 +38,28 @@ class Candidate(NamedTuple):
     dialect: CsvDialect
 
 
-def detect_csv(text: str, encoding: Encoding) -> CsvDialect:
+def detect_csv(text: str, encoding: Encoding, lone: str = "") -> CsvDialect:
     """Delimiter, quotes, header and what columns without a name are, by the beginning of a file in whole lines.
+
+    Args:
+        text: the beginning.
+        encoding: of the file.
+        lone: the name of a column that may be the only one; empty: a file of one column is none.
 
     Raises:
         SourceError: no delimiter makes columns of it.
     """
     named = {"compression": "none", "encoding": encoding}
     pairs = itertools.product(DELIMITERS, QUOTES)
+    alone = bool(lone) and text.partition("\n")[0].strip().strip("\"'\ufeff") == lone
     candidates = [
         candidate
         for order, (delimiter, (quote, escape)) in enumerate(pairs)
-        if delimiter in text and (not quote or quote in text or quote == CSV.quote)
+        if (delimiter in text or alone) and (not quote or quote in text or quote == CSV.quote)
         if (
-            candidate := _candidate(text, CSV.model_copy(update={**named, **_mapping(delimiter, quote, escape)}), order)
+            candidate := _candidate(
+                text, CSV.model_copy(update={**named, **_mapping(delimiter, quote, escape)}), order, alone
+            )
         )
     ]
     if not candidates:
@@ -81,10 +89,10 @@ def _records(text: str, dialect: CsvDialect) -> Iterator[list[str]]:
     return (fields for _, _, fields, _ in records(lines_of(text), dialect) if fields)
 
 
-def _candidate(text: str, dialect: CsvDialect, order: int) -> Candidate | None:
+def _candidate(text: str, dialect: CsvDialect, order: int, alone: bool) -> Candidate | None:
     """None: it makes no columns, or leaves quotes standing around fields."""
     first = next(_records(text, dialect), [])
-    if len(first) < 2:
+    if (len(first) == 1) != alone or not first:
         return None
     if not dialect.quote and _are_quoted(text, dialect):
         return None

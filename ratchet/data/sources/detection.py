@@ -64,18 +64,20 @@ class Detected:
     findings: list[Finding]
 
 
-def detect_dialect(path: Path, labels: Labels | None = None) -> Detected:
+def detect_dialect(path: Path, labels: Labels | None = None, *, lone: str = "", is_surveyed: bool = True) -> Detected:
     """The dialect in which most records of a local file can be read exactly; then all of the file is read in it.
 
     Args:
         path: one file.
         labels: what its labels look like, where that is known: it shows records that have swallowed the next.
+        lone: the name of a column that may be the only one.
+        is_surveyed: without it the rest of the file is not read, and no record counted.
 
     Raises:
         SourceError: the file is of no format that can be read.
     """
     try:
-        dialect, reason, findings = _dialect(path)
+        dialect, reason, findings = _dialect(path, lone)
     except SourceError as error:
         raise SourceError(
             error.what, where=error.where or path, got=error.got, expected=error.expected, fix=error.fix
@@ -86,6 +88,8 @@ def detect_dialect(path: Path, labels: Labels | None = None) -> Detected:
         twice = sorted({name for name in columns if name.strip() and columns.count(name) > 1})
         what = f"{sum(not name.strip() for name in columns)} columns have no name"
         findings.append(Finding(f"{what}, {len(twice)} stand twice{': ' + ', '.join(twice) if twice else ''}", (1,)))
+    if not is_surveyed:
+        return Detected(dialect, reason, columns, 0, 0, findings)
     tally, bad = survey(path, dialect, _readable(path, dialect, named, findings), labels)
     for what, n in Counter(row.found for row in bad).most_common(SHOWN_LINES):
         lines = tuple(row.line for row in bad if row.found == what)[:SHOWN_LINES]
@@ -137,7 +141,7 @@ def survey(
     return reading.files[-1], bad
 
 
-def _dialect(path: Path) -> tuple[Any, str, list[Finding]]:
+def _dialect(path: Path, lone: str = "") -> tuple[Any, str, list[Finding]]:
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
@@ -161,7 +165,7 @@ def _dialect(path: Path) -> tuple[Any, str, list[Finding]]:
     if text.lstrip().startswith("{"):
         named = {"compression": compression, "encoding": encoding.name}
         return JSONL.model_copy(update=named), f"it starts with a JSON object; {encoding.reason}", findings
-    found = detect_csv(text, name).model_copy(update={"compression": compression})
+    found = detect_csv(text, name, lone).model_copy(update={"compression": compression})
     return found, f"{encoding.reason}; most records can be read with {found.delimiter!r} between fields", findings
 
 
