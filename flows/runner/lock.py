@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.runner.openings import enter_opening
+from flows.runner.openings import MODELS, SHORTLIST, TEST, enter_opening
 from ratchet.entry import entry
 from ratchet.errors import PipelineError
+from ratchet.files import read_json
 
 LOCK = "dvc.lock"
 MEASUREMENTS = "measurements/"
@@ -132,6 +133,20 @@ def check_tree(root: Path) -> str:
     return f"{LOCK} is of this tree"
 
 
+def is_judged(root: Path) -> bool:
+    """Whether the shortlisted bundles and the test texts at hand are those of dvc.lock. In a checkout that has others,
+    as one whose outputs are older than its reports, nobody has judged this pair."""
+    from dvc.repo import Repo
+
+    if not (root / SHORTLIST).is_file():
+        return False
+    named = {root / MODELS / name for name in read_json(root / SHORTLIST)["shortlist"]}
+    with Repo(str(root)) as repo:
+        outs = {Path(out.fs_path): out for stage in repo.index.stages for out in stage.outs}
+        judged = [out for path, out in outs.items() if path in named or path in (root / TEST).parents]
+        return len(judged) > len(named) and not any(map(_differs, judged))
+
+
 def check_reproduced(root: Path) -> None:
     """Check that the run which has just ended gave the committed reports.
 
@@ -157,7 +172,8 @@ def main() -> None:
         check_reproduced(Path.cwd())
     else:
         print(check_tree(Path.cwd()))
-        enter_opening(Path.cwd())  # of a plain `dvc repro`
+        if is_judged(Path.cwd()):
+            enter_opening(Path.cwd())  # of a plain `dvc repro`
 
 
 if __name__ == "__main__":

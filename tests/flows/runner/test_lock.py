@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.runner.lock import check_reproduced, check_tree, read_lock, unreproduced
+from flows.runner.lock import check_reproduced, check_tree, is_judged, read_lock, unreproduced
 from ratchet.errors import PipelineError
 from tests.support.miniature import ROOT, environment, make_repository, stages_run, write_params
 
@@ -160,3 +160,23 @@ def test_where_the_weights_differ_reports_are_not_compared() -> None:
 
 def test_every_script_of_ci_can_be_run() -> None:
     assert [path.name for path in (ROOT / ".ci").iterdir() if not os.access(path, os.X_OK)] == []
+
+
+def test_an_opening_is_that_of_bundles_and_texts_that_the_lock_records(tmp_path: Path) -> None:
+    """In a checkout with older models, or with none, nobody has judged what is at hand."""
+    make = "mkdir -p models/a data/splits && echo 1 > models/a/bundle.json && echo 2 > data/splits/test.parquet"
+    stage = {"cmd": make, "outs": ["models/a", "data/splits"]}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"make": stage}}))
+    run(tmp_path, "git", "init", "--quiet")
+    dvc(tmp_path, "init", "--quiet")
+    dvc(tmp_path, "repro", "--quiet")
+    assert not is_judged(tmp_path)  # no shortlist
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/shortlist.json").write_text('{"shortlist": ["a"]}')
+    assert is_judged(tmp_path)
+    (tmp_path / "models/a/bundle.json").write_text("older")
+    assert not is_judged(tmp_path)
+    dvc(tmp_path, "checkout", "--quiet", "--force")
+    assert is_judged(tmp_path)
+    shutil.rmtree(tmp_path / "models")
+    assert not is_judged(tmp_path)
