@@ -26,6 +26,7 @@ from ratchet.files import read_json
 from ratchet.measure.machine_figures import MACHINE_METRICS
 from ratchet.models.backbones import hub_problem
 from ratchet.models.bundle import MANIFEST
+from ratchet.params import read_yaml
 from ratchet.trust.behaviour import KINDS
 from tests.support.films import of_the_demo
 from tests.support.miniature import ROOT
@@ -76,12 +77,16 @@ def tree(root: Path) -> dict[str, str]:
     return {str(path): f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_mtime_ns}" for path in kept}
 
 
+GATES: dict[str, str] = {}
+"""Metric → the key of its first gate in the demo's params."""
+for _place, _gate in enumerate(read_yaml(ROOT / "params.yaml")["promote"]["gates"]):
+    GATES.setdefault(_gate["metric"], f"promote.gates.{_place}")
 OTHER_HALVES = {
     "quantize.n_check",
     "vet",
     "vat",
     "baselines",
-    "promote.gates.17",
+    GATES["negation_failure_rate"],
     "stages.architect.params.1",
     "stages.simplify.params.1",
 }
@@ -385,13 +390,13 @@ ROUNDS: list[list[Contradiction]] = [
             "correct",
         ),
         Contradiction(
-            "params.yaml", "metric: ece,", "metric: ecee,", "promote.gates.10", "ecee", "ece", "did you mean 'ece'"
+            "params.yaml", "metric: ece,", "metric: ecee,", GATES["ece"], "ecee", "ece", "did you mean 'ece'"
         ),
         Contradiction(
             "params.yaml",
             "metric: calibration_gap, scope: bundle,",
             "metric: calibration_gap, scope: every_slice,",
-            "promote.gates.14",
+            GATES["calibration_gap"],
             "calibration_gap",
             "accuracy",
             "scope",
@@ -400,7 +405,7 @@ ROUNDS: list[list[Contradiction]] = [
             "params.yaml",
             "at_least, bound: 0.70",
             "at_least, bound: 1.70",
-            "promote.gates.0",
+            GATES["accuracy"],
             "1.7",
             "0 and 1",
             "bound",
@@ -409,7 +414,7 @@ ROUNDS: list[list[Contradiction]] = [
             "params.yaml",
             "metric: negation_failure_rate,",
             "metric: minimum_failure_rate,",
-            "promote.gates.16",
+            GATES["minimum_failure_rate"],
             "minimum_failure_rate",
             "once",
             "keep the one",
@@ -681,7 +686,7 @@ def test_a_waived_gate_that_nothing_can_fill_is_a_warning(root: Path) -> None:
     waived = [
         item for item in checklist.find(root) if item.severity == "warning" and "waived in every run" in item.what
     ]
-    assert [item.where.split(" ")[1] for item in errors(root)] == ["promote.gates.11"]
+    assert [item.where.split(" ")[1] for item in errors(root)] == [GATES["selection_rate_difference"]]
     assert len(waived) == 1  # demographic_parity_ratio; equalized odds needs no selection
 
 
