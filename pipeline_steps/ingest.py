@@ -1,7 +1,7 @@
 """Which texts enter the pipeline: a source, its columns mapped, its texts cleaned, counted and reversible.
 
 Rows pass in batches, so memory does not grow with the source. Rows without a label stay: they are the unlabelled pool.
-The raw form of every text that cleaning changed is kept by id.
+The raw form of every text that cleaning changed is kept by id. Texts that `ratchet forget` took out stay out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import ratchet.params
 from ratchet.data.cleaning import REPAIRS, clean, text_id
 from ratchet.data.cleaning_params import Cleaning, Repair
 from ratchet.data.column_mapping import ColumnMapping, map_columns, mask_carried
+from ratchet.data.forgotten import TOMBSTONES, forgotten, read_tombstones, record_id
 from ratchet.data.personal_data import KINDS
 from ratchet.data.raw_text import kept_raw
 from ratchet.data.sources.reading import FileTally, Labels, Reading
@@ -47,7 +48,7 @@ from ratchet.values import is_twice_encoded
 if TYPE_CHECKING:
     import pandas as pd
 
-READS = {"watch": "${ingest.watch}"}
+READS = {"watch": "${ingest.watch}", "forgotten": TOMBSTONES}
 WRITES = {
     "corpus": "data/corpus.parquet",
     "raw": "data/raw.parquet",
@@ -149,23 +150,25 @@ class Ingested(NamedTuple):
     """The records that could not be read exactly."""
     counts: Counter[tuple[str, ...]]
     """To be added up over batches: ('source', name, label or 'unlabelled'), ('ignored', raw label), ('repair', name),
-    ('masked', kind), ('raw',), ('twice encoded',)."""
+    ('masked', kind), ('raw',), ('twice encoded',), ('forgotten',)."""
 
 
-def run(batches: Iterable[Batch], params: Params) -> Iterator[Ingested]:
+def run(batches: Iterable[Batch], params: Params, tombstones: frozenset[str] = frozenset()) -> Iterator[Ingested]:
     """The rows of each batch as the corpus has them, numbered on through all batches.
 
     Args:
         batches: the columns `params.columns` as strings.
         params: the column and label mapping, and the repairs.
+        tombstones: ids of forgotten texts, whose rows are left out.
 
     Raises:
         TableError: a label is no value of any class, or a timestamp is none.
     """
     n_rows = 0
     for batch in batches:
-        yield _ingest(batch, params, n_rows)
-        n_rows += len(batch.frame)
+        part = _ingest(batch, params, n_rows, tombstones)
+        yield part
+        n_rows += len(part.corpus)
 
 
 def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
@@ -192,6 +195,7 @@ def report(counts: Counter[tuple[str, ...]], params: Params) -> dict[str, Any]:
         "n_masked": {kind: counts["masked", kind] for kind in KINDS} if params.cleaning.mask else {},
         "n_raw_kept": counts["raw",],
         "n_texts_twice_encoded": counts["twice encoded",],
+        "n_forgotten": counts["forgotten",],
     }
 
 
@@ -213,19 +217,20 @@ def main() -> None:
     counts: Counter[tuple[str, ...]] = Counter()
     labels = Labels(params.label_column, frozenset([*params.class_of, *params.ignored_labels]))
     reading = Reading(getattr(params.source, "max_bad_rows", 0), labels)
+    tombstones = read_tombstones(Path(READS["forgotten"]))
     progress = Progress("rows ingested")
     with (
         TableWriter(Path(WRITES["corpus"]), CORPUS) as corpus,
         TableWriter(Path(WRITES["raw"]), RAW) as raw,
         TableWriter(Path(WRITES["bad_rows"]), BAD_ROWS) as bad_rows,
     ):
-        for part in run(read_source(params.source, params.columns, reading), params):
+        for part in run(read_source(params.source, params.columns, reading), params, tombstones):
             corpus.write(part.corpus)
             raw.write(part.raw)
             bad_rows.write(part.bad_rows)
             _add(counts, part.counts)
             progress.add(len(part.corpus))
-    check_written(reading.files, Path(WRITES["corpus"]), Path(WRITES["bad_rows"]))
+    check_written(reading.files, Path(WRITES["corpus"]), Path(WRITES["bad_rows"]), counts["forgotten",])
     figures = {
         "command": "python -m pipeline_steps.ingest",
         "source": source_report(params, reading),
@@ -234,8 +239,8 @@ def main() -> None:
     write_report(Path(WRITES["report"]), figures)
 
 
-def check_written(files: Sequence[FileTally], corpus: Path, bad_rows: Path) -> None:
-    """Nothing, if every record of every file is a row of one of the written tables, or excluded by name.
+def check_written(files: Sequence[FileTally], corpus: Path, bad_rows: Path, n_forgotten: int = 0) -> None:
+    """Nothing, if every record of every file is a row of one of the written tables, forgotten, or excluded by name.
 
     Raises:
         TableError: rows were lost or doubled on the way; the tables are removed.
@@ -247,13 +252,13 @@ def check_written(files: Sequence[FileTally], corpus: Path, bad_rows: Path) -> N
     for frame in read_batches(bad_rows, BAD_ROWS, ["file"]):
         bad.update(frame["file"].tolist())
     written = [tally.n_records - sum(tally.excluded.values()) - bad[tally.file] for tally in files]
-    if n_rows != sum(written) or written != [tally.n_rows for tally in files]:
+    if n_rows + n_forgotten != sum(written) or written != [tally.n_rows for tally in files]:
         for path in (corpus, bad_rows):
             path.unlink()
         raise TableError(
             "The tables that were written do not hold what was read.",
             where=f"{corpus}, {bad_rows}",
-            got=f"{n_rows} rows in their order and {bad.total()} bad rows",
+            got=f"{n_rows} rows in their order, {n_forgotten} forgotten and {bad.total()} bad rows",
             expected="; ".join(f"{tally.file}: {tally.n_rows} and {tally.n_bad}" for tally in files[:10]),
             fix="run again; if it comes back, report it",
         )
@@ -266,7 +271,7 @@ def _add(counts: Counter[tuple[str, ...]], part: Counter[tuple[str, ...]]) -> No
         counts[("source", OTHERS, key[2]) if crowded else key] += n
 
 
-def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
+def _ingest(batch: Batch, params: Params, first_row: int, tombstones: frozenset[str]) -> Ingested:
     import pandas as pd
 
     mapped, ignored = map_columns(batch, params.mapping)
@@ -274,6 +279,11 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     n_masked = mask_carried(batch, mapped, params.mapping, params.regions) if masks else Counter[str]()
     given = mapped["text"].tolist()
     cleaned = clean(given, params.cleaning)
+    out = forgotten(given, cleaned, tombstones)
+    if any(out):
+        mapped = mapped[[not left_out for left_out in out]].reset_index(drop=True)
+        given = [text for text, left_out in zip(given, out, strict=True) if not left_out]
+        cleaned = clean(given, params.cleaning)
     corpus = mapped.assign(text=pd.Series(cleaned.texts, dtype="str"))
     corpus.insert(0, "id", pd.Series(map(text_id, cleaned.texts), dtype="str"))
     corpus.insert(0, "row", range(first_row, first_row + len(given)))
@@ -282,12 +292,15 @@ def _ingest(batch: Batch, params: Params, first_row: int) -> Ingested:
     counts.update({("masked", kind): n for kind, n in (cleaned.n_masked + n_masked).items()})
     counts.update({("ignored", value): n for value, n in ignored.items()})
     counts["raw",] = len(raw)
+    counts["forgotten",] = sum(out)
     counts["twice encoded",] = sum(map(is_twice_encoded, given))
     cells = zip(corpus["source"].tolist(), corpus["label"].fillna("unlabelled").tolist(), strict=True)
     counts.update(("source", source, label) for source, label in cells)
     bad_rows = pd.DataFrame(batch.bad, columns=list(BAD_ROWS.columns))
     if params.cleaning.mask:
         bad_rows["raw"] = b""  # what could not be read cannot be masked
+    elif tombstones:
+        bad_rows["raw"] = [b"" if record_id(record) in tombstones else record for record in bad_rows["raw"]]
     return Ingested(corpus, raw, bad_rows.astype({"line": "int64", "n_lines": "int64"}), counts)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import math
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +17,29 @@ from typing import Any
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """A path to write to; the real file is replaced only when the block ends without an error."""
+    """A path to write to; the real file is replaced only when the block ends without an error.
+
+    What was written is on the disk before the name changes, and the name before this returns: after a loss of power
+    the file is the old one or the new one.
+    """
     partial = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.unlink(missing_ok=True)
     try:
         yield partial
+        sync(partial)
         partial.replace(path)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill; the real folder is replaced only when the block ends without an error."""
+    """A folder to fill; the real folder is replaced only when the block ends without an error.
+
+    On Linux the two change places in one step; elsewhere there is a moment without either.
+    """
     partial = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     replaced = path.with_name(f".{path.name}.replaced")
@@ -36,12 +48,41 @@ def replace_folder(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        if path.exists():
-            path.replace(replaced)
-        partial.replace(path)
+        for inside in (*partial.rglob("*"), partial):
+            sync(inside)
+        if not (path.exists() and _exchange(partial, path)):
+            if path.exists():
+                path.replace(replaced)
+            partial.replace(path)
+        sync(path.parent)
     finally:
         for leftover in (partial, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold what a file, or a folder's list of names, is.
+
+    Raises:
+        OSError: it cannot; of a file what was written may be lost.
+    """
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError:
+        if not path.is_dir():  # a file system may have no way to sync a folder
+            raise
+    finally:
+        os.close(file)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where the system cannot."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if call is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def write_json(path: Path, value: Any) -> None:

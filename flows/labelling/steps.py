@@ -164,6 +164,7 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> Fetched:
     import pandas as pd
 
     from ratchet.data.cleaning_params import CleaningParams
+    from ratchet.data.forgotten import TOMBSTONES, read_tombstones
     from ratchet.labels.annotations import annotation_table, as_classes, latest_given, masked
     from ratchet.labels.annotators import key_fingerprint
     from ratchet.labels.queues import origin_of, read_answers
@@ -180,10 +181,12 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> Fetched:
     if answers:
         votes += read_answers(Path(answers), known)
         origins.add(origin_of(Path(answers)))
+    gone = read_tombstones(root / TOMBSTONES)
+    votes, settled = _without(votes, gone), _without(conflicts.answers(), gone)
     cleaning = load_params(CleaningParams, "", root / "params.yaml").cleaning
     votes = [masked(answer, cleaning, known) for answer in votes]
     tables, unknown = [], []
-    roles: list[tuple[Role, list[Answer]]] = [("annotator", votes), ("adjudicator", conflicts.answers())]
+    roles: list[tuple[Role, list[Answer]]] = [("annotator", votes), ("adjudicator", settled)]
     for role, given in roles:
         found = as_classes(given, labels, changes)
         unknown += found.unknown
@@ -195,6 +198,15 @@ def fetch(root: Path, queue: Queue, conflicts: Queue, answers: str) -> Fetched:
     unfilled = sorted(name for name in origins - filled if not name.startswith(("file:queue-", "label-studio:")))
     notes = [*_unknown_classes(unknown, labels), *(f"no row of {name} has a label" for name in unfilled)]
     return Fetched(annotations, origins, notes)
+
+
+def _without(answers: Sequence[Answer], tombstones: frozenset[str]) -> list[Answer]:
+    """The answers about texts that were not forgotten."""
+    from ratchet.data.cleaning import text_id
+
+    if not tombstones:
+        return list(answers)
+    return [answer for answer in answers if not {answer.item.id, text_id(answer.item.text)} & tombstones]
 
 
 def _unknown_classes(unknown: Sequence[Answer], labels: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ Source: https://api.labelstud.io; measured against Label Studio 1.23.2. Its SDK 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
@@ -82,6 +82,34 @@ class LabelStudioQueue:
 
     def origins(self) -> set[str]:
         return {f"{SERVER}{self._title}"}
+
+    def tasks_about(self, is_about: Callable[[str], bool]) -> list[int]:
+        """Numbers of the tasks whose text or id `is_about` names; none where there is no such project."""
+        project = self._find_project()
+        found, page, seen = list[int](), 1, 0
+        while project:
+            query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
+            answer = self._ask("GET", "/api/tasks", params=query)
+            tasks = _expected(answer, "tasks", list, "/api/tasks")
+            for task in tasks:
+                values = [str((task.get("data") or {}).get(name) or "") for name in ("id", "text")]
+                found += [int(task["id"])] if any(map(is_about, values)) else []
+            seen, page = seen + len(tasks), page + 1
+            if seen >= _expected(answer, "total", int, "/api/tasks") or not tasks:
+                break
+        return found
+
+    def delete_tasks(self, numbers: Sequence[int]) -> int:
+        """Delete tasks with their answers; returns how many."""
+        for number in numbers:
+            self._ask("DELETE", f"/api/tasks/{number}")
+        return len(numbers)
+
+    def _find_project(self) -> int:
+        """Number of the oldest project of the title; 0: there is none."""
+        query = {"title": self._title, "page_size": PAGE}
+        found = _expected(self._ask("GET", "/api/projects", params=query), "results", list, "/api/projects")
+        return min((int(project["id"]) for project in found if project["title"] == self._title), default=0)
 
     def _answer(self, task: dict[str, Any], given: dict[str, Any], people: dict[str, str]) -> Answer:
         """One annotation; a skip where the person cancelled the task or chose nothing. Imported ones lack keys."""
@@ -181,7 +209,7 @@ class LabelStudioQueue:
         if problem := _problem(reply):
             message, got, fix = problem
             raise SourceError(message, where=f"{self._url}, {method} {path}", got=got, fix=fix)
-        return reply.json()
+        return None if reply.status_code == httpx.codes.NO_CONTENT else reply.json()
 
 
 def _problem(reply: httpx.Response) -> tuple[str, str, str] | None:
@@ -197,6 +225,8 @@ def _problem(reply: httpx.Response) -> tuple[str, str, str] | None:
         return "The Label Studio server fails.", f"{status}: {start}", "see its log; then the same command again"
     if reply.is_error:
         return "Label Studio refuses the request.", f"{status}: {start}", ""
+    if reply.status_code == httpx.codes.NO_CONTENT:
+        return None
     try:
         reply.json()
     except ValueError:

@@ -23,6 +23,7 @@ Action = Literal[
     "rollout",
     "label_batch",
     "personal_data",
+    "forget",
     "repair",
 ]
 Scalar = str | int | float | bool

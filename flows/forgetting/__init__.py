@@ -1,0 +1,1 @@
+"""Removal of a person's texts from everything that this workspace keeps."""
