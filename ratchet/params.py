@@ -153,6 +153,10 @@ def check_params(model: type[ParamsT], block: str, values: Any, path: Path = PAR
         ) from None
 
 
+UNREADABLE = (YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""Errors with which ruamel ends on what is no YAML, such as a mapping as a key."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as plain values, read with ruamel as DVC reads it (so `1e-4` is a number)."""
     try:
@@ -161,7 +165,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ParamsError(
             "The file is missing.", where=path, fix="run from the repository's root, or restore the file with git"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ParamsError("The file is not valid YAML.", where=path, got=error, fix="correct the syntax") from None
     if not isinstance(loaded, dict):
         raise ParamsError("The file is not a mapping.", where=path, got=type(loaded).__name__, expected="a mapping")

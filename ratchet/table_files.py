@@ -134,10 +134,18 @@ class TableWriter:
                     names = [name for name, column in self._table.columns.items() if not column.optional]
                     self._open(_arrow_schema(pd.DataFrame(columns=names), self._table))
                 self._flush()
+        except BaseException as failed:
+            kind, error = type(failed), failed  # what was written is no table: it must not take the name
+            raise
         finally:
-            if self._file is not None:
-                self._file.close()
-            self._stack.__exit__(kind, error, None)
+            try:
+                if self._file is not None:
+                    self._file.close()
+            except BaseException as failed:
+                kind, error = type(failed), failed
+                raise
+            finally:
+                self._stack.__exit__(kind, error, None)
 
     def _open(self, schema: Any) -> None:
         import pyarrow.parquet

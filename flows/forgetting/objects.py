@@ -75,7 +75,9 @@ def without_entries(lock: Path, hashes: set[str]) -> list[str]:
     if entries is None:
         return []
     gone = [name for name, text in entries.items() if _outs(text) & hashes]
-    if gone:
+    if len(gone) == len(entries):
+        lock.unlink()  # DVC refuses a lock without a stage
+    elif gone:
         write_entries(lock, {name: text for name, text in entries.items() if name not in gone})
     return gone
 

@@ -105,7 +105,7 @@ def survey(layout: Layout, request: Request) -> list[Place]:
             why = "take it out of the source, `dvc add` that, and `dvc gc --workspace`"
             places.append(Place(f"{name}, of the source", "objects of DVC", n, "report", why))
     for name, address in layout.remotes.items():
-        if name not in _stores(layout):
+        if f"remote {name}" not in _stores(layout):
             why = f"it is not searched: dvc gc --cloud --remote {name} --workspace, after the next run and push"
             places.append(Place(f"remote {name}, {address}", "remote", 1, "report", why))
     places += [*_in_database(layout, what), *_on_server(layout, request), *find_in_history(layout.root, what)]

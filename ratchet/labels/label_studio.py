@@ -6,7 +6,8 @@ Source: https://api.labelstud.io; measured against Label Studio 1.23.2. Its SDK 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
@@ -58,7 +59,8 @@ class LabelStudioQueue:
             query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
             answer = self._ask("GET", "/api/tasks", params=query)
             tasks = _expected(answer, "tasks", list, "/api/tasks")
-            found += map(self._item, tasks)
+            with _reading("/api/tasks", answer):
+                found += map(self._item, tasks)
             seen, page = seen + len(tasks), page + 1
             if seen >= _expected(answer, "total", int, "/api/tasks") or not tasks:
                 return by_id(found)
@@ -75,10 +77,11 @@ class LabelStudioQueue:
         tasks = self._ask("GET", path, params=query, timeout=EXPORT_TIMEOUT_S)
         if not isinstance(tasks, list):
             raise _unexpected(path, tasks, "a list of tasks")
-        annotated = [task for task in tasks if task.get("annotations")]
-        people = self._people() if annotated else {}
-        found = [self._answer(task, given, people) for task in annotated for given in task["annotations"]]
-        return sorted(found, key=lambda answer: answer.annotated_at)
+        with _reading(path, tasks):
+            annotated = [task for task in tasks if task.get("annotations")]
+            people = self._people() if annotated else {}
+            found = [self._answer(task, given, people) for task in annotated for given in task["annotations"]]
+            return sorted(found, key=lambda answer: answer.annotated_at)
 
     def origins(self) -> set[str]:
         return {f"{SERVER}{self._title}"}
@@ -91,9 +94,10 @@ class LabelStudioQueue:
             query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
             answer = self._ask("GET", "/api/tasks", params=query)
             tasks = _expected(answer, "tasks", list, "/api/tasks")
-            for task in tasks:
-                values = [str((task.get("data") or {}).get(name) or "") for name in ("id", "text")]
-                found += [int(task["id"])] if any(map(is_about, values)) else []
+            with _reading("/api/tasks", answer):
+                for task in tasks:
+                    values = [str((task.get("data") or {}).get(name) or "") for name in ("id", "text")]
+                    found += [int(task["id"])] if any(map(is_about, values)) else []
             seen, page = seen + len(tasks), page + 1
             if seen >= _expected(answer, "total", int, "/api/tasks") or not tasks:
                 break
@@ -109,7 +113,8 @@ class LabelStudioQueue:
         """Number of the oldest project of the title; 0: there is none."""
         query = {"title": self._title, "page_size": PAGE}
         found = _expected(self._ask("GET", "/api/projects", params=query), "results", list, "/api/projects")
-        return min((int(project["id"]) for project in found if project["title"] == self._title), default=0)
+        with _reading("/api/projects", found):
+            return min((int(project["id"]) for project in found if project["title"] == self._title), default=0)
 
     def _answer(self, task: dict[str, Any], given: dict[str, Any], people: dict[str, str]) -> Answer:
         """One annotation; a skip where the person cancelled the task or chose nothing. Imported ones lack keys."""
@@ -138,7 +143,8 @@ class LabelStudioQueue:
         except SourceError:
             return {}
         found = users if isinstance(users, list) else []
-        return {str(user["id"]): str(user["email"]) for user in found if user.get("id") and user.get("email")}
+        with _reading("/api/users", users):
+            return {str(user["id"]): str(user["email"]) for user in found if user.get("id") and user.get("email")}
 
     def _item(self, task: dict[str, Any]) -> Item:
         """The item of a task; one that was made by hand has only its text, and gets the text's id.
@@ -160,10 +166,11 @@ class LabelStudioQueue:
         if not self._project:
             query = {"title": self._title, "page_size": PAGE}
             found = _expected(self._ask("GET", "/api/projects", params=query), "results", list, "/api/projects")
-            same = [project for project in found if project["title"] == self._title]
-            if same:
-                oldest = min(same, key=lambda project: int(project["id"]))
-                self._project = int(oldest["id"])
+            with _reading("/api/projects", found):
+                same = [project for project in found if project["title"] == self._title]
+                oldest = min(same, key=lambda project: int(project["id"]), default=None)
+                self._project = int(oldest["id"]) if oldest else 0
+            if oldest:
                 self._offer_all_classes(str(oldest.get("label_config") or ""))
             else:
                 self._project = self._create()
@@ -181,7 +188,7 @@ class LabelStudioQueue:
             "show_collab_predictions": True,
             "maximum_annotations": self._n_annotators,
         }
-        return int(self._ask("POST", "/api/projects", json=body)["id"])
+        return int(_expected(self._ask("POST", "/api/projects", json=body), "id", int, "/api/projects"))
 
     def _ask(self, method: str, path: str, timeout: float = TIMEOUT_S, **options: Any) -> Any:
         """The server's answer as JSON.
@@ -241,6 +248,20 @@ def _expected(answer: Any, name: str, kind: type, path: str) -> Any:
     if not isinstance(answer, dict) or not isinstance(answer.get(name), kind):
         raise _unexpected(path, answer, f"an object with `{name}`")
     return answer[name]
+
+
+@contextmanager
+def _reading(path: str, answer: Any) -> Iterator[None]:
+    """Reading of an answer whose parts may be of any type.
+
+    Raises:
+        SourceError: one is of another type than it must be.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError, IndexError, ValueError, OverflowError) as error:
+        expected = f"what Label Studio documents ({type(error).__name__}: {error})"
+        raise _unexpected(path, answer, expected) from None
 
 
 def _unexpected(path: str, answer: Any, expected: str) -> SourceError:

@@ -25,6 +25,8 @@ ROUNDED = re.compile(r"\d([.,]\d+)?E[+-]?\d+|\d{15}0", re.IGNORECASE)
 """An id of digits, as a spreadsheet shows it that took it for a number."""
 NUMBERS = ("confidence", "query_score")
 """Numbers of an item, which may be undefined."""
+WORDS = ("id", "text", "source", "reason", "suggested", "bundle", "query_strategy")
+"""Texts of an item."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -211,8 +213,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
-            return [dict(json.loads(line)) for line in file if line.strip()]
-    except (OSError, ValueError, TypeError) as error:
+            rows = [dict(json.loads(line)) for line in file if line.strip()]
+        json.dumps(rows, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise TableError(
             "A file with answers cannot be read.", where=path, got=error, expected="one JSON object a line, in UTF-8"
         ) from None
@@ -246,18 +249,21 @@ def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item
 
 
 def _item(row: dict[str, Any], path: Path) -> Item:
+    fix = "delete it and push again"
+    if wrong := [name for name in WORDS if not isinstance(row.get(name, ""), str)]:
+        raise TableError("A queue file is damaged.", where=path, got=f"{wrong[0]} is no text", fix=fix)
     try:
         numbers = {name: math.nan if (value := row.get(name)) is None else float(value) for name in NUMBERS}
         return Item(**{**row, **numbers})
-    except (TypeError, ValueError, KeyError) as error:
-        raise TableError("A queue file is damaged.", where=path, got=error, fix="delete it and push again") from None
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise TableError("A queue file is damaged.", where=path, got=error, fix=fix) from None
 
 
 def _seconds(value: Any, where: str) -> float:
     try:
         plain = str(value if value is not None else "").strip().replace(",", ".")
         seconds = float(plain) if plain else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = -1.0
     if seconds < 0 or math.isinf(seconds):
         raise TableError("A lead time is no number of seconds.", where=where, got=value, expected="such as 12.5")

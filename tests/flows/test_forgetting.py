@@ -116,7 +116,7 @@ def test_killed_midway_the_same_command_carries_on(
         "fifth file": (steps, "erase"),
         "remote": (steps, "delete"),
         "lock": (steps, "without_entries"),
-        "journal": (steps.Path, "unlink"),
+        "journal": (Path, "unlink"),
     }[at]
     layout = steps.open_layout(root)
     request = steps.resolve(layout, [KEY])

@@ -27,6 +27,8 @@ OF_NO_TASK = {
     ".scratch/demo": "the story's own repository, made anew each time",
     ".scratch/home": "a home for users who have none",
     ".scratch/init": "where init prepares what it writes; gone when it ends",
+    ".ratchet/forgetting.json": "a removal that was begun, gone when it ends",
+    "data/forgotten.json": "hashes of texts that people took back: no task brings them back",
     "data/labels": "people's labels: they stay, and only the pointer to them goes, with --force",
     "reports/bench": "measurements of the benchmarks, which say on what they were taken",
 }

@@ -46,12 +46,16 @@ class Server:
         if path == "/api/users":
             return httpx.Response(200, json=[{"id": number, "email": mail} for number, mail in self.users.items()])
         project = int(path.split("/")[3])
+        if request.method == "DELETE":
+            self.tasks = [task for task in self.tasks if task["id"] != project]
+            return httpx.Response(204)
         if request.method == "PATCH":
             self.projects[project - 1] |= json.loads(request.content)
             return httpx.Response(200, json=self.projects[project - 1])
         if path.endswith("/import"):
             self.n_imports += 1
-            self.tasks += [{"project": project, "annotations": [], **task} for task in json.loads(request.content)]
+            made = enumerate(json.loads(request.content), start=len(self.tasks) + 1)
+            self.tasks += [{"id": at, "project": project, "annotations": [], **task} for at, task in made]
             if self.n_imports > self.fails_after:
                 raise httpx.ReadTimeout("no answer", request=request)
             return httpx.Response(201, json={})
@@ -268,3 +272,23 @@ def test_a_project_offers_a_class_that_came_later_and_keeps_what_people_changed_
         server.projects[0]["label_config"] = other
         queue(server).items()
         assert server.projects[0]["label_config"] == other
+
+
+def test_tasks_about_a_forgotten_text_are_deleted_and_a_missing_project_is_not_made() -> None:
+    server = Server()
+    assert queue(server).delete_tasks(queue(server).tasks_about(lambda value: True)) == 0
+    assert server.projects == []
+    queue(server).send([Item("a", "text of a", "s"), Item("b", "text of b", "s")])
+    found = queue(server).tasks_about(lambda value: value == "text of a")
+    assert queue(server).delete_tasks(found) == 1
+    assert [task["data"]["id"] for task in server.tasks] == ["b"]
+
+
+@pytest.mark.parametrize("answer", [[1], [{"annotations": 3}], [{"annotations": [4], "data": {"text": "t"}}], [[]]])
+def test_an_export_of_another_shape_is_refused_by_name(answer: object) -> None:
+    """Found by fuzzing: each ended in an AttributeError or a TypeError."""
+    projects = {"results": [{"id": 1, "title": "Ratchet", "label_config": ""}]}
+    body = {"/api/projects": projects, "/api/projects/1/export": answer, "/api/users": []}
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=body[request.url.path]))
+    with pytest.raises(SourceError, match="something else than expected"):
+        LabelStudioQueue("http://a", TOKEN, "Ratchet", ["a"], 1, transport).answers()

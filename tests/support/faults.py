@@ -18,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,12 +129,12 @@ class Layer:
         """Whether a path lies in the folder that is watched."""
         if not isinstance(path, (str, bytes, os.PathLike)):
             return False
-        return os.path.abspath(os.fsdecode(path)).startswith(self.folder)
+        return os.path.abspath(os.fsdecode(path)).startswith(self.folder)  # noqa: PTH100
 
     def is_open(self, file: int) -> bool:
         """Whether an open file lies there."""
         try:
-            return self.inside(os.readlink(f"/proc/self/fd/{file}"))
+            return self.inside(os.readlink(f"/proc/self/fd/{file}"))  # noqa: PTH115
         except OSError:
             return False
 
@@ -259,8 +260,14 @@ class Tally:
     """Anything else."""
 
 
-def inject(writer: Writer, base: Path) -> dict[Fault, Tally]:
-    """Every fault at every point of the writer; after each the store is read, and the work is done again."""
+def inject(writer: Writer, base: Path, n_points: int = 0) -> dict[Fault, Tally]:
+    """Every fault at every point of the writer; after each the store is read, and the work is done again.
+
+    Args:
+        writer: the store.
+        base: an empty folder.
+        n_points: points of each fault, spread over the work; 0: all.
+    """
     source = base / "source"
     source.mkdir(parents=True)
     writer.prepare(source)
@@ -272,25 +279,37 @@ def inject(writer: Writer, base: Path) -> dict[Fault, Tally]:
     assert after != before, f"{writer.name}: the work changes nothing"
     tallies = {fault: Tally() for fault in FAULTS}
     for fault in FAULTS:
-        for at in range(len(points.kinds) + (fault in ("death", "loss of power"))):
-            if not _applies(fault, points.kinds, at):
-                continue
+        for at in _spread(_points(fault, points.kinds), n_points):
             place = _copy(source, base / "place")
             files = states(place)
-            outcome = run(lambda place=place: writer.write(place), place, fault, at)
+            outcome = run(partial(writer.write, place), place, fault, at)
             if fault == "loss of power":
                 cut_power(place, files, outcome.synced)
             _judge(writer, place, tallies[fault], before, after, f"{fault} at {at} {points.kinds[at : at + 1]}")
     for n_bytes in (0, 40, 400):
         place = _copy(source, base / "place")
-        run_limited(lambda place=place: writer.write(place), place, n_bytes)
+        run_limited(partial(writer.write, place), place, n_bytes)
         _judge(writer, place, tallies["disk full"], before, after, f"a limit of {n_bytes} bytes")
     return tallies
 
 
-def _applies(fault: Fault, kinds: list[str], at: int) -> bool:
+def _points(fault: Fault, kinds: list[str]) -> list[int]:
+    """The points at which a fault can happen; a death also when all is done."""
     wanted = {"torn write": {"write"}, "disk full": {"write", "open", "os.mkdir"}, "failed flush": {"flush", "fsync"}}
-    return fault in ("death", "loss of power") or kinds[at] in wanted[fault]
+    if fault in ("death", "loss of power"):
+        return list(range(len(kinds) + 1))
+    return [at for at, kind in enumerate(kinds) if kind in wanted[fault]]
+
+
+def _spread(points: list[int], n: int) -> list[int]:
+    """So many of the points, with the first and the last; 0: all.
+
+    >>> _spread([0, 1, 2, 3, 4, 5], 3), _spread([0, 1], 3)
+    ([0, 2, 5], [0, 1])
+    """
+    if not n or len(points) <= n:
+        return points
+    return [points[at * (len(points) - 1) // (n - 1)] for at in range(n)]
 
 
 def _judge(writer: Writer, place: Path, tally: Tally, before: Any, after: Any, where: str) -> None:
