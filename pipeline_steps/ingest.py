@@ -300,7 +300,8 @@ def _ingest(batch: Batch, params: Params, first_row: int, tombstones: frozenset[
     if params.cleaning.mask:
         bad_rows["raw"] = b""  # what could not be read cannot be masked
     elif tombstones:
-        bad_rows["raw"] = [b"" if record_id(record) in tombstones else record for record in bad_rows["raw"]]
+        records = [b"" if record_id(record) in tombstones else record for record in bad_rows["raw"]]
+        bad_rows["raw"] = pd.Series(records, bad_rows.index, dtype="object")
     return Ingested(corpus, raw, bad_rows.astype({"line": "int64", "n_lines": "int64"}), counts)
 
 

@@ -157,13 +157,11 @@ def _lock(root: Path) -> None:
 
 
 def _logged(root: Path, subject: str) -> None:
-    known = audit_log.log_path(root)
-    if not any(entry.subject == subject for entry in audit_log.entries(known)):
-        audit_log.append(known, who="ann", action="run", subject=subject)
+    audit_log.append(audit_log.log_path(root), who="ann", action="run", subject=subject)
 
 
 def _read_log(root: Path) -> Any:
-    """The subjects, after what the next writer does with a torn end: it is moved aside and said."""
+    """The subjects, each once, without a torn end: the next writer moves it aside and says so."""
     path = audit_log.log_path(root)
     content = path.read_bytes()
     if content and not content.endswith(b"\n"):
@@ -172,10 +170,11 @@ def _read_log(root: Path) -> Any:
         shutil.copy(path, path.with_suffix(".read"))
         copy = path.with_suffix(".read")
         copy.write_bytes(whole + b"\n")
-        found = [entry.subject for entry in audit_log.entries(copy)]
+        found = audit_log.entries(copy)
         copy.unlink()
-        return found
-    return [entry.subject for entry in audit_log.entries(path) if entry.action != "repair"]
+    else:
+        found = audit_log.entries(path)
+    return list(dict.fromkeys(entry.subject for entry in found if entry.action != "repair"))
 
 
 def _json_store(name: str, path: str) -> Writer:
