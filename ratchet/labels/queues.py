@@ -219,6 +219,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise TableError(
             "A file with answers cannot be read.", where=path, got=error, expected="one JSON object a line, in UTF-8"
         ) from None
+    return rows
 
 
 def _known_item(row: dict[str, Any], known: dict[str, Item], where: str) -> Item:

@@ -228,7 +228,7 @@ def test_main_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.Mo
     assert told["command"] == "python -m pipeline_steps.ingest"
     assert told["source"]["path"] == "own"
     assert len(told["source"]["sha256"]) == 64
-    assert READS == {"watch": "${ingest.watch}"}
+    assert READS == {"watch": "${ingest.watch}", "forgotten": "data/forgotten.json"}
 
 
 def test_the_raw_text_comes_back_by_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,3 +338,17 @@ def test_nothing_is_written_from_a_bad_source(
     with pytest.raises(error):
         main()
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["params.yaml", "shop.csv"]
+
+
+def test_a_forgotten_text_stays_out_in_each_of_its_forms() -> None:
+    """As it came, as it was repaired, and as it was masked: other repairs do not bring it back."""
+    frame = _frame(review=["Bad.<br />So bad", "GOOD  film", "Mail a@b.org"])
+    for forgotten in ("Bad.<br />So bad", "Bad. So bad"):
+        (part,) = run([Batch("a", 0, frame)], _params(), frozenset({text_id(forgotten)}))
+        assert part.corpus["text"].tolist() == ["GOOD film", "Mail a@b.org"]
+        assert part.corpus["row"].tolist() == [0, 1]
+        assert part.counts["forgotten",] == 1
+    for forgotten in ("Mail a@b.org", "Mail [EMAIL]"):
+        (part,) = run([Batch("a", 0, frame)], _params(personal_data="mask"), frozenset({text_id(forgotten)}))
+        assert part.corpus["text"].tolist() == ["Bad. So bad", "GOOD film"]
+        assert "Mail" not in str(part.raw.to_dict())
