@@ -70,6 +70,8 @@ class Params(PrimaryMetricParams):
     """Such pairs at most, the most frequent; 0: none, and the static student is additive in its tokens."""
     tfidf_regularization: float = Field(gt=0)
     """Inverse regularization of TF-IDF taught by the teacher."""
+    temperature: Annotated[float, At("distil.temperature")]
+    """Of the teacher's probabilities, for the static student."""
     max_ngram: MaxNgram
     n_tokens: NTokens
     n_calibration: Annotated[int, At("export.n_calibration")]
@@ -107,7 +109,9 @@ class Rung(NamedTuple):
 
 
 def static(inputs: Inputs, params: Params) -> Rung:
-    """Scores of tokens and of pairs of tokens, from the vectors of the teacher's encoder without context."""
+    """Scores of tokens and of pairs of tokens, from the vectors of the teacher's encoder without context.
+
+    The teacher's probabilities are softened: of the texts that it has learned itself it is surer than of any other."""
     from ratchet.compress.static_student import teach, token_vectors
     from ratchet.models.checkpoint import load_model
 
@@ -116,7 +120,7 @@ def static(inputs: Inputs, params: Params) -> Rung:
     words = WordTokens(folder)
     taught = teach(
         words.encode(inputs.texts["text"].tolist()),
-        softmax(soft_labels(inputs.texts, inputs.labels)),
+        softmax(soft_labels(inputs.texts, inputs.labels) / params.temperature),
         Examples(words.encode(unseen["text"].tolist()), class_indices(unseen, inputs.labels)),
         token_vectors(teacher, words.template, words.n_tokens, params.n_threads),
         inverse_regularization=params.static_regularization,

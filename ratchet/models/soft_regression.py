@@ -1,7 +1,7 @@
 """Multinomial logistic regression on probabilities: what a linear model learns from a teacher instead of from labels.
 
 scikit-learn's takes labels alone, and a row for each class and text in their place would be `n_classes` times as many.
-Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531, at temperature 1.
+Source: Hinton, Vinyals & Dean 2015, https://arxiv.org/abs/1503.02531.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ratchet.models.predictor import softmax
 
-MAX_ITERATIONS = 100
+MAX_ITERATIONS = 400
 """Of L-BFGS."""
 Weights = NDArray[np.float64]
 

@@ -39,6 +39,7 @@ def params(**changes: Any) -> simplify.Params:
         "min_pair_texts": 2,
         "max_pairs": 100,
         "tfidf_regularization": 10.0,
+        "temperature": 2.0,
         "max_ngram": 2,
         "n_tokens": 0,
         "n_calibration": 16,
@@ -111,6 +112,16 @@ def test_a_rung_is_a_bundle_that_knows_its_classes(rung: str, workspace: Path, m
 def test_the_same_texts_give_the_same_bytes(rung: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [read_json(build(rung, monkeypatch) / "bundle.json")["files"] for _ in range(2)]
     assert files[0] == files[1]
+
+
+def test_what_learned_softened_probabilities_is_as_sure_as_it_is_right(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(simplify.Params, "simplify", params(temperature=4.0).model_dump())
+    predictor = load(build("static", monkeypatch), 1)
+    proba = predictor.predict_proba(reviews(60, 9)["text"].tolist())
+    assert proba.max(axis=1).mean() > 0.9  # at a temperature of 4 the teacher's own targets are below 0.8
+    assert read_json(Path("reports/simplify/static.json"))["calibration_temperature"] < 0.6
 
 
 @pytest.mark.parametrize("why", ["teaching", "ladder"])
