@@ -31,6 +31,7 @@ NAMES = {"webhook": "ratchet-webhook", "slack": "ratchet-slack", "apprise": "rat
 SUBJECT = "Ratchet: {{ event.payload.key }}"
 BODY = (
     "{{ event.payload.message }}\n\nWhat to do: {{ event.payload.next_step }}\n"
+    "Runbook: {{ event.payload.runbook }}\n"
     "Model: {{ event.payload.model_version }}\nPage: {{ event.payload.page }}\n"
     "Evidence: {{ event.payload.evidence | tojson }}"
 )
@@ -52,7 +53,7 @@ def block_of(kind: str, url: str) -> NotificationBlock:
 def automations_of(kind: str, block_id: Any, silent_minutes: int) -> list[AutomationCore]:
     """The automations of one address: one sends every alert, one reports that the monitor is silent.
 
-    An alert is an event only once, see `flows.monitoring.steps.unsent_alerts`; silence speaks once for each time it
+    An alert that lasts is an event once a day, see `flows.monitoring.outbox`; silence speaks once for each time it
     lasts.
     """
     alert = SendNotification(block_document_id=block_id, subject=SUBJECT, body=BODY)

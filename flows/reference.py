@@ -7,13 +7,14 @@ model when the data move on. No text is in it.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.labelling.steps import SPLITS
 from ratchet.errors import RatchetError
-from ratchet.files import sha256_file
+from ratchet.files import replace_folder, sha256_file
 
 if TYPE_CHECKING:
     from ratchet.monitoring.reference import Reference
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ratchet.trust.slices import Patterns
 
 FOLDER = Path("models/reference")
+TOKENIZER = ".tokenizer"
+"""Suffix of the folder beside a reference that keeps its model's tokenizer; empty where the model has none."""
 LEXICON = Path("data/lexicons/identity.yaml")
 FEATURES = Path("data/lexicons/features.yaml")
 
@@ -41,7 +44,17 @@ def reference_of(root: Path, bundle: Path, params: MonitorParams) -> Reference:
     path = root / FOLDER / f"{version}.safetensors"
     if not path.is_file():
         write_reference(path, _make(root, bundle, version, params))
+    _keep_tokenizer(bundle, path.with_suffix(TOKENIZER))
     return read_reference(path)
+
+
+def _keep_tokenizer(bundle: Path, folder: Path) -> None:
+    """Keep the bundle's tokenizer beside its reference: the bundle's own folder is the next champion's tomorrow."""
+    if folder.is_dir():
+        return
+    with replace_folder(folder) as partial:
+        if (source := bundle / "tokenizer.json").is_file():
+            shutil.copyfile(source, partial / source.name)
 
 
 def read_lexicon(root: Path, attributes: Sequence[str]) -> Lexicon | None:
@@ -96,6 +109,7 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
     from ratchet.models.examples import class_indices
     from ratchet.monitoring.drift import Sample, joined
     from ratchet.monitoring.features import load_pieces, text_features
+    from ratchet.monitoring.moved import count_words
     from ratchet.monitoring.reference import make_reference
     from ratchet.monitoring.slices import production_groups
     from ratchet.table_files import read_table
@@ -122,5 +136,13 @@ def _make(root: Path, bundle: Path, version: str, params: MonitorParams) -> Refe
         both, params.slices, params.length_edges, params.attributes, lexicon, read_patterns(root)
     )
     return make_reference(
-        version, predictor.labels, sample, y_true, groups, params.window_sizes, params.n_splits, params.seed
+        version,
+        predictor.labels,
+        sample,
+        y_true,
+        groups,
+        params.window_sizes,
+        params.n_splits,
+        params.seed,
+        count_words(both["text"].tolist()),
     )

@@ -27,9 +27,10 @@ from flows.reference import keep_reference  # noqa: E402
 from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.gates.measured_reports import read_report  # noqa: E402
 from ratchet.registry import operations  # noqa: E402
-from ratchet.registry.audit_log import log_path, verify  # noqa: E402
+from ratchet.registry.audit_entry import Action  # noqa: E402
+from ratchet.registry.audit_log import entries, log_path, verify  # noqa: E402
 from ratchet.registry.clone import Clone  # noqa: E402
-from ratchet.registry.fetching import fetch_released  # noqa: E402
+from ratchet.registry.fetching import reserve, take_reserved  # noqa: E402
 from ratchet.registry.names import Version  # noqa: E402
 from ratchet.registry.record import read_measured  # noqa: E402
 
@@ -80,38 +81,72 @@ def propose(request: Request) -> Version | None:
             request.root, "decision", "rejected", {"n_candidates": len(decision.get("ranking", []))}, reasons[0][:500]
         )
         return None
+    clone.fetch()
+    clone.catch_up()
     if (existing := _existing(clone)) is not None:
+        _note_release(request, existing)
         return existing
     if not request.model_key:
         raise PipelineError("The key that signs bundles is not named.", fix="--model-key FILE, or RATCHET_MODEL_KEY")
     versions = clone.view().versions()
     version = versions[-1].next(request.bump) if versions else Version(policy.artifact, 1, 0, 0)
     record(request.root, "decision", "accepted", {"chosen": decision["chosen"]}, decision["reasons"][0][:500])
-    change = operations.propose(clone, version, Path(request.model_key), request.why, verify(log_path(request.root)))
-    record(request.root, "release", version.tag, {"who": request.who, "tag": change.tag}, request.why)
+    operations.propose(clone, version, Path(request.model_key), request.why, verify(log_path(request.root)))
+    _note_release(request, version)
     return version
 
 
 def promote(request: Request, version: Version) -> tuple[str, str]:
-    """Promote a version unless something blocks it; returns promoted, rejected or waiting, and why."""
+    """Promote a version unless something blocks it; returns promoted, rejected or waiting, and why.
+
+    The bundle's bytes are here, and verified, before the pointer moves. Killed anywhere, the same call completes it.
+    """
     clone = request.clone
-    clone.git("fetch", "--quiet", "--tags", clone.remote)
+    clone.fetch()
     view = clone.view()
     held = view.holder("champion")
     if held and held[1].version == version.tag:
-        return PROMOTED, f"{version.tag} is the champion"
+        clone.catch_up()
+        return PROMOTED, _complete(request, version)
     lacking = operations.promotion_blockers(view, version)
     if lacking.startswith("rejected"):
         record(request.root, "rejection", version.tag, {"who": request.who}, lacking)
         return REJECTED, f"{version.tag} was {lacking}"
     if lacking:
         return WAITING, f"{version.tag} has {lacking}: ratchet registry approve {version.tag} --who NAME --why REASON"
-    change = operations.promote(clone, version, request.why, verify(log_path(request.root)))
-    record(request.root, "promotion", version.tag, {"who": request.who, "tag": change.tag}, request.why)
-    view = clone.view()
+    reserve(view, version)
+    operations.promote(clone, version, request.why, verify(log_path(request.root)))
+    return PROMOTED, _complete(request, version)
+
+
+def _complete(request: Request, version: Version) -> str:
+    """Do what follows the push of a promotion, as far as it is not done: audit entry, bytes, reference."""
+    view = request.clone.view()
+    held = view.holder("champion")
+    tag = held[0].tag if held else ""
+    if held and held[1].action == "promote":
+        _note(request, "promotion", version, tag)
     bundle = request.root / view.rules.policy.paths.models / operations.CHAMPION_FOLDER
-    fetch_released(view)
-    return PROMOTED, f"{version.tag} is the champion, by {change.tag}; {keep_reference(request.root, bundle)}"
+    take_reserved(view, version)
+    return f"{version.tag} is the champion, by {tag}; {keep_reference(request.root, bundle)}"
+
+
+def _note_release(request: Request, version: Version) -> None:
+    """Log that a version was made, unless the log says so: killed after the push, the next call says it."""
+    view = request.clone.view()
+    commit = view.tag(version.tag).commit
+    challenges = [change for change in view.changes() if change.role == "challenger"]
+    tag = next((change.tag for change in challenges if view.tag(change.tag).commit == commit), version.tag)
+    _note(request, "release", version, tag)
+
+
+def _note(request: Request, action: Action, version: Version, tag: str) -> None:
+    """Log a change of the registry once; who made it signed it, whoever completes it."""
+    log = log_path(request.root)
+    if any(entry.action == action and entry.details.get("tag") == tag for entry in entries(log)):
+        return
+    statement = request.clone.view().tag(tag).statement
+    record(request.root, action, version.tag, {"who": request.who, "tag": tag}, statement.why)
 
 
 @flow(name="release", validate_parameters=True, persist_result=False)

@@ -22,7 +22,7 @@ from ratchet.gates.gates import CHAMPION, MARK, TEACHER, check_gates
 from ratchet.gates.measured_reports import merge_bundles
 from ratchet.registry.bundle_check import folder_md5, release_folder
 from ratchet.registry.fetching import fetch, find_version, get
-from ratchet.registry.record import MEASUREMENTS, read_measured
+from ratchet.registry.record import MEASUREMENTS, PROVENANCE, read_measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +84,24 @@ def read_released(view: View, name: str, folder: Path) -> tuple[Released, Path]:
     return Released(
         version.tag, record["bundle"], judged, test, reports, folder / policy.paths.params
     ), folder / "bundle"
+
+
+def provenance_of(view: View, name: str) -> list[str]:
+    """A sentence on how a release was made, by its signed provenance; none where it carries none.
+
+    Raises:
+        ReleaseError: the release, and with it its provenance, fails verification.
+    """
+    from ratchet.registry.provenance import describe, signed_statement
+
+    version = find_version(view, name)
+    view.record(version)  # raises where the statement is not that of the commit
+    policy = view.rules_of(version.tag).policy
+    if not policy.provenance:
+        return []
+    path = f"{release_folder(policy, version)}/{PROVENANCE}"
+    envelope = view.repository.file(view.tag(version.tag).commit, path) or b""
+    return [f"provenance, signed: {describe(signed_statement(envelope, view.model_keys(version)))}"]
 
 
 def score_again(released: Released, predictor: Predictor) -> dict[str, Any]:
@@ -176,11 +194,13 @@ def verify(root: Path, name: str, n_threads: int = 0) -> tuple[list[str], bool]:
     from ratchet.registry.clone import Clone
 
     with TemporaryDirectory(prefix="ratchet-") as folder:
-        released, bundle = read_released(Clone(root).view(), name, Path(folder))
+        view = Clone(root).view()
+        released, bundle = read_released(view, name, Path(folder))
+        made = provenance_of(view, name)
         found = score_again(released, load(bundle, n_threads))
     machine = describe_machine(n_threads)
     path = enter(root, released.version, machine, found)
-    return [*sentences(released.version, machine, found), f"entered in {path}"], bool(found["reproduced"])
+    return [*sentences(released.version, machine, found), *made, f"entered in {path}"], bool(found["reproduced"])
 
 
 def _failed(released: Released, judgement: Mapping[str, Any], gates: Any) -> list[str]:

@@ -87,7 +87,7 @@ def pull(n_annotators: int = N_ANNOTATORS, min_agreement: float = MIN_AGREEMENT,
     workspace.lock_workspace(root)
     queue, conflicts = labelling.open_queue(root, n_annotators), labelling.open_queue(root, 1, conflicts=True)
     answered = _step(labelling.fetch)(root, queue, conflicts, answers)
-    added = _step(labelling.add_to_store)(root, queue, answered, n_annotators, min_agreement)
+    added = _step(labelling.add_to_stores)(root, queue, answered, n_annotators, min_agreement)
     n_escalated = _step(labelling.escalate)(root, conflicts)
     return Completed(message=f"{added}; {n_escalated} in conflict, at {conflicts.where}")
 

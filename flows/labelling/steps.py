@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flows.runner.audit import record
 from flows.runner.environment import stage_environment
 from ratchet.errors import PipelineError
-from ratchet.files import sha256_file, sha256_json
+from ratchet.files import sha256_file, sha256_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ratchet.labels.queues import Queue
 
 POINTER, STORE = Path("data/labels.json"), Path("data/labels")
+JUDGING_POINTER, JUDGING_STORE = Path("data/judging_labels.json"), Path("data/judging_labels")
 QUEUE, CONFLICTS = Path("data/label_queue"), Path("data/label_queue/conflicts")
 SUSPECTS = Path("data/suspects.parquet")
 OUTBOX = Path(".scratch/labels/outbox.jsonl")
@@ -30,6 +31,19 @@ SPLITS, LABELED = Path("data/splits"), Path("data/labeled.parquet")
 EMBEDDINGS = Path("data/embeddings.parquet")
 PROJECT, CONFLICT_PROJECT = "Ratchet", "Ratchet: conflicts"
 URL, TOKEN, KEY = "LABEL_STUDIO_URL", "LABEL_STUDIO_TOKEN", "RATCHET_PSEUDONYM_KEY"
+
+
+class Place(NamedTuple):
+    """A label store: its pointer, and the folder of its batches."""
+
+    pointer: Path
+    store: Path
+
+
+TRAINING = Place(POINTER, STORE)
+"""Labels that may be trained on."""
+JUDGING = Place(JUDGING_POINTER, JUDGING_STORE)
+"""Labels of the random sample of production: they judge, and no stage reads them to train."""
 
 
 def open_queue(root: Path, n_annotators: int, conflicts: bool = False) -> Queue:
@@ -221,7 +235,23 @@ def _unknown_classes(unknown: Sequence[Answer], labels: Sequence[str]) -> list[s
     ]
 
 
-def add_to_store(root: Path, queue: Queue, fetched: Fetched, n_annotators: int, min_agreement: float) -> str:
+def add_to_stores(root: Path, queue: Queue, fetched: Fetched, n_annotators: int, min_agreement: float) -> str:
+    """Add the answers to the random sample of production to the store that judges, all others to that of training."""
+    from ratchet.monitoring.labelled_sample import STRATEGY
+
+    judging = fetched.annotations["query_strategy"].eq(STRATEGY).fillna(False).to_numpy(dtype=bool)
+    parts = [fetched._replace(annotations=fetched.annotations[mask]) for mask in (~judging, judging)]
+    summary = add_to_store(root, queue, parts[0], n_annotators, min_agreement)
+    if not judging.any():
+        return summary
+    if not (root / JUDGING.pointer).is_file():
+        write_json(root / JUDGING.pointer, {"batches": []})
+    return f"{summary}; to judge by: {add_to_store(root, queue, parts[1], n_annotators, min_agreement, JUDGING)}"
+
+
+def add_to_store(
+    root: Path, queue: Queue, fetched: Fetched, n_annotators: int, min_agreement: float, place: Place = TRAINING
+) -> str:
     """Add the answers and decisions that the store lacks; returns a summary of what was added and is still open.
 
     Batches are written and given to DVC first, and named by the pointer last: killed in between, the store is as it
@@ -235,19 +265,22 @@ def add_to_store(root: Path, queue: Queue, fetched: Fetched, n_annotators: int, 
     from ratchet.labels.store import append, read_store, write_batch
     from ratchet.tables import ANNOTATIONS, HUMAN_LABELS
 
-    store = read_store(root / POINTER, root / STORE)
+    store = read_store(root / place.pointer, root / place.store)
     annotations = same_people(fetched.annotations, store.annotations)
     fresh = new_answers(annotations, store.annotations)
     everything = pd.concat([part for part in (store.annotations, fresh) if len(part)] or [fresh], ignore_index=True)
     decisions = new_decisions(resolve(everything, n_annotators, min_agreement), store.decisions)
-    written = [write_batch(root / STORE, fresh, ANNOTATIONS), write_batch(root / STORE, decisions, HUMAN_LABELS)]
+    written = [
+        write_batch(root / place.store, fresh, ANNOTATIONS),
+        write_batch(root / place.store, decisions, HUMAN_LABELS),
+    ]
     batches = [batch for batch in written if batch is not None]
     if batches:
-        track(root)
+        track(root, place.store)
         for batch in batches:
             details = {"direction": "pull", "table": batch.table, "n_rows": batch.n_rows, "sha256": batch.sha256}
             record(root, "label_batch", batch.file, details)
-    append(root / POINTER, batches, key_fingerprint(os.environ.get(KEY, "")))
+    append(root / place.pointer, batches, key_fingerprint(os.environ.get(KEY, "")))
     held = current_decisions(pd.concat([part for part in (store.decisions, decisions) if len(part)] or [decisions]))
     gone = gone_answers(annotations, store.annotations, fetched.origins)
     notes = [*fetched.notes, *(f"{n} answers are gone from {place} and still count" for place, n in gone.items())]
@@ -269,18 +302,18 @@ def _standing(root: Path, queue: Queue, annotations: pd.DataFrame, held: pd.Data
     return f"in all {states.get('resolved', 0)} labels{unusable}, {missing}{kappa}"
 
 
-def track(root: Path) -> None:
-    """Have DVC track the store's folder, so that `dvc push` and `dvc checkout` know its batches.
+def track(root: Path, store: Path = STORE) -> None:
+    """Have DVC track a store's folder, so that `dvc push` and `dvc checkout` know its batches.
 
     Raises:
         PipelineError: DVC refuses.
     """
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", STORE.as_posix()]
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "add", "--quiet", store.as_posix()]
     done = subprocess.run(command, cwd=root, env=stage_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise PipelineError(
             "DVC cannot track the label store.",
-            where=root / STORE,
+            where=root / store,
             got=done.stderr.strip()[-500:],
             fix="nothing was lost: pull again when this is corrected",
         )

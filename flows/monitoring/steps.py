@@ -1,4 +1,4 @@
-"""Steps of the monitor on the repository's files: read the log, judge windows, keep history, alert once."""
+"""Steps of the monitor on the repository's files: read the log, judge windows, keep history."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.labelling.choosing import model_folder
-from flows.reference import reference_of
+from flows.monitoring.outbox import REPORTS
 from flows.runner.audit import record
-from ratchet.files import read_json, replace_file, write_json
+from ratchet.files import replace_file
 from ratchet.monitoring.findings import Finding
+from ratchet.prediction_log.tables import PREDICTIONS, TableName
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow
 
-    from ratchet.monitoring.reference import Reference
     from ratchet.monitoring.settings import MonitorParams
     from ratchet.monitoring.windows import Window
 
-REPORTS = Path("reports/monitor")
-HISTORY, SENT = REPORTS / "windows.jsonl", REPORTS / "sent.json"
+HISTORY = REPORTS / "windows.jsonl"
 PAGE, LATEST, METRICS = REPORTS / "drift.html", REPORTS / "latest.json", REPORTS / "metrics.prom"
 SUITE = Path("data/suites/production_log.json")
 N_JUDGED_BY_SUITE = 2000
 """Sample size of a window for the suite: detecting languages and personal data is slow."""
-REMIND_H = 24
-"""Hours after which an alert that lasts is sent again."""
 N_HISTORY = 200
 """Judged windows that are kept."""
+N_WINDOWS_A_PAGE = 24
+"""Windows' time whose moments are looked at together."""
+WINDOW_COLUMNS = [column.name for column in PREDICTIONS.columns if column.name not in ("n", "experiment")]
 
 
 def read_history(root: Path) -> list[dict[str, Any]]:
@@ -43,50 +42,74 @@ def read_history(root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line][-N_HISTORY:]
 
 
-def read_log_since(root: Path, since: datetime | None, table: str = "predictions") -> pyarrow.Table:
-    """Rows of the prediction log after a moment, from the database and the compacted files."""
+def read_log_since(
+    root: Path,
+    since: datetime | None,
+    table: TableName = "predictions",
+    columns: Sequence[str] | None = None,
+    until: datetime | None = None,
+) -> pyarrow.Table:
+    """Rows of the prediction log after a moment, from the database and the compacted files; up to `until` included."""
     from ratchet.params import load_params
     from ratchet.prediction_log.tables import read_log
     from ratchet.serving.settings import LogParams
 
-    params = load_params(LogParams, "log", root / "live.yaml")
-    after = since + timedelta(microseconds=1) if since else None
-    return read_log([params.url, root / params.folder], since=after, table=table)  # type: ignore[arg-type]
+    params, tick = load_params(LogParams, "log", root / "live.yaml"), timedelta(microseconds=1)
+    after, before = (since + tick if since else None), (until + tick if until else None)
+    return read_log([params.url, root / params.folder], after, before, table, columns)
 
 
-def read_log_between(root: Path, start: str, end: str) -> pyarrow.Table:
+def read_log_between(root: Path, start: str, end: str, columns: Sequence[str] | None = None) -> pyarrow.Table:
     """Rows of the prediction log from one moment to another, both included, ISO 8601."""
-    import pyarrow.compute as pc
-
     first, last = datetime.fromisoformat(start), datetime.fromisoformat(end)
-    rows = read_log_since(root, first - timedelta(microseconds=1))
-    return rows.filter(pc.less_equal(rows.column("timestamp"), last))
+    return read_log_since(root, first - timedelta(microseconds=1), columns=columns, until=last)
 
 
-def new_windows(root: Path, history: Sequence[dict[str, Any]], params: MonitorParams, now: datetime) -> list[Window]:
-    """The windows that have ended since the last one that was judged."""
-    from ratchet.monitoring.windows import cut_windows
+def ended_windows(
+    root: Path, history: Sequence[dict[str, Any]], params: MonitorParams, now: datetime
+) -> Iterator[Window]:
+    """The windows that have ended since the last one that was judged, the earliest first, one in memory at a time.
 
-    since = datetime.fromisoformat(history[-1]["end"]) if history else None
-    log = read_log_since(root, since)
-    return cut_windows(log, params.window_minutes, params.window_rows, min(params.window_sizes), now)
+    The log is read by pages of some windows' time: of a page the moments, of a window its rows. Before the first run
+    it is as if the last window had ended so long ago as the history reaches back.
+    """
+    from ratchet.monitoring.windows import Window, aware, cut_spans, times_of
+
+    length = timedelta(minutes=params.window_minutes)
+    since = datetime.fromisoformat(history[-1]["end"]) if history else now - N_HISTORY * length
+    until = since
+    while until < now:
+        until = min(until + N_WINDOWS_A_PAGE * length, now)
+        times = times_of(read_log_since(root, since, columns=["timestamp"], until=until))
+        clock = now if until == now else until
+        spans = cut_spans(times, params.window_minutes, params.window_rows, min(params.window_sizes), clock)
+        for first, end in spans:
+            start, since = aware(times[first], now), aware(times[end - 1], now)
+            yield Window(start, since, read_log_between(root, start.isoformat(), since.isoformat(), WINDOW_COLUMNS))
 
 
-def served_reference(root: Path, windows: Sequence[Window], params: MonitorParams) -> tuple[Path, Reference]:
-    """The folder of the champion, and its reference under the version by which the log names it."""
-    from dataclasses import replace
+def volunteered(root: Path, window: dict[str, Any]) -> dict[str, int]:
+    """Corrections that users sent by themselves on answers of a judged window: shown, and never judged.
 
-    import pyarrow.compute as pc
+    People correct what is wrong more often than they confirm what is right: their share says nothing of the traffic's.
+    """
+    from ratchet.monitoring.delayed_labels import join_labels
 
-    bundle = model_folder(root)
-    reference = reference_of(root, bundle, params)
-    rows = windows[-1].rows
-    versions = rows.filter(pc.equal(rows.column("arm"), "champion")).column("model_version")
-    return bundle, replace(reference, version=versions[-1].as_py()) if len(versions) else reference
+    answers = read_log_between(
+        root, window["start"], window["end"], ["timestamp", "request_id", "predicted", "confidence"]
+    )
+    since = datetime.fromisoformat(window["start"])
+    late = join_labels(answers, read_log_since(root, since, "feedback"))
+    return {"n": len(late.wrong), "n_wrong": int(late.wrong.sum())}
 
 
-def judge_by_suite(root: Path, window: Window, labels: list[str], params: MonitorParams) -> tuple[Any, list[Finding]]:
-    """Outcomes of the log's rules on a random sample of the answered rows, and a finding per broken rule."""
+def judge_by_suite(
+    root: Path, window: Window, labels: list[str] | None, params: MonitorParams
+) -> tuple[Any, list[Finding]]:
+    """Outcomes of the log's rules on a random sample of the answered rows, and a finding per broken rule.
+
+    `labels` are the classes that the model knows; without them nothing is judged.
+    """
     import numpy as np
     import pyarrow.compute as pc
 
@@ -98,7 +121,7 @@ def judge_by_suite(root: Path, window: Window, labels: list[str], params: Monito
 
     rows = window.rows.filter(pc.equal(window.rows.column("status"), 200))
     rows = draw(rows, min(len(rows), N_JUDGED_BY_SUITE), np.random.default_rng(params.seed))
-    if not len(rows):
+    if not len(rows) or labels is None:
         return [], []
 
     def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -132,23 +155,6 @@ def log_access(root: Path, window: Window) -> None:
     """Record in the audit log that personal data were read."""
     details: dict[str, str | int | float | bool] = {"table": "prediction_log", "n_rows": len(window.rows)}
     record(root, "personal_data", f"window-{window.end.isoformat()}", details, "monitoring")
-
-
-def unsent_alerts(root: Path, version: str, findings: Sequence[Finding], now: datetime) -> list[Finding]:
-    """The alerts not sent yet, or not within REMIND_H; records them as sent.
-
-    What is no longer found is dropped from the record, so that it is sent anew when it comes back.
-    """
-    path = root / SENT
-    sent: dict[str, str] = read_json(path) if path.is_file() else {}
-    alerts = {f"{version}/{item.key}": item for item in findings if item.severity == "alert"}
-    new = {
-        key: item
-        for key, item in alerts.items()
-        if key not in sent or now - datetime.fromisoformat(sent[key]) >= timedelta(hours=REMIND_H)
-    }
-    write_json(path, {key: now.isoformat() if key in new else sent[key] for key in alerts})
-    return list(new.values())
 
 
 def write_metrics(root: Path, latest: dict[str, Any], n_alerts: int, now: datetime) -> None:

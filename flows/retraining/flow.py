@@ -105,5 +105,6 @@ def _decided(root: Path) -> State[Any]:
     verdict = f"Retrained; the gates {'accept ' + str(decision['chosen']) if accepted else 'reject every bundle'}."
     next_step = "Review it, commit, and release: ratchet release" if accepted else "Read reports/report.html."
     payload = {"key": "retrained", "kind": "retraining", "message": verdict, "next_step": next_step, "evidence": {}}
+    payload |= {"runbook": "docs/monitoring.md#from-a-drift-to-a-decision"}
     emit_event(ALERT, {"prefect.resource.id": f"{RESOURCE}.retrained"}, payload=payload)
     return Completed(message=f"{verdict} {next_step}")

@@ -8,12 +8,16 @@ from typing import Any, NamedTuple
 
 from flows.labelling import steps as labelling
 from flows.monitoring import steps as monitoring
+from flows.monitoring.outbox import REPORTS
+from flows.monitoring.samples import drawn_ids
 from flows.runner.audit import record
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
 
-REQUEST, CLOSED = monitoring.REPORTS / "retraining.json", monitoring.REPORTS / "retrained.json"
+REQUEST, CLOSED = REPORTS / "retraining.json", REPORTS / "retrained.json"
 SOURCE, STRATEGY, RANDOM_STRATEGY = "production", "drift", "drift_random"
+ANSWERS = ["timestamp", "text", "predicted", "confidence", "proba", "status", "arm", "model_version"]
+"""Columns of the log that are read."""
 UNSURE_SHARE = 0.5
 """Share of least-confident texts; the others are random, so that they estimate the accuracy, too."""
 
@@ -139,6 +143,7 @@ def _items(root: Path, key: str, version: str, n: int, seed: int) -> list[Any]:
 
     rows = _drifted(root, key, version)
     rows = rows.drop_duplicates("text")
+    rows = rows[~rows["text"].map(text_id).isin(drawn_ids(root))]  # what judges is never trained on
     if not len(rows):
         raise PipelineError(
             "The log holds no text to ask about.",
@@ -181,6 +186,6 @@ def _drifted(root: Path, key: str, version: str) -> Any:
     for window in monitoring.read_history(root):
         if kind not in {item["kind"] for item in window["findings"]}:
             continue
-        log = monitoring.read_log_between(root, window["start"], window["end"])
+        log = monitoring.read_log_between(root, window["start"], window["end"], ANSWERS)
         parts.append(answered(log, version).select(["text", "predicted", "confidence"]).to_pandas())
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["text", "predicted", "confidence"])

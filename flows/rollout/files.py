@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ratchet.experiments.evidence import Evidence
 
 REASON = "champion and challenger disagree"
+COLUMNS = ["timestamp", "request_id", "text", "predicted", "latency_ms", "status", "arm", "experiment"]
+"""Columns of the log that evidence rests on."""
 CLOCKS_DIFFER = timedelta(minutes=5)
 """Clock skew of the server to allow for: the log is read from that earlier on, and rows are filtered by step."""
 
@@ -114,14 +116,17 @@ def locked(path: Path) -> Iterator[None]:
 def _read_step(root: Path, params: RolloutParams, state: Rollout) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The log's predictions of the current step, and users' feedback since it began."""
     import pandas as pd
+    import pyarrow.compute as pc
 
     from ratchet.prediction_log.tables import read_log
 
     log = load_params(LogParams, "log", root / LIVE_FILE)
     sources: list[str | Path] = [log.url, root / log.folder]
     since = datetime.fromisoformat(state.since) - CLOCKS_DIFFER
-    predictions = read_log(sources, since).to_pandas()
+    rows = read_log(sources, since, columns=COLUMNS)
     tag = state.experiment(params).tag
+    rows = rows.filter(pc.starts_with(rows.column("experiment"), tag))  # before they become Python's
+    predictions = rows.to_pandas()
     ours = [logged.partition(UNIT_MARK)[0] == tag for logged in predictions["experiment"]]
     feedback = read_log(sources, since, table="feedback").to_pandas()
     return predictions[pd.Series(ours, predictions.index, dtype=bool)], feedback

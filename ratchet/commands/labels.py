@@ -54,6 +54,26 @@ def push(
 
 
 @app.command()
+def sample(
+    n: Annotated[int, typer.Option(min=0, help="Texts; 0: as many as settle what is not settled yet.")] = 0,
+    slice_name: Annotated[
+        str, typer.Option("--slice", metavar="FEATURE=SLICE", help="Draw from this slice alone, such as length=long.")
+    ] = "",
+    annotators: Annotators = N_ANNOTATORS,
+) -> None:
+    """Send people a random sample of production's texts.
+
+    By their answers production is judged; nothing is trained on them."""
+
+    def begin() -> State[Any]:
+        from flows.monitoring.flow import ask
+
+        return ask(n, slice_name, annotators, return_state=True)
+
+    run_as_flow(begin)
+
+
+@app.command()
 def pull(
     annotators: Annotators = N_ANNOTATORS,
     min_agreement: Annotated[

@@ -13,9 +13,9 @@ from ratchet.errors import RatchetError, ReleaseError
 from ratchet.models.discovery import CHAMPION, MARK
 from ratchet.registry import operations
 from ratchet.registry.audit_entry import Action
-from ratchet.registry.audit_log import append, log_path, verify
+from ratchet.registry.audit_log import append, entries, log_path, verify
 from ratchet.registry.clone import Clone
-from ratchet.registry.fetching import check_bundle, fetch, fetch_released, find_version
+from ratchet.registry.fetching import check_bundle, fetch, find_version, reserve, take_reserved
 from ratchet.registry.high_water_mark import mark_of
 from ratchet.registry.names import Version
 from ratchet.registry.signatures import PERSON
@@ -143,13 +143,34 @@ def rollback(
 ) -> None:
     """Make an earlier champion the champion again: check it, sign, move the pointer, push, fetch its bundle."""
     clone = Clone(root, key=key)
+    clone.update()
+    if (unfinished := _unfinished_rollback(clone, to)) is None:
+        view = clone.view()
+        version = operations.rollback_target(view, find_version(view, to) if to else None)
+        if fetch_bytes:
+            reserve(view, version)
+        unfinished = operations.roll_back(clone, why, verify(log_path(root)), version).tag
     view = clone.view()
-    change = operations.roll_back(clone, why, verify(log_path(root)), find_version(view, to) if to else None)
-    version = find_version(clone.view(), "champion")
-    _log(root, who, "rollback", version.tag, why, tag=change.tag)
+    version = find_version(view, "champion")
+    _log(root, who, "rollback", version.tag, view.tag(unfinished).statement.why, tag=unfinished)
     if fetch_bytes:
-        fetch_released(clone.view())
-    print(f"{version.tag} is the champion again, by {change.tag}")
+        take_reserved(view, version)
+    print(f"{version.tag} is the champion again, by {unfinished}")
+
+
+def _unfinished_rollback(clone: Clone, to: str) -> str | None:
+    """The tag of a rollback that was pushed and never logged: the command was killed, and is finished, not repeated.
+
+    Repeated it would go back one champion further.
+    """
+    view = clone.view()
+    held = view.holder("champion")
+    if held is None or held[1].action != "roll_back" or (to and find_version(view, to).tag != held[1].version):
+        return None
+    log = log_path(clone.root)
+    mine = held[1].audit_n == verify(log).n  # of this very log, which has not gone on since
+    logged = any(entry.details.get("tag") == held[0].tag for entry in entries(log))
+    return held[0].tag if mine and not logged else None
 
 
 def _review(kind: Literal["approval", "rejection"], subject: str, why: str, who: str, clone: Clone) -> None:

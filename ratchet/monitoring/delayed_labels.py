@@ -1,8 +1,8 @@
-"""Performance from delayed labels: corrections of answers, joined by request id.
+"""Performance from delayed labels of a random sample, by a cumulative sum of the errors.
 
-A cumulative sum watches the errors. Its bound is set by simulation, so that without a change it alarms within a stated
-number of labels with a stated probability. People correct what is wrong more often than they confirm what is right:
-unless corrections are asked for at random, the error rate is that of the corrections, not of the traffic.
+Its bound is set by simulation, so that without a change it alarms within a stated number of labels with a stated
+probability. That holds for texts that people were asked about at random. What users correct by themselves is joined by
+request id and counted, and goes into no sum: people correct what is wrong more often than they confirm what is right.
 """
 
 from __future__ import annotations

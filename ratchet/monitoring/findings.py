@@ -10,7 +10,7 @@ Severity = Literal["warning", "alert"]
 
 NEXT_STEPS = {
     "drift": "Read the drift page. Texts are sent to people by themselves; answer them: ratchet labels pull.",
-    "decay": "Look at the latest wrong answers; if it holds, go back: ratchet registry rollback, or retrain.",
+    "decay": "Label a random sample (ratchet labels sample); if it holds, roll back or retrain.",
     "anomaly": "Look at the service's dashboard and at the key or text that is named; block it if it is abuse.",
     "slice": "Compare the slice's texts with the reference's; audit it when labels are there.",
     "log": "Look at the rows that break the rule; repair what writes the log.",

@@ -9,12 +9,19 @@ from typing import Any
 from ratchet.measure.estimate import Estimate, exact, undefined
 from ratchet.measure.formats import MISSING, humanise, interval, number
 from ratchet.monitoring.drift import STATISTICS
+from ratchet.reporting.before_after import before_after
 from ratchet.reporting.cells import FIGURE, Cell, Row, Table, estimate_cell, head
 from ratchet.reporting.figures import curves
 from ratchet.reporting.templates import render_template
 
 N_SHOWN = 48
 CHART_HEIGHT = 220
+MOVED = (
+    ("class", "requests", "share of each class that is answered"),
+    ("slice", "requests", "share of each slice"),
+    ("word", "texts", "share of texts that hold the word"),
+)
+"""Kind of what moved → what it is a share of, and its picture's caption."""
 NO_RATE = ("per_minute", "latency_p95_ms")
 """Keys of a window's traffic that are no rates."""
 
@@ -38,6 +45,8 @@ def monitor_page(windows: Sequence[dict[str, Any]]) -> str:
         drift=_drift(latest["drift"]),
         charts=_charts(shown),
         slices=_slices(latest.get("slices") or {}),
+        sample=_sample(latest.get("late_labels") or {}),
+        left_out=_left_out(latest),
         traffic={humanise(name): _percent(value) for name, value in latest["traffic"].items() if name not in NO_RATE},
         broken_rules=[
             {"rule": item["rule"], "observed": f"{item['observed']:g}"}
@@ -49,18 +58,62 @@ def monitor_page(windows: Sequence[dict[str, Any]]) -> str:
 
 def _figures(latest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The figures that a reader wants first, each with what it rests on."""
-    traffic, late = latest["traffic"], latest.get("late_labels") or {}
+    traffic, late, given = latest["traffic"], latest.get("late_labels") or {}, latest.get("corrections") or {}
     reference = f"{number(latest['reference_accuracy'])} on the reference"
     figures = [
         _figure("requests", f"{latest['n_requests']:,}", f"{traffic['per_minute']:.1f} a minute"),
         _estimate("accuracy, estimated without labels", latest["accuracy_estimates"]["cbpe"], reference),
     ]
     if "accuracy" in late:
-        figures.append(_estimate("accuracy, late labels", late["accuracy"], f"of {late['n']} corrections"))
-        figures.append(_estimate("calibration error, late labels", late["ece"]))
+        figures.append(_estimate("accuracy, random sample", late["accuracy"], f"{late['n']} labels by people"))
+    if "ece" in late:
+        figures.append(_estimate("calibration error, random sample", late["ece"]))
+    if given.get("n"):
+        corrected = f"{given['n_wrong']} say another class; no random sample, so not judged"
+        figures.append(_figure("corrections volunteered", f"{given['n']:,}", corrected))
     if "latency_p95_ms" in traffic:
         figures.append(_figure("p95 latency", f"{traffic['latency_p95_ms']:.0f} ms"))
     return figures
+
+
+def _sample(late: Mapping[str, Any]) -> dict[str, Any]:
+    """What the random sample says of each slice, and how many more labels would settle it."""
+    rows = [
+        Row(
+            name,
+            [
+                Cell(f"{item['n_labels']:,}", classes=FIGURE),
+                estimate_cell(item["accuracy"]),
+                Cell(_still_needed(item)),
+            ],
+        )
+        for name, item in late.get("slices", {}).items()
+    ]
+    return {
+        "table": Table(head("slice", ["labels", "accuracy", "to settle it"]), rows) if rows else None,
+        "reason": late.get("reason", ""),
+    }
+
+
+def _still_needed(item: Mapping[str, Any]) -> str:
+    if item["settled"]:
+        return "settled"
+    return "more traffic" if item["n_more"] is None else f"{item['n_more']:,} more labels"
+
+
+def _left_out(latest: Mapping[str, Any]) -> list[str]:
+    """Sentences on what was excluded by rule, set aside, or answered by too few requests of another model."""
+    taken, aside = latest.get("excluded") or {"n": 0}, latest.get("set_aside") or {"n": 0}
+    lines = []
+    if taken["n"]:
+        lines.append(
+            f"{taken['n']:,} requests are excluded by rule: {taken['by_key']:,} by key, {taken['by_text']:,} by text."
+        )
+    if aside["n"]:
+        lines.append(f"{aside['n']:,} requests repeat {len(aside['texts'])} texts, and are set aside.")
+    for version, n in (latest.get("too_few_of") or {}).items():
+        lines.append(f"{version} answered {n:,} requests of this window, too few to be judged.")
+    return lines
 
 
 def _figure(name: str, value: str, *notes: str) -> dict[str, Any]:
@@ -77,6 +130,7 @@ def _drift(drift: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not drift:
         return None
     bound = drift["alpha"] / len(STATISTICS)
+    change = Estimate.from_json(dict(drift["accuracy_change"])) if drift.get("accuracy_change") else None
     rows = [
         Row(
             name,
@@ -94,6 +148,18 @@ def _drift(drift: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "p": f"{drift['p']:.4f}",
         "outcome": "drifted, as the one before" if drift["again"] else "drifted" if drift["drifted"] else "as usual",
         "table": Table([Cell("what"), Cell("statistic"), *head("value", ["p"])], rows),
+        "change": f"{100 * change.value:+.1f} points, {interval(change)} as shares"
+        if change and not change.reason
+        else "",
+        "moved": [
+            {
+                "svg": before_after({row["name"]: (row["before"], row["now"]) for row in mine}, f"share of {what}"),
+                "caption": f"Before (open) and now (full): {caption}.",
+            }
+            for kind, what, caption in MOVED
+            if (mine := [row for row in drift.get("moved", []) if row["kind"] == kind])
+        ],
+        "newest": drift.get("newest", []),
     }
 
 

@@ -1,14 +1,14 @@
 """The reference profile of one model: what its held-out texts looked like, and the thresholds made from them.
 
-One safetensors file a model version, with features, probabilities and true classes, and no texts: whoever may read the
-profile reads nothing that people wrote. Equal inputs give equal bytes.
+One safetensors file a model version, with features, probabilities, true classes, and the counts of words that occur in
+several texts; it holds no text. Equal inputs give equal bytes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ratchet.errors import BundleError
 from ratchet.files import replace_file
 from ratchet.monitoring.drift import LEAST_REFERENCE, STATISTICS, Null, Sample, calibrate
 from ratchet.monitoring.features import TextFeatures
+from ratchet.monitoring.moved import WordCounts
 
 FORM = "ratchet-reference-1"
 
@@ -39,6 +40,8 @@ class Reference:
     """Feature → the slice of each row, (n,)."""
     nulls: dict[int, Null]
     """Size of a window → its thresholds."""
+    words: WordCounts = field(default_factory=WordCounts)
+    """Texts in which each word occurs, of all rows."""
 
     @property
     def held(self) -> NDArray[np.bool_]:
@@ -60,6 +63,7 @@ def make_reference(
     window_sizes: Sequence[int],
     n_splits: int,
     seed: int,
+    words: WordCounts | None = None,
 ) -> Reference:
     """The profile with thresholds for each size of window that the held-out rows allow; the others are left out.
 
@@ -69,7 +73,7 @@ def make_reference(
     most = int(sample.held_out.sum()) // LEAST_REFERENCE
     sizes = [size for size in window_sizes if size <= most] or [min(window_sizes)]
     nulls = {size: calibrate(sample, size, n_splits, np.random.default_rng([seed, size])) for size in sizes}
-    return Reference(version, list(labels), sample, y_true, groups, nulls)
+    return Reference(version, list(labels), sample, y_true, groups, nulls, words or WordCounts())
 
 
 def write_reference(path: Path, reference: Reference) -> None:
@@ -99,6 +103,8 @@ def write_reference(path: Path, reference: Reference) -> None:
         "labels": reference.labels,
         "groups": names,
         "window_sizes": sorted(reference.nulls),
+        "words": dict(reference.words.counts),
+        "n_texts": reference.words.n_texts,
     }
     # one key: the order of several is not kept, and the bytes would differ
     header = {"ratchet": json.dumps(header_fields, sort_keys=True)}
@@ -141,4 +147,5 @@ def _assembled(header_fields: dict[str, Any], arrays: dict[str, NDArray[Any]]) -
         feature: np.array(names)[arrays[f"group.{feature}"]] for feature, names in header_fields["groups"].items()
     }
     sample = Sample(texts, arrays["proba"], arrays["held_out"])
-    return Reference(header_fields["version"], header_fields["labels"], sample, arrays["y_true"], groups, nulls)
+    words = WordCounts(header_fields.get("n_texts", 0), header_fields.get("words", {}))  # older profiles have none
+    return Reference(header_fields["version"], header_fields["labels"], sample, arrays["y_true"], groups, nulls, words)

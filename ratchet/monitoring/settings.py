@@ -51,6 +51,12 @@ class MonitorParams(Params):
     """Share of the requests of one API key, where there are several; 1: any."""
     max_share_of_text: float = Field(gt=0, le=1)
     """Share of the requests with one and the same text; 1: any."""
+    exclude_keys: list[str]
+    """API keys of health checks and load tests: their requests are counted, and looked at no further."""
+    exclude_texts: list[str]
+    """Texts of the same, whatever their case and white space."""
+    repeat_share: float = Field(gt=0, le=1)
+    """Share of a window from which one text is set aside from drift, slices and estimates, and named; 1: never."""
     rate_factor: float = Field(gt=1)
     """Requests a minute, as a multiple or a fraction of the median of earlier windows."""
     slices: list[str]
@@ -62,6 +68,10 @@ class MonitorParams(Params):
     """Probability that any slice without change is reported in a window."""
     min_slice_size: int = Field(ge=10)
     """Of a slice with fewer requests, or fewer texts in the reference, only the size is reported."""
+    show_texts: bool
+    """Whether history and page may hold the texts that are newest in a drift; false: their request ids alone."""
+    runbook: str = Field(min_length=1)
+    """Address of the page that says what to do, with a section for each kind of alert."""
     silent_minutes: int = Field(ge=1)
     """The monitor is called silent when it has not reported for so long."""
     n_to_label: int = Field(ge=1)

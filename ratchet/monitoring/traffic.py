@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ratchet.measure.bootstrap import proportion_estimate
+from ratchet.monitoring.exclusions import SHORT, name_text
 from ratchet.monitoring.findings import Finding, Severity
 from ratchet.monitoring.settings import MonitorParams
 
@@ -49,6 +50,10 @@ def find_anomalies(
         "same_text": (_most(texts), len(texts), params.max_share_of_text, "requests hold the same text"),
         "one_key": (_most_of_keys(rows.column("key_id")), n, params.max_share_of_key, "requests come from one key"),
     }
+    if (busiest := _busiest(texts)) is not None:
+        counts["same_text"] = (*counts["same_text"][:3], f"requests hold one {name_text(rows, busiest)}")
+    if (key := _busiest_key(rows.column("key_id"))) is not None:
+        counts["one_key"] = (*counts["one_key"][:3], f"requests come from one key, {key}")
     figures = {name: hits / of if of else float("nan") for name, (hits, of, _, _) in counts.items()}
     findings = [found for name, count in counts.items() if (found := _above(name, *count)) is not None]
     figures["per_minute"] = n / max(minutes, 1e-9)
@@ -101,17 +106,36 @@ def _odd_texts(texts: pyarrow.ChunkedArray, most: int) -> tuple[int, int]:
     return int(empty.sum()), int(odd.sum())
 
 
-def _most(texts: pyarrow.ChunkedArray) -> int:
-    """Count of the most frequent text; empty ones are counted elsewhere, and short answers repeat by nature."""
+def _busiest(texts: pyarrow.ChunkedArray) -> str | None:
+    """The most frequent text; empty ones are counted elsewhere, and short answers repeat by nature."""
     import pyarrow.compute as pc
 
-    kept = texts.filter(pc.greater(pc.utf8_length(texts), 20))
-    counts = kept.value_counts().field("counts").to_numpy() if len(kept) else np.zeros(1, dtype=np.int64)
-    return int(counts.max())
+    kept = texts.filter(pc.greater(pc.utf8_length(texts), SHORT))
+    if not len(kept):
+        return None
+    found = kept.value_counts()
+    return str(found.field("values")[int(np.argmax(found.field("counts").to_numpy()))].as_py())
+
+
+def _most(texts: pyarrow.ChunkedArray) -> int:
+    """Count of the most frequent text."""
+    import pyarrow.compute as pc
+
+    busiest = _busiest(texts)
+    return 0 if busiest is None else int(pc.sum(pc.equal(texts, busiest)).as_py())
+
+
+def _busiest_key(keys: pyarrow.ChunkedArray) -> str | None:
+    """The busiest key; None where there is only one, or none: then nobody floods the others out."""
+    found = keys.value_counts()
+    names, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
+    named = [(count, name) for count, name in zip(counts, names, strict=True) if name not in (None, "")]
+    return max(named)[1] if len(named) > 1 else None
 
 
 def _most_of_keys(keys: pyarrow.ChunkedArray) -> int:
-    """Requests of the busiest key; 0 where there is only one, or none: then nobody floods the others out."""
-    found = keys.value_counts()
-    named = found.field("counts").to_numpy()[[value.as_py() not in (None, "") for value in found.field("values")]]
-    return int(named.max()) if len(named) > 1 else 0
+    """Requests of the busiest key."""
+    import pyarrow.compute as pc
+
+    key = _busiest_key(keys)
+    return 0 if key is None else int(pc.sum(pc.equal(keys, key)).as_py())

@@ -25,20 +25,21 @@ class Window(NamedTuple):
     """All requests of the log in it, answered or not."""
 
 
-def cut_windows(log: pyarrow.Table, minutes: int, most_rows: int, least_rows: int, now: datetime) -> list[Window]:
-    """The windows that have ended, earliest first; what follows the last one is left for later.
+def cut_spans(
+    times: NDArray[np.datetime64], minutes: int, most_rows: int, least_rows: int, now: datetime
+) -> list[tuple[int, int]]:
+    """First row, and the row after the last, of the windows that have ended; what follows is left for later.
 
     A window ends after `minutes`, if it holds `least_rows` requests by then or else as soon as it does, and after
-    `most_rows` however short it is.
+    `most_rows` however short it is. Requests of one and the same moment stay together.
 
     Args:
-        log: rows in the order of `timestamp`.
+        times: of all requests, in their order, (n,).
         minutes: length of a window.
         most_rows: its most rows.
         least_rows: its fewest rows.
         now: a window that is younger than `minutes` is still open.
     """
-    times = log.column("timestamp").to_numpy().astype("datetime64[us]")
     length = np.timedelta64(minutes, "m")
     latest = np.datetime64(now.replace(tzinfo=None), "us")
     found, first = [], 0
@@ -48,9 +49,43 @@ def cut_windows(log: pyarrow.Table, minutes: int, most_rows: int, least_rows: in
         full = end - first == most_rows
         if end > len(times) or (not full and end == len(times) and latest - times[first] < length):
             break
-        found.append(Window(_aware(times[first], now), _aware(times[end - 1], now), log.slice(first, end - first)))
+        end = int(np.searchsorted(times, times[end - 1], side="right"))
+        found.append((first, end))
         first = end
     return found
+
+
+def cut_windows(log: pyarrow.Table, minutes: int, most_rows: int, least_rows: int, now: datetime) -> list[Window]:
+    """The windows of a log in the order of `timestamp` that have ended, earliest first; see `cut_spans`."""
+    times = times_of(log)
+    spans = cut_spans(times, minutes, most_rows, least_rows, now)
+    return [
+        Window(aware(times[first], now), aware(times[end - 1], now), log.slice(first, end - first))
+        for first, end in spans
+    ]
+
+
+def times_of(log: pyarrow.Table) -> NDArray[np.datetime64]:
+    """The moments of the rows, in microseconds, UTC."""
+    times: NDArray[np.datetime64] = log.column("timestamp").to_numpy().astype("datetime64[us]")
+    return times
+
+
+def champions(rows: pyarrow.Table) -> dict[str, int]:
+    """Version → rows that it answered as champion, in the order in which the versions first did."""
+    import pyarrow.compute as pc
+
+    ours = rows.filter(pc.and_(pc.equal(rows.column("status"), ANSWERED), pc.equal(rows.column("arm"), CHAMPION)))
+    counts = ours.column("model_version").value_counts()
+    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
+
+
+def part_of(window: Window, version: str) -> Window:
+    """The part of a window that this version answered."""
+    import pyarrow.compute as pc
+
+    rows = window.rows.filter(pc.equal(window.rows.column("model_version"), version))
+    return Window(window.start, window.end, rows)
 
 
 def answered(rows: pyarrow.Table, version: str) -> pyarrow.Table:
@@ -76,6 +111,7 @@ def proba_of(rows: pyarrow.Table, n_classes: int) -> NDArray[np.float64]:
     return proba
 
 
-def _aware(moment: np.datetime64, like: datetime) -> datetime:
+def aware(moment: np.datetime64, like: datetime) -> datetime:
+    """A moment with the time zone of another."""
     microseconds = int(moment.astype("datetime64[us]").astype(np.int64))
     return datetime(1970, 1, 1, tzinfo=like.tzinfo) + timedelta(microseconds=microseconds)

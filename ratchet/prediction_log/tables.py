@@ -32,7 +32,12 @@ PREDICTIONS = Table(
     Column("text", Text, comment="the text, personal data masked as the params say"),
     Column("predicted", String(200), comment="the class that was answered"),
     Column("confidence", Float(53), comment="its probability"),
-    Column("model_version", String(200), nullable=False, comment="version or name of the bundle that answered"),
+    Column(
+        "model_version",
+        String(200),
+        nullable=False,
+        comment="release tag of the bundle that answered, or its name@hash",
+    ),
     Column("proba", LargeBinary, comment="probabilities in the class order of the bundle, float32"),
     Column("latency_ms", Float(53), nullable=False, comment="from the request's arrival to its answer"),
     Column("status", Integer, nullable=False, comment="HTTP status of the answer: 200, 429, 500"),
@@ -57,6 +62,8 @@ FEEDBACK = Table(
 TABLES = {"predictions": PREDICTIONS, "feedback": FEEDBACK}
 KEYS = {"predictions": ("request_id", "arm"), "feedback": ("request_id", "timestamp", "kind")}
 """Columns of each table's key: a row with the key of an earlier one is the same row, read twice."""
+_CHUNK = 20_000
+"""Rows of the database that are Python objects at once."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -93,12 +100,12 @@ def arrow_schema(name: TableName) -> pyarrow.Schema:
     return pyarrow.schema([pyarrow.field(column.name, types[type(column.type)], column.nullable) for column in columns])
 
 
-def arrow_table(name: TableName, rows: Sequence[Sequence[Any]]) -> pyarrow.Table:
-    """Rows of the database, without their `n`, as an Arrow table."""
+def arrow_table(name: TableName, rows: Sequence[Sequence[Any]], schema: pyarrow.Schema | None = None) -> pyarrow.Table:
+    """Rows of the database, without their `n`, as an Arrow table; `schema` names the columns, by default all."""
     import numpy as np
     import pyarrow
 
-    schema = arrow_schema(name)
+    schema = schema or arrow_schema(name)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     arrays = []
     for field, column in zip(schema, columns, strict=True):
@@ -114,8 +121,11 @@ def read_log(
     since: datetime | None = None,
     until: datetime | None = None,
     table: TableName = "predictions",
+    columns: Sequence[str] | None = None,
 ) -> pyarrow.Table:
     """The rows with since ≤ timestamp < until, the earliest first, each once.
+
+    Only the hours of that time are opened, and only the named columns are read: memory follows what is asked for.
 
     Args:
         sources: a folder of compacted files, a database's URL, or several of them: rows move from the database to the
@@ -123,19 +133,24 @@ def read_log(
         since: aware; None: from the first row.
         until: aware; None: to the last.
         table: which one.
+        columns: those to return; None: all.
 
     Raises:
         TableError: a compacted file does not hold the declared columns.
     """
     import pyarrow
 
+    schema = arrow_schema(table)
+    wanted = [name for name in schema.names if columns is None or name in {*columns, *KEYS[table], "timestamp"}]
+    schema = pyarrow.schema([schema.field(name) for name in wanted])
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     readers = [_from_database if "://" in str(source) else _from_folder for source in listed]
-    parts = [read(source, since, until, table) for read, source in zip(readers, listed, strict=True)]
-    found = pyarrow.concat_tables([arrow_schema(table).empty_table(), *parts])
+    parts = [read(source, since, until, table, schema) for read, source in zip(readers, listed, strict=True)]
+    found = pyarrow.concat_tables([schema.empty_table(), *parts])
     if len(listed) > 1:
         found = drop_repeats(found, table)
-    return found.sort_by("timestamp")
+    found = found.sort_by("timestamp")
+    return found if columns is None else found.select(list(columns))
 
 
 def drop_repeats(rows: pyarrow.Table, table: TableName) -> pyarrow.Table:
@@ -162,24 +177,27 @@ def hour_file(folder: Path, table: TableName, hour: datetime) -> Path:
     return folder / table / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}.parquet"
 
 
-def _from_folder(folder: str | Path, since: datetime | None, until: datetime | None, table: TableName) -> pyarrow.Table:
+def _from_folder(
+    folder: str | Path, since: datetime | None, until: datetime | None, table: TableName, schema: pyarrow.Schema
+) -> pyarrow.Table:
     import pyarrow
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    schema, parts = arrow_schema(table), []
+    declared, parts = arrow_schema(table).names, []
     for hour, path in hour_files(Path(folder), table):
         if (until is not None and hour >= until) or (since is not None and hour + timedelta(hours=1) <= since):
             continue
-        part = pq.ParquetFile(path).read()
-        if part.schema.names != schema.names:
-            raise TableError(
-                "A compacted file holds other columns than the log.",
-                where=path,
-                got=part.schema.names,
-                expected=schema.names,
-                fix="move the file away, or read it by itself",
-            )
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow.names != declared:
+                raise TableError(
+                    "A compacted file holds other columns than the log.",
+                    where=path,
+                    got=file.schema_arrow.names,
+                    expected=declared,
+                    fix="move the file away, or read it by itself",
+                )
+            part = file.read(columns=schema.names)
         keep = pc.is_valid(part["timestamp"])
         for moment, holds in ((since, pc.greater_equal), (until, pc.less)):
             if moment is not None:
@@ -188,11 +206,15 @@ def _from_folder(folder: str | Path, since: datetime | None, until: datetime | N
     return pyarrow.concat_tables([schema.empty_table(), *parts])
 
 
-def _from_database(url: str | Path, since: datetime | None, until: datetime | None, table: TableName) -> pyarrow.Table:
+def _from_database(
+    url: str | Path, since: datetime | None, until: datetime | None, table: TableName, schema: pyarrow.Schema
+) -> pyarrow.Table:
+    import pyarrow
+
     from ratchet.prediction_log.database import open_database
 
-    declared = TABLES[table]
-    query = select(*(column for column in declared.columns if column.name != "n"))
+    declared, parts = TABLES[table], [schema.empty_table()]
+    query = select(*(declared.c[name] for name in schema.names))
     if since is not None:
         query = query.where(declared.c.timestamp >= microseconds(since))
     if until is not None:
@@ -200,6 +222,8 @@ def _from_database(url: str | Path, since: datetime | None, until: datetime | No
     engine = open_database(str(url))
     try:
         with engine.connect() as connection:
-            return arrow_table(table, connection.execute(query).fetchall())
+            rows = connection.execution_options(yield_per=_CHUNK).execute(query)
+            parts += [arrow_table(table, chunk, schema) for chunk in rows.partitions()]
+        return pyarrow.concat_tables(parts)
     finally:
         engine.dispose()

@@ -14,10 +14,12 @@ from ratchet.registry.git import Repository
 from ratchet.registry.model_signature import signed_digests, verify_bundle
 from ratchet.registry.names import Version
 from ratchet.registry.policy import Policy
+from ratchet.registry.provenance import make_statement, signed_statement
 from ratchet.registry.record import (
     BUNDLE,
     CARD,
     MEASUREMENTS,
+    PROVENANCE,
     RECORD,
     SBOM,
     SIGNATURE,
@@ -211,3 +213,7 @@ def _check_side_files(
     )
     if side[SBOM] != sbom:
         raise ReleaseError("The bill of materials is not that of the commit.", where=record["version"])
+    if policy.provenance:
+        expected = make_statement(record["version"], side[BUNDLE], measured, data_hashes(measured, policy))
+        if signed_statement(side[PROVENANCE], model_keys) != expected:
+            raise ReleaseError("The provenance is not that of the commit.", where=record["version"])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ratchet.errors import ReleaseError
 from ratchet.registry.git import NO_OBJECT, Repository
+from ratchet.registry.names import RESERVED
 from ratchet.registry.policy import Rules, read_rules
 from ratchet.registry.statements import AnyStatement, message
 from ratchet.registry.verification import TAGS, Update, judge_push, verify_clone
@@ -56,14 +57,52 @@ class Clone:
             raise ReleaseError(f"`git {arguments[0]}` failed.", where=self.root, got=done.stderr.strip())
         return done.stdout.strip()
 
+    def fetch(self) -> None:
+        """Fetch, and drop the registry's tags that the remote has not got.
+
+        A release pushes its tags in one step; what is here alone is left of one that was killed before, and would be
+        counted as if it had been pushed.
+        """
+        self.git("fetch", "--quiet", "--tags", self.remote)
+        here = {name.removeprefix(TAGS) for name in self.repository.refs(TAGS)}
+        ours = {name for name in here if RESERVED.search(name)}
+        for name in sorted(ours - self.remote_tags()) if ours else []:
+            self.git("tag", "--delete", name)
+
+    def remote_tags(self) -> set[str]:
+        """Names of the remote's tags.
+
+        Raises:
+            ReleaseError: the remote does not answer.
+        """
+        listed = self.git("ls-remote", "--quiet", "--tags", "--refs", self.remote)
+        return {line.split("\t")[1].removeprefix(TAGS) for line in listed.splitlines()}
+
+    def catch_up(self) -> None:
+        """Move the checked-out branch to the remote's tip where the last commits are the registry's own.
+
+        A release that was killed after its push left the branch behind; anything else is left to people.
+        """
+        tip = self.repository.resolve(f"refs/remotes/{self.remote}/{self.branch}")
+        head = self.repository.resolve(f"refs/heads/{self.branch}")
+        if tip is None or head is None or head == tip or not self.repository.is_ancestor(head, tip):
+            return
+        policy = self.rules().policy
+        own = (policy.paths.champion, policy.paths.high_water_mark, f"{policy.paths.releases}/")
+        changed = self.repository.changed(head, tip)
+        is_ours = all(path in own[:2] or path.startswith(own[2]) for path in changed)
+        if is_ours and self.git("symbolic-ref", "--quiet", "HEAD") == f"refs/heads/{self.branch}":
+            self.git("merge", "--quiet", "--ff-only", tip)
+
     def update(self) -> str:
         """Fetch; returns the tip of the protected branch, which must be checked out as the remote has it.
 
         Raises:
             ReleaseError: the clone is on something else.
         """
-        self.git("fetch", "--quiet", "--tags", self.remote)
+        self.fetch()
         tip = self.repository.resolve(f"refs/remotes/{self.remote}/{self.branch}")
+        self.catch_up()
         head = self.git("symbolic-ref", "--quiet", "HEAD")
         if tip is None or head != f"refs/heads/{self.branch}" or self.repository.resolve("HEAD") != tip:
             raise ReleaseError(
@@ -128,7 +167,7 @@ class Clone:
 
     @contextmanager
     def tags_undone_on_failure(self, names: Sequence[str]) -> Iterator[None]:
-        """Remove these new tags from the clone when the block fails: the remote does not have them.
+        """Remove these new tags from the clone when the block fails and the remote does not have them.
 
         Raises:
             ReleaseError: one of them exists already.
@@ -138,9 +177,13 @@ class Clone:
         try:
             yield
         except BaseException:
-            for name in names:
-                if self.repository.resolve(f"{TAGS}{name}"):
-                    self.git("tag", "--delete", name)
+            made = [name for name in names if self.repository.resolve(f"{TAGS}{name}")]
+            try:
+                pushed = self.remote_tags() if made else set()
+            except ReleaseError:
+                pushed = set(made)  # nobody knows; the next fetch drops what the remote has not got
+            for name in set(made) - pushed:
+                self.git("tag", "--delete", name)
             raise
 
     def push(self, tags: Iterable[str], tip: str | None = None) -> None:
@@ -156,4 +199,5 @@ class Clone:
             raise ReleaseError("\n".join(f"{ref}: {why}" for ref, why in refused.items()))
         self.git("push", "--quiet", "--atomic", self.remote, *(f"{update.new}:{update.ref}" for update in updates))
         if tip:
+            self.git("update-ref", f"refs/remotes/{self.remote}/{self.branch}", tip)
             self.git("merge", "--quiet", "--ff-only", tip)

@@ -17,6 +17,9 @@ from ratchet.registry.names import Version, need_version, parse_version
 from ratchet.registry.record import SIGNATURE
 from ratchet.registry.view import View
 
+RESERVED = Path(".ratchet/next_champion")
+"""Where the bundle of the next champion waits for its promotion."""
+
 
 def find_version(view: View, name: str) -> Version:
     """The version that a tag, a number or a role names: `tickets@v1.2.0`, `1.2.0`, `v1.2.0`, `champion`.
@@ -56,6 +59,15 @@ def fetch(view: View, version: Version, into: Path) -> None:
             shutil.copytree(bundle, target, dirs_exist_ok=True)
 
 
+def held(view: View, version: Version, folder: Path) -> bool:
+    """Whether a folder holds the version's bundle, to the last byte."""
+    try:
+        check_bundle(view, version, folder)
+    except (ReleaseError, OSError):
+        return False
+    return True
+
+
 def get(root: Path, revision: str, path: str, into: Path) -> None:
     """Put an output of the pipeline, as it was at a revision, into a file or folder, from DVC's cache or remote.
 
@@ -82,18 +94,45 @@ def check_bundle(view: View, version: Version, bundle: Path) -> None:
     Raises:
         ReleaseError: it is not.
     """
-    path = f"{release_folder(view.rules.policy, version)}/{SIGNATURE}"
+    path = f"{release_folder(view.rules_of(version.tag).policy, version)}/{SIGNATURE}"
     signature = view.repository.file(view.tag(version.tag).commit, path) or b""
-    check_bytes(view.record(version), bundle, signature, view.model_keys())
+    check_bytes(view.record(version), bundle, signature, view.model_keys(version))
 
 
 def fetch_released(view: View) -> None:
     """Put the bundles of the champion and of the high-water mark where the next run compares with them.
 
+    What is there already is not fetched again.
+
     Raises:
         ReleaseError: see `fetch`.
     """
     models = view.repository.root / view.rules.policy.paths.models
-    fetch(view, find_version(view, CHAMPION), models / CHAMPION)
+    wanted = {CHAMPION: find_version(view, CHAMPION)}
     if (mark := mark_of(view)) is not None:
-        fetch(view, mark, models / MARK)
+        wanted[MARK] = mark
+    for name, version in wanted.items():
+        if not held(view, version, models / name):
+            fetch(view, version, models / name)
+
+
+def reserve(view: View, version: Version) -> None:
+    """Fetch the bundle of the next champion, before the pointer names it: bytes come first.
+
+    Raises:
+        ReleaseError: see `fetch`.
+    """
+    folder = view.repository.root / RESERVED
+    if not held(view, version, folder):
+        fetch(view, version, folder)
+
+
+def take_reserved(view: View, version: Version) -> None:
+    """Put the bundle that `reserve` fetched where the pointer points, if it is there; then `fetch_released`."""
+    models = view.repository.root / view.rules.policy.paths.models
+    reserved, folder = view.repository.root / RESERVED, models / CHAMPION
+    if not held(view, version, folder) and held(view, version, reserved):
+        with replace_folder(folder) as target:
+            shutil.copytree(reserved, target, dirs_exist_ok=True)
+    fetch_released(view)
+    shutil.rmtree(reserved, ignore_errors=True)

@@ -82,7 +82,7 @@ def signed_digests(signature: bytes, public_keys: Sequence[bytes]) -> dict[str, 
     try:
         envelope = json.loads(signature)["dsseEnvelope"]
         payload, (signed,) = base64.b64decode(envelope["payload"], validate=True), envelope["signatures"]
-        if envelope["payloadType"] != PAYLOAD_TYPE or not _is_signed(
+        if envelope["payloadType"] != PAYLOAD_TYPE or not is_signed(
             payload, base64.b64decode(signed["sig"]), public_keys
         ):
             raise ReleaseError("The bundle's signature is by none of the policy's model keys.")
@@ -99,12 +99,18 @@ def signed_digests(signature: bytes, public_keys: Sequence[bytes]) -> dict[str, 
         raise ReleaseError("The bundle's signature cannot be read.", got=repr(error)) from None
 
 
-def _is_signed(payload: bytes, signature: bytes, public_keys: Sequence[bytes]) -> bool:
+def encode_payload(payload: bytes) -> bytes:
+    """The bytes that DSSE signs, its pre-authentication encoding."""
+    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+
+
+def is_signed(payload: bytes, signature: bytes, public_keys: Sequence[bytes]) -> bool:
+    """Whether one of the keys signed a DSSE payload."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    encoded = b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+    encoded = encode_payload(payload)
     sizes: dict[int, hashes.HashAlgorithm] = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
     for text in public_keys:
         key = serialization.load_pem_public_key(text)

@@ -16,10 +16,12 @@ from ratchet.registry.high_water_mark import mark_of, mark_pointer, next_mark
 from ratchet.registry.model_signature import sign_bundle
 from ratchet.registry.names import RoleChange, Version, need_version, policy_subject, review_subject
 from ratchet.registry.policy import Policy, RightName
+from ratchet.registry.provenance import make_statement, sign_statement
 from ratchet.registry.record import (
     BUNDLE,
     CARD,
     MEASUREMENTS,
+    PROVENANCE,
     RECORD,
     SBOM,
     SIGNATURE,
@@ -69,7 +71,7 @@ def review(clone: Clone, kind: Literal["approval", "rejection"], person: str, su
     Raises:
         ReleaseError: the signer may not, or the push was refused.
     """
-    clone.git("fetch", "--quiet", "--tags", clone.remote)
+    clone.fetch()
     view = clone.view()
     if "@" in subject:
         version = need_version(subject)
@@ -112,12 +114,20 @@ def roll_back(clone: Clone, why: str, head: Head, to: Version | None = None) -> 
     Raises:
         ReleaseError: there was none before, or the signer may not.
     """
-    view = clone.view()
+    return _promote_to_champion(clone, rollback_target(clone.view(), to), "roll_back", why, head)
+
+
+def rollback_target(view: View, to: Version | None = None) -> Version:
+    """The version that a rollback makes the champion: `to`, by default the champion before.
+
+    Raises:
+        ReleaseError: there was none before.
+    """
     held = view.holder("champion")
     earlier = [name for name in _former_champions(view) if held and name != held[1].version]
     if to is None and not earlier:
         raise ReleaseError("There is no earlier champion to roll back to.", got=held[1].version if held else "none")
-    return _promote_to_champion(clone, to or need_version(earlier[-1]), "roll_back", why, head)
+    return to or need_version(earlier[-1])
 
 
 def next_champion(view: View) -> RoleChange:
@@ -227,6 +237,9 @@ def _release_files(clone: Clone, tip: str, version: Version, model_key: Path) ->
             measured.constraints,
         ),
     }
+    if policy.provenance:
+        statement = make_statement(version.tag, manifest, measured, data_hashes(measured, policy))
+        side[PROVENANCE] = sign_statement(statement, model_key)
     folder = release_folder(policy, version)
     files = {**side, RECORD: make_record(measured, policy, version, side)}
     return {f"{folder}/{name}": content for name, content in files.items()}

@@ -81,6 +81,8 @@ class Policy(Params):
     """Metrics that must be gated, however the params read."""
     model_keys: list[str]
     """Public keys (PEM, elliptic curve) of which one must have signed the bundle; protected paths as well."""
+    provenance: bool = False
+    """Whether a version carries a signed statement of its provenance; false in policies of earlier commits."""
     paths: Paths
     """Paths of the bound files."""
 

@@ -1,9 +1,9 @@
 """Release records: everything a version binds, computed from a commit alone, so that a verifier can recompute it.
 
-The release commit adds one folder to the commit whose line was measured: `release.json` (the record), `bundle.json`
-(the bundle's manifest), `sbom.cdx.json`, `model.sig`, `model_card.md`, and `measurements.json`: what the machine
-measured of the bundles, which gates ask for and only DVC keeps. The record holds the hash of each of them, of
-`dvc.lock`, the params and the reports, of the data, and the verdict on every gate.
+The release commit adds one folder to the commit whose run was measured: `release.json` (the record), `bundle.json`
+(the bundle's manifest), `sbom.cdx.json`, `model.sig`, `model_card.md`, `measurements.json` (what the machine measured
+of the bundles, which gates ask for and only DVC keeps), and `provenance.intoto.json`. The record holds the hash of
+each of them, of `dvc.lock`, the params and the reports, of the data, and the verdict on every gate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ratchet.registry.names import Version
 from ratchet.registry.policy import Policy
 
 RECORD, BUNDLE, SBOM, SIGNATURE, CARD = "release.json", "bundle.json", "sbom.cdx.json", "model.sig", "model_card.md"
-MEASUREMENTS = "measurements.json"
+MEASUREMENTS, PROVENANCE = "measurements.json", "provenance.intoto.json"
 SIDE_FILES = (BUNDLE, SBOM, SIGNATURE, CARD)
 
 
@@ -54,7 +54,11 @@ class Measured:
 
 def side_file_names(policy: Policy) -> tuple[str, ...]:
     """The files that a release adds beside its record."""
-    return (*SIDE_FILES, MEASUREMENTS) if policy.paths.measurements else SIDE_FILES
+    return (
+        *SIDE_FILES,
+        *([MEASUREMENTS] if policy.paths.measurements else []),
+        *([PROVENANCE] if policy.provenance else []),
+    )
 
 
 def read_measured(repository: Repository, revision: str, policy: Policy, measurements: bytes = b"{}") -> Measured:

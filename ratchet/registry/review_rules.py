@@ -6,7 +6,7 @@ import re
 
 from ratchet.errors import RatchetError, ReleaseError
 from ratchet.registry.names import REVIEW, parse_role, policy_subject, review_subject
-from ratchet.registry.policy import RightName
+from ratchet.registry.policy import RightName, Rules
 from ratchet.registry.statements import Review
 from ratchet.registry.view import View
 
@@ -18,7 +18,7 @@ def check_review(view: View, found: re.Match[str]) -> None:
     statement = tag.statement
     if not isinstance(statement, Review) or statement.kind != found[1] or tag.signer != found[3]:
         raise ReleaseError("The review is not by the one whose name it bears.", where=name, got=tag.signer)
-    if tag.signer not in view.rules.policy.right(statement.action).approvers:
+    if tag.signer not in view.rules_of(name).policy.right(statement.action).approvers:
         raise ReleaseError("The signer may not approve or reject this.", where=name, got=tag.signer)
     if statement.action == "change_policy":
         if found[2] != policy_subject(statement.subject_oid) or tag.commit != statement.subject_oid:
@@ -52,9 +52,14 @@ def reviews(view: View, action: str, subject: str, subject_oid: str, review_name
     return found
 
 
-def missing_approvals(view: View, action: RightName, given: dict[str, str], authors: set[str]) -> str:
-    """Reason why the reviews do not suffice; empty when they do. An author's own approval does not count."""
-    right = view.rules.policy.right(action)
+def missing_approvals(
+    view: View, action: RightName, given: dict[str, str], authors: set[str], rules: Rules | None = None
+) -> str:
+    """Reason why the reviews do not suffice; empty when they do. An author's own approval does not count.
+
+    `rules` are those of the time of the change; by default the present ones.
+    """
+    right = (rules or view.rules).policy.right(action)
     if rejecting := sorted(name for name, kind in given.items() if kind == "rejection"):
         return f"rejected by {', '.join(rejecting)}"
     counting = sorted(name for name, kind in given.items() if kind == "approval" and name not in authors)

@@ -44,7 +44,8 @@ def check_version(view: View, version: Version) -> None:
     if hashlib.sha256(content).hexdigest() != tag.statement.record_sha256:
         raise ReleaseError("The tag is about another record.", where=name)
     at = view.now if name in view.pushed else None
-    if commit_signer(view, tag.commit, at) not in view.rules.policy.release.who:
+    rules = view.rules_of(name)
+    if commit_signer(view, tag.commit, at, rules) not in rules.policy.release.who:
         raise ReleaseError("The release commit is not signed by who may release.", where=tag.commit)
     view.checked.add(name)
 
@@ -78,7 +79,8 @@ def _check_artifact(view: View, artifact: str) -> None:
 
 
 def _check_right(view: View, rights: tuple[RightName, ...], tag: Tag) -> None:
-    if not any(tag.signer in view.rules.policy.right(right).who for right in rights):
+    policy = view.rules_of(tag.name).policy
+    if not any(tag.signer in policy.right(right).who for right in rights):
         actions = " or ".join(rights).replace("_", " ")
         raise ReleaseError(f"The signer may not {actions}.", where=tag.name, got=tag.signer)
 
@@ -131,7 +133,7 @@ def _check_champion(view: View, tag: Tag, change: RoleChange, version: Version, 
         )
     (right,) = RIGHTS[statement.action]
     given = reviews(view, right, change.tag, statement.version_oid, review_subject(version, change))
-    if why := missing_approvals(view, right, given, {*view.authors(version), tag.signer}):
+    if why := missing_approvals(view, right, given, {*view.authors(version), tag.signer}, view.rules_of(tag.name)):
         raise ReleaseError("The approvals do not suffice.", where=tag.name, got=why)
 
 

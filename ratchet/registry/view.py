@@ -11,6 +11,7 @@ from ratchet.registry.bundle_check import check_release_commit
 from ratchet.registry.git import Repository
 from ratchet.registry.names import RoleChange, Version, parse_role, parse_version
 from ratchet.registry.policy import Rules
+from ratchet.registry.policy_history import PolicyHistory
 from ratchet.registry.signatures import signer_of, split_commit
 from ratchet.registry.statements import RoleGiven, Tag, read_tag
 
@@ -41,6 +42,14 @@ class View:
             ReleaseError: the clone is shallow.
         """
         self.repository.need_whole_history()
+        self._history = PolicyHistory(self.repository, self.main, self.tags, self.rules)
+
+    def rules_of(self, name: str) -> Rules:
+        """The rules that a tag is judged by: those it was pushed under; the present ones while it is being pushed."""
+        return self._history.rules_at(self._anchor(name))
+
+    def _anchor(self, name: str) -> str | None:
+        return None if name in self.pushed else self._history.anchor(name)
 
     def tag(self, name: str) -> Tag:
         """The tag, read and its signature verified once.
@@ -52,7 +61,7 @@ class View:
             raise ReleaseError("There is no such tag.", where=name)
         if name not in self._read:
             at = self.now if name in self.pushed else None
-            self._read[name] = read_tag(self.repository, name, self.tags[name], self.rules.signers, at)
+            self._read[name] = read_tag(self.repository, name, self.tags[name], self.rules_of(name).signers, at)
         return self._read[name]
 
     def versions(self) -> list[Version]:
@@ -83,15 +92,16 @@ class View:
             ReleaseError: it fails verification.
         """
         if version.tag not in self._records:
-            tag, policy = self.tag(version.tag), self.rules.policy
+            tag, policy = self.tag(version.tag), self.rules_of(version.tag).policy
             self._records[version.tag] = check_release_commit(
-                self.repository, tag.commit, version, policy, self.model_keys()
+                self.repository, tag.commit, version, policy, self.model_keys(version)
             )
         return self._records[version.tag]
 
-    def model_keys(self) -> list[bytes]:
-        """The public keys of which one must have signed a bundle, as the protected branch has them."""
-        keys = [self.repository.file(self.main, path) for path in self.rules.policy.model_keys]
+    def model_keys(self, version: Version) -> list[bytes]:
+        """The public keys of which one must have signed a version's bundle, as the protected branch had them then."""
+        commit = self._anchor(version.tag) or self.main
+        keys = [self.repository.file(commit, path) for path in self.rules_of(version.tag).policy.model_keys]
         return [key for key in keys if key is not None]
 
     def authors(self, version: Version) -> set[str]:
@@ -100,20 +110,20 @@ class View:
         Raises:
             ReleaseError: the tag or its commit is signed by nobody who is known.
         """
-        tag = self.tag(version.tag)
-        found = {tag.signer, commit_signer(self, tag.commit)}
+        tag, rules = self.tag(version.tag), self.rules_of(version.tag)
+        found = {tag.signer, commit_signer(self, tag.commit, rules=rules)}
         earlier = [other for other in self.versions() if other < version]
         after = self.tag(earlier[-1].tag).commit if earlier else None
         for commit in self.repository.commits(after, tag.commit):
             try:
-                found.add(commit_signer(self, commit))
+                found.add(commit_signer(self, commit, rules=rules))
             except ReleaseError:
                 continue  # an unsigned commit proves nothing about who made it
         return found
 
 
-def commit_signer(view: View, commit: str, at: datetime | None = None) -> str:
-    """Who signed a commit, with a key that counted at that time, by default the commit's own.
+def commit_signer(view: View, commit: str, at: datetime | None = None, rules: Rules | None = None) -> str:
+    """Who signed a commit, with a key that counted at that time, by default the commit's own; `rules` has the keys.
 
     Raises:
         ReleaseError: nobody who is known.
@@ -122,7 +132,7 @@ def commit_signer(view: View, commit: str, at: datetime | None = None) -> str:
     if at is None:
         seconds = view.repository.run("show", "--no-patch", "--format=%ct", commit).decode().strip()
         at = datetime.fromtimestamp(int(seconds), UTC)
-    return signer_of(payload, signature, view.rules.signers, at)
+    return signer_of(payload, signature, (rules or view.rules).signers, at)
 
 
 def role_statement(tag: Tag) -> RoleGiven:

@@ -32,6 +32,15 @@ class ServedModel:
     """Seconds for verifying, loading and warming up."""
 
     @property
+    def log_version(self) -> str:
+        """The model as the log names it: its tag, which pins the bytes, or of an unreleased bundle name@hash.
+
+        By name alone a bundle that is made anew would be taken for the one before.
+        """
+        released = self.version != self.predictor.manifest.name
+        return self.version if released else f"{self.version}@{self.manifest_sha256[:12]}"
+
+    @property
     def labels(self) -> list[str]:
         """Class names, in the order of the probabilities."""
         return self.predictor.labels

@@ -237,7 +237,7 @@ class Service:
             "predicted": None,
             "confidence": None,
             "proba": None,
-            "model_version": model.version,
+            "model_version": model.log_version,
             "latency_ms": latency_ms,
             "status": status,
             "key_id": request.key_id,

@@ -32,11 +32,17 @@ from tests.support.watched_world import VERSION
 pytestmark = [pytest.mark.slow, pytest.mark.service]
 SILENCE_S = 20
 EMIT = """
+import datetime, pathlib
+from flows.monitoring import outbox
 from flows.monitoring.flow import RAN, RESOURCE, announce
 from prefect.events import emit_event
 from ratchet.monitoring.findings import Finding
-from ratchet.trust.slices import LENGTH_EDGES
-announce(Finding("drift", "requests", "alert", "Requests differ.", {"p": 0.001}), "sentiment@v1.0.0")
+finding, root = Finding("drift", "requests", "alert", "Requests differ.", {"p": 0.001}), pathlib.Path()
+now = datetime.datetime.now(datetime.UTC)
+outbox.put(root, "sentiment@v1.0.0", [finding], "docs/monitoring.md", now, "reports/monitor/drift.html")
+waiting = outbox.read(root)
+assert outbox.send(root, announce) == 1, "the server has not confirmed"
+announce(waiting)  # sent again, as after a kill: it is the same event
 emit_event(RAN, {"prefect.resource.id": RESOURCE}, payload={"message": "ran", "n_alerts": 1})
 """
 SET_UP = """
@@ -130,8 +136,8 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
         }
         env = {**server, "PYTHONPATH": str(root), "LABEL_STUDIO_URL": ""}
         for command in (
-            ["prefect", "work-pool", "create", "ratchet", "--type", "process"],
-            ["prefect", "work-pool", "set-concurrency-limit", "ratchet", "1"],
+            ["prefect", "work-pool", "create", "workspace", "--type", "process"],
+            ["prefect", "work-pool", "set-concurrency-limit", "workspace", "1"],
             ["prefect", "deploy", "--all"],
             [sys.executable, "-c", SET_UP, json.dumps(addresses), str(SILENCE_S)],
         ):
@@ -139,10 +145,10 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
         tried = run([sys.executable, "-m", "ratchet", "alerts", "--test"], root, env)
         assert tried.splitlines() == ["webhook: taken", "slack: taken", "apprise: taken"]
         assert ([item["path"] for item in got], len(mails)) == (["/hook", "/services/T/B/X"], 1)
-        worker = ["prefect", "worker", "start", "--pool", "ratchet"]
+        worker = ["prefect", "worker", "start", "--pool", "workspace"]
         with (tmp_path / "worker.log").open("w") as log, running(worker, env, log, root):
             api = env["PREFECT_API_URL"]
-            until(lambda: ask(f"{api}/work_pools/ratchet/workers/filter", {}), 90)
+            until(lambda: ask(f"{api}/work_pools/workspace/workers/filter", {}), 90)
             run([sys.executable, "-c", EMIT], root, env)
             began = datetime.now(UTC)
             runs = until(lambda: _runs(api, {"RUNNING", "COMPLETED", "FAILED"}), 120)
@@ -163,6 +169,7 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
         assert "Requests differ." in received
         assert '"p": 0.001' in received
         assert "What to do" in received
+        assert "Runbook: docs/monitoring.md#if-the-alert-is-drift" in received
     assert "What to do" in silence[0]["body"]
     asked = read_json(root / "reports/monitor/retraining.json")
     assert len(asked["ids"]) == 30
@@ -174,16 +181,16 @@ def test_the_retraining_is_started_by_the_command_that_its_deployment_names(tmp_
     root, seen = make_watched(tmp_path / "workspace"), tmp_path / "seen"
     [drift] = [item for item in read_yaml(root / "prefect.yaml")["deployments"] if item["name"] == "drift"]
     command = f"sh -c 'pwd > {seen}; exec {sys.executable} -m prefect.engine'"
-    drift |= {"work_pool": {"name": "ratchet", "job_variables": {"command": command}}, "triggers": []}
+    drift |= {"work_pool": {"name": "workspace", "job_variables": {"command": command}}, "triggers": []}
     (root / "prefect.yaml").write_text(json.dumps({"name": "ratchet", "deployments": [drift]}))  # JSON is YAML
     with prefect_server(tmp_path) as server, (tmp_path / "worker.log").open("w") as log:
         env, api = {**server, "PYTHONPATH": str(root)}, server["PREFECT_API_URL"]
-        run(["prefect", "work-pool", "create", "ratchet", "--type", "process"], root, env)
+        run(["prefect", "work-pool", "create", "workspace", "--type", "process"], root, env)
         run(["prefect", "deploy", "--all"], root, env)
         deployment = ask(f"{api}/deployments/name/retrain/drift")["id"]
         state = {"parameters": {"key": ""}, "state": {"type": "SCHEDULED"}}
         ask(f"{api}/deployments/{deployment}/create_flow_run", state)
-        with running(["prefect", "worker", "start", "--pool", "ratchet"], env, log, root):
+        with running(["prefect", "worker", "start", "--pool", "workspace"], env, log, root):
             [ended] = until(lambda: _runs(api, {"COMPLETED", "FAILED", "CRASHED"}), 180)
     assert (ended["state"]["name"], ended["state"]["message"]) == ("Waiting", "no labels were asked for")
     assert Path(seen.read_text().strip()) != root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -27,8 +28,9 @@ def test_the_nightly_run_is_planned(tmp_path: Path, server: dict[str, str]) -> N
     root = make_repository(tmp_path / "repository")
     shutil.copy(ROOT / "prefect.yaml", root)
     for command in (
-        ["prefect", "work-pool", "create", "ratchet", "--type", "process"],
-        ["prefect", "work-pool", "set-concurrency-limit", "ratchet", "1"],
+        ["prefect", "work-pool", "create", "workspace", "--type", "process"],
+        ["prefect", "work-pool", "set-concurrency-limit", "workspace", "1"],
+        ["prefect", "work-pool", "create", "watch", "--type", "process"],
         ["prefect", "deploy", "--all"],
     ):
         done = subprocess.run(command, cwd=root, env=server, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -50,5 +52,23 @@ def test_the_nightly_run_is_planned(tmp_path: Path, server: dict[str, str]) -> N
 def test_prefect_yaml_names_no_absolute_path_and_one_run_at_a_time() -> None:
     deployments = read_yaml(ROOT / "prefect.yaml")["deployments"]
     assert {deployment["concurrency_limit"] for deployment in deployments} == {1}
-    assert {deployment["work_pool"]["name"] for deployment in deployments} == {"ratchet"}
     assert ": /" not in (ROOT / "prefect.yaml").read_text()
+
+
+def test_a_guardrail_and_the_monitor_never_wait_behind_the_nightly_run() -> None:
+    """What only watches has a pool of its own, without a limit: it takes no workspace, and writes nothing of DVC's."""
+    pools: dict[str, set[str]] = {}
+    for deployment in read_yaml(ROOT / "prefect.yaml")["deployments"]:
+        pools.setdefault(deployment["work_pool"]["name"], set()).add(deployment["entrypoint"])
+    assert pools["watch"] == {
+        "flows/rollout/flow.py:check",
+        "flows/monitoring/flow.py:monitor",
+        "flows/compaction.py:compact",
+    }
+    assert pools.keys() == {"watch", "workspace"}
+    for entrypoint in pools["watch"] | pools["workspace"]:
+        path, _, name = entrypoint.partition(":")
+        tree = ast.parse((ROOT / path).read_text())
+        [body] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+        takes = "lock_workspace" in ast.unparse(body)
+        assert takes == (entrypoint in pools["workspace"]), entrypoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,14 +17,19 @@ from flows import reference
 from flows.labelling import flow as label
 from flows.labelling import steps as labelling
 from flows.monitoring import flow as monitor
+from flows.monitoring import outbox, samples, served
 from flows.monitoring import steps as monitoring
 from flows.retraining import flow as retrain
 from flows.retraining import steps as retraining
 from ratchet.commands.labels import app
+from ratchet.data.cleaning import text_id
 from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
 from ratchet.labels.queues import FileQueue
+from ratchet.monitoring import labelled_sample
 from ratchet.monitoring.findings import Finding
+from ratchet.monitoring.inspection import estimator_of
+from ratchet.monitoring.settings import read_monitor_params
 from ratchet.registry.audit_log import entries, log_path
 from tests.support.flow_world import answer, isolated_copy, made_once
 from tests.support.tiny import reviews
@@ -46,10 +52,11 @@ def world(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
 
-    def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
+    def emit(event: str, resource: dict[str, str], payload: dict[str, Any], id: Any = None) -> None:
         found.append((event, payload))
 
     monkeypatch.setattr(monitor, "emit_event", emit)
+    monkeypatch.setattr(monitor, "confirmed", set)
     monkeypatch.setattr(retrain, "emit_event", emit)
     return found
 
@@ -120,7 +127,10 @@ def test_what_is_written_holds_no_text_and_reading_texts_is_logged(world: Path) 
     page = (world / monitoring.PAGE).read_text()
     assert "drift: requests" in page
     assert not re.search("https?:", page.replace("http://www.w3.org", ""))
-    for path in [*(world / monitoring.REPORTS).iterdir(), *(world / "models/reference").iterdir()]:
+    kept = [
+        path for path in (world / "models/reference").rglob("*") if path.is_file() and path.name != "tokenizer.json"
+    ]
+    for path in [*(world / outbox.REPORTS).iterdir(), *kept]:
         assert "number 7 " not in path.read_bytes().decode(errors="ignore")
     metrics = (world / monitoring.METRICS).read_text()
     assert f"ratchet_monitor_last_run_timestamp_seconds {LATER.timestamp()}" in metrics
@@ -129,14 +139,132 @@ def test_what_is_written_holds_no_text_and_reading_texts_is_logged(world: Path) 
     assert sum(int(entry.details["n_rows"]) for entry in read) == 450
 
 
-def test_errors_that_labels_show_are_decay(world: Path) -> None:
-    texts = usual(50)
-    serve_hour(world, 0, texts)
-    wrong = {"negative": "positive", "positive": "negative"}
-    log = monitoring.read_log_since(world, None).to_pylist()
-    correct(world, 1, {row["request_id"]: wrong[row["predicted"]] for row in log[:80]})
+def wrong_answers(root: Path, n: int) -> dict[str, str]:
+    """Request id → another class than was answered, of so many requests."""
+    other = {"negative": "positive", "positive": "negative"}
+    log = monitoring.read_log_since(root, None).to_pylist()
+    return {row["request_id"]: other[row["predicted"]] for row in log[:n]}
+
+
+def test_people_who_correct_only_what_is_wrong_are_no_alarm(world: Path) -> None:
+    """Each wrong answer is corrected, no right one confirmed: the corrections are shown, and say nothing of traffic."""
+    serve_hour(world, 0, usual(50))
+    correct(world, 1, wrong_answers(world, 80))
+    _, alerts, _ = monitor.inspect(world, LATER)
+    assert alerts == []
+    latest = monitoring.read_history(world)[-1]
+    assert latest["corrections"] == {"n": 80, "n_wrong": 80}
+    assert latest["late_labels"]["reason"].startswith("nobody was asked")
+    page = (world / monitoring.PAGE).read_text()
+    assert "corrections volunteered" in page
+    assert "80 say another class; no random sample, so not judged" in page
+
+
+def test_errors_that_a_random_sample_shows_are_decay_and_are_never_trained_on(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People say of most of what they were asked about that it is of the other class."""
+    monkeypatch.setattr(monitoring, "utc_now", lambda: START + timedelta(hours=2))
+    serve_hour(world, 0, [f"{text} {row}" for row, text in enumerate(usual(50))])
+    asked = monitor.ask.fn(n=60)
+    assert "60 of all" in str(asked.message)
+    items = FileQueue(world / labelling.QUEUE).items()
+    assert len(items) == 60
+    assert all(item.suggested == "" and item.query_strategy == "production_random" for item in items.values())
+    texts = {row["text"]: row["predicted"] for row in monitoring.read_log_since(world, None).to_pylist()}
+    other = {"negative": "positive", "positive": "negative"}
+    for person in ("anna", "ben"):
+        answer(world, person, {name: other[texts[item.text]] for name, item in items.items()})
+    pulled = label.pull.fn(min_agreement=0.6)
+    assert "to judge by: 120 new answers, 60 new decisions" in str(pulled.message)
+    assert read_json(world / labelling.POINTER)["batches"] == []  # what judges is not what trains
     _, alerts, _ = monitor.inspect(world, LATER)
     assert [item.key for item in alerts] == ["decay.late_labels"]
+    late = monitoring.read_history(world)[-1]["late_labels"]
+    assert late["n"] == 60
+    assert late["accuracy"]["high"] < 0.2
+    assert late["slices"]["all"]["settled"]
+    assert "settled" in (world / monitoring.PAGE).read_text()
+    retraining.request_labels(world, "decay.late_labels", VERSION, 150, 2, LATER)
+    assert not {*read_json(world / retraining.REQUEST)["ids"]} & {*items}
+
+
+def test_the_planner_says_how_many_labels_settle_and_the_queue_asks_for_exactly_those(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitoring, "utc_now", lambda: START + timedelta(hours=2))
+    settings = (world / "live.yaml").read_text().replace("max_fall: 0.5", "max_fall: 0.1")
+    (world / "live.yaml").write_text(settings)
+    serve_hour(world, 0, [f"{text} {row}" for row, text in enumerate(usual(50, 290))])
+    assert "10 of all" in str(monitor.ask.fn().message)  # as many as n_to_label, while nothing is known
+    monitor.ask.fn()  # more, since ten settle nothing
+    items, draws = FileQueue(world / labelling.QUEUE).items(), samples.read_draws(world)
+    plan = labelled_sample.plan(labelled_sample.labelled(draws[:1], {}), draws[:1], _reference_accuracy(world), 0.1)
+    assert len(items) == plan["all"]["n_more"]
+    slices = str(monitor.ask.fn().message).partition(": ")[2].split(", ")  # then the slices that these do not settle
+    assert all(part.partition(" of ")[2] in plan for part in slices)
+    n_asked = sum(int(part.partition(" of ")[0]) for part in slices)
+    assert len(FileQueue(world / labelling.QUEUE).items()) == len(items) + n_asked
+    again = str(monitor.ask.fn().message)  # what waits for people is not asked again
+    assert again == f"0 texts sent; {len(items) + n_asked} wait for answers, and nothing more is needed for {VERSION}"
+
+
+def _reference_accuracy(root: Path) -> float:
+    params = read_monitor_params(root)
+    return estimator_of(served.served(root, VERSION, params).reference).accuracy
+
+
+def test_a_window_is_judged_against_the_model_that_answered_it(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The champion changes between the end of the window and the monitor's run."""
+    serve_hour(world, 0, usual(50))
+    monitor.inspect(world, START + timedelta(hours=2))  # its reference is made while the bundle is there
+    serve_hour(world, 2, usual(60))
+    shutil.rmtree(world / "models/baseline")  # another champion's bytes are in its place by now
+    write_json(world / "models/champion.json", {"bundle": "models/other", "version": "sentiment@v2.0.0"})
+    _, alerts, _ = monitor.inspect(world, LATER)
+    assert alerts == []
+    latest = monitoring.read_history(world)[-1]
+    assert latest["model_version"] == VERSION
+    assert latest["drift"]["drifted"] is False
+
+
+def test_a_window_of_an_unknown_model_is_an_alert_and_not_judged_by_another(world: Path) -> None:
+    serve_hour(world, 0, usual(50), version="sentiment@v9.0.0")
+    _, alerts, _ = monitor.inspect(world, LATER)
+    assert [item.key for item in alerts] == ["log.no_reference"]
+    assert monitoring.read_history(world)[-1]["drift"] is None
+    assert "sentiment@v9.0.0" in (world / monitoring.PAGE).read_text()
+
+
+def test_a_window_that_two_models_answered_is_judged_in_parts(world: Path) -> None:
+    bundle = reference.bundle_version(world / "models/baseline")
+    versions = [VERSION] * 150 + [bundle] * 150
+    serve_hour(world, 0, usual(50, 300), model_version=versions)
+    monitor.inspect(world, LATER)
+    history = monitoring.read_history(world)
+    assert [(item["model_version"], item["n_answered"]) for item in history] == [(VERSION, 150), (bundle, 150)]
+    assert len({item["end"] for item in history}) == 1
+
+
+def test_health_checks_are_named_and_start_no_retraining(world: Path) -> None:
+    """A fixed text as a share of the requests, in three hours; then excluded by rule."""
+    check, sender = "health check: the service is up and well", ["probe"] * 40 + ["k1"] * 110
+    for hour in range(3):
+        serve_hour(world, hour, [check] * 40 + usual(50 + hour, 110), key_id=sender)
+    _, alerts, _ = monitor.inspect(world, LATER)
+    history = monitoring.read_history(world)
+    assert [item["drift"]["drifted"] for item in history] == [False] * 3
+    assert not [item for item in alerts if item.kind in ("drift", "decay")]
+    [named] = [item for item in history[-1]["findings"] if item["name"].startswith("repeated_text.")]
+    assert text_id(check) in named["message"]
+    assert "from key probe" in named["message"]
+    shutil.rmtree(world / outbox.REPORTS)
+    settings = (world / "live.yaml").read_text().replace("exclude_keys: []", "exclude_keys: [probe]")
+    (world / "live.yaml").write_text(settings)
+    _, alerts, _ = monitor.inspect(world, LATER)
+    latest = monitoring.read_history(world)[-1]
+    assert latest["excluded"] == {"n": 40, "by_key": 40, "by_text": 0}
+    assert (alerts, [item for item in latest["findings"] if item["kind"] == "anomaly"]) == ([], [])
 
 
 def test_an_alert_is_sent_again_after_a_day_and_after_it_was_gone(tmp_path: Path) -> None:
@@ -144,10 +272,51 @@ def test_an_alert_is_sent_again_after_a_day_and_after_it_was_gone(tmp_path: Path
     warning = Finding("anomaly", "shed", "warning", "shed", {})
 
     def n_sent(findings: list[Finding], hours: float) -> int:
-        return len(monitoring.unsent_alerts(tmp_path, "m@1", findings, START + timedelta(hours=hours)))
+        due = outbox.put(tmp_path, "m@1", findings, "runbook.md", START + timedelta(hours=hours), "page.html")
+        assert outbox.send(tmp_path, lambda events: {event["id"] for event in events}) <= 1
+        return len(due)
 
     assert [n_sent([alert, warning], 0), n_sent([alert], 1), n_sent([alert], 23), n_sent([alert], 24)] == [1, 0, 0, 1]
     assert [n_sent([], 25), n_sent([alert], 26)] == [0, 1]
+
+
+def test_findings_of_a_kind_are_one_event_with_the_runbook(tmp_path: Path) -> None:
+    found = [Finding("anomaly", name, "alert", f"{name}.", {"n": 1.0}) for name in ("slow", "errors")]
+    outbox.put(tmp_path, "m@1", [*found, Finding("drift", "requests", "alert", "d.", {})], "https://x", LATER, "p")
+    anomalies, drifted = outbox.read(tmp_path)
+    assert (anomalies["key"], anomalies["keys"]) == ("anomaly.2_findings", ["anomaly.errors", "anomaly.slow"])
+    assert anomalies["runbook"] == "https://x#if-the-alert-is-anomaly"
+    assert drifted["key"] == "drift.requests"
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("at", ["append_history", "announce", "after"])
+def test_an_alert_survives_a_kill_and_is_known_by_its_id(world: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Killed between outbox and history, before it is sent, and after that before it is known to have arrived."""
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(monitoring, "utc_now", lambda: LATER)
+    monkeypatch.setattr(monitor, "emit_event", lambda name, *_, id=None, **__: sent.append((name, str(id))))
+    monkeypatch.setattr(monitor, "confirmed", set)
+    drift(world)
+
+    def kill(*_: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        place: Any = {"append_history": monitoring, "announce": monitor, "after": monitor}[at]
+        patch.setattr(place, "confirmed" if at == "after" else at, kill)
+        with pytest.raises(Killed):
+            monitor.monitor.fn()
+    monitor.monitor.fn()
+    monitor.monitor.fn()
+    ids = [own for name, own in sent if name == monitor.ALERT]
+    assert len(set(ids)) == 1
+    assert len(ids) == (2 if at == "after" else 1)
+    assert [item["drift"]["drifted"] for item in monitoring.read_history(world)] == [False, True, True]
+    assert outbox.read(world) == []
 
 
 def answer_all(root: Path, ids: list[str]) -> None:

@@ -338,7 +338,7 @@ def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkey
 
     monkeypatch.delenv(labelling.URL, raising=False)
     monkeypatch.setattr("tests.flows.test_rollout.ANNOTATORS", simulation.Habits(0.0, 0.0, 0.0, 0.0))
-    monkeypatch.setattr(labelling, "track", lambda root: None)
+    monkeypatch.setattr(labelling, "track", lambda *_: None)
     monkeypatch.setenv(labelling.KEY, "a key for tests")
     monkeypatch.setattr(labelling, "class_labels", lambda root: sorted(OTHER))
     monkeypatch.setattr(labelling, "_pool_items", lambda root: {})

@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 from ratchet.errors import BundleError
 from ratchet.monitoring.delayed_labels import LateLabels
 from ratchet.monitoring.inspection import estimator_of, inspect_window, judge_late_labels
+from ratchet.monitoring.moved import what_moved
 from ratchet.monitoring.page import monitor_page
 from ratchet.monitoring.reference import read_reference, write_reference
 from ratchet.monitoring.settings import MonitorParams
@@ -23,7 +24,7 @@ from ratchet.monitoring.slices import judge_slices, production_groups
 from ratchet.monitoring.traffic import find_anomalies
 from ratchet.monitoring.windows import Window, answered, cut_windows, draw
 from ratchet.trust.lexicons import Lexicon
-from tests.support.production import PARAMS, START, log_of, reference_of
+from tests.support.production import LABELS, PARAMS, START, log_of, reference_of
 
 
 def test_windows_end_by_count_or_by_time_and_lose_no_request() -> None:
@@ -233,3 +234,39 @@ def test_settings_are_strict() -> None:
     with pytest.raises(ValueError, match="alpha"):
         MonitorParams.model_validate({**PARAMS.model_dump(), "alpha": 0.5})
     assert datetime(2026, 1, 1, tzinfo=UTC) == START
+
+
+def test_a_drift_names_what_moved_with_its_share_before_and_now() -> None:
+    """Every second text holds a word that the reference never saw, and the texts are long."""
+    reference = reference_of(np.random.default_rng(2))
+    log = log_of(150, seed=4, n_words=80)
+    texts = [f"{text} zeppelin" if row % 2 else text for row, text in enumerate(log.column("text").to_pylist())]
+    log = log.set_column(log.schema.get_field_index("text"), "text", [texts])
+    judged = inspect_window(_window(log), reference, None, [], PARAMS).figures["drift"]
+    words = {row["name"]: row for row in judged["moved"] if row["kind"] == "word"}
+    assert words["zeppelin"]["before"] == 0
+    assert 0.3 < words["zeppelin"]["now"] < 0.7
+    slices = {row["name"]: row for row in judged["moved"] if row["kind"] == "slice"}
+    assert slices["length=long"]["now"] > slices["length=long"]["before"] + 0.5
+    assert len(judged["newest"]) == 10
+    assert all(item.keys() == {"request_id"} for item in judged["newest"])
+    assert judged["accuracy_change"]["low"] < judged["accuracy_change"]["value"] < judged["accuracy_change"]["high"]
+    shown = inspect_window(_window(log), reference, None, [], PARAMS.model_copy(update={"show_texts": True}))
+    assert "zeppelin" in {word for item in shown.figures["drift"]["newest"] for word in item["text"].split()}
+    page = monitor_page([{**shown.figures, "rules": [], "findings": []}])
+    assert "share of texts that hold the word" in page
+    assert "zeppelin" in page
+
+
+def test_quiet_windows_list_nothing_as_moved() -> None:
+    rng = np.random.default_rng(3)
+    reference = reference_of(rng)
+    held = reference.sample.proba.argmax(axis=1)
+    found = []
+    for seed in range(20):
+        rows = log_of(150, seed=seed)
+        texts = rows.column("text").to_pylist()
+        groups = production_groups(rows.select(["text"]).to_pandas(), ["length"], [12, 25], [], None)
+        answers = np.array([LABELS.index(label) for label in rows.column("predicted").to_pylist()])
+        found.append(what_moved(texts, answers, groups, reference.words, held, reference.groups, LABELS))
+    assert sum(map(bool, found)) <= 2

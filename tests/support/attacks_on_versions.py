@@ -11,6 +11,7 @@ import pytest
 
 from ratchet.registry import operations
 from ratchet.registry.model_signature import PAYLOAD_TYPE, sign_bundle
+from ratchet.registry.provenance import make_statement
 from tests.support.registry import (
     GATES,
     V1,
@@ -160,6 +161,24 @@ def _a_release_commit_that_changes_code(site: Site) -> list[str]:
 def _a_bill_of_materials_that_leaves_something_out(site: Site) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "make_sbom", lambda *_: b"{}")
+        return release(site)
+
+
+@attack("measured", "The provenance is not that of the commit")
+def _a_provenance_that_names_another_commit(site: Site) -> list[str]:
+    def other(*words: Any) -> bytes:
+        return make_statement(*words).replace(site.oid("HEAD").encode(), b"0" * 40)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "make_statement", other)
+        return release(site)
+
+
+@attack("measured", "The provenance is signed by none of the policy's model keys")
+def _a_provenance_signed_with_another_key(site: Site) -> list[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        sign = operations.sign_statement
+        patch.setattr(operations, "sign_statement", lambda text, _: sign(text, site.keys / "other-model.pem"))
         return release(site)
 
 

@@ -30,7 +30,7 @@ def isolated_copy(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(root)
     monkeypatch.setattr(workspace, "lock_workspace", lambda root: None)
     monkeypatch.setattr(label, "_step", lambda work: work)
-    monkeypatch.setattr(labelling, "track", lambda root: None)
+    monkeypatch.setattr(labelling, "track", lambda *_: None)
     monkeypatch.setenv(labelling.KEY, "a key for tests")
     monkeypatch.delenv(labelling.URL, raising=False)
     monkeypatch.delenv("RATCHET_AUDIT_LOG", raising=False)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ratchet.monitoring.drift import Sample
 from ratchet.monitoring.features import text_features
+from ratchet.monitoring.moved import count_words
 from ratchet.monitoring.reference import Reference, make_reference
 from ratchet.monitoring.settings import MonitorParams
 from ratchet.trust.slices import length_groups
@@ -58,12 +59,17 @@ PARAMS = MonitorParams(
     max_characters=5000,
     max_share_of_key=0.7,
     max_share_of_text=0.2,
+    exclude_keys=[],
+    exclude_texts=[],
+    repeat_share=0.05,
     rate_factor=5.0,
     slices=["length"],
     attributes=[],
     length_edges=[12, 25],
     slice_alpha=0.001,
     min_slice_size=20,
+    show_texts=False,
+    runbook="docs/monitoring.md",
     silent_minutes=90,
     n_to_label=10,
     seed=13,
@@ -111,4 +117,6 @@ def reference_of(rng: np.random.Generator, n: int = 600) -> Reference:
     proba, y_true = proba_of(n, rng)
     sample = Sample(text_features(texts, None), proba, np.ones(n, dtype=bool))
     groups = {"length": length_groups(texts, PARAMS.length_edges)}
-    return make_reference("m@1", LABELS, sample, y_true, groups, PARAMS.window_sizes, PARAMS.n_splits, PARAMS.seed)
+    return make_reference(
+        "m@1", LABELS, sample, y_true, groups, PARAMS.window_sizes, PARAMS.n_splits, PARAMS.seed, count_words(texts)
+    )

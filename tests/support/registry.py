@@ -46,6 +46,7 @@ POLICY = {
     "protected": ["hooks"],
     "required_gates": ["accuracy"],
     "model_keys": ["keys/model.pub"],
+    "provenance": True,
     "paths": {
         "lock": "dvc.lock",
         "params": "params.yaml",

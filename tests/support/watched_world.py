@@ -13,7 +13,8 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from ratchet.engines.loading import load
-from ratchet.files import write_json
+from ratchet.files import sha256_file, write_json
+from ratchet.models.bundle import MANIFEST
 from ratchet.params import read_yaml
 from ratchet.prediction_log.tables import TableName, arrow_schema, hour_file
 from ratchet.table_files import write_table
@@ -40,6 +41,8 @@ def make_watched_world(root: Path) -> Path:
     settings = read_yaml(FILMS / "live.yaml")
     settings["log"] |= {"url": "sqlite:///log.db", "folder": FOLDER.as_posix()}
     settings["monitor"] |= {"window_sizes": [100], "n_splits": 400, "n_to_label": 10, "alpha": 0.01, "max_fall": 0.5}
+    manifest = Path("models/baseline") / MANIFEST
+    write_json(Path("releases/v1.0.0/release.json"), {"version": VERSION, "manifest_sha256": sha256_file(manifest)})
     lines = [
         f"{block}:\n" + "".join(f"  {k}: {v}\n" for k, v in settings[block].items()) for block in ("log", "monitor")
     ]
@@ -47,8 +50,8 @@ def make_watched_world(root: Path) -> Path:
     return root
 
 
-def serve_hour(root: Path, hour: int, texts: list[str]) -> None:
-    """Answer the texts, one each twelve seconds of that hour, and log them."""
+def serve_hour(root: Path, hour: int, texts: list[str], version: str = VERSION, **columns: list[Any]) -> None:
+    """Answer the texts, one each twelve seconds of that hour, and log them; `columns` replace those of the log."""
     predictor = load(root / "models/baseline")
     proba, n = predictor.predict_proba(texts), len(texts)
     start = START + timedelta(hours=hour)
@@ -62,13 +65,14 @@ def serve_hour(root: Path, hour: int, texts: list[str]) -> None:
             "text": texts,
             "predicted": [predictor.labels[index] for index in proba.argmax(axis=1)],
             "confidence": proba.max(axis=1),
-            "model_version": [VERSION] * n,
+            "model_version": [version] * n,
             "proba": list(proba.astype(np.float32)),
             "latency_ms": [4.0] * n,
             "status": [200] * n,
             "key_id": [f"k{row % 2}" for row in range(n)],
             "arm": ["champion"] * n,
             "experiment": [""] * n,
+            **columns,
         },
     )
 
