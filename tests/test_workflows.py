@@ -102,7 +102,9 @@ def test_a_workflow_keeps_the_rules_of_this_house(path: Path) -> None:
         assert set(job.get("needs", "").split()) <= set(workflow["jobs"])
         for step in job["steps"]:
             assert ("uses" in step) != ("run" in step)
-            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/x@v1"))
+            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step.get("uses", f"actions/x@{'0' * 40}"))
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False, "code that runs later could read the token"
             assert "${{" not in step.get("run", ""), (
                 "an expression in shell is code that a title or branch name can write"
             )
@@ -116,6 +118,25 @@ def test_only_two_workflows_may_write_and_neither_runs_what_a_pull_request_bring
         step.get("uses", "").startswith(("actions/download-artifact", "actions/github-script"))
         for step in _steps(ROOT / ".github/workflows/comment.yml")
     )
+
+
+def test_no_token_is_in_reach_of_code_from_a_merge_request() -> None:
+    """GitLab gives a variable of an environment to jobs of that environment only; its job checks nothing out."""
+    from ruamel.yaml import YAML
+
+    text = re.sub(r"!reference \[(\w+), \w+\]", "[]", GITLAB.read_text())
+    jobs = YAML(typ="safe", pure=True).load(text)
+    with_token = {name: job for name, job in jobs.items() if "TOKEN" in str(job)}
+    assert [*with_token] == ["comment"]
+    job = with_token["comment"]
+    assert job["variables"]["GIT_STRATEGY"] == "none"
+    assert job["environment"]["name"] == "review-comment"
+    assert not re.search(r"make|python|ratchet|\.ci/", "\n".join(job["script"]))
+    for path in WORKFLOWS:
+        on = read_yaml(path).get("on", read_yaml(path).get(True))
+        if "pull_request" in on:
+            assert "secrets." not in path.read_text()
+            assert "github.token" not in path.read_text()
 
 
 @pytest.mark.parametrize("where", _shell())

@@ -8,6 +8,7 @@ alone: silence is an alert.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 import uuid
@@ -230,13 +231,14 @@ def announce(events: Sequence[dict[str, Any]]) -> set[str]:
 
 def confirmed(ids: set[str]) -> set[str]:
     """Those of the events that the server lists, within `CONFIRM_S`."""
+    import httpx
     from prefect.client.orchestration import get_client
 
     found: set[str] = set()
-    end = time.monotonic() + CONFIRM_S
-    with get_client(sync_client=True) as client:
+    end, asked = time.monotonic() + CONFIRM_S, {"filter": {"id": {"id": sorted(ids)}}, "limit": 50}
+    with contextlib.suppress(httpx.HTTPError), get_client(sync_client=True) as client:  # away: nothing is confirmed
         while not ids <= found and time.monotonic() < end:
-            answer = client._client.post("/events/filter", json={"filter": {"id": {"id": sorted(ids)}}, "limit": 50})
+            answer = client._client.post("/events/filter", json=asked)
             found |= {item["id"] for item in answer.raise_for_status().json()["events"]}
             if not ids <= found:
                 time.sleep(0.2)

@@ -209,6 +209,30 @@ def test_the_planner_says_how_many_labels_settle_and_the_queue_asks_for_exactly_
     assert again == f"0 texts sent; {len(items) + n_asked} wait for answers, and nothing more is needed for {VERSION}"
 
 
+def test_a_drift_that_peoples_labels_show_to_be_harmless_is_no_alert(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People say that the model is right on texts as it never saw them; what the model itself thinks does not count."""
+    monkeypatch.setattr(monitoring, "utc_now", lambda: START + timedelta(hours=2))
+    serve_hour(world, 1, long_ones(100))
+    monitor.inspect(world, START + timedelta(hours=2))
+    monitor.ask.fn(n=40)
+    items = FileQueue(world / labelling.QUEUE).items()
+    texts = {row["text"]: row["predicted"] for row in monitoring.read_log_since(world, None).to_pylist()}
+    for person in ("anna", "ben"):
+        answer(world, person, {name: texts[item.text] for name, item in items.items()})
+    label.pull.fn()
+    serve_hour(world, 2, long_ones(300))
+    _, alerts, _ = monitor.inspect(world, LATER)
+    latest = monitoring.read_history(world)[-1]
+    assert latest["drift"]["again"]
+    assert alerts == []
+    [found] = [item for item in latest["findings"] if item["kind"] == "drift"]
+    assert found["severity"] == "warning"
+    assert "Harmless so far" in found["message"]
+    assert "by 40 labels of this traffic" in found["message"]
+
+
 def _reference_accuracy(root: Path) -> float:
     params = read_monitor_params(root)
     return estimator_of(served.served(root, VERSION, params).reference).accuracy
@@ -470,3 +494,19 @@ def test_stale_triggers_do_nothing(world: Path, version: str, hours: float, why:
     assert state.name == retrain.STALE
     assert why in str(state.message)
     assert not (world / labelling.QUEUE).exists()
+
+
+def test_a_server_that_is_away_confirms_nothing_and_the_alert_waits(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+    from prefect.client import orchestration
+
+    def away(**_: Any) -> Any:
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(monitor, "emit_event", lambda *_, **__: None)
+    monkeypatch.setattr(orchestration, "get_client", away)
+    outbox.put(world, VERSION, [Finding("drift", "requests", "alert", "d.", {})], "runbook.md", LATER, "page.html")
+    assert outbox.send(world, monitor.announce) == 0
+    assert [event["key"] for event in outbox.read(world)] == ["drift.requests"]

@@ -240,7 +240,7 @@ def test_a_drift_names_what_moved_with_its_share_before_and_now() -> None:
     """Every second text holds a word that the reference never saw, and the texts are long."""
     reference = reference_of(np.random.default_rng(2))
     log = log_of(150, seed=4, n_words=80)
-    texts = [f"{text} zeppelin" if row % 2 else text for row, text in enumerate(log.column("text").to_pylist())]
+    texts = [f"zeppelin {text}" if row % 2 else text for row, text in enumerate(log.column("text").to_pylist())]
     log = log.set_column(log.schema.get_field_index("text"), "text", [texts])
     judged = inspect_window(_window(log), reference, None, [], PARAMS).figures["drift"]
     words = {row["name"]: row for row in judged["moved"] if row["kind"] == "word"}
