@@ -133,8 +133,7 @@ def test_no_token_is_in_reach_of_code_from_a_merge_request() -> None:
     assert job["environment"]["name"] == "review-comment"
     assert not re.search(r"make|python|ratchet|\.ci/", "\n".join(job["script"]))
     for path in WORKFLOWS:
-        on = read_yaml(path).get("on", read_yaml(path).get(True))
-        if "pull_request" in on:
+        if re.search(r"^  pull_request:|^on: .*\bpull_request\b", path.read_text(), re.MULTILINE):
             assert "secrets." not in path.read_text()
             assert "github.token" not in path.read_text()
 

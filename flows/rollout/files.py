@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 REASON = "champion and challenger disagree"
 COLUMNS = ["timestamp", "request_id", "text", "predicted", "latency_ms", "status", "arm", "experiment"]
-"""Columns of the log that evidence rests on."""
+"""Columns of the log that evidence rests on, beside those by which guardrails group."""
 CLOCKS_DIFFER = timedelta(minutes=5)
 """Clock skew of the server to allow for: the log is read from that earlier on, and rows are filtered by step."""
 
@@ -118,12 +118,13 @@ def _read_step(root: Path, params: RolloutParams, state: Rollout) -> tuple[pd.Da
     import pandas as pd
     import pyarrow.compute as pc
 
-    from ratchet.prediction_log.tables import read_log
+    from ratchet.prediction_log.tables import arrow_schema, read_log
 
     log = load_params(LogParams, "log", root / LIVE_FILE)
     sources: list[str | Path] = [log.url, root / log.folder]
     since = datetime.fromisoformat(state.since) - CLOCKS_DIFFER
-    rows = read_log(sources, since, columns=COLUMNS)
+    own = [name for name in arrow_schema("predictions").names if name in params.guardrails.features]
+    rows = read_log(sources, since, columns=[*dict.fromkeys([*COLUMNS, *own])])
     tag = state.experiment(params).tag
     rows = rows.filter(pc.starts_with(rows.column("experiment"), tag))  # before they become Python's
     predictions = rows.to_pandas()

@@ -70,5 +70,5 @@ def test_a_guardrail_and_the_monitor_never_wait_behind_the_nightly_run() -> None
         path, _, name = entrypoint.partition(":")
         tree = ast.parse((ROOT / path).read_text())
         [body] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
-        takes = "lock_workspace" in ast.unparse(body)
+        takes = "workspace." in ast.unparse(body) or "lock_workspace" in ast.unparse(body)
         assert takes == (entrypoint in pools["workspace"]), entrypoint
