@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from flows.checks.project import LIVE
 from flows.forgetting.places import JOURNAL as FORGETTING
 from flows.init.writing import JOURNAL as INIT
 from flows.labelling import steps as labelling
-from flows.monitoring import steps as monitoring
+from flows.monitoring.outbox import REPORTS
 from flows.runner import workspace
 from flows.runner.openings import OPENINGS
 from ratchet.data.forgotten import TOMBSTONES, read_tombstones
@@ -30,7 +31,7 @@ from ratchet.params import read_yaml
 CHAMPION, MARK = Path("models/champion.json"), Path("models/high_water_mark.json")
 HOOKS = ("pre-commit", "pre-push", "post-checkout")
 CACHE = Path(".dvc/cache")
-JSON_STATE = ("data/accepted_profile.json", OPENINGS.as_posix(), "data/init.json", f"{monitoring.REPORTS}/*.json")
+JSON_STATE = ("data/accepted_profile.json", OPENINGS.as_posix(), "data/init.json", f"{REPORTS}/*.json")
 MAX_HASHED = 50_000_000
 """Bytes of an object up to which its content is held against its name, unless all are asked for."""
 
@@ -93,8 +94,9 @@ def check_labels(root: Path) -> Iterator[Finding]:
     from ratchet.labels.queues import FileQueue, read_items
     from ratchet.labels.store import read_store
 
-    if (root / labelling.POINTER).is_file():
-        yield from refused(lambda: read_store(root / labelling.POINTER, root / labelling.STORE), labelling.POINTER)
+    for place in (labelling.TRAINING, labelling.JUDGING):
+        if (root / place.pointer).is_file():
+            yield from refused(partial(read_store, root / place.pointer, root / place.store), place.pointer)
     outbox = root / labelling.OUTBOX
     if outbox.is_file():
         yield from refused(lambda: read_items(outbox), labelling.OUTBOX) or [

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.forgetting.kinds import count
 from flows.forgetting.matching import Forgotten
-from flows.labelling.steps import STORE
+from flows.labelling.steps import JUDGING_STORE, STORE
 from ratchet.params import read_yaml
 
 RUNS = "runs"
@@ -123,10 +123,10 @@ def _named(path: Path) -> list[str]:
 
 
 def _source_objects(root: Path, every: dict[str, Path]) -> set[str]:
-    """Hashes that the `.dvc` files of the data name, with those of their folders; not the label store's."""
+    """Hashes that the `.dvc` files of the data name, with those of their folders; not those of the label stores."""
     found: set[str] = set()
     for path in root.glob("data/**/*.dvc"):
-        if path == root / f"{STORE}.dvc":
+        if path in (root / f"{STORE}.dvc", root / f"{JUDGING_STORE}.dvc"):
             continue
         for out in read_yaml(path).get("outs") or []:
             name = str(out.get("md5", ""))

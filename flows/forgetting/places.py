@@ -14,7 +14,7 @@ from flows.checks.wiring import written_paths
 from flows.forgetting.kinds import count, is_records, kind_of
 from flows.forgetting.matching import Forgotten
 from flows.init.sources import FOLDER
-from flows.labelling.steps import STORE
+from flows.labelling.steps import JUDGING_STORE, STORE
 from ratchet.data.forgotten import TOMBSTONES
 from ratchet.params import read_yaml
 from ratchet.registry.audit_log import log_path
@@ -124,7 +124,7 @@ def _treatment(layout: Layout, path: Path, name: str) -> tuple[Action, str, str]
         return "report", "file in Git", "edit it"
     if name in layout.untracked:
         return "report", "file of yours", "edit it"
-    if below(name, frozenset([STORE.as_posix()])):
+    if below(name, frozenset([STORE.as_posix(), JUDGING_STORE.as_posix()])):
         return "rewrite", "label store", ""
     return "rewrite", "file", ""
 

@@ -234,21 +234,22 @@ def _write_journal(root: Path, request: Request) -> None:
 
 
 def _erase_labels(root: Path, what: Forgotten) -> list[str]:
-    """Rewrite the label store, and have DVC track what is left."""
+    """Rewrite the label stores, that of training and that which judges, and have DVC track what is left."""
     from ratchet.labels.erasure import erase_rows
-
-    pointer, folder = root / labelling.POINTER, root / labelling.STORE
-    if not pointer.is_file() or not folder.is_dir():
-        return []
 
     def is_about(frame: Any) -> list[bool]:
         pairs = zip(frame["id"], frame["text"], strict=True)
         return [str(name) in what.ids or what.in_value(str(text)) for name, text in pairs]
 
-    n_rows = erase_rows(pointer, folder, is_about)
-    if (root / f"{labelling.STORE}.dvc").is_file():
-        labelling.track(root)
-    return [f"{n_rows} rows out of the label store; commit {labelling.POINTER} and {labelling.STORE}.dvc"]
+    done = []
+    for pointer, store in (labelling.TRAINING, labelling.JUDGING):
+        if not (root / pointer).is_file() or not (root / store).is_dir():
+            continue
+        n_rows = erase_rows(root / pointer, root / store, is_about)
+        if (root / f"{store}.dvc").is_file():
+            labelling.track(root, store)
+        done.append(f"{n_rows} rows out of the label store; commit {pointer} and {store}.dvc")
+    return done
 
 
 def _postgres(layout: Layout) -> str:
