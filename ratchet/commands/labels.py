@@ -124,6 +124,38 @@ def requests(
     print(f"{reached.n_waiting} waiting; ends {reached.deadline:%Y-%m-%d} with what there is")
 
 
+@app.command()
+def quality(
+    gold: Annotated[str, typer.Option(metavar="FILE", help="A sheet with `id` or `text`, and the right `label`.")] = "",
+) -> None:
+    """Print how good people's labels are, and the model on random samples.
+
+    Accuracy on gold questions by person, with its interval; and texts on which a posterior that weighs people by their
+    confusions (Dawid and Skene) decides otherwise than the majority."""
+    from pathlib import Path
+
+    from flows.labelling import steps as labelling
+    from ratchet.labels import quality as measured
+    from ratchet.labels.queues import read_answers
+    from ratchet.labels.store import read_store
+
+    root = Path.cwd()
+    store = read_store(root / labelling.POINTER, root / labelling.STORE)
+    known = measured.known_items(store.annotations)
+    right = {answer.item.id: answer.label for answer in read_answers(Path(gold), known)} if gold else {}
+    for what, found in (
+        ("on gold questions", measured.gold_accuracy(store.annotations, right)),
+        ("on random samples", measured.sampled_accuracy(store.annotations, store.decisions)),
+    ):
+        for name, value in found.items():
+            print(f"{name} {what}: accuracy {value.value:.3f} [{value.low:.3f}, {value.high:.3f}], {value.n} texts")
+    labels = list(dict.fromkeys(store.annotations["label"].dropna()))
+    others = measured.decided_otherwise(store.annotations, store.decisions, labels)
+    for item in others[:20]:
+        print(f"{item.id}: decided {item.decided}, posterior {item.posterior} ({item.proba:.2f})")
+    print(f"{len(others)} labels that the posterior decides otherwise")
+
+
 Old = Annotated[str, typer.Argument(metavar="CLASS", help="The class that is no more.")]
 
 

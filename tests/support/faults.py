@@ -217,21 +217,25 @@ def run_limited(work: Callable[[], object], folder: Path, n_bytes: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def cut_power(folder: Path, before: dict[Path, tuple[int, int]], synced: dict[str, tuple[int, int]]) -> int:
-    """Cut every file that changed and was not synced since to nothing; returns how many."""
+def cut_power(folder: Path, before: dict[Path, tuple[int, int, int]], synced: dict[str, tuple[int, int]]) -> int:
+    """Cut every file that changed and was not synced since: one that was there to its old size, a new one to nothing.
+
+    Returns how many.
+    """
     n = 0
     for path, state in states(folder).items():
         stat = path.stat()
         if before.get(path) != state and synced.get(f"{stat.st_dev}:{stat.st_ino}") != (stat.st_size, stat.st_mtime_ns):
-            os.truncate(path, 0)
+            old = before.get(path, (0, 0, 0))
+            os.truncate(path, min(old[2], stat.st_size) if old[0] == stat.st_ino else 0)
             n += 1
     return n
 
 
-def states(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Number and time of change of every file."""
+def states(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """Number, time of change and size of every file."""
     stats = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
-    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
+    return {path: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in stats.items()}
 
 
 @dataclass(frozen=True)
