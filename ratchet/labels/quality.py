@@ -83,8 +83,9 @@ def decided_otherwise(annotations: pd.DataFrame, decisions: pd.DataFrame, labels
     places = {name: at for at, name in enumerate(labels)}
     answers = table.map(lambda name: places.get(name, -1)).to_numpy(dtype="int64")
     posterior = dawid_skene(answers, len(labels)).proba
-    held = decisions.drop_duplicates("id", keep="last")
-    held = held[held["rule"].isin(["unanimous", "majority"])].dropna(subset="label").set_index("id")["label"]
+    last = decisions.drop_duplicates("id", keep="last")
+    last = last[last["rule"].isin(["unanimous", "majority"])].dropna(subset="label")
+    held = last.set_index("id")["label"]
     found = [
         Difference(str(key), str(held[key]), labels[int(row.argmax())], float(row.max()))
         for key, row in zip(table.index, posterior, strict=True)

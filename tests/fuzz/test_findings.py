@@ -22,6 +22,8 @@ FINDINGS = [
     ("queue file", b'{"text": "\\ud83d", "label": "x"}\n'),  # UnicodeEncodeError: half of a surrogate pair
     ("queue file", b'{"id": ["x"], "text": "t", "source": "s"}\n'),  # TypeError: an id that is a list
     ("queue file", b"[" * 100_000),  # RecursionError
+    # UnicodeDecodeError: a column whose name is no UTF-8
+    ("source: Parquet", made_seeds("source: Parquet")[0].replace(b"label", b"\x94abel")),
 ]
 """Loader and input, and what came of it."""
 

@@ -38,7 +38,7 @@ def read_parquet(file: Path, columns: Sequence[str], reading: Reading, where: st
                 yield _rows(batch, columns, reading, where, first)
                 first += len(batch)
             reading.files[-1].n_records = table.metadata.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # of a column's name, too
         raise _damaged(where, error) from None
 
 
@@ -68,7 +68,7 @@ def _schema(file: Path) -> Any:
 
     try:
         return pyarrow.parquet.read_schema(file)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # of a column's name, too
         raise _damaged(str(file), error) from None
 
 
