@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -276,33 +276,39 @@ WRITERS: Sequence[Writer] = (
 """Every store that Ratchet writes, each by a piece of work that can be done again."""
 
 
-def table(tallies: Mapping[str, Mapping[Fault, Tally]]) -> str:
-    """The report: faults injected into each store, and the states that were found."""
-    lines = [
-        "| store | " + " | ".join(FAULTS) + " | old state | new state | damaged |",
-        "|---|" + "---:|" * (len(FAULTS) + 3),
-    ]
-    for name, of in tallies.items():
-        counts = [str(of[fault].injected) for fault in FAULTS]
-        old, new, bad = (
-            sum(getattr(tally, what) if what != "damaged" else len(tally.damaged) for tally in of.values())
-            for what in ("old", "new", "damaged")
-        )
-        lines.append(f"| {name} | {' | '.join(counts)} | {old} | {new} | {bad} |")
-    n = sum(tally.injected for of in tallies.values() for tally in of.values())
-    return "\n".join(
-        [f"{n} faults, each at another point. `python -m tests.support.stores --into docs/durability.md`.", "", *lines]
-    )
+def row(name: str, of: Mapping[Fault, Tally]) -> str:
+    """A store's line of the report: faults injected, and the states that were found."""
+    found = [sum(tally.old for tally in of.values()), sum(tally.new for tally in of.values())]
+    counts = [*(of[fault].injected for fault in FAULTS), *found, sum(len(tally.damaged) for tally in of.values())]
+    return f"| {name} | {' | '.join(map(str, counts))} |"
+
+
+def report(rows: Sequence[str]) -> str:
+    """The report on all stores."""
+    n = sum(int(cell) for line in rows for cell in line.split("|")[2 : 2 + len(FAULTS)])
+    names = ["store", *FAULTS, "old state", "new state", "damaged"]
+    head = f"{n} faults, each at another point. `python -m tests.support.stores --into docs/durability.md`."
+    return "\n".join([head, "", f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(FAULTS) + 3), *rows])
 
 
 def main() -> None:
-    """Inject every fault into every store, and write the report into a page."""
-    tallies = {}
+    """Inject every fault into every store, or into those that are named, and write the report into a page."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--into", type=Path, required=True, help="the page")
+    parser.add_argument("--store", action="append", help="only this one: its line is replaced; repeat")
+    given = parser.parse_args()
+    before = given.into.read_text(encoding="utf-8").splitlines()
+    rows = []
     for writer in WRITERS:
+        known = [line for line in before if line.startswith(f"| {writer.name} |")]
+        if given.store and writer.name not in given.store:
+            rows += known
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            tallies[writer.name] = inject(writer, Path(folder))
-        print(writer.name, sum(tally.injected for tally in tallies[writer.name].values()), flush=True)
-    write_block(Path(sys.argv[sys.argv.index("--into") + 1]), "faults", table(tallies))
+            tallies = inject(writer, Path(folder))
+        rows.append(row(writer.name, tallies))
+        print(rows[-1], *(line for tally in tallies.values() for line in tally.damaged), sep="\n", flush=True)
+    write_block(given.into, "faults", report(rows))
 
 
 if __name__ == "__main__":
