@@ -261,7 +261,7 @@ _TABLE = [
         "flow",
         "the same flow ends with the same results",
         _miniature,
-        ("-m", "flows.pipeline"),
+        (str(Path(sys.executable).parent / "ratchet"), "run"),
         _stages_broken,
         False,
     ),
