@@ -173,7 +173,7 @@ $(VENV)/.installed: constraints.txt pyproject.toml
 	@echo "installing torch"
 	@$(PIP) -c constraints.txt torch==2.13.0
 	@echo "installing the rest of constraints.txt; some minutes the first time"
-	@$(PIP) -c constraints.txt -e . --group dev
+	@$(PIP) -c constraints.txt -e '.[pipeline]' --group dev
 	@$(PIP) --no-deps -c constraints.txt optimum-intel
 	@touch $@
 

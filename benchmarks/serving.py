@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from benchmarks.http_load import Load, infer_body, run_load, text_body
 from ratchet.entry import entry
 from ratchet.files import write_json
 from ratchet.measure.machine import describe_machine
-from ratchet.serving.auth import add_key
+from ratchet.serving.auth import Scope, add_key
 
 OUT = Path("reports/bench/serving.json")
 INFER = "/v2/models/champion/infer"
@@ -178,7 +178,9 @@ def soak(process: Any, port: int, secret: str, texts: list[str], seconds: float)
 
 
 @contextmanager
-def ratchet_server(folder: Path, bundle: Path) -> Iterator[tuple[Any, int, str, float]]:
+def ratchet_server(
+    folder: Path, bundle: Path, scopes: Sequence[Scope] = ("predict",)
+) -> Iterator[tuple[Any, int, str, float]]:
     """A server with the settings of live.yaml: process, port, key, and seconds from its start to its first answer."""
     yaml = YAML(typ="safe", pure=True)
     settings = yaml.load(Path("live.yaml").read_text())
@@ -186,7 +188,7 @@ def ratchet_server(folder: Path, bundle: Path) -> Iterator[tuple[Any, int, str, 
     settings["serve"] |= {"key_file": str(folder / "keys.json"), "access_log": str(folder / "access.jsonl"), "port": 0}
     with (folder / "live.yaml").open("w") as file:
         yaml.dump(settings, file)
-    _, secret = add_key(folder / "keys.json", "bench", ["predict"], 1, 100_000_000, datetime.now(UTC))
+    _, secret = add_key(folder / "keys.json", "bench", scopes, 1, 100_000_000, datetime.now(UTC))
     start = time.monotonic()
     command = [
         sys.executable,

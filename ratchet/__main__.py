@@ -56,6 +56,7 @@ for _command in (
     verify.verify,
     score.score,
     serve.serve,
+    serve.publish,
     serve.compact,
     production.reference,
     production.monitor,

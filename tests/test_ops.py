@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from flows.monitoring import steps as monitoring
 from ratchet.params import load_params, read_yaml
 from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.writer import LogWriter
+from ratchet.serving.access import Access
+from ratchet.serving.line_writer import LineWriter, QueuedLines
 from ratchet.serving.served_model import ModelSource, ServedModel
+from ratchet.serving.server import register_gauges
 from ratchet.serving.service import Service
 from ratchet.serving.settings import ServeParams
 from tests.support.linear_words import LinearWords
@@ -89,7 +93,11 @@ def _served(folder: Path) -> set[str]:
     engine = open_database(f"sqlite:///{folder}/log.db")
     writer = LogWriter(engine, 10, 20, 100)
     source = ModelSource(folder / "champion.json", None, None, 1, 8)
-    text = Service(ServedModel(LinearWords(), "v1", "", 0.1), source, params, writer).metrics.text().decode()
+    service = Service(ServedModel(LinearWords(), "v1", "", 0.1), source, params, writer)
+    access = Access(folder / "keys.json", False)
+    messages = LineWriter(sys.stderr.fileno())
+    register_gauges(service.metrics, {service.name: service}, access, messages, QueuedLines(messages))
+    text = service.metrics.text().decode()
     writer.close(5)
     engine.dispose()
     ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}

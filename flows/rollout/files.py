@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows.labelling.steps import OUTBOX, POINTER, STORE, open_queue, send_outbox
 from ratchet.errors import PipelineError
-from ratchet.experiments.assignment import UNIT_MARK
+from ratchet.experiments.assignment import UNIT_MARK, Experiment
 from ratchet.experiments.rollout import Rollout, RolloutParams
 from ratchet.files import read_json
 from ratchet.params import load_params, read_yaml
@@ -102,6 +102,25 @@ def need_state(root: Path, params: RolloutParams) -> Rollout:
     if (state := read_state(root, params)) is None:
         raise PipelineError("There is no rollout.", where=root / params.state, fix="ratchet rollout start")
     return state
+
+
+def share_experiment(root: Path, experiment: Experiment) -> None:
+    """Put the experiment where replicas read it, if the block `serve` of live.yaml says that they share their state.
+
+    Raises:
+        SourceError: the database cannot be opened.
+    """
+    settings = read_yaml(root / LIVE_FILE)
+    if settings.get("serve", {}).get("state") != "database":
+        return
+    from ratchet.prediction_log.database import open_database
+    from ratchet.serving.shared_state import SharedState
+
+    engine = open_database(settings["log"]["url"])
+    try:
+        SharedState(engine).write("experiment", experiment.model_dump_json())
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -26,7 +26,14 @@ from prefect.client.schemas.objects import State  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
 from flows.reference import read_lexicon, read_patterns  # noqa: E402
-from flows.rollout.files import locked, need_state, read_evidence, read_params, read_state  # noqa: E402
+from flows.rollout.files import (  # noqa: E402
+    locked,
+    need_state,
+    read_evidence,
+    read_params,
+    read_state,
+    share_experiment,
+)
 from ratchet.errors import PipelineError  # noqa: E402
 from ratchet.experiments.assignment import write_experiment  # noqa: E402
 from ratchet.experiments.rollout import WAYS, Rollout, RolloutParams, Status, judge  # noqa: E402
@@ -126,7 +133,9 @@ def stop(root: Path, why: str) -> Rollout:
 def settle(root: Path, params: RolloutParams, state: Rollout) -> Rollout:
     """Save a change, publish it to the server, log it; each is idempotent, so that a kill in between does no harm."""
     write_json(root / params.state, state.model_dump())
-    write_experiment(root / params.experiment, state.experiment(params))
+    experiment = state.experiment(params)
+    write_experiment(root / params.experiment, experiment)
+    share_experiment(root, experiment)
     change = f"{state.name}:{state.n}"
     if all(entry.details.get("rollout") != change for entry in entries(log_path(root))):
         action: Action = "rollback" if state.status == "rolled_back" else "rollout"

@@ -10,14 +10,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ratchet.errors import RatchetError, ReleaseError
+from ratchet.files import replace_file
 from ratchet.models.discovery import CHAMPION, MARK
 from ratchet.registry import operations
+from ratchet.registry.attestation import SCHEMA_VERSION, Attestation, attestation_path, sign_attestation
 from ratchet.registry.audit_entry import Action
 from ratchet.registry.audit_log import append, entries, log_path, verify
 from ratchet.registry.clone import Clone
 from ratchet.registry.fetching import check_bundle, fetch, find_version, reserve, take_reserved
 from ratchet.registry.high_water_mark import mark_of
 from ratchet.registry.names import Version
+from ratchet.registry.policy import read_rules
 from ratchet.registry.signatures import PERSON
 from ratchet.registry.statements import RoleGiven
 from ratchet.registry.verification import check_tag
@@ -118,6 +121,36 @@ def verify_command(
         raise ReleaseError("\n".join(lines))
     subject = f"{ref} ({find_version(view, ref).tag})" if ref else f"all {len(view.tags)} tags"
     print(f"verified: {subject}" + (", to the last byte" if ref and fetch_bytes else ""))
+
+
+@app.command()
+def attest(
+    ref: Ref,
+    signing_key: Annotated[Path, typer.Option(help="PEM key of the policy's model_keys.")],
+    root: Root = Path(),
+    bundle: Annotated[Path | None, typer.Option(help="The bundle; by default that of the pointer.")] = None,
+) -> None:
+    """Verify a version whole, and sign beside its bundle what a replica needs to know: no clone, no Git, no torch.
+
+    The version is judged by the policy that it was released under."""
+    view = Clone(root).view()
+    version = find_version(view, ref)
+    tag = view.tag(version.tag)
+    released = View(view.repository, read_rules(view.repository, tag.commit), tag.commit, view.tags, frozenset(), None)
+    check_tag(released, version.tag)
+    folder = bundle or root / view.rules.policy.paths.models / CHAMPION
+    check_bundle(released, version, folder)
+    attestation = Attestation(
+        version=version.tag,
+        manifest_sha256=released.record(version)["manifest_sha256"],
+        verdict="accepted",
+        policy_commit=tag.commit,
+        schema_version=SCHEMA_VERSION,
+    )
+    path = attestation_path(folder)
+    with replace_file(path) as partial:
+        partial.write_bytes(sign_attestation(attestation, signing_key.read_bytes()))
+    print(f"{version.tag} is attested in {path}")
 
 
 @app.command()

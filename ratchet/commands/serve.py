@@ -22,11 +22,31 @@ def serve(
     root: Annotated[Path, typer.Option(help="The clone whose signed tags verify the champion.")] = Path(),
 ) -> None:
     """Serve the champion over HTTP, verified, until SIGTERM."""
+    from ratchet.serving.served_model import attestation_check, registry_check
     from ratchet.serving.server import serve as run
 
     params = load_params(ServeParams, "serve", settings)
     changes = {**({"host": host} if host else {}), **({"port": port} if port >= 0 else {})}
-    run(params.model_copy(update=changes), load_params(LogParams, "log", settings), bundle, root)
+    checks = {"verify": lambda: registry_check(root), "attestation": lambda: attestation_check(params.attestation_keys)}
+    check = checks[params.registry]() if params.registry in checks else None
+    run(params.model_copy(update=changes), load_params(LogParams, "log", settings), bundle, check)
+
+
+def publish(settings: Settings = LIVE_FILE) -> None:
+    """Put pointers and experiments into the database that replicas read.
+
+    For `serve.state: database`: after a release, a promotion or a rollback. A rollout does it by itself."""
+    from ratchet.prediction_log.database import open_database
+    from ratchet.serving.shared_state import SharedState, published
+
+    params = load_params(ServeParams, "serve", settings)
+    engine = open_database(load_params(LogParams, "log", settings).url)
+    try:
+        for name, text in published(params).items():
+            SharedState(engine).write(name, text)
+            print(f"{name} is published")
+    finally:
+        engine.dispose()
 
 
 def compact(settings: Settings = LIVE_FILE) -> None:

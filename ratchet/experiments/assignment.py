@@ -15,7 +15,7 @@ import pydantic
 from pydantic import Field
 
 from ratchet.errors import ParamsError
-from ratchet.files import read_json, write_json
+from ratchet.files import write_json
 from ratchet.params import Params
 
 Arm = Literal["champion", "challenger"]
@@ -109,12 +109,24 @@ def read_experiment(path: Path) -> Experiment:
         ParamsError: the file is no experiment. A server that has one keeps it.
     """
     try:
-        return Experiment.model_validate(read_json(path))
+        return parse_experiment(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         return OFF
-    except (pydantic.ValidationError, ValueError) as error:
+    except UnicodeDecodeError:
+        raise ParamsError("The file holds no experiment.", where=path, fix="run the rollout again") from None
+
+
+def parse_experiment(text: str, where: object) -> Experiment:
+    """The experiment that a text says.
+
+    Raises:
+        ParamsError: it says none.
+    """
+    try:
+        return Experiment.model_validate_json(text)
+    except pydantic.ValidationError as error:
         raise ParamsError(
-            "The file holds no experiment.", where=path, got=str(error).splitlines()[-1], fix="run the rollout again"
+            "The file holds no experiment.", where=where, got=str(error).splitlines()[-1], fix="run the rollout again"
         ) from None
 
 

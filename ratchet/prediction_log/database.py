@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import Connection, Engine, make_url
 
 from ratchet.errors import SourceError
-
-MIGRATIONS = Path(__file__).parent / "migrations"
-_LOCK = 7_302_517
-"""Number of the advisory lock under which PostgreSQL is migrated: several servers may start at once."""
+from ratchet.prediction_log.schema import LOCK, is_up_to_date, update
 
 
 def open_database(url: str) -> Engine:
-    """An engine on the log's database; tables are made or brought up to date first.
+    """An engine on the log's database; tables are made, repaired or brought up to date first.
 
     SQLite keeps a write-ahead log (readers never wait) and syncs at its checkpoints: rows that were committed survive
-    the death of the process, and a loss of power may cost the last commits but never the database.
+    the death of the process, and a loss of power may cost the last commits but never the database. What is deleted is
+    overwritten with zeros.
 
     Raises:
-        SourceError: the URL names no database that can be reached.
+        SourceError: the URL names no database that can be reached, or it is that of a newer Ratchet, or a table of it
+            has other columns and holds rows.
     """
     try:
         parsed = make_url(url)
@@ -33,46 +34,48 @@ def open_database(url: str) -> Engine:
         engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
         if engine.dialect.name == "sqlite":
             sqlalchemy.event.listen(engine, "connect", _set_pragmas)
-        _migrate(engine)
+        try:
+            _bring_up_to_date(engine, _hidden(url))
+        except BaseException:
+            engine.dispose()
+            raise
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
         raise SourceError(
             "The database of the prediction log cannot be opened.",
             where=_hidden(url),
-            got=error,
+            got=getattr(error, "orig", None) or type(error).__name__,
             expected="sqlite:///path/to/file.db or postgresql://user@host/name",
             fix="check log.url, and that it runs",
         ) from None
     return engine
 
 
-def migrations(engine: Engine, connection: Any = None) -> Any:
-    """Alembic's configuration for the log's migrations, which are part of the package."""
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    config.attributes["engine"] = engine
-    return config
+def _bring_up_to_date(engine: Engine, where: str) -> None:
+    with engine.connect() as connection:
+        ready = is_up_to_date(connection)
+    if not ready:
+        with exclusive(engine, LOCK) as connection:
+            update(connection, where)
 
 
-def _migrate(engine: Engine) -> None:
-    from alembic import command
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
+@contextmanager
+def exclusive(engine: Engine, number: int) -> Iterator[Connection]:
+    """A transaction that one process holds at a time; committed when the block ends without an error.
 
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
-        config = migrations(engine, connection)
-        newest = ScriptDirectory.from_config(config).get_current_head()
-        if MigrationContext.configure(connection).get_current_revision() != newest:
-            command.upgrade(config, "head")
+    On SQLite nobody else writes meanwhile; on PostgreSQL nobody else enters the block of that number.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+        yield connection
+        connection.commit()
 
 
 def _set_pragmas(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000"):
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

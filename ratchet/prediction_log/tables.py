@@ -59,6 +59,36 @@ FEEDBACK = Table(
     sqlite_autoincrement=True,
 )
 
+DEAD_LETTERS = Table(
+    "dead_letters",
+    METADATA,
+    Column("n", _NUMBER, primary_key=True, comment="order of setting aside"),
+    Column("timestamp", BigInteger, nullable=False, index=True, comment="when it was set aside, UTC"),
+    Column("request_id", String(64), nullable=False, comment="of the row"),
+    Column("origin", String(32), nullable=False, comment="the table that refused it"),
+    Column("error", String(200), nullable=False, comment="kind of the error"),
+    Column("text_id", String(16), comment="hash of the text, by which it is found to be erased"),
+    Column("content", LargeBinary, nullable=False, comment="the row as JSON; without its text unless masked"),
+    sqlite_autoincrement=True,
+)
+"""Rows that the database refused: set aside whole, so that they can be repaired and written later."""
+
+SHARED_STATE = Table(
+    "shared_state",
+    METADATA,
+    Column("name", String(64), primary_key=True, comment="keys, champion or experiment"),
+    Column("content", Text, nullable=False, comment="what the file of that name would hold"),
+    Column("changed", BigInteger, nullable=False, comment="when it was written, UTC"),
+)
+
+RATE_USE = Table(
+    "rate_use",
+    METADATA,
+    Column("key_id", String(64), primary_key=True, comment="the API key"),
+    Column("minute", BigInteger, primary_key=True, comment="minutes since 1970"),
+    Column("n_texts", BigInteger, nullable=False, comment="texts of that minute, at all servers"),
+)
+
 TABLES = {"predictions": PREDICTIONS, "feedback": FEEDBACK}
 KEYS = {"predictions": ("request_id", "arm"), "feedback": ("request_id", "timestamp", "kind")}
 """Columns of each table's key: a row with the key of an earlier one is the same row, read twice."""

@@ -4,7 +4,8 @@ Rows wait in a queue of bounded length and are written in batches, by count or b
 `kill -9` loses is what was not committed: the rows of the last `interval_ms`, and those that came while a batch was
 being written. Where the database is away or too slow the batch is tried again, the queue fills, and further rows are
 dropped and counted: an answer without its row in the log is worth more than no answer. A row that no database would
-take never holds up the others: what can be repaired is repaired, the rest is refused, and both are counted.
+take never holds up the others: what can be repaired is repaired, the rest is set aside in `dead_letters`, and both are
+counted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import numpy as np
 import sqlalchemy
 from sqlalchemy.engine import Engine
 
-from ratchet.prediction_log.tables import TABLES, TableName
+from ratchet.prediction_log.dead_letters import dead_letter, is_away
+from ratchet.prediction_log.tables import DEAD_LETTERS, TABLES, TableName
 
 Row = Mapping[str, Any]
 _Named = tuple[TableName, Row]
@@ -72,13 +74,6 @@ def to_stored_row(personal_data: str, regions: Sequence[str]) -> Callable[[Row],
     return prepare
 
 
-def _is_away(error: Exception) -> bool:
-    """Whether the database is away, locked or full, and may be back; else what was to be written is wrong."""
-    if isinstance(error, sqlalchemy.exc.DataError | sqlalchemy.exc.IntegrityError):
-        return False
-    return isinstance(error, sqlalchemy.exc.DBAPIError | sqlalchemy.exc.TimeoutError)
-
-
 class LogWriter:
     """Takes rows without waiting, and writes them in batches."""
 
@@ -97,7 +92,9 @@ class LogWriter:
         self.n_repaired = 0
         """Rows of which a character was replaced, see `repaired`."""
         self.n_refused = 0
-        """Rows that could not be made ready or that the database refused."""
+        """Rows that could not be made ready or that the database refused: set aside."""
+        self.n_lost = 0
+        """Of these, rows that could not be set aside either."""
         self._engine, self._batch_size, self._queue_size = engine, batch_size, queue_size
         self._interval_s = interval_ms / 1000
         self._prepare = prepare
@@ -131,10 +128,10 @@ class LogWriter:
         self._thread.join(timeout_s)
         with self._wake:
             self._drop_what_waits()
-        lost = {"dropped": self.n_dropped, "refused": self.n_refused}
-        if any(lost.values()):
-            counts = ", ".join(f"{n} {name}" for name, n in lost.items())
-            _LOGGER.error("rows of the prediction log were lost: %s; %d were written", counts, self.n_written)
+        left = {"dropped": self.n_dropped, "set aside": self.n_refused - self.n_lost, "lost": self.n_lost}
+        if any(left.values()):
+            counts = ", ".join(f"{n} {name}" for name, n in left.items())
+            _LOGGER.error("rows are missing from the prediction log: %s; %d were written", counts, self.n_written)
 
     def _run(self) -> None:
         while True:
@@ -156,7 +153,7 @@ class LogWriter:
                 whole = repaired(row)
                 kept = self._prepare(whole) if self._prepare is not None and name == "predictions" else whole
             except Exception as error:  # whatever a text does to what masks it, the log goes on
-                self._refuse(row, error)
+                self._set_aside(name, {**row, "text": None}, error)  # the text was not masked, so it is not kept
                 continue
             self.n_repaired += whole is not row
             ready.append((name, kept))
@@ -172,10 +169,10 @@ class LogWriter:
             try:
                 self._commit(batch)
             except Exception as error:
-                if not _is_away(error):
+                if not is_away(error):
                     if len(batch) > 1:
                         return all(self._write([row]) for row in batch)
-                    self._refuse(batch[0][1], error)
+                    self._set_aside(*batch[0], error)
                     return True
                 if n_tries == 0:
                     _LOGGER.warning("the prediction log cannot be written, trying again: %s", type(error).__name__)
@@ -195,12 +192,24 @@ class LogWriter:
                 if rows := [row for of, row in batch if of == name]:
                     connection.execute(sqlalchemy.insert(table), rows)
 
-    def _refuse(self, row: Row, error: Exception) -> None:
-        """Count and log a row that cannot be stored: its request id and the kind of error, never its text."""
+    def _set_aside(self, name: TableName, row: Row, error: Exception) -> None:
+        """Keep a row that cannot be stored among the dead letters; log its request id and the kind of error."""
+        kept = True
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sqlalchemy.insert(DEAD_LETTERS), dead_letter(name, row, error))
+        except Exception:  # counted below: there is no other place for it
+            kept = False
         with self._wake:
             self.n_refused += 1
+            self.n_lost += not kept
             self._in_flight -= 1
-        _LOGGER.warning("a row of the prediction log is refused: %s, %s", row.get("request_id"), type(error).__name__)
+        _LOGGER.warning(
+            "a row of the prediction log is %s: %s, %s",
+            "set aside" if kept else "lost",
+            row.get("request_id"),
+            type(error).__name__,
+        )
 
     def _drop_what_waits(self) -> None:
         self.n_dropped += self.n_waiting

@@ -21,18 +21,25 @@ class Metrics:
         self.seconds = Histogram(
             "ratchet_request_seconds", "From request to answer.", ["route"], registry=self.registry, buckets=_SECONDS
         )
-        self.predictions = Counter("ratchet_predictions", "Texts answered.", ["label", "arm"], registry=self.registry)
-        self.feedback = Counter("ratchet_feedback", "Feedback.", ["kind"], registry=self.registry)
+        self.predictions = Counter(
+            "ratchet_predictions", "Texts answered.", ["model", "label", "arm"], registry=self.registry
+        )
+        self.feedback = Counter("ratchet_feedback", "Feedback.", ["model", "kind"], registry=self.registry)
         self.batch_texts = Histogram(
             "ratchet_batch_texts", "Texts of a forward pass.", registry=self.registry, buckets=_TEXTS
         )
         self.model_cpu = Counter("ratchet_model_cpu_seconds", "CPU time of scoring.", registry=self.registry)
-        self.swaps = Counter("ratchet_model_loads", "Models loaded.", ["outcome"], registry=self.registry)
-        self.model = Gauge("ratchet_model_info", "What serves: 1.", ["arm", "version"], registry=self.registry)
-        self.load_s = Gauge("ratchet_model_load_seconds", "Of the model that serves.", registry=self.registry)
+        self.swaps = Counter("ratchet_model_loads", "Models loaded.", ["model", "outcome"], registry=self.registry)
+        self.model = Gauge("ratchet_model_info", "What serves: 1.", ["model", "arm", "version"], registry=self.registry)
+        self.load_s = Gauge(
+            "ratchet_model_load_seconds", "Of the model that serves.", ["model"], registry=self.registry
+        )
+        self.closed = Counter(
+            "ratchet_connections_closed", "Connections closed by a limit.", ["reason"], registry=self.registry
+        )
         # looking a counter up by its labels costs more than counting
         self._answers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._predictions: dict[tuple[str, str], Counter] = {}
+        self._predictions: dict[tuple[str, str, str], Counter] = {}
 
     def register_gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """Register a gauge whose value is computed when Prometheus scrapes."""
@@ -47,12 +54,16 @@ class Metrics:
         found[0].inc()
         found[1].observe(seconds)
 
-    def count_prediction(self, label: str, arm: str) -> None:
+    def count_prediction(self, model: str, label: str, arm: str) -> None:
         """Count a predicted text."""
-        found = self._predictions.get((label, arm))
+        found = self._predictions.get((model, label, arm))
         if found is None:
-            found = self._predictions[label, arm] = self.predictions.labels(label, arm)
+            found = self._predictions[model, label, arm] = self.predictions.labels(model, label, arm)
         found.inc()
+
+    def count_closed(self, reason: str) -> None:
+        """Count a connection that a limit closed."""
+        self.closed.labels(reason).inc()
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""

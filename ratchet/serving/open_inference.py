@@ -7,17 +7,36 @@ Source: https://github.com/kserve/open-inference-protocol and Triton's binary te
 
 from __future__ import annotations
 
-import json
+import itertools
+import math
 import struct
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
-import numpy as np
+import orjson
+from pydantic import BaseModel, Field
 
 from ratchet.models.predictor import Proba
 
 HEADER = "inference-header-content-length"
+_MAX_DIMENSIONS, _N_OUTPUTS = 8, 2
 SERVER = {"name": "ratchet", "version": "2", "extensions": ["binary_tensor_data"]}
+
+
+class InputTensor(BaseModel):
+    """The input `text`: as many texts as its shape says."""
+
+    name: Literal["text"]
+    datatype: Literal["BYTES"]
+    shape: list[int]
+    data: list[str]
+
+
+class InferRequest(BaseModel):
+    """A request for inference, as JSON; see the protocol for tensors after the JSON."""
+
+    inputs: list[InputTensor] = Field(min_length=1, max_length=1)
+    id: str = ""
 
 
 class BadInputError(Exception):
@@ -38,8 +57,8 @@ def model_metadata(name: str, version: str, n_classes: int) -> dict[str, Any]:
     }
 
 
-def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any], list[str]]:
-    """The request's JSON, and its texts.
+def read_request(body: bytes, header_length: str | None, max_texts: int) -> tuple[dict[str, Any], list[str]]:
+    """The request's JSON, and its texts; where there are more than `max_texts`, one more than that and no further.
 
     Raises:
         BadInputError: it has no input `text` of type BYTES with as many texts as its shape says, or its outputs or
@@ -47,23 +66,21 @@ def read_request(body: bytes, header_length: str | None) -> tuple[dict[str, Any]
     """
     try:
         at = int(header_length) if header_length is not None else len(body)
-        request = json.loads(body[:at])
+        request = orjson.loads(body[:at])
         [tensor] = request["inputs"]
         name, kind, shape = tensor["name"], tensor["datatype"], tensor["shape"]
         size = (tensor.get("parameters") or {}).get("binary_data_size")
         if (name, kind) != ("text", "BYTES"):
-            raise BadInputError(f"expected one input text of BYTES, got {name} of {kind}")
-        texts = unpack(body[at : at + size]) if size is not None else [*_flat(tensor["data"])]
-        fits = all(type(n) is int for n in shape) and len(texts) == int(np.prod(shape))
-        fits = fits and _outputs_fit(request)
+            raise BadInputError("expected one input text of BYTES")
+        packed = None if size is None else body[at : at + size]
+        found = _flat(tensor["data"]) if packed is None else unpack(packed)
+        texts = list(itertools.islice(found, max_texts + 1))
+        fits = len(shape) <= _MAX_DIMENSIONS and all(type(n) is int for n in shape) and _outputs_fit(request)
+        fits = fits and (len(texts) > max_texts or len(texts) == math.prod(shape))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, struct.error):
         raise BadInputError("the request is no inference request of version 2 with one input text") from None
     if not fits or not texts or not all(isinstance(text, str) for text in texts):
         raise BadInputError("the input text does not have its shape or holds something else, or outputs are no objects")
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:  # Python's JSON reads "\ud83d", half of a pair; no tokenizer and no database takes it
-        raise BadInputError("the input text is no Unicode: it holds half of a surrogate pair") from None
     return request, texts
 
 
@@ -83,7 +100,7 @@ def write_response(
     outputs, tail = [], b""
     for output in wanted:
         if (of := output.get("name")) not in all_outputs:
-            raise BadInputError(f"there is no output {of}, only label and proba")
+            raise BadInputError("the outputs are label and proba, and no other")
         kind, shape = all_outputs[of]
         tensor: dict[str, Any] = {"name": of, "datatype": kind, "shape": shape}
         if (output.get("parameters") or {}).get("binary_data", as_binary):
@@ -96,42 +113,52 @@ def write_response(
     response: dict[str, Any] = {"model_name": name, "model_version": version, "outputs": outputs}
     if "id" in request:
         response["id"] = request["id"]
-    head = json.dumps(response).encode()
+    head = orjson.dumps(response)
     return (head + tail, len(head)) if tail else (head, None)
 
 
 def pack(texts: Sequence[str]) -> bytes:
     """Texts in the encoding of the binary tensor extension: each after its length, four bytes, little-endian.
 
-    >>> unpack(pack(["good", "", "né"]))
+    >>> list(unpack(pack(["good", "", "né"])))
     ['good', '', 'né']
     """
     return b"".join(struct.pack("<I", len(data)) + data for data in (text.encode() for text in texts))
 
 
-def unpack(data: bytes) -> list[str]:
-    """The texts that were packed.
+def unpack(data: bytes) -> Iterator[str]:
+    """The texts that were packed, as they are asked for.
 
     Raises:
         struct.error: a length is cut off.
         ValueError: a text is cut off, or is no UTF-8.
     """
-    texts, at = [], 0
+    at = 0
     while at < len(data):
         (length,) = struct.unpack_from("<I", data, at)
         at += 4
         if at + length > len(data):
             raise ValueError("a text is cut off")
-        texts.append(data[at : at + length].decode())
+        yield data[at : at + length].decode()
         at += length
-    return texts
 
 
 def _outputs_fit(request: dict[str, Any]) -> bool:
-    """Whether the parameters of the request, its outputs and theirs are objects."""
-    items = [request, *(request.get("outputs") or [])]
+    """Whether there are no more outputs than there can be, and all parameters are objects."""
+    outputs = request.get("outputs") or []
+    if len(outputs) > _N_OUTPUTS:
+        return False
+    items = [request, *outputs]
     return all(isinstance(item, dict) and isinstance(item.get("parameters") or {}, dict) for item in items)
 
 
-def _flat(data: Any) -> Sequence[Any]:
-    return [item for row in data for item in _flat(row)] if isinstance(data, list) else [data]
+def _flat(data: Any) -> Iterator[Any]:
+    """The items of nested lists, as they are asked for."""
+    if not isinstance(data, list):
+        yield data
+        return
+    for item in data:
+        if isinstance(item, list):
+            yield from _flat(item)
+        else:
+            yield item

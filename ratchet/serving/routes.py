@@ -1,142 +1,90 @@
-"""Client routes: Ratchet's own API, and the Open Inference Protocol."""
+"""Routes: one table of path, scope, schemas and handler, from which requests are dispatched and the OpenAPI is made."""
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
+import pydantic
 
-from ratchet.prediction_log.tables import microseconds
-from ratchet.serving import open_inference as v2
-from ratchet.serving.auth import Access, Scope
-from ratchet.serving.middleware import is_json
-from ratchet.serving.predict_route import PredictRoute, check_key, check_texts
-from ratchet.serving.schemas import (
-    ExplainRequest,
-    ExplainResponse,
-    FeedbackRequest,
-    FeedbackResponse,
-    PredictRequest,
-    PredictResponse,
-    Word,
-)
-from ratchet.serving.service import Service
+from ratchet.serving.auth import Scope
+from ratchet.serving.problems import ProblemError, Response
+from ratchet.serving.requests import Request
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-def require_scope(request: Request, access: Access, scope: Scope) -> str:
-    """Check the request's key for the scope; returns its id."""
-    return check_key(dict(request.scope["headers"]), request.scope["state"], access, scope)
+@dataclass(frozen=True)
+class Route:
+    """A method of a path."""
+
+    method: str
+    path: str
+    """`/v2/models/{name}/infer`: a parameter in braces is one segment."""
+    handle: Handler
+    summary: str
+    scope: Scope | None = None
+    """None: anybody may ask."""
+    accepts: type[pydantic.BaseModel] | None = None
+    """Schema of the body; none: there is none."""
+    returns: type[pydantic.BaseModel] | None = None
+    """Schema of the answer; none: an object or a text without a schema."""
+    status: int = 200
+    """Of the answer."""
+    also: Sequence[int] = ()
+    """Other statuses of an answer that is no problem."""
+    problems: Sequence[str] = ()
+    """Problems beyond those of each route with its scope and body."""
+    binary: bool = False
+    """Whether bodies may be of `application/octet-stream`, or of no type."""
+    media_type: str = "application/json"
+
+    @property
+    def model_parameter(self) -> str:
+        """Name of the path's parameter that names a model; empty where there is none."""
+        return next((name for name in ("model", "name") if f"{{{name}}}" in self.path), "")
 
 
-def add_routes(app: FastAPI, service: Service, access: Access) -> None:
-    """Predict, explain, take feedback, and say which model answers."""
+class Router:
+    """Finds the route of a request."""
 
-    @app.post("/v1/predict", response_model=PredictResponse)
-    async def predict(asked: PredictRequest, request: Request) -> Response:
-        start, key_id = time.perf_counter(), require_scope(request, access, "predict")
-        answer = await PredictRoute(service, access).answer(asked, key_id, request.scope["state"], start)
-        return Response(answer, media_type="application/json")
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = routes
+        self._exact: dict[str, dict[str, Route]] = {}
+        self._by_length: dict[int, list[tuple[list[str], dict[str, Route]]]] = {}
+        for route in routes:
+            if "{" not in route.path:
+                self._exact.setdefault(route.path, {})[route.method] = route
+                continue
+            segments = route.path.split("/")
+            same_length = self._by_length.setdefault(len(segments), [])
+            methods = next((methods for known, methods in same_length if known == segments), None)
+            if methods is None:
+                same_length.append((segments, methods := {}))
+            methods[route.method] = route
 
-    @app.post("/v1/explain")
-    async def explain(asked: ExplainRequest, request: Request) -> ExplainResponse:
-        require_scope(request, access, "explain")
-        check_texts([asked.text], service.params, request.scope["state"])
-        model, found = await service.explain(asked.text)
-        of = found.predicted
-        words = [
-            Word(word=word, start=start, end=end, value=float(value))
-            for word, (start, end), value in zip(found.words, found.spans, found.values[:, of], strict=True)
-        ]
-        return ExplainResponse(
-            model_version=model.version,
-            text=found.text,
-            label=model.labels[of],
-            confidence=float(found.proba[of]),
-            base=float(found.base[of]),
-            words=words,
-            additivity_error=found.additivity_error,
-        )
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The route, and the values of its path's parameters.
 
-    @app.post("/v1/feedback", status_code=202)
-    async def feedback(asked: FeedbackRequest, request: Request) -> FeedbackResponse:
-        require_scope(request, access, "feedback")
-        if asked.label is not None and asked.label not in service.champion.labels:
-            raise HTTPException(422, f"the label is none of {', '.join(service.champion.labels)}")
-        row = {"timestamp": microseconds(datetime.now(UTC)), **asked.model_dump()}
-        return FeedbackResponse(accepted=service.add_feedback(row))
+        Raises:
+            ProblemError: there is none, or it has other methods.
+        """
+        parameters: dict[str, str] = {}
+        methods = self._exact.get(path)
+        if methods is None:
+            methods, parameters = self._match(path)
+        if methods is None:
+            raise ProblemError("not_found", "there is no such route")
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+            raise ProblemError("not_allowed", f"the route has {allowed}", headers=[(b"allow", allowed.encode())])
+        return route, parameters
 
-    @app.get("/v1/model")
-    async def model(request: Request) -> dict[str, Any]:
-        require_scope(request, access, "predict")
-        return model_facts(service)
-
-
-def model_facts(service: Service) -> dict[str, Any]:
-    """Versions of the served champion and challenger, and the running experiment."""
-    manifest = service.champion.predictor.manifest
-    return {
-        "version": service.champion.version,
-        "manifest_sha256": service.champion.manifest_sha256,
-        "load_s": round(service.champion.load_s, 3),
-        **manifest.model_dump(exclude={"files"}),
-        "experiment": service.experiment.model_dump(include={"name", "mode", "share"}),
-        "challenger": service.challenger.version if service.challenger else None,
-    }
-
-
-def add_open_inference(app: FastAPI, service: Service, access: Access) -> None:
-    """Add the routes of the Open Inference Protocol."""
-
-    @app.get("/v2")
-    async def server() -> dict[str, Any]:
-        return v2.SERVER
-
-    @app.get("/v2/health/live")
-    async def live() -> dict[str, bool]:
-        return {"live": True}
-
-    @app.get("/v2/health/ready")
-    async def ready() -> Response:
-        return JSONResponse({"ready": not service.draining}, 503 if service.draining else 200)
-
-    def known(name: str, version: str | None) -> str:
-        model = service.champion.predictor.manifest.name
-        if name not in (model, "champion") or version not in (None, "", service.champion.version):
-            raise HTTPException(404, "the model that serves has another name or version")
-        return model
-
-    @app.get("/v2/models/{name}")
-    @app.get("/v2/models/{name}/versions/{version}")
-    async def metadata(name: str, version: str | None = None) -> dict[str, Any]:
-        return v2.model_metadata(known(name, version), service.champion.version, len(service.champion.labels))
-
-    @app.get("/v2/models/{name}/ready")
-    @app.get("/v2/models/{name}/versions/{version}/ready")
-    async def model_ready(name: str, version: str | None = None) -> Response:
-        return JSONResponse(
-            {"name": known(name, version), "ready": not service.draining}, 503 if service.draining else 200
-        )
-
-    @app.post("/v2/models/{name}/infer")
-    @app.post("/v2/models/{name}/versions/{version}/infer")
-    async def infer(name: str, request: Request, version: str | None = None) -> Response:
-        start = time.perf_counter()
-        key_id = require_scope(request, access, "predict")
-        known(name, version)
-        kind = request.headers.get("content-type", "")  # the protocol's own clients say none
-        if kind and not is_json(kind.encode("latin-1")) and kind != "application/octet-stream":
-            raise HTTPException(415, "the body must be JSON, or JSON with binary tensors: application/octet-stream")
-        try:
-            asked, texts = v2.read_request(await request.body(), request.headers.get(v2.HEADER))
-            check_texts(texts, service.params, request.scope["state"])
-            answer = await service.predict(texts, None, key_id, start)
-            body, head = v2.write_response(asked, name, answer.model.version, answer.model.labels, answer.proba)
-        except v2.BadInputError as error:
-            raise HTTPException(400, str(error)) from None
-        if head is None:
-            return Response(body, media_type="application/json")
-        return Response(body, media_type="application/octet-stream", headers={v2.HEADER: str(head)})
+    def _match(self, path: str) -> tuple[dict[str, Route] | None, dict[str, str]]:
+        given = path.split("/")
+        for segments, methods in self._by_length.get(len(given), ()):
+            pairs = list(zip(segments, given, strict=True))
+            if all(value and (name.startswith("{") or name == value) for name, value in pairs[1:]):
+                return methods, {name[1:-1]: value for name, value in pairs if name.startswith("{")}
+        return None, {}

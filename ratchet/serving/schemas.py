@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -10,16 +10,31 @@ from pydantic import Field
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 
 
-class _Schema(pydantic.BaseModel):
+class Schema(pydantic.BaseModel):
+    """Body of a request or of a response; null is no value of any field."""
+
     model_config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _no_null(cls, value: Any) -> Any:
+        if isinstance(value, dict) and any(item is None for item in value.values()):
+            raise ValueError("leave out what has no value: null is none")
+        return value
 
-class PredictRequest(_Schema):
+
+def _either(*fields: str) -> pydantic.config.JsonDict:
+    return {"oneOf": [{"required": [name]} for name in fields]}
+
+
+class PredictRequest(Schema):
     """One text, or many."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra=_either("text", "texts"))
 
     text: str | None = None
     """One text."""
-    texts: Annotated[list[str], Field(min_length=1)] | None = None
+    texts: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = None
     """Or many."""
     unit: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Randomization unit of an experiment: a user or session, as an opaque id. Not stored."""
@@ -31,7 +46,7 @@ class PredictRequest(_Schema):
         return self
 
 
-class Prediction(_Schema):
+class Prediction(Schema):
     """The prediction for a text."""
 
     request_id: str
@@ -44,20 +59,20 @@ class Prediction(_Schema):
     """The probability of every class."""
 
 
-class PredictResponse(_Schema):
+class PredictResponse(Schema):
     """Predictions in the order of the texts."""
 
     model_version: str
     predictions: list[Prediction]
 
 
-class ExplainRequest(_Schema):
+class ExplainRequest(Schema):
     """A text to explain."""
 
     text: Annotated[str, Field(min_length=1)]
 
 
-class Word(_Schema):
+class Word(Schema):
     """A word, where it stands, and what it adds to the probability of the predicted class (SHAP value)."""
 
     word: str
@@ -66,7 +81,22 @@ class Word(_Schema):
     value: float
 
 
-class ExplainResponse(_Schema):
+class ProblemDetails(pydantic.BaseModel):
+    """What is wrong with a request (RFC 9457)."""
+
+    type: str
+    """A path of the server, which explains it."""
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    """As in the header `X-Request-Id`."""
+    errors: list[dict[str, str]] = []
+    """Fields of the body, and what they should hold; five at most."""
+
+
+class ExplainResponse(Schema):
     """base + the sum of the words' values = confidence, up to `additivity_error`."""
 
     model_version: str
@@ -80,8 +110,21 @@ class ExplainResponse(_Schema):
     additivity_error: float
 
 
-class FeedbackRequest(_Schema):
-    """Feedback on a prediction: a thumb, or the correct label."""
+class FeedbackRequest(Schema):
+    """Feedback on a prediction that the same key was given: a thumb, or the correct label."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"properties": {"kind": {"const": "thumb"}}, "required": ["value"], "not": {"required": ["label"]}},
+                {
+                    "properties": {"kind": {"const": "correction"}},
+                    "required": ["label"],
+                    "not": {"required": ["value"]},
+                },
+            ]
+        }
+    )
 
     request_id: RequestId
     kind: Literal["thumb", "correction"]
@@ -98,7 +141,7 @@ class FeedbackRequest(_Schema):
         return self
 
 
-class FeedbackResponse(_Schema):
+class FeedbackResponse(Schema):
     """Whether the feedback was logged."""
 
     accepted: bool

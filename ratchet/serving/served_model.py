@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ratchet.data.cleaning import clean
 from ratchet.engines.loading import load
 from ratchet.errors import BundleError
-from ratchet.files import read_json, sha256_file
+from ratchet.experiments.assignment import OFF, Experiment, parse_experiment, read_experiment
+from ratchet.files import sha256_file
 from ratchet.models.bundle import MANIFEST
-from ratchet.models.champion import champion_path
 from ratchet.models.predictor import Predictor
+from ratchet.serving.pointer import Pointer, parse_pointer, read_pointer
+from ratchet.serving.shared_state import SharedState
 
 _WARM_UP = [" ".join(["word"] * n_words) for n_words in (2, 10, 64)]
 """Texts of several lengths, so that the first request meets code and buffers that ran before."""
@@ -52,16 +54,30 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Location of the model to serve."""
+    """Location of the model to serve, and of its experiment."""
 
     pointer: Path
     """The pointer that names and pins the champion."""
     bundle: Path | None
     """A bundle to serve instead of the champion."""
-    registry: Path | None
-    """The clone whose signed tags must agree; None where the pointer is trusted as it is."""
+    check: Callable[[Path], None] | None
+    """Raises a `ReleaseError` unless the bundle was released; None where the pointer is trusted as it is."""
     n_threads: int
     batch_size: int
+    experiment: Path | None = None
+    """The experiment's file; None: there is none."""
+    shared: SharedState | None = None
+    """Where pointer and experiment are instead of in files."""
+    name: str = ""
+    """Suffix of their names there: empty for the first model."""
+
+    def look(self) -> tuple[str, Experiment]:
+        """Hash of the manifest to serve now, empty where there is none; and the experiment to run.
+
+        Raises:
+            BundleError, ParamsError: pointer or experiment cannot be read.
+        """
+        return self.pinned(), self._read_experiment()
 
     def pinned(self) -> str:
         """Hash of the manifest that should be served now; empty where there is none.
@@ -72,32 +88,44 @@ class ModelSource:
         if self.bundle is not None:
             manifest = self.bundle / MANIFEST
             return sha256_file(manifest) if manifest.is_file() else ""
-        try:
-            return str(read_json(self.pointer).get("manifest_sha256") or "")
-        except (OSError, ValueError, AttributeError):
-            raise BundleError("The pointer to the champion cannot be read.", where=self.pointer) from None
+        return self._read_pointer().manifest_sha256 or ""
 
     def load(self) -> ServedModel:
         """The champion, or the bundle that was named, every byte verified.
 
         Raises:
             BundleError: there is none, or it is not what it should be.
-            ReleaseError: the registry says otherwise than the pointer.
+            ReleaseError: it was not released.
         """
         if self.bundle is not None:
             return load_model(self.bundle, "", self.n_threads, self.batch_size)
-        path = champion_path(self.pointer)
-        if path is None:
+        named = self._read_pointer()
+        if named.bundle is None or named.manifest_sha256 is None:
             raise BundleError(
                 "There is no champion yet.",
-                where=self.pointer,
+                where=self._pointer_place,
                 expected="a bundle that was released",
                 fix="release one (docs/release.md), or serve a bundle: ratchet serve --bundle models/NAME",
             )
-        version = str(read_json(self.pointer).get("version") or "")
-        if self.registry is not None:
-            _check_release(self.registry, path)
-        return load_model(path, version, self.n_threads, self.batch_size)
+        if self.check is not None:
+            self.check(Path(named.bundle))
+        version = named.version or ""
+        return load_model(Path(named.bundle), version, self.n_threads, self.batch_size, named.manifest_sha256)
+
+    @property
+    def _pointer_place(self) -> object:
+        return self.pointer if self.shared is None else f"champion{self.name}, {self.shared}"
+
+    def _read_pointer(self) -> Pointer:
+        if self.shared is None:
+            return read_pointer(self.pointer)
+        return parse_pointer(self.shared.read(f"champion{self.name}") or "{}", self._pointer_place)
+
+    def _read_experiment(self) -> Experiment:
+        if self.shared is not None:
+            text = self.shared.read(f"experiment{self.name}")
+            return parse_experiment(text, f"experiment{self.name}, {self.shared}") if text else OFF
+        return OFF if self.experiment is None else read_experiment(self.experiment)
 
 
 def load_model(path: Path, version: str, n_threads: int, batch_size: int, manifest_sha256: str = "") -> ServedModel:
@@ -107,21 +135,38 @@ def load_model(path: Path, version: str, n_threads: int, batch_size: int, manife
         BundleError: it is damaged, or its manifest is not the pinned one.
     """
     start = time.perf_counter()
-    predictor = load(path, n_threads, batch_size)
+    if not (path / MANIFEST).is_file():
+        raise BundleError("There is no bundle.", where=path, fix="ratchet registry fetch champion")
     found = sha256_file(path / MANIFEST)
     if manifest_sha256 and found != manifest_sha256:
         raise BundleError("The bundle is not the one that was pinned.", where=path, got=found, expected=manifest_sha256)
+    predictor = load(path, n_threads, batch_size)
     predictor.predict_proba(_WARM_UP)
     return ServedModel(predictor, version or predictor.manifest.name, found, time.perf_counter() - start)
 
 
-def _check_release(root: Path, bundle: Path) -> None:
-    """Check that the registry's champion is these bytes, by signatures, rights and hashes."""
-    from ratchet.registry.clone import Clone
-    from ratchet.registry.fetching import check_bundle, find_version
-    from ratchet.registry.verification import check_tag
+def attestation_check(key_files: Sequence[str]) -> Callable[[Path], None]:
+    """Check that a bundle is one of a release, by the attestation beside it and these files of public keys."""
 
-    view = Clone(root).view()
-    version = find_version(view, "champion")
-    check_tag(view, version.tag)
-    check_bundle(view, version, bundle)
+    def check(bundle: Path) -> None:
+        from ratchet.registry.attestation import check_attested
+
+        check_attested(bundle, [Path(file).read_bytes() for file in key_files])
+
+    return check
+
+
+def registry_check(root: Path) -> Callable[[Path], None]:
+    """Check that the registry's champion is a bundle's bytes, by signatures, rights and hashes."""
+
+    def check(bundle: Path) -> None:
+        from ratchet.registry.clone import Clone
+        from ratchet.registry.fetching import check_bundle, find_version
+        from ratchet.registry.verification import check_tag
+
+        view = Clone(root).view()
+        version = find_version(view, "champion")
+        check_tag(view, version.tag)
+        check_bundle(view, version, bundle)
+
+    return check

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ratchet.errors import RatchetError
-from ratchet.experiments.assignment import OFF, Experiment, assign, read_experiment
+from ratchet.experiments.assignment import OFF, Experiment, assign
 from ratchet.models.predictor import Proba
 from ratchet.prediction_log.tables import microseconds
 from ratchet.prediction_log.writer import LogWriter, Row
+from ratchet.serving.access import new_id
 from ratchet.serving.batcher import BatchDone, Batcher, OverloadedError
 from ratchet.serving.metrics import Metrics
 from ratchet.serving.served_model import ModelSource, ServedModel, load_model
@@ -26,6 +25,8 @@ from ratchet.trust.attributions import Attribution, attribute
 from ratchet.trust.lockstep import cached_score
 
 _LOGGER = logging.getLogger("ratchet.serving")
+DEFAULT_MODEL = "default"
+"""Name of the first model, which answers where a path names none."""
 MAX_CLEANED_IN_LOOP = 4_000
 """Characters of a request that are cleaned on the event loop: a tenth of a millisecond's work, with masking thrice."""
 
@@ -55,19 +56,28 @@ class Request(NamedTuple):
 class Service:
     """A champion that answers, a challenger beside it while an experiment is on, and their log."""
 
-    def __init__(self, champion: ServedModel, source: ModelSource, params: ServeParams, log: LogWriter) -> None:
-        self.champion, self.params, self.log = champion, params, log
+    def __init__(
+        self,
+        champion: ServedModel,
+        source: ModelSource,
+        params: ServeParams,
+        log: LogWriter,
+        metrics: Metrics | None = None,
+        name: str = DEFAULT_MODEL,
+    ) -> None:
+        self.champion, self.params, self.log, self.name = champion, params, log, name
         self.challenger: ServedModel | None = None
         self.experiment: Experiment = OFF
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.draining = False
+        self.trouble = ""
+        """Why another model or experiment cannot be loaded; empty while all is well."""
         self._source = source
         self._background: set[asyncio.Task[None]] = set()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._n_explanations = 0
         self._changing = asyncio.Lock()
-        self._refused = ""
         max_tokens = champion.predictor.manifest.max_tokens
         self.batcher = Batcher(
             params.n_workers,
@@ -78,15 +88,9 @@ class Service:
             6 * max_tokens or params.max_text_characters,
             self._count_batch,
         )
+        self._shown: dict[str, str] = {}
+        """Arm → version, as the metrics show them."""
         self._show_model()
-        self.metrics.register_gauge("ratchet_queue_requests", "Requests that wait.", lambda: self.batcher.n_waiting)
-        self.metrics.register_gauge("ratchet_log_rows_waiting", "Rows not yet written.", lambda: log.n_waiting)
-        self.metrics.register_gauge("ratchet_log_rows_written", "Rows written.", lambda: log.n_written)
-        self.metrics.register_gauge("ratchet_log_rows_dropped", "Rows lost to a full queue.", lambda: log.n_dropped)
-        self.metrics.register_gauge(
-            "ratchet_log_rows_repaired", "Rows with a character replaced.", lambda: log.n_repaired
-        )
-        self.metrics.register_gauge("ratchet_log_rows_refused", "Rows that cannot be kept.", lambda: log.n_refused)
 
     def start(self) -> None:
         """Begin to answer; inside of an event loop."""
@@ -94,16 +98,17 @@ class Service:
         self._spawn(self._watch())
 
     async def close(self) -> None:
-        """Answer what waits, and write the log."""
+        """Answer what waits."""
         await self.batcher.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._loader.shutdown(cancel_futures=True)
         self._explainer.shutdown(cancel_futures=True)
-        await asyncio.to_thread(self.log.close, self.params.shutdown_s)
 
-    async def predict(self, texts: Sequence[str], unit: str | None, key_id: str, start: float) -> Answer:
+    async def predict(
+        self, texts: Sequence[str], unit: str | None, key_id: str, start: float, owner: bytes = b""
+    ) -> Answer:
         """The answer of the arm that the experiment gives the unit; without a unit each request is one of its own.
 
         A challenger that fails is logged, and the champion answers in its place.
@@ -112,7 +117,7 @@ class Service:
             OverloadedError: the texts would wait too long.
         """
         champion, challenger, experiment = self.champion, self.challenger, self.experiment
-        request_ids = [secrets.token_hex(12) for _ in texts]
+        request_ids = [new_id(owner) for _ in texts]
         unit = unit or request_ids[0]
         request = Request(texts, request_ids, key_id, start, experiment.logged(unit))
         if challenger is not None and assign(unit, experiment) == "challenger":
@@ -169,15 +174,15 @@ class Service:
         loop = asyncio.get_running_loop()
         async with self._changing:
             changed = False
-            if (pinned := self._source.pinned()) and pinned != self.champion.manifest_sha256:
+            pinned, experiment = await loop.run_in_executor(self._loader, self._source.look)
+            if pinned and pinned != self.champion.manifest_sha256:
                 self.champion = await loop.run_in_executor(self._loader, self._source.load)
                 changed = True
-            experiment = read_experiment(Path(self.params.experiment))
             if experiment != self.experiment:
                 self.challenger = await loop.run_in_executor(self._loader, self._load_challenger, experiment)
                 self.experiment, changed = experiment, True
             if changed:
-                self.metrics.swaps.labels("loaded").inc()
+                self.metrics.swaps.labels(self.name, "loaded").inc()
                 self._show_model()
         return changed
 
@@ -190,16 +195,18 @@ class Service:
         return load_model(bundle, "", self.params.n_threads, self.params.batch_size, experiment.manifest_sha256)
 
     async def _watch(self) -> None:
+        """Look at pointer and experiment for ever: whatever they hold, it is reported and looked at again."""
         while True:
             await asyncio.sleep(self.params.watch_s)
             try:
                 await self.reload()
-                self._refused = ""
-            except (RatchetError, OSError, ValueError) as error:
-                if str(error) != self._refused:  # once for each error, not every two seconds
-                    self._refused = str(error)
-                    self.metrics.swaps.labels("failed").inc()
-                    _LOGGER.warning("another model cannot be loaded, the old one goes on: %s", error)
+                self.trouble = ""
+            except Exception as error:
+                trouble = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                if trouble != self.trouble:  # once for each error, not every second
+                    self.trouble = trouble
+                    self.metrics.swaps.labels(self.name, "failed").inc()
+                    _LOGGER.warning("%s: another model cannot be loaded, the old one goes on: %s", self.name, error)
 
     async def _shadow(
         self, texts: Sequence[str], request_ids: list[str], key_id: str, experiment: str, model: ServedModel
@@ -223,7 +230,7 @@ class Service:
         for row, text, values, best in zip(rows, request.texts, proba, classes, strict=True):
             label = model.labels[best]
             row.update(text=text, predicted=label, confidence=float(values[best]), proba=values)
-            self.metrics.count_prediction(label, arm)
+            self.metrics.count_prediction(self.name, label, arm)
         self.log.add("predictions", rows)
 
     def _log_failed(self, request: Request, model: ServedModel, arm: str, status: int) -> None:
@@ -248,7 +255,7 @@ class Service:
 
     def add_feedback(self, row: Row) -> bool:
         """Log feedback; returns whether the log accepted it."""
-        self.metrics.feedback.labels(row["kind"]).inc()
+        self.metrics.feedback.labels(self.name, row["kind"]).inc()
         return self.log.add("feedback", [row]) == 1
 
     def _count_batch(self, done: BatchDone) -> None:
@@ -256,11 +263,15 @@ class Service:
         self.metrics.model_cpu.inc(done.cpu_s)
 
     def _show_model(self) -> None:
-        self.metrics.model.clear()
-        self.metrics.model.labels("champion", self.champion.version).set(1)
+        shown = {"champion": self.champion.version}
         if self.challenger is not None:
-            self.metrics.model.labels("challenger", self.challenger.version).set(1)
-        self.metrics.load_s.set(self.champion.load_s)
+            shown["challenger"] = self.challenger.version
+        for arm, version in self._shown.items():
+            self.metrics.model.remove(self.name, arm, version)
+        for arm, version in shown.items():
+            self.metrics.model.labels(self.name, arm, version).set(1)
+        self._shown = shown
+        self.metrics.load_s.labels(self.name).set(self.champion.load_s)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

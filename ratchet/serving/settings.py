@@ -36,6 +36,17 @@ class LogParams(Params):
     """Countries (ISO 3166) whose national formats of telephone and identity numbers count."""
 
 
+class ModelParams(Params):
+    """A further model of the server."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,49}$")
+    """Its name in paths, metrics and keys."""
+    pointer: str = Field(min_length=1)
+    """File that names and pins its champion; watched."""
+    experiment: str = Field(min_length=1)
+    """Path of its experiment file; watched."""
+
+
 class ServeParams(Params):
     """The block `serve`: how the server answers, whom, and how much it takes on."""
 
@@ -45,10 +56,17 @@ class ServeParams(Params):
     """Port; 0: any free one."""
     pointer: str = Field(min_length=1)
     """File that names and pins the champion; watched."""
-    registry: Literal["off", "verify"]
-    """Whether the signed tags of the clone must agree with the pointer before a champion is loaded."""
+    registry: Literal["off", "verify", "attestation"]
+    """Whether a champion must have been released before it is loaded: by the signed tags of the clone, or, where there
+    is none, by the attestation beside the bundle."""
+    attestation_keys: list[str]
+    """PEM files of the public keys of which one must have signed an attestation."""
     experiment: str = Field(min_length=1)
     """Path of the experiment file; watched."""
+    models: list[ModelParams]
+    """Models beside that of `pointer`."""
+    state: Literal["files", "database"]
+    """Where keys, pointer, experiment and the use of rates are: in files of this machine, or in the log's database."""
     watch_s: float = Field(gt=0.0, le=3600.0)
     """Pointer and experiment are looked at so often."""
     n_workers: int = Field(ge=1, le=256)
@@ -70,11 +88,25 @@ class ServeParams(Params):
     max_text_characters: int = Field(ge=1)
     """Characters of a text."""
     max_body_bytes: int = Field(ge=1)
-    """Bytes of a request."""
+    """Bytes of a request's body, also once it is decompressed."""
+    max_header_bytes: int = Field(ge=1024, le=1_000_000)
+    """Bytes of a request's head."""
+    max_connections: int = Field(ge=1, le=100_000)
+    """Beyond so many, the one that has waited longest without a request is closed."""
+    keep_alive_s: float = Field(gt=0.0, le=3600.0)
+    """An idle connection is closed after so long; longer than the balancer before the server keeps its own (60)."""
+    header_timeout_s: float = Field(gt=0.0, le=600.0)
+    """Time for a request's head, from its first byte; also for the first byte of a connection."""
+    body_timeout_s: float = Field(gt=0.0, le=600.0)
+    """Time for a request's body."""
+    write_timeout_s: float = Field(gt=0.0, le=600.0)
+    """A client that takes nothing of its answer for so long is cut."""
     keys: Literal["required", "off"]
     """Whether requests need an API key; off only where nobody else can reach the server."""
     key_file: str = Field(min_length=1)
     """Where the hashes of the keys are kept."""
+    max_key_age_s: float = Field(gt=0.0, le=86_400.0)
+    """Where the keys cannot be read, those that are known work for so long; then nobody is let in."""
     access_log: str
     """File of the access log, a JSON line a request; -: standard output; empty: none."""
     explain_max_evals: int = Field(ge=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -19,40 +21,21 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from ratchet.data.cleaning import text_id
 from ratchet.data.rules.suites import read_suite
 from ratchet.errors import SourceError, TableError
 from ratchet.params import load_params
 from ratchet.prediction_log.compaction import Compaction, compact
-from ratchet.prediction_log.database import migrations, open_database
+from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.rules import judge_log
-from ratchet.prediction_log.tables import METADATA, TABLES, arrow_schema, hour_file, read_log
+from ratchet.prediction_log.schema import migrations
+from ratchet.prediction_log.tables import DEAD_LETTERS, METADATA, TABLES, arrow_schema, hour_file, read_log
 from ratchet.prediction_log.writer import LogWriter, Row, to_stored_row
 from ratchet.serving.settings import LIVE_FILE, LogParams
-from tests.support import postgres
 from tests.support.live_rows import prediction, thumb
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 SUITE = Path(__file__).parents[2] / "data" / "suites" / "production_log.json"
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres.server() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/log.db"
-    url: str = request.getfixturevalue("postgres_url")
-    engine = open_database(url)
-    with engine.begin() as connection:
-        METADATA.drop_all(connection)
-        connection.execute(sqlalchemy.text("DROP TABLE alembic_version"))
-    engine.dispose()
-    return url
 
 
 def _fill(url: str, rows: Sequence[dict[str, object]], feedback: Sequence[dict[str, object]] = ()) -> None:
@@ -167,22 +150,51 @@ def test_what_is_refused_costs_no_other_row_and_is_said_without_its_text(
     engine.dispose()
     assert (writer.n_written, writer.n_refused, writer.n_dropped, writer.n_waiting) == (19, 2, 0, 0)
     assert set(read_log(url)["request_id"].to_pylist()) == {f"r{n}" for n in range(20)} - {"r3", "r5"}
-    assert "refused: r3" in caplog.text
-    assert "refused: r5" in caplog.text
-    assert "2 refused; 19 were written" in caplog.text
+    assert "set aside: r3" in caplog.text
+    assert "set aside: r5" in caplog.text
+    assert "0 dropped, 2 set aside, 0 lost; 19 were written" in caplog.text
     assert "secret" not in caplog.text
+    letters = {letter.request_id: letter for letter in _letters(url)}
+    assert {name: letter.origin for name, letter in letters.items()} == {"r3": "predictions", "r5": "predictions"}
+    kept = json.loads(letters["r3"].content)
+    assert (kept["status"], kept["text"], letters["r3"].text_id) == (2**70, rows[3]["text"], text_id(rows[3]["text"]))
+    assert (json.loads(letters["r5"].content)["text"], letters["r5"].text_id) == (None, None)
+
+
+def _letters(url: str) -> Sequence[sqlalchemy.Row[Any]]:
+    engine = open_database(url)
+    with engine.connect() as connection:
+        found = connection.execute(sqlalchemy.select(DEAD_LETTERS)).all()
+    engine.dispose()
+    return found
+
+
+def test_only_errors_of_the_connection_are_tried_again(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A table that is gone is no error of the connection: its rows are set aside at once, others are written."""
+    caplog.set_level(logging.WARNING, "ratchet.prediction_log")
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("DROP TABLE predictions"))
+    writer = LogWriter(engine, 10, 5, 100)
+    writer.add("predictions", [prediction(f"r{n}", NOW) for n in range(3)])
+    writer.add("feedback", [thumb("r1", NOW)])
+    writer.close(30)
+    assert (writer.n_written, writer.n_refused, writer.n_lost, writer.n_dropped) == (1, 3, 0, 0)
+    assert len(_letters(url)) == 3
+    engine.dispose()
 
 
 def test_what_is_left_at_the_end_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     engine = open_database(f"sqlite:///{tmp_path}/log.db")
-    with engine.begin() as connection:
-        connection.execute(sqlalchemy.text("ALTER TABLE predictions RENAME TO elsewhere"))
+    blocker = engine.connect()
+    blocker.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
     writer = LogWriter(engine, 10, 5, 100)
     writer.add("predictions", [prediction(f"r{n}", NOW) for n in range(30)])
-    writer.close(30)
-    engine.dispose()
+    writer.close(0.1)
     assert (writer.n_written, writer.n_dropped, writer.n_waiting) == (0, 30, 0)
     assert "30 dropped" in caplog.text
+    blocker.close()
+    engine.dispose()
 
 
 CHILD = """

@@ -24,12 +24,12 @@ PROBA = np.array([[0.75, 0.25], [0.125, 0.875]])
 
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_texts_come_back_from_both_forms(texts: list[str]) -> None:
-    assert unpack(pack(texts)) == texts
+    assert list(unpack(pack(texts))) == texts
     tensor: dict[str, Any] = {"name": "text", "datatype": "BYTES", "shape": [len(texts)], "data": texts}
-    assert read_request(json.dumps({"inputs": [tensor]}).encode(), None)[1] == texts
+    assert read_request(json.dumps({"inputs": [tensor]}).encode(), None, 256)[1] == texts
     packed = pack(texts)
     head = json.dumps({"inputs": [{**tensor, "data": None, "parameters": {"binary_data_size": len(packed)}}]}).encode()
-    assert read_request(head + packed, str(len(head)))[1] == texts
+    assert read_request(head + packed, str(len(head)), 256)[1] == texts
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_texts_come_back_from_both_forms(texts: list[str]) -> None:
 )
 def test_what_is_no_such_request_is_refused(inputs: list[dict[str, Any]]) -> None:
     with pytest.raises(BadInputError):
-        read_request(json.dumps({"inputs": inputs}).encode() + b"\x09\x00\x00\x00abc", None)
+        read_request(json.dumps({"inputs": inputs}).encode() + b"\x09\x00\x00\x00abc", None, 256)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_no_such_request_is_refused(inputs: list[dict[str, Any]]) -> Non
 def test_a_request_whose_outputs_are_none_is_refused_before_it_is_scored(rest: dict[str, Any]) -> None:
     tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}
     with pytest.raises(BadInputError):
-        read_request(json.dumps({"inputs": [tensor], **rest}).encode(), None)
+        read_request(json.dumps({"inputs": [tensor], **rest}).encode(), None, 256)
 
 
 def test_a_response_as_json() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,14 +62,24 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, stdout: int | None = None, **changes: Any) -> Iterator[Running]:
+def serving(
+    folder: Path,
+    *arguments: str,
+    stdout: int | None = None,
+    before: Callable[[], object] = lambda: None,
+    log_url: str = "",
+    python: str = sys.executable,
+    **changes: Any,
+) -> Iterator[Running]:
     """A server with the settings of the repository, its files in `folder`, and these changes of the block serve.
+
+    `before` is called once the files are there, and before the server starts.
 
     Its standard error is read up to its first line, and then by nobody until it ends.
     """
     yaml = YAML(typ="safe", pure=True)
     settings = yaml.load(LIVE_FILE.read_text())
-    settings["log"] |= {"url": f"sqlite:///{folder}/log.db", "folder": f"{folder}/log", "interval_ms": 20}
+    settings["log"] |= {"url": log_url or f"sqlite:///{folder}/log.db", "folder": f"{folder}/log", "interval_ms": 20}
     settings["serve"] |= {
         "port": 0,
         "key_file": f"{folder}/keys.json",
@@ -83,7 +93,8 @@ def serving(folder: Path, *arguments: str, stdout: int | None = None, **changes:
     with (folder / "live.yaml").open("w") as file:
         yaml.dump(settings, file)
     secret = add_key(folder / "keys.json", "all", SCOPES, 1, 1_000_000, datetime.now(UTC))[1]
-    command = [sys.executable, "-m", "ratchet", "serve", "--settings", str(folder / "live.yaml"), *arguments]
+    before()
+    command = [python, "-m", "ratchet", "serve", "--settings", str(folder / "live.yaml"), *arguments]
     with subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines = []
