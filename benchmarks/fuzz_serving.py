@@ -34,6 +34,7 @@ from ratchet.reporting.marked_block import write_block
 REPORT, QUICK_REPORT = Path("reports/bench/fuzz_serving.json"), Path(".scratch/fuzz_serving.json")
 N_REQUESTS, N_GOOD, N_OTHERS = 1_000_000, 16, 2
 MAX_P99_RATIO, MAX_MEMORY_GROWTH = 2.0, 1.05
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 TEXTS = ["a dull film", "superb and moving", "a film that nobody needs, and yet it moves on and on " * 3]
 MARK = "fuzz-serving"
 
@@ -46,7 +47,8 @@ def conformance_command(url: str, authorization: str, n_examples: int, seed: int
     """
     left_out = "positive_data_acceptance,use_after_free,ensure_resource_availability"
     return [
-        *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--no-color"),
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG.resolve())),
+        *("run", f"{url}/openapi.json", "--no-color"),
         *("--header", f"Authorization: {authorization}", "--exclude-checks", left_out),
         *("--phases", "coverage,fuzzing", "--max-examples", str(n_examples), "--seed", str(seed)),
         *("--generation-database", "none", "--continue-on-failure", "--no-shrink"),

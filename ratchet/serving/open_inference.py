@@ -74,6 +74,8 @@ def read_request(body: bytes, header_length: str | None, max_texts: int) -> tupl
             raise BadInputError("expected one input text of BYTES")
         packed = None if size is None else body[at : at + size]
         found = _flat(tensor["data"]) if packed is None else unpack(packed)
+        if packed is None and not isinstance(tensor["data"], list):
+            raise BadInputError("the data of the input text is no list")
         texts = list(itertools.islice(found, max_texts + 1))
         fits = len(shape) <= _MAX_DIMENSIONS and all(type(n) is int for n in shape) and _outputs_fit(request)
         fits = fits and (len(texts) > max_texts or len(texts) == math.prod(shape))

@@ -37,5 +37,5 @@ def test_a_client_that_reads_nothing_is_cut(reads_on: bool, is_cut: bool) -> Non
     assert (transport.abort.called, closed) == (is_cut, ["unread"] if is_cut else [])
 
 
-async def _answer_nothing(*_: Any) -> None:
+async def _answer_nothing(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError

@@ -40,6 +40,7 @@ def test_texts_come_back_from_both_forms(texts: list[str]) -> None:
         [{"name": "text", "datatype": "FP32", "shape": [1], "data": [1.0]}],
         [{"name": "other", "datatype": "BYTES", "shape": [1], "data": ["a"]}],
         [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [1]}],
+        [{"name": "text", "datatype": "BYTES", "shape": [], "data": "a"}],
         [{"name": "text", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 9}}],
         [{"name": "text", "datatype": "BYTES", "shape": None, "data": ["a"]}],
         [{"name": "text", "datatype": "BYTES", "shape": ["1"], "data": ["a"]}],

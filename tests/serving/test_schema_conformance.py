@@ -13,7 +13,7 @@ import pytest
 from ratchet.serving.problems import PROBLEMS, problem_text
 from tests.support.live_server import Running, serving, word_bundle
 
-N_EXAMPLES = 12
+N_EXAMPLES = 3
 """Requests of each kind at a route; `make fuzz-serving` makes many more."""
 DOCS = Path(__file__).parents[2] / "docs" / "serving-problems.md"
 
