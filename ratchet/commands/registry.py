@@ -12,15 +12,14 @@ import typer
 from ratchet.errors import RatchetError, ReleaseError
 from ratchet.files import replace_file
 from ratchet.models.discovery import CHAMPION, MARK
-from ratchet.registry import operations
-from ratchet.registry.attestation import SCHEMA_VERSION, Attestation, attestation_path, sign_attestation
+from ratchet.registry import attesting, operations
+from ratchet.registry.attestation import attestation_path, sign_attestation
 from ratchet.registry.audit_entry import Action
 from ratchet.registry.audit_log import append, entries, log_path, verify
 from ratchet.registry.clone import Clone
 from ratchet.registry.fetching import check_bundle, fetch, find_version, reserve, take_reserved
 from ratchet.registry.high_water_mark import mark_of
 from ratchet.registry.names import Version
-from ratchet.registry.policy import read_rules
 from ratchet.registry.signatures import PERSON
 from ratchet.registry.statements import RoleGiven
 from ratchet.registry.verification import check_tag
@@ -135,18 +134,8 @@ def attest(
     The version is judged by the policy that it was released under."""
     view = Clone(root).view()
     version = find_version(view, ref)
-    tag = view.tag(version.tag)
-    released = View(view.repository, read_rules(view.repository, tag.commit), tag.commit, view.tags, frozenset(), None)
-    check_tag(released, version.tag)
     folder = bundle or root / view.rules.policy.paths.models / CHAMPION
-    check_bundle(released, version, folder)
-    attestation = Attestation(
-        version=version.tag,
-        manifest_sha256=released.record(version)["manifest_sha256"],
-        verdict="accepted",
-        policy_commit=tag.commit,
-        schema_version=SCHEMA_VERSION,
-    )
+    attestation = attesting.attest(view, version, folder)
     path = attestation_path(folder)
     with replace_file(path) as partial:
         partial.write_bytes(sign_attestation(attestation, signing_key.read_bytes()))
