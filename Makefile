@@ -48,10 +48,8 @@ export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
-.PHONY: fuzz actionlint-env triton-env prove-gates prove-verdict explain-deep
+.PHONY: fuzz fuzz-serving actionlint-env triton-env prove-gates prove-verdict explain-deep
 .PHONY: bench-ppi bench-monitor chaos bench-rollback bench-explain litserve-env demo bench-serving bench-league bench-recipes
-.PHONY: actionlint-env triton-env prove-gates prove-verdict explain-deep
-.PHONY: bench-rollback bench-explain litserve-env demo bench-serving fuzz-serving bench-league bench-recipes
 .DEFAULT_GOAL := run
 
 run: setup

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import pytest
 from ruamel.yaml import YAML
@@ -26,6 +27,7 @@ from flows.init.task_state import STATE
 from pipeline_steps import ingest
 from ratchet.data.sources.source import Source
 from ratchet.params import read_yaml
+from ratchet.serving.client_routes import client_routes
 from ratchet.task import Task
 
 ROOT = Path(__file__).parents[1]
@@ -190,8 +192,8 @@ def _dvc_error(words: list[str]) -> str:
 def _route_error(words: list[str]) -> str:
     """Whether the server has the route that is asked."""
     path = "/" + words[0].partition("/")[2]
-    routes = (ROOT / "ratchet" / "serving" / "routes.py").read_text(encoding="utf-8")
-    return "" if f'("{path}"' in routes else f"no such route: {path}"
+    routes = {route.path for route in client_routes({"default": Mock()}, Mock())}
+    return "" if path in routes else f"no such route: {path}"
 
 
 @cache

@@ -9,7 +9,7 @@ import sqlalchemy
 from sqlalchemy.engine import Connection, Engine
 
 from ratchet.errors import SourceError
-from ratchet.prediction_log.tables import METADATA
+from ratchet.prediction_log.declarations import METADATA
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 7_302_517

@@ -23,7 +23,10 @@ def upgrade() -> None:
         sa.Column("predicted", sa.String(200), comment="the class that was answered"),
         sa.Column("confidence", sa.Float(53), comment="its probability"),
         sa.Column(
-            "model_version", sa.String(200), nullable=False, comment="version or name of the bundle that answered"
+            "model_version",
+            sa.String(200),
+            nullable=False,
+            comment="release tag of the bundle that answered, or its name@hash",
         ),
         sa.Column("proba", sa.LargeBinary, comment="probabilities in the class order of the bundle, float32"),
         sa.Column("latency_ms", sa.Float(53), nullable=False, comment="from the request's arrival to its answer"),
