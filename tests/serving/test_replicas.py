@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
 from ratchet.__main__ import app
+from ratchet.compress.compilers import Compilation
+from ratchet.engines.compiling import export
 from ratchet.errors import ReleaseError
 from ratchet.experiments.assignment import OFF, Experiment
 from ratchet.files import sha256_file, write_json
@@ -38,6 +40,7 @@ from ratchet.serving.pointer import Pointer
 from ratchet.serving.problems import ProblemError
 from ratchet.serving.shared_state import SharedState
 from tests.support import postgres
+from tests.support.bundles import torch_bundle
 from tests.support.live_server import Running, serving, word_bundle
 from tests.support.tiny import BLAME, PRAISE
 
@@ -234,7 +237,9 @@ def test_a_replica_serves_what_is_attested_and_goes_on_when_the_next_is_not(tmp_
 
 @pytest.mark.deep
 @pytest.mark.service
-def test_the_extra_serve_is_enough_in_an_environment_of_its_own(tmp_path: Path) -> None:
+def test_the_extra_serve_is_enough_in_an_environment_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`pip install ratchet[serve]` into an empty environment: the server starts, answers and explains there."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
@@ -242,8 +247,10 @@ def test_the_extra_serve_is_enough_in_an_environment_of_its_own(tmp_path: Path) 
     subprocess.run(install, check=True)
     listed = subprocess.run([str(python), "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "dvc", "prefect", "transformers"} & {line.split()[0] for line in listed.splitlines()}
-    bundle = word_bundle(tmp_path / "words")
+    bundle = tmp_path / "compiled"
+    export(torch_bundle(tmp_path, n_layers=1), bundle, "onnx-int8", Compilation([[1, 2]]), "0" * 64)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # what is installed, not the clone in which the test runs
     with serving(tmp_path, "--bundle", str(bundle), python=str(python)) as server:
         answer = server.client.post("/v1/predict", json={"text": "superb, jo@example.org"})
-        assert answer.json()["predictions"][0]["label"] == "positive"
+        assert answer.json()["predictions"][0]["label"] in ("positive", "negative")
         assert server.client.post("/v1/explain", json={"text": "superb film"}).status_code == 200
