@@ -17,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,16 +132,14 @@ def table(done: dict[str, Any]) -> str:
     """The report as Markdown."""
     sent = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in sorted(done["sent"].items()))
     good = ", ".join(f"{n:,} with {status}" for status, n in sorted(done["good"].items()))
-    return "\n".join(
-        [
-            f"{done['n_hostile']:,} hostile requests in {len(done['rounds'])} rounds: {sent}. Good requests beside",
-            f"them: {good}; their p99 was {done['p99_ratio']:.2f} times that beside well-formed requests (median of",
-            f"(bar {MAX_MEMORY_GROWTH}); rounds in which schemathesis found a difference: {done['n_not_conforming']}.",
-            "`make fuzz-serving`.",
-            f"(bar {MAX_MEMORY_GROWTH}); {done['n_not_conforming']} rounds in which schemathesis differed.",
-            "`make fuzz-serving`.",
-        ]
+    text = (
+        f"{done['n_hostile']:,} hostile requests, rounds: {len(done['rounds'])}; {sent}. Good requests beside them: {good}; "
+        f"their p99 was {done['p99_ratio']:.2f} times that beside well-formed requests (median of the rounds; bar "
+        f"{MAX_P99_RATIO:g}), memory {done['memory_growth']:.2f} times that after the first quarter (bar "
+        f"{MAX_MEMORY_GROWTH}); rounds in which schemathesis found a difference: {done['n_not_conforming']}. "
+        "`make fuzz-serving`."
     )
+    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def _client(port: int, secret: str, seed: int, seconds: float, kind: str) -> subprocess.Popen[str]:
