@@ -134,7 +134,8 @@ def table(done: dict[str, Any]) -> str:
     good = ", ".join(f"{n:,} with {status}" for status, n in sorted(done["good"].items()))
     text = (
         f"{done['n_hostile']:,} hostile requests, rounds: {len(done['rounds'])}; {sent}. "
-        f"Good requests beside them: {good}; their p99 was {done['p99_ratio']:.2f} times that beside well-formed requests (median of the rounds; bar "
+        f"Good requests beside them: {good}; "
+        f"their p99 was {done['p99_ratio']:.2f} times that beside well-formed requests (median of the rounds; bar "
         f"{MAX_P99_RATIO:g}), memory {done['memory_growth']:.2f} times that after the first quarter (bar "
         f"{MAX_MEMORY_GROWTH}); rounds in which schemathesis found a difference: {done['n_not_conforming']}. "
         "`make fuzz-serving`."
