@@ -174,9 +174,10 @@ def rollback(
         unfinished = operations.roll_back(clone, why, verify(log_path(root)), version).tag
     view = clone.view()
     version = find_version(view, "champion")
-    _log(root, who, "rollback", version.tag, view.tag(unfinished).statement.why, tag=unfinished)
     if fetch_bytes:
         take_reserved(view, version)
+    # last: what is logged is finished, and the command given again would go back further
+    _log(root, who, "rollback", version.tag, view.tag(unfinished).statement.why, tag=unfinished)
     print(f"{version.tag} is the champion again, by {unfinished}")
 
 
