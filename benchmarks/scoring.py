@@ -43,8 +43,8 @@ from ratchet.task import InferenceThreads
 FOLDER, TRAIN, MODELS = SCRATCH / "scoring", Path("data/splits/train.parquet"), Path("models")
 ROWS = {"static": 200_000}
 """Rows by bundle; `N_ROWS` of any other."""
-N_ROWS, N_PIPELINE, N_ROUNDS, SHARD_ROWS = 20_000, 1_000, 5, 50_000
-BUNDLES = ("static", "pruned-onnx-int8", "teacher-onnx-int8")
+N_ROWS, N_PIPELINE, N_ROUNDS, SHARD_ROWS = 10_000, 500, 5, 50_000
+BUNDLES = ("static", "pruned-onnx-int8")
 OWN, WHOLE, BARE, PIPELINE = "the model's own batches", "ratchet score", "ratchet score --no-languages", "pipeline"
 
 
