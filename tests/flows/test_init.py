@@ -24,7 +24,16 @@ from ratchet.params import read_yaml
 from tests.support.http_site import served
 
 ROOT = Path(__file__).parents[2]
-LINKED = ("ratchet", "pipeline_steps", "flows", "dvc.yaml", "constraints.txt", "reports/bench", "examples")
+LINKED = (
+    "ratchet",
+    "pipeline_steps",
+    "flows",
+    "dvc.yaml",
+    "constraints.txt",
+    "data/forgotten.json",
+    "reports/bench",
+    "examples",
+)
 TOPICS = {
     "billing": "please refund the invoice that was charged twice to account number",
     "delivery": "the parcel with the order has not arrived at the door since day",

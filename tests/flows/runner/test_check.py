@@ -32,7 +32,7 @@ from tests.support.films import of_the_demo
 from tests.support.miniature import ROOT
 
 HEAVY = ["torch", "transformers", "prefect", "dvc", "sklearn", "lightning", "great_expectations"]
-FILES = ("dvc.yaml", "constraints.txt")
+FILES = ("dvc.yaml", "constraints.txt", "data/forgotten.json")
 CODE = ("ratchet", "pipeline_steps", "reports")
 
 
@@ -49,6 +49,7 @@ def make_root(folder: Path) -> Path:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
     for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     for item in (item for item in STATE if item.becomes):
         (root / item.path).parent.mkdir(parents=True, exist_ok=True)
