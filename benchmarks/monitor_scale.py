@@ -1,6 +1,7 @@
 """Time and memory of a run of the monitor, by the size of the log that is kept.
 
-    python -m benchmarks.monitor_scale [--into PAGE]
+    python -m benchmarks.monitor_scale [--rows N ...]     by default 100,000 to 10 million
+    python -m benchmarks.monitor_scale --into PAGE
 
 A made-up log of so many requests over 90 days, in Parquet files by the hour; the last window is judged, each time in a
 process of its own, with the champion's or the accepted bundle's reference.
@@ -32,6 +33,7 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--into", type=Path, help="put the table of the last run into this page instead")
+    parser.add_argument("--rows", type=int, nargs="+", default=[*SIZES], help="requests of each log")
     parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.judge:
@@ -41,7 +43,7 @@ def main() -> None:
         put_into(arguments.into, markdown(read_json(REPORTS / "monitor_scale.json")))
         return
     figures: dict[str, Any] = {"n_window": N_WINDOW, "days": DAYS, "sizes": {}}
-    for n in SIZES:
+    for n in arguments.rows:
         with TemporaryDirectory(prefix="ratchet-") as folder:
             write_log(Path(folder), n)
             figures["sizes"][str(n)] = in_a_process(Path(folder))
