@@ -34,7 +34,7 @@ from ratchet.params import Params, read_params, read_yaml
 MERGED = ("live.yaml", "policy.yaml")
 """Files of which a task sets a few values: the others stay as they are in the root."""
 TASK_FOLDERS = ("data/behaviour", "data/challenge", "data/concepts", "data/lexicons", "data/suites")
-LINKED = ("ratchet", "pipeline_steps", "flows", "dvc.yaml", "constraints.txt", "reports/bench")
+LINKED = ("ratchet", "pipeline_steps", "flows", "dvc.yaml", "constraints.txt", "data/forgotten.json", "reports/bench")
 EXAMPLES = Path("examples")
 ANSWERS = "init.yaml"
 
