@@ -13,9 +13,17 @@ from tests.support.stores import WRITERS
 
 N_POINTS = 3
 """Of each fault and store; `python -m tests.support.stores` takes all of them."""
+EACH = 5
+"""Every fifth store is of the usual run; `make test-deep` takes them all."""
 
 
-@pytest.mark.parametrize("writer", WRITERS, ids=[writer.name for writer in WRITERS])
+@pytest.mark.parametrize(
+    "writer",
+    [
+        pytest.param(writer, id=writer.name, marks=[pytest.mark.deep] if place % EACH else [])
+        for place, writer in enumerate(WRITERS)
+    ],
+)
 def test_a_store_is_whole_after_every_fault(writer: Writer, tmp_path: Path) -> None:
     tallies = inject(writer, tmp_path, N_POINTS)
     assert [line for fault in FAULTS for line in tallies[fault].damaged] == []

@@ -329,7 +329,7 @@ def _request(folder: Path) -> Any:
         length = str((data[:1] or b"\0")[0] % 200)
         for header in (None, length, "-1", "x"):
             with contextlib.suppress(BadInputError):
-                read_request(data[1:], header)
+                read_request(data[1:], header, 64)
         for schema in (PredictRequest, ExplainRequest, FeedbackRequest):
             with contextlib.suppress(pydantic.ValidationError):
                 schema.model_validate_json(data[1:])

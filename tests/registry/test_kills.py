@@ -136,6 +136,7 @@ def test_a_proposal_is_completed_by_the_same_call(stages: dict[str, Site], tmp_p
     assert killed_everywhere(stages["measured"], tmp_path, run, holds) >= 8
 
 
+@pytest.mark.deep
 def test_a_promotion_is_completed_by_the_same_call(stages: dict[str, Site], tmp_path: Path) -> None:
     """With bytes and audit entry, wherever it was killed; never "Promoted" without them."""
 
@@ -150,6 +151,7 @@ def test_a_promotion_is_completed_by_the_same_call(stages: dict[str, Site], tmp_
     assert killed_everywhere(stages["approved"], tmp_path, run, holds) >= 10
 
 
+@pytest.mark.deep
 def test_a_rollback_is_completed_and_not_repeated(stages: dict[str, Site], tmp_path: Path) -> None:
     """Repeated it would go back to the champion before the one that it has gone back to."""
     site = copy(stages["promoted"], tmp_path / "two")

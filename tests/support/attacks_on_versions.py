@@ -11,7 +11,7 @@ import pytest
 
 from ratchet.registry import operations
 from ratchet.registry.model_signature import PAYLOAD_TYPE, sign_bundle
-from ratchet.registry.provenance import make_statement
+from ratchet.registry.provenance import make_statement, sign_statement
 from tests.support.registry import (
     GATES,
     V1,
@@ -177,8 +177,8 @@ def _a_provenance_that_names_another_commit(site: Site) -> list[str]:
 @attack("measured", "The provenance is signed by none of the policy's model keys")
 def _a_provenance_signed_with_another_key(site: Site) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
-        sign = operations.sign_statement
-        patch.setattr(operations, "sign_statement", lambda text, _: sign(text, site.keys / "other-model.pem"))
+        other = site.keys / "other-model.pem"
+        patch.setattr(operations, "sign_statement", lambda text, _: sign_statement(text, other))
         return release(site)
 
 
