@@ -15,7 +15,6 @@
 # make bench-league  Ratchet's teacher beside other libraries, an hour; FORM=full at most twelve, FORM=quick some minutes
 # make bench-drift  false alarms and power of the drift detectors over planted shifts, a quarter of an hour
 # make bench-ppi  coverage of the prediction-powered intervals of production's random sample, some minutes
-# make bench-monitor  time and memory of a run of the monitor with logs of 100,000 to 10 million rows, a quarter of an hour
 # make chaos  kills and other faults at random moments, and what must hold after each, MINUTES=3 at a time; adds to its report
 # make evidently-env  Evidently, in an environment of its own, for make bench-drift
 # make bench-rollback  how long a rollback takes, from the command to the earlier bundle, in a scratch clone
@@ -49,7 +48,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
 .PHONY: fuzz fuzz-serving actionlint-env triton-env prove-gates prove-verdict explain-deep
-.PHONY: bench-ppi bench-monitor chaos bench-rollback bench-explain litserve-env demo bench-serving bench-league bench-recipes
+.PHONY: bench-ppi chaos bench-rollback bench-explain litserve-env demo bench-serving bench-league bench-recipes
 .DEFAULT_GOAL := run
 
 run: setup
@@ -98,10 +97,6 @@ bench-ppi: setup
 chaos: setup
 	@$(BIN)/python -m benchmarks.chaos --minutes $(or $(MINUTES),3)
 	@$(BIN)/python -m benchmarks.chaos --into docs/ci.md
-
-bench-monitor: setup
-	@$(BIN)/python -m benchmarks.monitor_scale
-	@$(BIN)/python -m benchmarks.monitor_scale --into docs/monitoring.md
 
 # Evidently 0.7 fails at import on pandas 3
 evidently-env:

@@ -46,7 +46,6 @@ MINUTES = {
     "make bench-ab": "reports/bench/ab_tests.json",
     "make bench-data": "reports/bench/data_scale.json",
     "make bench-drift": "reports/bench/drift.json",
-    "make bench-monitor": "reports/bench/monitor_scale.json",
     "make bench-ppi": "reports/bench/prediction_powered.json",
     "make chaos": "reports/bench/chaos.json",
     "make bench-explain": "reports/bench/explanations.json",

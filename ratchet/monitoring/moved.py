@@ -37,8 +37,8 @@ class WordCounts:
 def count_words(texts: Iterable[str]) -> WordCounts:
     """In how many of the texts each word occurs, whatever its case.
 
-    >>> count_words(["Good film", "good good"] * 5).counts
-    {'good': 10, 'film': 5}
+    >>> count_words(["Good day", "good good"] * 5).counts
+    {'good': 10, 'day': 5}
     """
     found, n = _document_frequencies(texts)
     kept = sorted(((count, word) for word, count in found.items() if count >= MIN_TEXTS), key=lambda x: (-x[0], x[1]))

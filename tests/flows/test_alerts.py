@@ -138,6 +138,7 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
         for command in (
             ["prefect", "work-pool", "create", "workspace", "--type", "process"],
             ["prefect", "work-pool", "set-concurrency-limit", "workspace", "1"],
+            ["prefect", "work-pool", "create", "watch", "--type", "process"],
             ["prefect", "deploy", "--all"],
             [sys.executable, "-c", SET_UP, json.dumps(addresses), str(SILENCE_S)],
         ):
