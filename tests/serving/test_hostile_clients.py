@@ -212,7 +212,8 @@ def test_an_idle_connection_outlives_a_balancers(server: Running) -> None:
             raw.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
             answer = b""
             while not answer.endswith(b"}"):  # head and body may come apart
-                assert (part := raw.socket.recv(65536)), answer
+                part = raw.socket.recv(65536)
+                assert part, answer
                 answer += part
             assert b"200 OK" in answer
 
