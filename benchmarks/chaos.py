@@ -28,12 +28,12 @@ import numpy as np
 
 from benchmarks.chaos_targets import TARGETS, Target
 from benchmarks.material import REPORTS
-from ratchet.errors import ParamsError, PipelineError
+from ratchet.errors import PipelineError
 from ratchet.files import read_json, write_json
+from ratchet.reporting.marked_block import write_block
 
 Fault = Literal["kill", "disk full"]
 REPORT = REPORTS / "chaos.json"
-START, END = "<!-- chaos:start -->\n", "<!-- chaos:end -->"
 DISK_FULL_BYTES = 8_192
 """Size beyond which no file of a victim grows, where the disk is full."""
 MOST_S = 300.0
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="put the table of the report into this page instead")
     arguments = parser.parse_args()
     if arguments.into:
-        put_into(arguments.into, markdown(read_report()))
+        write_block(arguments.into, "chaos", markdown(read_report()))
         return
     report = campaign([TARGETS[name] for name in arguments.targets], arguments.minutes)
     print(markdown(report))
@@ -158,19 +158,6 @@ def markdown(report: dict[str, Any]) -> str:
         totals = [total + count for total, count in zip(totals, counts, strict=True)]
         lines.append(f"| {name} | {row['what']} | {' | '.join(map(str, counts))} |")
     return "\n".join([*lines, f"| all | | {' | '.join(map(str, totals))} |"])
-
-
-def put_into(page: Path, table: str) -> None:
-    """Put the table between its marks.
-
-    Raises:
-        ParamsError: the page has no marks.
-    """
-    text = page.read_text(encoding="utf-8")
-    if START not in text or END not in text:
-        raise ParamsError("The page has no marks for the table.", where=page, expected=f"{START.strip()} and {END}")
-    before, rest = text.split(START)
-    page.write_text(f"{before}{START}{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,19 +18,18 @@ from numpy.typing import NDArray
 
 from benchmarks.drift_material import fresh
 from benchmarks.material import REPORTS, write_report
-from ratchet.errors import ParamsError
 from ratchet.files import read_json
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.prediction_powered import Predicted, powered_mean
 from ratchet.models.predictor import softmax
 from ratchet.monitoring.performance_estimation import fit_estimator
+from ratchet.reporting.marked_block import write_block
 
 N_TRAFFIC = 5000
 N_LABELS = (30, 60, 120, 240)
 SEED = 13
 BARS = {"coverage": [0.93, 0.97]}
 FIGURES = ("accuracy", "rate", "slice accuracy")
-START, END = "<!-- ppi:start -->\n", "<!-- ppi:end -->"
 
 
 class Traffic(NamedTuple):
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="put the table of the last run into this page instead")
     arguments = parser.parse_args()
     if arguments.into:
-        put_into(arguments.into, markdown(read_json(REPORTS / "prediction_powered.json")))
+        write_block(arguments.into, "ppi", markdown(read_json(REPORTS / "prediction_powered.json")))
         return
     rows = {
         name: {str(n): coverage(traffic, n, arguments.repetitions) for n in N_LABELS}
@@ -139,19 +138,6 @@ def markdown(figures: dict[str, Any]) -> str:
             ]
             lines.append(f"| {name} | {n} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def put_into(page: Path, table: str) -> None:
-    """Put the table between its marks.
-
-    Raises:
-        ParamsError: the page has no marks.
-    """
-    text = page.read_text(encoding="utf-8")
-    if START not in text or END not in text:
-        raise ParamsError("The page has no marks for the table.", where=page, expected=f"{START.strip()} and {END}")
-    before, rest = text.split(START)
-    page.write_text(f"{before}{START}{table}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -66,8 +66,10 @@ def what_moved(
         labels: class names.
     """
     n, m = len(texts), len(reference_predicted)
-    counts = [("class", label, int((predicted == i).sum()), n, int((reference_predicted == i).sum()), m)
-              for i, label in enumerate(labels)]  # fmt: skip
+    counts = [
+        ("class", label, int((predicted == i).sum()), n, int((reference_predicted == i).sum()), m)
+        for i, label in enumerate(labels)
+    ]
     for feature in sorted(set(groups) & set(reference_groups)):
         here, there = groups[feature], reference_groups[feature]
         for name in sorted({*here.tolist(), *there.tolist()}):
