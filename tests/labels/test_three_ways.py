@@ -31,7 +31,7 @@ IDS = [text_id(text) for text in TEXTS]
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(labelling.KEY, "a key for tests")
-    monkeypatch.setattr(labelling, "track", lambda root: None)
+    monkeypatch.setattr(labelling, "track", lambda root, store=labelling.STORE: None)
     frame = pd.DataFrame({"row": range(6), "id": IDS, "text": TEXTS, "source": "s", "group": IDS})
     frame["label"] = pd.Series(["negative", "positive"] * 3, dtype="str")
     for name in ("train", "validation"):

@@ -711,13 +711,13 @@ def backbone(root: Path, tokenizer: dict[str, Any], config: dict[str, Any], n_em
 
 
 WORDPIECE = {"model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "a": 1}}, "added_tokens": []}
-BPE = {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": []}
+WORD_LEVEL = {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}, "added_tokens": []}
 
 
 @pytest.mark.parametrize(
     ("tokenizer", "config", "n_embedded", "where", "expected"),
     [
-        (BPE, {"max_position_embeddings": 512}, 8, ["prune.n_tokens"], "n_tokens: 0"),
+        (WORD_LEVEL, {"max_position_embeddings": 512}, 8, ["prune.n_tokens"], "n_tokens: 0"),
         (WORDPIECE, {"max_position_embeddings": 512}, 1, ["task.backbones.0.source"], "at most 0"),
         (WORDPIECE, {"max_position_embeddings": 100}, 8, ["train.max_tokens"], "at most 100"),
         (
