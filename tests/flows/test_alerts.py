@@ -177,6 +177,7 @@ def test_drift_reaches_people_once_by_every_way_and_starts_the_retraining(tmp_pa
     assert asked["model_version"] == VERSION
 
 
+@pytest.mark.deep
 def test_the_retraining_is_started_by_the_command_that_its_deployment_names(tmp_path: Path) -> None:
     """In a folder of the worker's, from which the deployment's own step goes to the workspace."""
     root, seen = make_watched(tmp_path / "workspace"), tmp_path / "seen"
@@ -197,6 +198,7 @@ def test_the_retraining_is_started_by_the_command_that_its_deployment_names(tmp_
     assert Path(seen.read_text().strip()) != root
 
 
+@pytest.mark.deep
 def test_an_address_that_does_not_take_the_message_is_reported(tmp_path: Path) -> None:
     with prefect_server(tmp_path) as env, receiver() as (url, got):
         wrong = {**env, "PYTHONPATH": str(ROOT)}

@@ -116,6 +116,7 @@ def test_a_bundle_says_the_same_whatever_the_number_of_cores(compiled: dict[str,
     np.testing.assert_allclose(all_there_are, one, atol=1e-5)
 
 
+@pytest.mark.deep
 def test_openvino_gives_operations_back_until_int8_agrees_with_its_source(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +140,7 @@ def test_openvino_gives_operations_back_until_int8_agrees_with_its_source(
     assert "full precision" in capsys.readouterr().out
 
 
+@pytest.mark.deep
 def test_an_architecture_without_a_fused_graph_is_traced(compiled: dict[str, Any], tmp_path: Path) -> None:
     from ratchet.engines.kinds import onnx as engine
 

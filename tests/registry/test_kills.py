@@ -122,6 +122,7 @@ def _champion_is_here(site: Site, tag: str) -> None:
     assert fetching.held(view, fetching.find_version(view, "champion"), site.root / "models/champion")
 
 
+@pytest.mark.deep
 def test_a_proposal_is_completed_by_the_same_call(stages: dict[str, Site], tmp_path: Path) -> None:
     def run(site: Site) -> None:
         request = Request(
