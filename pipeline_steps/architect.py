@@ -139,10 +139,12 @@ def run(labeled: pd.DataFrame, validation: pd.DataFrame, params: Params) -> tupl
 def choose(
     judge: Judge, tfidf: Candidate, probes: Sequence[Candidate], probe: Candidate, arms: Sequence[Candidate]
 ) -> Found:
-    """The best arm unless all are worse than the probe beyond chance, and TF-IDF where that is not better.
+    """The best arm unless all are worse than the probe beyond chance; TF-IDF where that arm is worse than it beyond
+    chance, or a probe that nothing is to be fine-tuned from is no better.
 
-    A few steps show less than fine-tuning to the end gives: an arm has only to be no worse than its start. `train`
-    goes back to the probe if at the end that is still better on the validation texts.
+    A few steps show less than fine-tuning to the end gives: an arm has only to be no worse than its start, and no worse
+    than TF-IDF. `train` goes back to the probe if at the end that is still better on the validation texts, and has
+    nothing distilled if TF-IDF is.
     """
     neural, reason = probe, "no arm of fine-tuning was tried"
     if arms:
@@ -151,10 +153,10 @@ def choose(
         neural, reason = (start, "every arm is worse than the probe") if all(worse) else (judge.best(others), "")
         reason = reason or "the best arm of the backbone with the best probe"
     against = judge.difference(neural, tfidf)
-    if against.value <= 0:
+    if against.high < 0 or (neural.settings["method"] == HEAD and against.value <= 0):
         reason = f"nothing was better than TF-IDF ({neural.name}: {against.value:+.3f})"
-    winner = tfidf if against.value <= 0 else neural
-    return Found([tfidf, *probes, *arms], tfidf, neural, winner, reason)
+        return Found([tfidf, *probes, *arms], tfidf, neural, tfidf, reason)
+    return Found([tfidf, *probes, *arms], tfidf, neural, neural, reason)
 
 
 def try_tfidf(texts: Texts, judge: Judge, params: Params) -> Candidate:

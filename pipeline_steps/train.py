@@ -260,6 +260,9 @@ def main() -> None:
     chosen = architecture.backbone
     if params.method != "auto":
         chosen = chosen.model_copy(update={"method": params.method, "learning_rate": params.learning_rate})
+    elif architecture.kind == "tfidf":
+        print("TF-IDF was better than any fine-tuning begun: the probe is the teacher", flush=True)
+        chosen = chosen.model_copy(update={"method": HEAD})
     Path(WRITES["live"]).mkdir(parents=True, exist_ok=True)
     unlabeled = read_table(Path(READS["unlabeled"]), UNLABELED)
     teacher = run(labeled, unlabeled, validation, load_rules(), chosen, params)

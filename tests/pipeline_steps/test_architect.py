@@ -12,6 +12,8 @@ import pytest
 from pipeline_steps import architect
 from ratchet.errors import TrainingError
 from ratchet.files import read_json
+from ratchet.measure.candidates import Candidate, Judge
+from ratchet.measure.primary import primary_metric
 from ratchet.models.architecture import read_architecture
 from ratchet.table_files import write_table
 from ratchet.tables import LABELED, SPLIT
@@ -80,6 +82,28 @@ def test_tf_idf_wins_where_a_word_that_no_backbone_knows_decides(backbone: Path)
     assert judge.estimate(found.winner).value == 1
     assert judge.estimate(found.neural).value < 0.7
     assert "TF-IDF" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("n_lost", "method", "winner"), [(4, "full", "arm"), (4, "head", "tfidf"), (60, "full", "tfidf")]
+)
+def test_tf_idf_wins_over_an_arm_only_beyond_chance_and_over_a_probe_that_is_no_better(
+    n_lost: int, method: str, winner: str
+) -> None:
+    """Of 200 texts TF-IDF gets 150, the probe and its arm `n_lost` fewer; an arm may still learn, a probe may not."""
+    targets = np.zeros(200, dtype=np.int64)
+
+    def candidate(name: str, n_right: int, method: str = "") -> Candidate:
+        right = np.random.default_rng(n_right).permutation(200) < n_right
+        proba = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+        return Candidate(name, proba, {"method": method}, 1, 0.0)
+
+    judge = Judge(primary_metric("accuracy", ("a", "b")), targets, 0.0, 500, 1)
+    tfidf, probe = candidate("tfidf", 150), candidate("probe", 150 - n_lost, "head")
+    arms = [probe, candidate("arm", 150 - n_lost, "full")] if method == "full" else []
+    found = architect.choose(judge, tfidf, [probe], probe, arms)
+    assert found.winner.name == winner
+    assert found.neural.settings["method"] == method
 
 
 def test_the_probe_wins_where_every_arm_destroys_what_was_pretrained(backbone: Path) -> None:

@@ -91,6 +91,7 @@ def test_where_tf_idf_is_best_nothing_is_distilled_and_a_verdict_comes_all_the_s
     make_task(tmp_path, SHAPES["Chinese"])
     run_pipeline(tmp_path, simple=True)
     assert set(discover(tmp_path / "models")) == {"baseline", "teacher", "teacher-onnx-int8"}
+    assert read_json(tmp_path / "reports/train.json")["method"] == "head"
     for left_out in (*TAUGHT, "pruned-onnx-int8"):
         assert "TF-IDF" in read_json(tmp_path / "models" / left_out / "left_out.json")["left_out"]
     assert read_json(tmp_path / "reports/decision.json")["verdict"] in ("accepted", "rejected")
