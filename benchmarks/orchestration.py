@@ -37,7 +37,7 @@ REPORT: dict[str, Any] = {"bundles": {}, "verdict": "rejected", "chosen": None, 
 """What every file holds: enough for the summary that a run ends with."""
 WRITE = f"""for path in "$@"; do mkdir -p "$(dirname "$path")" && echo '{json.dumps(REPORT)}' > "$path"; done\n"""
 BARS = {"nothing_to_do_ratio": 2.0, "with_server_ratio": 1.3, "embedded_server_extra_s": 25.0}
-"""At most; issue 14 names them."""
+"""At most."""
 SERVER_START_S = 300.0
 
 
