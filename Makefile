@@ -6,6 +6,7 @@
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
 # make fuzz-sources  200,000 files in all dialects, read by Ratchet and by two independent readers of each format, an hour or two
 # make fuzz  every loader of outside bytes under atheris, 800,000 executions, an hour or more; carries on where it was ended
+# make mutants  breaks the code that decides a release, once each, and says which test notices; half an hour, resumable
 # make setup  the environment only; the others call it
 # make ablate  each technique alone, then the compositions of compression techniques, then training techniques removed; hours
 # make bench  the figures of docs/efficiency.md, less than half an hour on two quiet cores
@@ -47,7 +48,7 @@ export OPENVINO_TELEMETRY_OPT_OUT := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: run test test-deep check setup ablate bench-ab bench-drift evidently-env labels-server bench-data bench bench-labels fuzz-sources s3-env gcs-env
-.PHONY: fuzz fuzz-serving actionlint-env triton-env prove-gates prove-verdict explain-deep
+.PHONY: mutants fuzz fuzz-serving actionlint-env triton-env prove-gates prove-verdict explain-deep
 .PHONY: bench-ppi chaos bench-rollback bench-explain litserve-env demo bench-serving bench-league bench-recipes
 .DEFAULT_GOAL := run
 
@@ -150,6 +151,10 @@ check: setup
 bench-data: setup
 	@$(BIN)/python -m benchmarks.data_scale
 	@$(BIN)/python -m benchmarks.data_quality
+
+mutants: setup
+	@$(BIN)/python -m benchmarks.mutants
+	@$(BIN)/python -m benchmarks.mutants --into docs/gates.md
 
 fuzz: setup
 	@$(BIN)/python -m tests.fuzz --into docs/fuzzing.md

@@ -56,6 +56,7 @@ MINUTES = {
     "make explain-deep": ".scratch/explain-deep",
     "make fuzz": "docs/fuzzing.md",
     "make fuzz-sources": "reports/bench/fuzz_sources.json",
+    "make mutants": "reports/bench/mutants.json",
     "make prove-gates": "reports/bench/prove_gates.json",
     "make prove-verdict": "reports/bench/prove_verdict.json",
     "python -m benchmarks.data_scale": "reports/bench/data_scale.json",
