@@ -33,7 +33,14 @@ from ratchet.errors import PipelineError
 
 ROOT = Path.cwd()
 DVC, RUN = (sys.executable, "-m", "dvc", "repro", "--quiet"), (sys.executable, "-m", "ratchet", "run")
-REPORT: dict[str, Any] = {"bundles": {}, "verdict": "rejected", "chosen": None, "reasons": []}
+REPORT: dict[str, Any] = {
+    "primary_metric": "accuracy",
+    "bundles": {},
+    "ranking": [],
+    "verdict": "rejected",
+    "chosen": None,
+    "reasons": [],
+}
 """What every file holds: enough for the summary that a run ends with."""
 WRITE = f"""for path in "$@"; do mkdir -p "$(dirname "$path")" && echo '{json.dumps(REPORT)}' > "$path"; done\n"""
 BARS = {"nothing_to_do_ratio": 2.0, "with_server_ratio": 1.3, "embedded_server_extra_s": 25.0}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from benchmarks import orchestration
+from flows.runner import summary
 from ratchet.errors import PipelineError
+from ratchet.files import write_json
 from ratchet.params import read_yaml
 
 
@@ -27,6 +31,15 @@ def test_the_copy_differs_in_its_commands_alone(tmp_path: Path) -> None:
     for path in (*stage["outs"], *stage["plots"]):
         name = path if isinstance(path, str) else next(iter(path))
         assert json.loads((tmp_path / name).read_text()) == orchestration.REPORT
+
+
+def test_what_the_stages_write_is_enough_for_the_summary_that_a_run_ends_with(tmp_path: Path) -> None:
+    for path in (summary.EVALUATION, summary.JUDGEMENT, summary.DECISION):
+        write_json(tmp_path / path, orchestration.REPORT)
+        write_json(tmp_path / summary.MEASUREMENTS / path.name, orchestration.REPORT)
+    console = Console(file=io.StringIO())
+    summary.print_summary(tmp_path, console)
+    assert "Promotion: rejected" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_command_that_fails_is_no_figure(tmp_path: Path) -> None:
