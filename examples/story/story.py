@@ -151,6 +151,7 @@ def _label(world: World, finding: Any, timeline: Any) -> None:
     """Have texts of the drifted windows labelled by two annotators, who answer with the data set's labels."""
     import pandas as pd
 
+    from flows.labelling import collecting
     from flows.labelling import steps as labelling
     from flows.monitoring import steps as monitoring
     from flows.retraining import steps as retraining
@@ -170,8 +171,8 @@ def _label(world: World, finding: Any, timeline: Any) -> None:
             writer.writerow(["id", "label", "annotator", "lead_time_s"])
             writer.writerows([key, truth[item.text], who, 20] for key, item in queue.items().items())
     conflicts = labelling.open_queue(world.root, 1, conflicts=True)
-    answers = labelling.fetch(world.root, queue, conflicts, "")
-    done = labelling.add_to_store(world.root, queue, answers, 2, 1.0)
+    answers = collecting.fetch(world.root, queue, conflicts, "")
+    done = collecting.add_to_store(world.root, queue, answers, 2, 1.0)
     timeline.add("labels", f"{len(request['ids'])} texts went to two annotators: {done}.")
     retraining.close_request(world.root, request, monitoring.utc_now())
 

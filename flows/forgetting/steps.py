@@ -245,7 +245,7 @@ def _erase_labels(root: Path, what: Forgotten) -> list[str]:
     for pointer, store in (labelling.TRAINING, labelling.JUDGING):
         if not (root / pointer).is_file() or not (root / store).is_dir():
             continue
-        n_rows = erase_rows(root / pointer, root / store, is_about)
+        n_rows = erase_rows(root / pointer, root / store, is_about, what.in_value)
         if (root / f"{store}.dvc").is_file():
             labelling.track(root, store)
         done.append(f"{n_rows} rows out of the label store; commit {pointer} and {store}.dvc")

@@ -41,6 +41,7 @@ STATE: Sequence[State] = (
     State("data/judging_labels.dvc", "DVC's record of these labels"),
     State("data/judging_draws.jsonl", "draws of production's random sample"),
     State("data/label_queue", "queue of texts for people"),
+    State("data/guidelines.md", "guidelines for the people who label"),
     State("data/source_changed.txt", "what is watched for a source that DVC cannot see"),
     State("reports/openings.json", "openings of the sealed test"),
     State("reports/cpu_kinds.json", "kinds of CPU on which releases were verified"),

@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from prefect.client.schemas.objects import State, TaskRun  # noqa: E402
 from prefect.states import Completed  # noqa: E402
 
-from flows.labelling import choosing  # noqa: E402
+from flows.labelling import choosing, collecting  # noqa: E402
 from flows.labelling import steps as labelling  # noqa: E402
 from flows.runner import workspace  # noqa: E402
 from ratchet.errors import PipelineError, SourceError  # noqa: E402
@@ -70,7 +70,8 @@ def push(
             _step(choosing.fill_outbox)(root, queue, n_open - n_waiting, query_strategy, bundle, max_pool)
         n_new = _step(labelling.send_outbox)(root, queue)
         n_sent, n_waiting = n_sent + n_new, n_waiting + n_new
-    return Completed(message=f"{n_sent} texts sent to {queue.where}; {n_waiting} wait for answers")
+    note = labelling.guidelines_note(root)
+    return Completed(message=f"{n_sent} texts sent to {queue.where}; {n_waiting} wait for answers{note}")
 
 
 @flow(name="label-pull", validate_parameters=True, persist_result=False)
@@ -86,8 +87,8 @@ def pull(n_annotators: int = N_ANNOTATORS, min_agreement: float = MIN_AGREEMENT,
     root = Path.cwd()
     workspace.lock_workspace(root)
     queue, conflicts = labelling.open_queue(root, n_annotators), labelling.open_queue(root, 1, conflicts=True)
-    answered = _step(labelling.fetch)(root, queue, conflicts, answers)
-    added = _step(labelling.add_to_stores)(root, queue, answered, n_annotators, min_agreement)
+    answered = _step(collecting.fetch)(root, queue, conflicts, answers)
+    added = _step(collecting.add_to_stores)(root, queue, answered, n_annotators, min_agreement)
     n_escalated = _step(labelling.escalate)(root, conflicts)
     return Completed(message=f"{added}; {n_escalated} in conflict, at {conflicts.where}")
 

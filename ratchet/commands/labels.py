@@ -156,6 +156,32 @@ def quality(
     print(f"{len(others)} labels that the posterior decides otherwise")
 
 
+@app.command()
+def notes(
+    text: Annotated[str, typer.Argument(metavar="[ID]", help="A text's id: print every answer to it.")] = "",
+) -> None:
+    """Print what people remarked, and which answers they changed and why.
+
+    A text a paragraph, by its id; `ratchet raw-text ID` prints its words."""
+    from pathlib import Path
+
+    from flows.labelling import steps as labelling
+    from ratchet.labels import remarks
+    from ratchet.labels.resolution import current_decisions
+    from ratchet.labels.store import read_store
+
+    root = Path.cwd()
+    store = read_store(root / labelling.POINTER, root / labelling.STORE)
+    found = remarks.notes(store.annotations, text)
+    for note in found:
+        print(note.line)
+    held = current_decisions(store.decisions[store.decisions["id"] == text]) if text else None
+    for state, label in [] if held is None else held[["state", "label"]].itertuples(index=False):
+        print(f"{text} {state}: {label}" if isinstance(label, str) else f"{text} {state}")
+    answers, texts = f"{len(found)} answer{'s' * (len(found) != 1)}", {note.id for note in found}
+    print(f"{answers} to {len(texts)} text{'s' * (len(texts) != 1)}")
+
+
 Old = Annotated[str, typer.Argument(metavar="CLASS", help="The class that is no more.")]
 
 

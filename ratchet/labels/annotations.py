@@ -13,7 +13,7 @@ from ratchet.errors import TableError
 from ratchet.files import sha256_json
 from ratchet.labels.annotators import canonical_name, pseudonym
 from ratchet.labels.class_changes import ClassChange, present_name
-from ratchet.tables import ANNOTATIONS
+from ratchet.labels.remarks import ANNOTATIONS, WORDS, with_remarks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,8 @@ class Item:
     """Query strategy that chose the text; empty: a person did. `random` alone is a sample without bias."""
     query_score: float = math.nan
     """Its score of the text, see `query_scores`; NaN: it gives none."""
+    guidelines: str = ""
+    """Version of the guidelines by which people are asked; empty: there are none."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +65,31 @@ class Answer:
     """Seconds it took; NaN: nobody noted it."""
     origin: str = ""
     """The server's project or the file."""
+    comment: str = ""
+    """What the person remarked about the text."""
+    change_reason: str = ""
+    """Why the person changed an earlier answer."""
 
 
 def masked(answer: Answer, cleaning: Cleaning, known: Mapping[str, Item]) -> Answer:
-    """The answer with its text masked as the corpus is, where a person wrote the text; that of a known item stays.
+    """The answer with what a person wrote masked as the corpus is: remarks, and the text unless the item is known.
 
     Args:
         answer: from a queue or a sheet.
         cleaning: of the task's texts.
         known: what was sent or lies in the pool, by id.
     """
-    if not cleaning.mask or answer.item.id in known:
+    if not cleaning.mask:
         return answer
     from ratchet.data.cleaning import text_id
     from ratchet.data.personal_data import mask_personal_data
 
+    comment, change_reason = (
+        mask_personal_data(words, cleaning.regions)[0] for words in (answer.comment, answer.change_reason)
+    )
+    answer = replace(answer, comment=comment, change_reason=change_reason)
+    if answer.item.id in known:
+        return answer
     text, counts = mask_personal_data(answer.item.text, cleaning.regions)
     if not counts:
         return answer
@@ -114,7 +126,8 @@ def annotation_table(answers: Sequence[Answer], role: Role, key: str, labels: Co
             raise TableError("An answer has a negative lead time.", where=where, got=f"{answer.lead_time_s} s")
         rows.append(_row(answer, role, pseudonym(answer.annotator, key)))
     frame = pd.DataFrame(rows, columns=list(ANNOTATIONS.columns))
-    frame = frame.astype({"lead_time_s": "float64", "query_score": "float64"}).drop_duplicates("annotation_id")
+    kinds = {"lead_time_s": "float64", "query_score": "float64", **dict.fromkeys((*WORDS, "guidelines"), "str")}
+    frame = frame.astype(kinds).drop_duplicates("annotation_id")
     return frame.sort_values("annotated_at", kind="stable", na_position="first", ignore_index=True)
 
 
@@ -210,15 +223,14 @@ def new_answers(annotations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame
 
     An answer that goes back to an earlier one is new, and has an id of its own.
     """
-    columns = ["origin", "id", "annotator", "role", "label", "annotated_at"]
-    said: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
-    for *place, label, when in _plain(stored)[columns].itertuples(index=False, name=None):
-        said[tuple(place)].append((label, when))
+    columns = ["origin", "id", "annotator", "role", "label", "annotated_at", *WORDS]
+    said: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for row in _plain(stored)[columns].itertuples(index=False, name=None):
+        said[row[:4]].append(row[4:])
     known, names, rows = set(stored["annotation_id"]), [], []
-    fetched = _plain(annotations)[["annotation_id", *columns]].itertuples(index=False, name=None)
-    for at, (name, *place, label, when) in enumerate(fetched):
-        before = said[tuple(place)]
-        if before and before[-1] == (label, when):
+    for at, row in enumerate(_plain(annotations)[columns].itertuples(index=False, name=None)):
+        name, before = str(annotations["annotation_id"].iloc[at]), said[row[:4]]
+        if before and before[-1] == row[4:]:
             continue
         rows.append(at)
         names.append(sha256_json([name, len(before)])[:24] if name in known else name)
@@ -252,13 +264,16 @@ def latest_answers(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plain(annotations: pd.DataFrame) -> pd.DataFrame:
-    """The rows with an empty text for a class or a time that is missing."""
-    return annotations.assign(**{name: annotations[name].fillna("") for name in ("label", "annotated_at")})
+    """The rows with an empty text for a class, a time or a remark that is missing."""
+    rows = with_remarks(annotations)
+    return rows.assign(**{name: rows[name].fillna("") for name in ("label", "annotated_at", *WORDS)})
 
 
 def _row(answer: Answer, role: Role, annotator: str) -> dict[str, object]:
     item = answer.item
-    identity = [answer.origin, item.id, annotator, role, answer.label, answer.annotated_at]
+    remarks = {name: getattr(answer, name) for name in WORDS}
+    identity: list[object] = [answer.origin, item.id, annotator, role, answer.label, answer.annotated_at]
+    identity += [remarks] if any(remarks.values()) else []  # without any the id is that of stores without remarks
     return {
         "annotation_id": sha256_json(identity)[:24],
         "id": item.id,
@@ -274,4 +289,6 @@ def _row(answer: Answer, role: Role, annotator: str) -> dict[str, object]:
         "query_strategy": item.query_strategy or None,
         "query_score": item.query_score,
         "origin": answer.origin,
+        **{name: value or None for name, value in remarks.items()},
+        "guidelines": item.guidelines or None,
     }

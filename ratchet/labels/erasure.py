@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratchet.files import read_json, write_json
+from ratchet.labels.remarks import WORDS
 from ratchet.labels.store import TABLES, Batch, read_pointer, write_batch
 from ratchet.table_files import read_table
 
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def erase_rows(pointer: Path, folder: Path, is_about: Callable[[pd.DataFrame], list[bool]]) -> int:
-    """Write the store without the rows that `is_about` names; returns their number.
+def erase_rows(
+    pointer: Path, folder: Path, is_about: Callable[[pd.DataFrame], list[bool]], is_quote: Callable[[str], bool]
+) -> int:
+    """Write the store without the rows that `is_about` names, and without remarks that `is_quote` finds a text in.
+
+    Returns how many rows were left out or lost a remark.
 
     Killed before the pointer is written the store is as it was; after it, files that no pointer names are left, which
     the next call deletes. Changes of the classes keep applying to the batches that they applied to.
@@ -30,9 +35,9 @@ def erase_rows(pointer: Path, folder: Path, is_about: Callable[[pd.DataFrame], l
     for batch in batches:
         frame = read_table(folder / batch.file, TABLES[batch.table])
         about = is_about(frame)
-        n_rows += sum(about)
-        rest = frame[[not row for row in about]].reset_index(drop=True)
-        kept.append(write_batch(folder, rest, TABLES[batch.table]) if any(about) else batch)
+        rest, n_quotes = _without_quotes(frame[[not row for row in about]].reset_index(drop=True), is_quote)
+        n_rows += sum(about) + n_quotes
+        kept.append(write_batch(folder, rest, TABLES[batch.table]) if any(about) or n_quotes else batch)
     left = [batch for batch in kept if batch is not None]
     if left != batches:
         value = read_json(pointer)
@@ -44,3 +49,15 @@ def erase_rows(pointer: Path, folder: Path, is_about: Callable[[pd.DataFrame], l
         if path.name not in {batch.file for batch in left}:
             path.unlink()
     return n_rows
+
+
+def _without_quotes(frame: pd.DataFrame, is_quote: Callable[[str], bool]) -> tuple[pd.DataFrame, int]:
+    """The rows without the remarks that quote a text, and how many rows had one."""
+    hits: dict[str, list[bool]] = {
+        name: [isinstance(value, str) and is_quote(value) for value in frame[name]]
+        for name in WORDS
+        if name in frame.columns
+    }
+    for name, hit in hits.items():
+        frame.loc[hit, name] = None
+    return frame, sum(map(any, zip(*hits.values(), strict=True))) if hits else 0

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,17 +15,18 @@ from ratchet.errors import TableError
 from ratchet.files import replace_file, sha256_json
 from ratchet.labels.annotations import Answer, Item, utc_time
 from ratchet.labels.annotators import person_of_sheet
+from ratchet.labels.guidelines import NONE, Guidelines
 from ratchet.labels.sheets import BOOK_SUFFIXES, TEXT_SUFFIXES, read_sheet
 
 AGAIN = "split:"
 """Start of the query strategy of texts that are asked again, for their class was split."""
-ANSWER_COLUMNS = ("label", "annotator", "lead_time_s", "annotated_at")
+ANSWER_COLUMNS = ("label", "annotator", "comment", "change_reason", "lead_time_s", "annotated_at")
 SHEET_COLUMNS = ("id", "text", "suggested", "confidence", "reason", *ANSWER_COLUMNS)
 ROUNDED = re.compile(r"\d([.,]\d+)?E[+-]?\d+|\d{15}0", re.IGNORECASE)
 """An id of digits, as a spreadsheet shows it that took it for a number."""
 NUMBERS = ("confidence", "query_score")
 """Numbers of an item, which may be undefined."""
-WORDS = ("id", "text", "source", "reason", "suggested", "bundle", "query_strategy")
+WORDS = ("id", "text", "source", "reason", "suggested", "bundle", "query_strategy", "guidelines")
 """Texts of an item."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -53,14 +54,14 @@ class Queue(Protocol):
 class FileQueue:
     """A folder: `queue-HASH.jsonl` holds what was sent, `queue-HASH.csv` is the same for a spreadsheet.
 
-    People fill the columns label, annotator and, if they can, lead_time_s and annotated_at of the CSV, or of a copy
-    each under another name in the same folder, saved as CSV or as a workbook. Every other sheet or JSONL file there is
-    read as well; a row without a label is no answer. The JSONL is what was sent: a text that a spreadsheet has altered
-    does no harm.
+    People fill the columns label, annotator and, if they can, comment, change_reason, lead_time_s and annotated_at of
+    the CSV, or of a copy each under another name in the same folder, saved as CSV or as a workbook. Every other sheet
+    or JSONL file there is read as well; a row with neither label nor comment is no answer. The JSONL is what was sent:
+    a text that a spreadsheet has altered does no harm. `guidelines.md` is what people keep to.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, guidelines: Guidelines = NONE) -> None:
+        self._folder, self._guidelines = folder, guidelines
 
     @property
     def where(self) -> str:
@@ -70,8 +71,11 @@ class FileQueue:
         return by_id(item for path in sorted(self._folder.glob("queue-*.jsonl")) for item in read_items(path))
 
     def send(self, items: Sequence[Item]) -> None:
-        known = self.items()
-        new = [item for item in items if not is_sent(item, known)]
+        known, version = self.items(), self._guidelines.version
+        new = [replace(item, guidelines=version) for item in items if not is_sent(item, known)]
+        if version:
+            with replace_file(self._folder / "guidelines.md") as partial:
+                partial.write_text(f"{self._guidelines.text}\n", encoding="utf-8")
         if not new:
             return
         again = [AGAIN] if any(item.query_strategy.startswith(AGAIN) for item in new) else []
@@ -172,11 +176,11 @@ def read_items(path: Path) -> list[Item]:
 
 
 def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
-    """The answers in a spreadsheet (see `read_sheet`) or a JSONL file; rows without a label are none.
+    """The answers in a spreadsheet (see `read_sheet`) or a JSONL file; rows without a label and a comment are none.
 
     Columns: `label`; `id`, or `text` for a text that was never sent; and, where known, `annotator` (otherwise the
-    file's name, without "(1)" and other marks of a copy), `lead_time_s` in seconds, `annotated_at` (ISO 8601) and
-    `source`.
+    file's name, without "(1)" and other marks of a copy), `lead_time_s` in seconds, `annotated_at` (ISO 8601),
+    `source`, and the remarks `comment` and `change_reason`. A comment in place of a label is a skip with its reason.
 
     Args:
         path: the file.
@@ -188,8 +192,10 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
     answers = []
     rows = read_rows(path) if path.suffix.lower() == ".jsonl" else read_sheet(path)
     for number, row in enumerate(rows, start=1):
-        label = str(row.get("label") or "").strip()
-        if not label:
+        label, comment, reason = (
+            _formula(str(row.get(name) or "").strip()) for name in ("label", "comment", "change_reason")
+        )
+        if not label and not comment:
             continue
         where = f"{path.name}, row {number}"
         answers.append(
@@ -200,6 +206,8 @@ def read_answers(path: Path, known: dict[str, Item]) -> list[Answer]:
                 utc_time(row.get("annotated_at"), f"{where}, column annotated_at"),
                 _seconds(row.get("lead_time_s"), f"{where}, column lead_time_s"),
                 origin_of(path),
+                comment,
+                reason,
             )
         )
     return answers

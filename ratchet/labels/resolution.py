@@ -11,13 +11,11 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ratchet.labels.annotations import Item, latest_answers
+from ratchet.labels.remarks import SKIPPED, comments
 from ratchet.tables import HUMAN_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SKIPPED = "(skipped)"
-"""What a skip is called among the votes."""
 
 
 def resolve(annotations: pd.DataFrame, n_annotators: int, min_agreement: float) -> pd.DataFrame:
@@ -82,16 +80,17 @@ def missing_answers(asked: Collection[str], annotations: pd.DataFrame, decisions
 
 
 def conflicts(decisions: pd.DataFrame, annotations: pd.DataFrame) -> list[Item]:
-    """The texts that an adjudicator has to settle, each with the votes so far."""
+    """The texts that an adjudicator has to settle, each with the votes and remarks so far."""
     held = current_decisions(decisions)
     held = held[held["state"] == "escalated"]
     votes = latest_answers(annotations[annotations["role"] == "annotator"])
     votes = votes.assign(label=votes["label"].fillna(SKIPPED))
-    items = []
+    remarks, items = comments(votes), []
     for row in held.itertuples(index=False):
         counts = votes.loc[votes["id"] == row.id, "label"].value_counts().sort_index()
         votes_text = ", ".join(f"{n} × {label}" for label, n in counts.items())
-        items.append(Item(str(row.id), str(row.text), str(row.source), reason=f"in conflict: {votes_text}"))
+        said = "".join(f'; "{comment}"' for comment in remarks.get(str(row.id), []))
+        items.append(Item(str(row.id), str(row.text), str(row.source), reason=f"in conflict: {votes_text}{said}"))
     return items
 
 

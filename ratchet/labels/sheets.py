@@ -19,7 +19,7 @@ from ratchet.labels.annotators import canonical_name
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 BOOK_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SEPARATORS = (",", ";", "\t", "|")
-COLUMNS = ("id", "text", "label", "annotator", "lead_time_s", "annotated_at", "source")
+COLUMNS = ("id", "text", "label", "annotator", "comment", "change_reason", "lead_time_s", "annotated_at", "source")
 """The columns that are read; a sheet may hold others."""
 _HINT = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 """The line in which Excel is told the separator."""

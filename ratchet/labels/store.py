@@ -16,8 +16,9 @@ import pydantic
 from ratchet.errors import TableError
 from ratchet.files import read_json, sha256_file, write_json
 from ratchet.labels.class_changes import ClassChange, present_annotations, present_decisions
+from ratchet.labels.remarks import ANNOTATIONS
 from ratchet.table_files import read_table, write_table
-from ratchet.tables import ANNOTATIONS, HUMAN_LABELS, Table, empty_table
+from ratchet.tables import HUMAN_LABELS, Table, empty_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,6 +15,7 @@ import pytest
 from flows.forgetting import steps
 from flows.forgetting.matching import Forgotten
 from flows.forgetting.places import read_layout
+from flows.labelling import collecting
 from flows.labelling import steps as labelling
 from ratchet.commands.forget import forget as command
 from ratchet.data.cleaning import text_id
@@ -188,8 +189,8 @@ def test_a_quote_is_recognised_however_it_is_escaped_or_cut(quote: str) -> None:
 
 def test_answers_about_a_forgotten_text_do_not_come_back(tmp_path: Path) -> None:
     kept, gone = (Answer(Item(text_id(text), text, "s"), "bad", "ann") for text in (OTHERS[0], CLEAN))
-    assert labelling._without([kept, gone], frozenset({KEY})) == [kept]
-    assert labelling._without([replace(gone, item=replace(gone.item, id="0" * 16))], frozenset({KEY})) == []
+    assert collecting._without([kept, gone], frozenset({KEY})) == [kept]
+    assert collecting._without([replace(gone, item=replace(gone.item, id="0" * 16))], frozenset({KEY})) == []
 
 
 def test_a_damaged_list_of_tombstones_stops_ingest(tmp_path: Path) -> None:

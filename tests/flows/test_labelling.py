@@ -385,9 +385,12 @@ def test_a_pull_that_was_killed_loses_nothing(
     calm = shutil.copytree(world, tmp_path / "calm")
     empty = read_json(world / labelling.POINTER)
     place, _, turn = where.partition(" ")
-    target = {"write_batch": "ratchet.labels.store.write_batch", "append": "ratchet.labels.store.append"}.get(
-        place, f"flows.labelling.steps.{place}"
-    )
+    moved = {
+        "write_batch": "ratchet.labels.store",
+        "append": "ratchet.labels.store",
+        "fetch": "flows.labelling.collecting",
+    }
+    target = f"{moved.get(place, 'flows.labelling.steps')}.{place}"
     module, name = target.rsplit(".", 1)
     real = getattr(sys.modules[module], name)
     calls = []

@@ -332,6 +332,7 @@ def test_errors_are_raised_before_anything_is_written(world: Path) -> None:
 
 
 def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.labelling import collecting
     from flows.labelling import steps as labelling
     from flows.rollout.files import send_disagreements
     from ratchet.labels.queues import FileQueue
@@ -341,7 +342,7 @@ def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkey
     monkeypatch.setattr(labelling, "track", lambda *_: None)
     monkeypatch.setenv(labelling.KEY, "a key for tests")
     monkeypatch.setattr(labelling, "class_labels", lambda root: sorted(OTHER))
-    monkeypatch.setattr(labelling, "_pool_items", lambda root: {})
+    monkeypatch.setattr(collecting, "_pool_items", lambda root: {})
     write_json(world / labelling.POINTER, {"batches": []})
     write_json(world / "params.yaml", {"ingest": {"repairs": []}, "validate": {"personal_data": "off", "regions": []}})
     start(world, "first", Path("models/new"), "", "better in tests")
@@ -357,8 +358,8 @@ def test_disagreements_go_to_people_and_their_answers_decide(world: Path, monkey
     answers = world / "answers.csv"
     rows = [f"{item.text},{item.text.split()[0]},ann" for item in queue.items().values()]
     answers.write_text("\n".join(["text,label,annotator", *rows]) + "\n")
-    found = labelling.fetch(world, queue, FileQueue(world / labelling.CONFLICTS), str(answers))
-    labelling.add_to_store(world, queue, found, 1, 0.5)
+    found = collecting.fetch(world, queue, FileQueue(world / labelling.CONFLICTS), str(answers))
+    collecting.add_to_store(world, queue, found, 1, 0.5)
     state = advance(world, nobody)
     assert (state.step, state.status) == ("small", "running")
     with pytest.raises(PipelineError, match="shadow mode"):

@@ -11,7 +11,9 @@ import pytest
 
 from ratchet.errors import SourceError, TableError
 from ratchet.labels.annotations import Item
-from ratchet.labels.label_studio import CHUNK, LabelStudioQueue, label_config
+from ratchet.labels.guidelines import Guidelines
+from ratchet.labels.label_studio import CHUNK, LabelStudioQueue
+from ratchet.labels.label_studio_interface import label_config
 
 TOKEN = "secret-token"
 ITEMS = [Item(f"{i:016x}", f"text {i}", "made", "margin 0.03", "positive", 0.51, "m@1", "margin") for i in range(250)]
@@ -24,7 +26,7 @@ class Server:
         self.projects: list[dict[str, Any]] = []
         self.tasks: list[dict[str, Any]] = []
         self.users: dict[int, str] = {}
-        self.n_imports, self.fails_after = 0, 10**9
+        self.n_imports, self.fails_after, self.n_changes = 0, 10**9, 0
         self.seen: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -50,6 +52,7 @@ class Server:
             self.tasks = [task for task in self.tasks if task["id"] != project]
             return httpx.Response(204)
         if request.method == "PATCH":
+            self.n_changes += 1
             self.projects[project - 1] |= json.loads(request.content)
             return httpx.Response(200, json=self.projects[project - 1])
         if path.endswith("/import"):
@@ -168,8 +171,49 @@ def test_a_refused_token_is_said_without_saying_it() -> None:
 
 
 def test_classes_with_signs_that_xml_minds_are_escaped() -> None:
-    tree = ElementTree.fromstring(label_config(['<b> & "c"', "d"]))
+    tree = ElementTree.fromstring(label_config(['<b> & "c"', "d"], {"d": "a <d> & no more"}))
     assert [choice.get("value") for choice in tree.iter("Choice")] == ['<b> & "c"', "d"]
+    assert [choice.get("hint") for choice in tree.iter("Choice")] == [None, "a <d> & no more"]
+
+
+def test_guidelines_are_the_projects_instruction_and_stand_beside_each_class() -> None:
+    server, text = Server(), "Read the *whole* text.\n\n# negative\n\nThe film is not liked."
+
+    def asked_by(text: str) -> LabelStudioQueue:
+        transport = httpx.MockTransport(server)
+        guidelines = Guidelines(text, {"negative": "The film is not liked."} if text else {})
+        labels = ["negative", "positive"]
+        return LabelStudioQueue("http://server", TOKEN, "Ratchet", labels, 3, transport, guidelines)
+
+    asked_by("").send(ITEMS[:1])
+    assert server.projects[0]["show_instruction"] is False
+    asked_by(text).send(ITEMS[:2])
+    (project,) = server.projects
+    assert "<em>whole</em>" in project["expert_instruction"]
+    assert project["show_instruction"] is True
+    choices = ElementTree.fromstring(project["label_config"]).iter("Choice")
+    assert {choice.get("value"): choice.get("hint") for choice in choices} == {
+        "negative": "The film is not liked.",
+        "positive": None,
+    }
+    versions = [task["data"].get("guidelines") or "" for task in server.tasks]
+    assert versions == ["", Guidelines(text).version]
+    changes = server.n_changes
+    asked_by(text).items()
+    assert server.n_changes == changes, "what is up to date is not written again"
+
+
+def test_a_comment_and_why_an_answer_was_changed_come_back_with_it() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:2])
+    said = given("positive")
+    for name, words in {"comment": ["two", "lines"], "change_reason": ["misread"]}.items():
+        said["result"] += [{"from_name": name, "to_name": "text", "type": "textarea", "value": {"text": words}}]
+    skipped = given(None, was_cancelled=True)
+    skipped["result"] = [{"from_name": "comment", "to_name": "text", "type": "textarea", "value": {"text": ["empty"]}}]
+    server.tasks[0]["annotations"], server.tasks[1]["annotations"] = [said], [skipped]
+    found = [(answer.label, answer.comment, answer.change_reason) for answer in queue(server).answers()]
+    assert found == [("positive", "two lines", "misread"), ("", "empty", "")]
 
 
 def test_a_person_is_their_e_mail_address_whatever_number_the_account_gets() -> None:

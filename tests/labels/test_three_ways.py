@@ -9,6 +9,7 @@ import httpx
 import pandas as pd
 import pytest
 
+from flows.labelling import collecting
 from flows.labelling import steps as labelling
 from pipeline_steps import baseline
 from ratchet.data.cleaning import text_id
@@ -76,8 +77,8 @@ def test_nothing_is_lost_and_nobody_counts_twice(root: Path) -> None:
     answers += [(IDS[2], "negative", "Anna@Example.org", "2026-01-01T12:30:00Z")]  # anna changed her mind elsewhere
     _sheet(root / "mine.csv", answers)
     for _ in range(2):  # pulled twice is once
-        fetched = labelling.fetch(root, queue, conflicts, str(root / "mine.csv"))
-        labelling.add_to_store(root, queue, fetched, 2, 0.6)
+        fetched = collecting.fetch(root, queue, conflicts, str(root / "mine.csv"))
+        collecting.add_to_store(root, queue, fetched, 2, 0.6)
     store = read_store(root / labelling.POINTER, root / labelling.STORE)
     held = store.decisions.drop_duplicates("id", keep="last").set_index("id")
     assert held["label"].to_dict() == {IDS[0]: "positive", IDS[1]: "negative", IDS[2]: "negative", IDS[3]: "negative"}
