@@ -25,6 +25,7 @@ from ratchet.commands import (
     rollout,
     score,
     serve,
+    studio,
     trial,
     verify,
 )
@@ -52,6 +53,7 @@ for _command in (
     content.content,
     reports.results,
     reports.cost,
+    studio.studio,
     release.release,
     verify.verify,
     score.score,

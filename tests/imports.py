@@ -35,6 +35,7 @@ ROOMS = (
     "experiments",
     "serving",
     "scoring",
+    "studio",
     "commands",
 )
 """The rooms of ratchet, from the bottom up: each may import those before it, and the modules beside the rooms."""

@@ -105,6 +105,7 @@ NEEDS = {
     "ratchet release": "an accepted run and keys: tests/flows/test_release.py",
     "ratchet retrain": "answers of people: tests/flows/test_monitoring.py",
     "ratchet rollout": "a server and two models: tests/flows/test_rollout.py",
+    "ratchet studio": "it serves until Ctrl-C: tests/studio",
     "ratchet try": "the bundles of a run: tests/flows/test_techniques.py",
     "ratchet verify": "a release: tests/flows/test_verification.py",
     "ratchet score": "a model: tests/scoring/test_scoring.py",

@@ -1,0 +1,1 @@
+"""The browser application over what a run leaves: verdict, texts, errors, comparison. It writes nothing."""
