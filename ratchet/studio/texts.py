@@ -189,8 +189,8 @@ def _words(folder: Path, text: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _pieces(text: str, values: Mapping[int, tuple[int, float]]) -> list[dict[str, Any]]:
     """A text cut at its words, which carry their value relative to the largest.
 
-    >>> _pieces("a bad film", {2: (5, -0.4), 6: (10, 0.1)})[1:]
-    [{'text': 'bad', 'value': -1.0}, {'text': ' ', 'value': 0.0}, {'text': 'film', 'value': 0.25}]
+    >>> _pieces("a late train", {2: (6, -0.4), 7: (12, 0.1)})[1:]
+    [{'text': 'late', 'value': -1.0}, {'text': ' ', 'value': 0.0}, {'text': 'train', 'value': 0.25}]
     """
     largest = max((abs(value) for _, value in values.values()), default=0.0) or 1.0
     pieces, place = [], 0
