@@ -72,6 +72,7 @@ def errors_view(workspace: Workspace, bundle: str, against: str) -> dict[str, An
     return {
         **totals,
         "pairs": pairs,
+        "left_out": totals["n_wrong"] - sum(pair["n"] for pair in pairs),
         "all_wrong": asked.address(outcome="wrong"),
         "sure": asked.address(outcome="wrong", order="confidence", down="1"),
         "slices": _worst_slices(workspace.evaluation(), bundle),

@@ -25,6 +25,7 @@ from ratchet.reporting.change import Change, Section
 from ratchet.studio.app import make_app
 from ratchet.studio.guard import HEADERS
 from ratchet.studio.texts import PAGE_ROWS, Asked, find_texts, parse_asked
+from ratchet.studio.views import errors_view
 from ratchet.studio.workspace import Paths, Workspace
 from tests.support.release_reports import evaluate_report, judge_report
 
@@ -80,7 +81,7 @@ def answers(frame: pd.DataFrame) -> pd.DataFrame:
     found = []
     for place, bundle in enumerate(BUNDLES):
         asked = frame[frame["part"].isin(["validation", "test"])]
-        wrong = (asked["row"] // 5 + place) % 4 == 0
+        wrong = (asked["row"] // 5 + place) % 3 == 0
         predicted = [LABELS[(row + bad) % 2] for row, bad in zip(asked["row"], wrong, strict=True)]
         confidence = 0.5 + (asked["row"] * 7 % 50) / 100
         found.append(asked[["id", "label"]].assign(split=asked["part"], bundle=bundle, predicted=predicted))
@@ -372,6 +373,14 @@ def test_a_figure_leads_to_its_rows(app: Any, workspace: Workspace) -> None:
     assert {"/reports/judge", "/reports/evaluate", "/reports/decision"} <= set(run)
 
 
+def test_pairs_beyond_the_most_frequent_are_counted(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = errors_view(workspace, "teacher", "")
+    monkeypatch.setattr("ratchet.studio.views.MAX_PAIRS", 1)
+    cut = errors_view(workspace, "teacher", "")
+    assert (whole["left_out"], len(whole["pairs"]), len(cut["pairs"])) == (0, 2, 1)
+    assert cut["left_out"] == whole["pairs"][1]["n"]
+
+
 def test_a_comparison_shows_what_diff_shows_and_an_unknown_revision_its_message(workspace: Workspace) -> None:
     seen = []
 
@@ -390,7 +399,7 @@ def test_a_comparison_shows_what_diff_shows_and_an_unknown_revision_its_message(
 def test_an_empty_repository_says_what_to_do(tmp_path: Path, path: str) -> None:
     answer = ask(make_app(workspace_of(tmp_path), TOKEN, PORT, no_compare), path)
     assert answer.status_code == 200
-    assert "make run" in answer.text
+    assert "<code>make run</code>" in answer.text
 
 
 @pytest.mark.parametrize(
