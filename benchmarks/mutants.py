@@ -68,6 +68,8 @@ OPERATORS = (
     "ZeroIterationForLoop",
 )
 """Beginnings of the names of cosmic-ray's operators that are used: all but decorators, keywords and its own example."""
+COUNTS = ("tried", "noticed", "equivalent")
+"""What is counted of each area."""
 SLOWER = 5
 """Times as long as the unbroken code's tests a mutant's may take, and half a minute: then it hangs, and is noticed."""
 
@@ -209,7 +211,7 @@ def summed_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How many were noticed of those that change something, by area and in all, and which were not."""
     areas: dict[str, dict[str, int]] = {}
     for row in rows:
-        counts = areas.setdefault(row["area"], {"tried": 0, "noticed": 0, "equivalent": 0})
+        counts = areas.setdefault(row["area"], dict.fromkeys(COUNTS, 0))
         counts["tried"] += 1
         counts["noticed"] += row["is_noticed"]
         counts["equivalent"] += not row["is_noticed"] and row["name"] in EQUIVALENT
@@ -226,13 +228,13 @@ def summed_up(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def markdown(report: Mapping[str, Any]) -> str:
     """The table of a report, and what was not noticed."""
-    rows = [[area, *map(str, counts.values())] for area, counts in report["areas"].items()]
+    rows = [[area, *(str(counts[name]) for name in COUNTS)] for area, counts in report["areas"].items()]
     share = report["share_noticed"]
     told = (
         f"{share['value']:.1%} [{share['low']:.1%}, {share['high']:.1%}] of those that change something were noticed."
     )
     left = [f"- `{name.replace('|', '/')}`" for name in report["not_noticed"]]
-    lines = [*markdown_table(["what it decides", "mutants tried", "noticed", "equivalent"], rows), "", told]
+    lines = [*markdown_table(["what it decides", *COUNTS], rows), "", told]
     return "\n".join([*lines, *(["", "Not noticed:", "", *left] if left else [])])
 
 
