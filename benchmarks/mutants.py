@@ -5,7 +5,8 @@
 
 Of each module of `AREAS` so many mutants are drawn by a hash, each is written into a copy of the repository, and the
 tests of that module run there. What differs in annotations and docstrings alone is no mutant, nor is what does not
-parse. Those that no test notices are listed; what was found to change nothing stands in `EQUIVALENT` with the reason.
+parse. Those that no test notices are listed; what was found to change nothing stands in
+`equivalent_mutants.json` with the reason.
 """
 
 from __future__ import annotations
@@ -39,18 +40,21 @@ TRIED = SCRATCH / "mutants.json"
 AREAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ratchet/measure/bootstrap.py": (
         "intervals",
-        ("tests/measure/test_bootstrap.py", "tests/measure/test_confidence.py"),
+        ("ratchet/measure/bootstrap.py", "tests/measure/test_bootstrap.py", "tests/measure/test_confidence.py"),
     ),
-    "ratchet/measure/significance.py": ("intervals", ("tests/measure/test_significance.py",)),
-    "ratchet/gates/gates.py": ("gates", ("tests/gates/test_gates.py",)),
+    "ratchet/measure/significance.py": (
+        "intervals",
+        ("ratchet/measure/significance.py", "tests/measure/test_significance.py"),
+    ),
+    "ratchet/gates/gates.py": ("gates", ("ratchet/gates/gates.py", "tests/gates/test_gates.py")),
     "pipeline_steps/promote.py": ("gates", ("tests/pipeline_steps/test_promote.py",)),
-    "ratchet/gates/ranking.py": ("choosing", ("tests/gates/test_ranking.py",)),
+    "ratchet/gates/ranking.py": ("choosing", ("ratchet/gates/ranking.py", "tests/gates/test_ranking.py")),
     "pipeline_steps/shortlist.py": ("choosing", ("tests/pipeline_steps/test_shortlist.py",)),
     "pipeline_steps/judge.py": ("judging", ("tests/pipeline_steps/test_judge.py",)),
     "ratchet/registry/high_water_mark.py": ("high-water mark", ("tests/registry/test_high_water_mark.py",)),
 }
-"""Module → what it decides, and the tests that are to notice."""
-EQUIVALENT: dict[str, str] = {}
+"""Module → what it decides, and the tests that are to notice; a module's own are its examples."""
+EQUIVALENT: dict[str, str] = read_json(Path(__file__).with_name("equivalent_mutants.json"))
 """Mutant → why it changes nothing that a test could notice."""
 OPERATORS = (
     "AddNot",

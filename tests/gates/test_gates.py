@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from ratchet.gates.gates import Gate, Verdict, check_gate, check_gates, mark_gate
+from ratchet.gates.gates import Gate, Verdict, check_gate, check_gates, mark_gate, without_figures
 from tests.support.release_reports import gate_at
 
 Against = Literal["absolute", "baseline", "teacher", "champion", "high_water_mark"]
@@ -273,3 +273,15 @@ def test_the_harm_of_a_gap_counts_the_longer_half_of_its_interval(metric: str, p
     figure = {"value": 0.28, "low": 0.26, "high": 0.34, "n": 400}
     bundle = {"metrics": {metric: figure}}
     assert check(0.25, metric=metric, bundle=bundle, comparison="at_most", rule="harm").passed is passed
+
+
+def test_without_its_figures_a_verdict_says_whether_they_were_known_and_kept_the_bound() -> None:
+    def told(value: float | None, passed: bool) -> str:
+        verdict = check(5.0, "at_most", metric="latency_p95_ms").to_json()
+        kept = without_figures({**verdict, "value": value, "passed": passed})
+        assert {"value", "low", "high"}.isdisjoint(kept)
+        return str(kept["reason"])
+
+    assert told(3.0, True).endswith("at most 5: passed")
+    assert told(9.0, False).endswith("not at most 5: failed")
+    assert [told(value, False).endswith("is not known: failed") for value in (None, math.nan)] == [True, True]

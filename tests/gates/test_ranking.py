@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.gates.ranking import Ties, candidates_in_order, rank, rule_sentence, upper_loss
+from ratchet.gates.ranking import Ties, candidates_in_order, rank, rule_sentence, texts_needed, upper_loss
 from ratchet.measure.bootstrap import weights
 from ratchet.measure.primary import primary_metric
 
@@ -88,6 +88,7 @@ def test_the_sentence_names_both_ties() -> None:
     assert "at most 7% larger" in told
     assert "at most 30% slower" in told
     assert "lose at most 0.02 of the primary metric against the best one, at 80% confidence" in told
+    assert "at most 0.5 points behind" in rule_sentence("quality", TIES, 0.02, 0.8)
 
 
 def evaluated(size_mb: float, latency: float, loss: float | None, half: float = 0.0) -> dict[str, Any]:
@@ -154,3 +155,16 @@ def test_by_expected_cost_another_bundle_is_near_the_best_than_by_accuracy() -> 
 
     assert near("accuracy", 0.06) == ["missing", "teacher"]
     assert near("expected_cost", 0.5) == ["alarming", "teacher"]
+
+
+def test_no_number_of_texts_shows_a_loss_that_is_the_bound_itself_or_not_known() -> None:
+    at_the_bound, unknown = evaluated(5, 5, 0.015, 0.01), evaluated(5, 5, math.nan)
+    assert texts_needed(at_the_bound, 0.015, 0.8) is None
+    assert texts_needed(unknown, 0.015, 0.8) is None
+    for item in (nearly := evaluated(5, 5, 0.005, 0.04)), (surely := evaluated(5, 5, 0.005, 0.001)):
+        item["against"]["best"]["primary"]["n"] = 100
+    assert texts_needed(surely, 0.015, 0.8) is None
+    needed = texts_needed(nearly, 0.015, 0.8)
+    assert needed is not None
+    narrower = evaluated(5, 5, 0.005, 0.04 * (100 / needed) ** 0.5)
+    assert upper_loss(narrower, 0.8) <= 0.015

@@ -145,3 +145,21 @@ def test_wilson_interval_of_a_known_case() -> None:
     estimate = bootstrap.proportion_estimate(15, 148)
     assert estimate.value == pytest.approx(15 / 148)
     assert [estimate.low, estimate.high] == pytest.approx([0.0624, 0.1605], abs=5e-5)
+
+
+def test_the_interval_ends_at_the_outer_fortieths_of_the_draws() -> None:
+    found = bootstrap.interval_estimate(0.5, np.arange(1001) / 1000, 30)
+    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+
+
+def test_certainty_is_in_the_highest_bin_with_what_is_nearly_certain() -> None:
+    right, confidence = np.array([0, 1]), np.array([1.0, 0.96])
+    found = bootstrap.ece_estimate(right, confidence, 10, bootstrap.unit_weights(2))
+    assert found.value == pytest.approx((1 - 0.04) / 2)
+
+
+def test_totals_come_for_each_part_with_its_own_number_of_cells() -> None:
+    values, cells = np.array([1.0, 2.0, 4.0]), np.array([0, 1, 0])
+    parts = [(values, cells, 2), (values, np.array([2, -1, 2]), 3), (values, np.array([0, 0, 0]), 1)]
+    found = bootstrap.cell_totals(parts, bootstrap.unit_weights(3))
+    assert [total[:, 0].tolist() for total in found] == [[5.0, 2.0], [0.0, 0.0, 5.0], [7.0]]

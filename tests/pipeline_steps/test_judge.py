@@ -83,8 +83,20 @@ def test_the_figures_are_those_of_the_test_texts() -> None:
     by_length = [item["accuracy"] for item in small["slices"].values()]
     assert sum(item["n"] for item in by_length) == 160
     assert set(small["slices_against"]["baseline"]) == set(small["slices"])
+    by_slice = small["slices_against"]["baseline"]
+    shares = [item["accuracy"]["value"] * small["slices"][key]["accuracy"]["n"] / 160 for key, item in by_slice.items()]
+    assert sum(shares) == pytest.approx(gained), "the slices by length are all texts"
+    assert predictions.index.tolist() == list(range(320))
+    right = {name: rows["label"] == rows["predicted"] for name, rows in predictions.groupby("bundle")}
+    on_test, before = right["small"].mean(), np.mean(_right(LinearWords(RIGHT), reviews(120, 2)))
+    assert small["metrics"]["better_on_test"]["value"] == pytest.approx(on_test - before)
     assert set(baseline["slices_against"]) == {"best"}
     assert bare_figures(report) == []
+
+
+def _right(model: Predictor, texts: pd.DataFrame) -> Any:
+    predicted = np.array(model.labels)[model.predict_proba(texts["text"].tolist()).argmax(axis=1)]
+    return predicted == texts["label"].to_numpy()
 
 
 def test_released_bundles_are_scored_on_the_same_texts_in_whatever_order_they_name_the_classes() -> None:

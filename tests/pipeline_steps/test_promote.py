@@ -348,3 +348,22 @@ def test_limits_that_no_bundle_meets_are_told_with_each_bundles_figure() -> None
     assert decision["reasons"][0] == "There is no bundle on the shortlist to choose from."
     for name, size in (("baseline", 2), ("teacher", 100), ("small-int8", 8), ("small-nf4", 24)):
         assert f"{name} is beyond a limit: size_mb {size}, limit 1." in decision["reasons"]
+
+
+def test_what_was_passed_over_is_told_with_the_texts_it_needs_the_fewest_first() -> None:
+    listed = shortlist_report(evaluate_report()) | {"undecided": {"a": 2_900, "b": 300}}
+    assert any("b (about 300), a (about 2,900)." in reason for reason in decide(shortlist=listed)["reasons"])
+
+
+def test_what_was_never_released_is_named_and_the_teacher_is_no_release() -> None:
+    none = decide()
+    assert none["released"] == []
+    assert any(reason.endswith("gates against them do not apply.") for reason in none["reasons"])
+    one = decide(evaluate_report(with_champion=True))
+    assert one["released"] == ["champion"]
+    assert any(reason.endswith("gates against it do not apply.") for reason in one["reasons"])
+    without_teacher = evaluate_report()
+    without_teacher["bundles"]["teacher"]["deployable"] = False
+    listed = shortlist_report(without_teacher)
+    del without_teacher["bundles"]["teacher"]
+    assert decide(without_teacher, shortlist=listed)["released"] == []

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from pipeline_steps import shortlist
+from ratchet.errors import ParamsError
 from ratchet.files import read_json
 from ratchet.measure.report_files import write_report
+from ratchet.params import check_params
 from tests.support.params import write_params
 from tests.support.release_reports import SHORTLIST
 
@@ -74,3 +76,27 @@ def test_main_writes_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     write_report(Path("reports/evaluate.json"), EVALUATED, Path("measurements/evaluate.json"))
     shortlist.main()
     assert read_json(Path("reports/shortlist.json"))["shortlist"] == ["small", "fast", "teacher"]
+
+
+def test_a_limit_itself_is_kept() -> None:
+    report = shortlist.run(EVALUATED, SHORTLIST.model_copy(update={"max_size_mb": 20.0, "max_p95_ms": 3.0}))
+    assert report["over_limits"] == {"teacher": ["size_mb 90, limit 20", "latency_p95_ms 20, limit 3"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("n_candidates", [1, 5], [0]),
+        ("max_loss", [0.0, 1.0], [-0.01, 1.01]),
+        ("confidence", [0.5, 0.99], [0.49, 1.0]),
+        ("size_tie", [0.0, 1.0], [-0.01, 1.01]),
+        ("latency_tie", [0.0, 1.0], [-0.01, 1.01]),
+        ("quality_tie", [0.0, 1.0], [-0.01, 1.01]),
+    ],
+)
+def test_each_param_has_its_range(name: str, allowed: list[float], refused: list[float]) -> None:
+    for value in allowed:
+        check_params(shortlist.Params, "shortlist", {**SHORTLIST.model_dump(), name: value})
+    for value in refused:
+        with pytest.raises(ParamsError, match=name):
+            check_params(shortlist.Params, "shortlist", {**SHORTLIST.model_dump(), name: value})
