@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,10 @@ from flows.forgetting.matching import Forgotten
 from flows.init.sources import FOLDER
 from flows.labelling.steps import JUDGING_STORE, STORE
 from ratchet.data.forgotten import TOMBSTONES
+from ratchet.errors import PipelineError
 from ratchet.params import read_yaml
 from ratchet.registry.audit_log import log_path
+from ratchet.scoring.shards import RECORD
 
 Action = Literal["rewrite", "delete", "report"]
 JOURNAL = Path(".ratchet/forgetting.json")
@@ -60,10 +62,20 @@ class Layout:
     """DVC's remotes by name: a folder, or an address."""
     log: dict[str, Any]
     """Block `log` of live.yaml; empty: there is none."""
+    scores: tuple[Path, ...] = ()
+    """Folders of `ratchet score` outside the root."""
 
 
-def read_layout(root: Path) -> Layout:
-    """The layout of the repository at `root`."""
+def read_layout(root: Path, scores: Sequence[Path] = ()) -> Layout:
+    """The layout of the repository at `root`; `scores`: folders that `ratchet score` wrote elsewhere.
+
+    Raises:
+        PipelineError: one of these is none.
+    """
+    for folder in scores:
+        if not (folder / RECORD).is_file():
+            expected = f"a folder that `ratchet score` wrote, with its {RECORD}"
+            raise PipelineError("The folder holds no scores.", where=folder, expected=expected)
     params = read_yaml(root / "params.yaml")
     stages = read_yaml(root / PIPELINE).get("stages") or {}
     written = written_paths(Project(root, params, stages))
@@ -81,19 +93,21 @@ def read_layout(root: Path) -> Layout:
         cache,
         remotes,
         live.get("log") or {},
+        tuple(folder.resolve() for folder in scores if not folder.resolve().is_relative_to(root.resolve())),
     )
 
 
 def files(layout: Layout) -> Iterator[tuple[Path, str]]:
-    """Every file of the workspace with its path relative to the root; those of the log's folder wherever it lies."""
+    """Every file of the workspace with its path relative to the root; those of the log and of scores, wherever."""
     own = {JOURNAL.as_posix(), TOMBSTONES}
     audit = log_path(layout.root).resolve()
     for path in _walk(layout.root, layout.cache):
         name = path.relative_to(layout.root).as_posix()
         if name not in own and path.resolve() != audit:
             yield path, name
-    folder = (layout.root / str(layout.log.get("folder", ""))).resolve()
-    if layout.log.get("folder") and not folder.is_relative_to(layout.root.resolve()):
+    log = (layout.root / str(layout.log.get("folder", ""))).resolve()
+    outside = [] if log.is_relative_to(layout.root.resolve()) or not layout.log.get("folder") else [log]
+    for folder in (*outside, *layout.scores):
         for path in _walk(folder, layout.cache):
             yield path, path.as_posix()
 
@@ -120,6 +134,8 @@ def _treatment(layout: Layout, path: Path, name: str) -> tuple[Action, str, str]
     if below(name, layout.written):
         is_table = kind_of(path) == "parquet"
         return ("rewrite", "table", "") if is_table else ("delete", "output of a stage", "")
+    if (path.parent / RECORD).is_file():
+        return "rewrite", "scores", ""
     if name in layout.tracked:
         return "report", "file in Git", "edit it"
     if name in layout.untracked:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.forgetting import services
 from flows.forgetting.history import find_in_history
 from flows.forgetting.kinds import collect, erase, kind_of
 from flows.forgetting.matching import Forgotten
@@ -108,15 +108,14 @@ def survey(layout: Layout, request: Request) -> list[Place]:
         if f"remote {name}" not in _stores(layout):
             why = f"it is not searched: dvc gc --cloud --remote {name} --workspace, after the next run and push"
             places.append(Place(f"remote {name}, {address}", "remote", 1, "report", why))
-    places += [*_in_database(layout, what), *_on_server(layout, request), *find_in_history(layout.root, what)]
-    return places
+    return [*places, *services.find(layout, what), *find_in_history(layout.root, what)]
 
 
 def carry_out(layout: Layout, request: Request) -> list[str]:
     """Remove the texts everywhere that Ratchet writes; returns what was done, a line each.
 
-    The order: a journal and the tombstones first, so that nothing comes back; what people said; files; the log's
-    database; the server's tasks; DVC's objects; and last the audit log.
+    The order: a journal and the tombstones first, so that nothing comes back; what people said; the prediction log,
+    with the feedback on its rows, and the tasks of Label Studio; files; DVC's objects; and last the audit log.
     """
     from flows.runner.audit import record
     from ratchet.registry.audit_log import entries, log_path
@@ -124,7 +123,7 @@ def carry_out(layout: Layout, request: Request) -> list[str]:
     root, what, done = layout.root, request.what, []
     _write_journal(root, request)
     done.append(f"{add_tombstones(root / TOMBSTONES, request.ids)} hashes into {TOMBSTONES}")
-    done += _erase_labels(root, what)
+    done += [*_erase_labels(root, what), *services.erase(layout, what)]
     n_files = 0
     for place in find(layout, what):
         if place.action != "report":
@@ -134,8 +133,6 @@ def carry_out(layout: Layout, request: Request) -> list[str]:
                 erase(root / place.where, what)
             n_files += 1
     done.append(f"{n_files} files rewritten or deleted")
-    done += _erase_from_database(layout, what)
-    done += _erase_on_server(layout, request)
     found = [find_objects(root, folder, what) for folder in _stores(layout).values()]
     request.objects = sorted({*request.objects, *(name for part in found for name in part.objects)})
     _write_journal(root, request)
@@ -170,8 +167,8 @@ def _rows(layout: Layout) -> Iterator[dict[str, str]]:
         for path in _objects(folder):
             if kind_of(path) == "parquet":
                 yield from collect(path)
-    for name, text in _database_texts(layout):
-        yield {"id": name, "text": text}
+    for text in services.log_texts(layout):
+        yield {"id": text_id(text), "text": text}
 
 
 def _objects(folder: Path) -> Iterator[Path]:
@@ -252,91 +249,8 @@ def _erase_labels(root: Path, what: Forgotten) -> list[str]:
     return done
 
 
-def _postgres(layout: Layout) -> str:
-    """The address of the prediction log's database, where it is no file."""
-    url = str(layout.log.get("url", ""))
-    return "" if url.startswith("sqlite") else url
-
-
-def _database_texts(layout: Layout) -> Iterator[tuple[str, str]]:
-    for _, text in _log_texts(layout):
-        yield text_id(text), text
-
-
-def _log_texts(layout: Layout) -> Iterator[tuple[int, str]]:
-    """Number and text of each row of a database that is no file."""
-    if not (url := _postgres(layout)):
-        return
-    import sqlalchemy
-
-    from ratchet.prediction_log.database import open_database
-    from ratchet.prediction_log.tables import PREDICTIONS
-
-    engine = open_database(url)
-    try:
-        with engine.connect() as connection:
-            query = sqlalchemy.select(PREDICTIONS.c.n, PREDICTIONS.c.text).where(PREDICTIONS.c.text.is_not(None))
-            yield from (
-                (int(n), str(text)) for n, text in connection.execution_options(yield_per=10_000).execute(query)
-            )
-    finally:
-        engine.dispose()
-
-
-def _in_database(layout: Layout, what: Forgotten) -> list[Place]:
-    n = sum(what.in_value(text) for _, text in _log_texts(layout))
-    return [Place("prediction log", "database", n, "rewrite")] if n else []
-
-
-def _erase_from_database(layout: Layout, what: Forgotten) -> list[str]:
-    numbers = [n for n, text in _log_texts(layout) if what.in_value(text)]
-    if not numbers:
-        return []
-    import sqlalchemy
-
-    from ratchet.prediction_log.database import open_database
-    from ratchet.prediction_log.tables import PREDICTIONS
-
-    engine = open_database(_postgres(layout))
-    try:
-        with engine.begin() as connection:
-            connection.execute(sqlalchemy.delete(PREDICTIONS).where(PREDICTIONS.c.n.in_(numbers)))
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sqlalchemy.text(f"VACUUM FULL {PREDICTIONS.name}"))
-    finally:
-        engine.dispose()
-    return [f"{len(numbers)} rows out of the prediction log's database"]
-
-
-def _servers(layout: Layout) -> list[Any]:
-    """The projects of Label Studio, where a server is named."""
-    from ratchet.labels.label_studio import LabelStudioQueue
-
-    url, token = os.environ.get(labelling.URL, ""), os.environ.get(labelling.TOKEN, "")
-    if not url or not token:
-        return []
-    return [LabelStudioQueue(url, token, title, [], 1) for title in (labelling.PROJECT, labelling.CONFLICT_PROJECT)]
-
-
-def _on_server(layout: Layout, request: Request) -> list[Place]:
-    what, places = request.what, []
-    for server in _servers(layout):
-        if n := len(server.tasks_about(what.in_value)):
-            places.append(Place(server.where, "tasks", n, "delete"))
-    return places
-
-
-def _erase_on_server(layout: Layout, request: Request) -> list[str]:
-    what = request.what
-    return [
-        f"{n} tasks deleted from {server.where}"
-        for server in _servers(layout)
-        if (n := server.delete_tasks(server.tasks_about(what.in_value)))
-    ]
-
-
-def open_layout(root: Path) -> Layout:
-    """The layout of the workspace, held until this process ends.
+def open_layout(root: Path, scores: Sequence[Path] = ()) -> Layout:
+    """The layout of the workspace, held until this process ends; `scores`: folders of `ratchet score` elsewhere.
 
     Raises:
         PipelineError: another run, or DVC, is at work in it.
@@ -346,4 +260,4 @@ def open_layout(root: Path) -> Layout:
     workspace.claim(root)
     if others := workspace.dvc_processes(root):
         raise PipelineError("DVC is at work in this workspace.", got=f"process {others[0]}", fix="wait for it")
-    return read_layout(root)
+    return read_layout(root, scores)

@@ -17,6 +17,9 @@ def forget(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of texts, masked or not.")] = None,
     matching: Annotated[str, typer.Option(metavar="PATTERN", help="Texts that this regular expression finds.")] = "",
     file: Annotated[Path | None, typer.Option(metavar="LIST", help="A file with an id a line.")] = None,
+    scores: Annotated[
+        list[Path] | None, typer.Option(metavar="FOLDER", help="Of ratchet score, outside this clone; repeatable.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without, only list where they lie.")] = False,
 ) -> None:
     """Remove texts for good: from tables, labels, queues, logs, DVC's cache and remotes.
@@ -27,7 +30,7 @@ def forget(
     from flows.forgetting.matching import read_list
 
     root = Path.cwd()
-    layout = steps.open_layout(root)
+    layout = steps.open_layout(root, scores or [])
     named = [*(ids or []), *(read_list(file.read_text(encoding="utf-8").splitlines()) if file else [])]
     request = steps.unfinished(root)
     if request is not None:

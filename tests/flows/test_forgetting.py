@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet
 import pytest
+import sqlalchemy
 
-from flows.forgetting import steps
+from flows.forgetting import services, steps
 from flows.forgetting.matching import Forgotten
 from flows.forgetting.places import read_layout
 from flows.labelling import collecting
@@ -25,10 +28,14 @@ from ratchet.files import read_json
 from ratchet.labels.annotations import Answer, Item
 from ratchet.labels.queues import FileQueue
 from ratchet.labels.store import read_store
-from ratchet.prediction_log.tables import read_log
+from ratchet.prediction_log.database import open_database
+from ratchet.prediction_log.tables import FEEDBACK, PREDICTIONS, read_log
 from ratchet.registry.audit_log import entries, log_path
+from ratchet.scoring.shards import KEY as KEY_OF_SHARD
+from tests.support import postgres
+from tests.support.live_rows import prediction, thumb
 from tests.support.miniature import environment
-from tests.support.planted import CLEAN, KEY, OTHERS, RAW, found_in, plant
+from tests.support.planted import CLEAN, KEY, NOW, OTHERS, RAW, found_in, plant
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +59,9 @@ def root(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return root
 
 
-def forget(*ids: str, yes: bool = True) -> None:
+def forget(*ids: str, yes: bool = True, scores: list[Path] | None = None) -> None:
     """The command, in this process."""
-    command(list(ids), "", None, yes)
+    command(list(ids), "", None, scores, yes)
 
 
 def test_nothing_of_a_planted_text_is_left_in_any_file(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +96,48 @@ def test_what_is_of_others_stays(root: Path) -> None:
     assert (root / ".scratch/logs/page.log").read_text() == "12:00 started\n12:02 ended\n"
     assert read_json(root / "reports/monitor/retraining.json") == {"key": "w1", "ids": ["0" * 16], "texts": ["x"]}
     assert pd.read_parquet(root / "data/corpus.parquet")["text"].tolist() == OTHERS
+
+
+def test_the_feedback_on_a_forgotten_prediction_goes_with_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    forget(KEY)
+    assert "2 rows, 2 of feedback and 0 dead letters out of the prediction log" in capsys.readouterr().out
+    log = [f"sqlite:///{root}/.scratch/live/log.db", ".scratch/live/log"]
+    assert sorted(read_log(log, table="feedback")["request_id"].to_pylist()) == ["s12", "s9"]
+
+
+def test_scores_elsewhere_are_searched_where_they_are_named(root: Path) -> None:
+    elsewhere = root.parent / "scores"
+    inside = root / ".scratch/scores"
+    forget(KEY, scores=[elsewhere])
+    for folder in (inside, elsewhere):
+        left = pd.read_parquet(folder / "scores-000000.parquet")
+        assert (left["row"].tolist(), left["id"].tolist()) == ([1], [text_id(OTHERS[0])])
+        assert pd.read_parquet(folder / "words-000000.parquet")["word"].tolist() == ["ants"]
+        assert KEY_OF_SHARD in pyarrow.parquet.read_schema(folder / "scores-000000.parquet").metadata
+    with pytest.raises(PipelineError, match="holds no scores"):
+        forget(KEY, scores=[root / "data"])
+
+
+@pytest.mark.service
+def test_a_log_in_postgresql_is_searched_and_written_anew(root: Path) -> None:
+    with postgres.server() as url:
+        engine = open_database(url)
+        rows = [
+            prediction(f"r{n}", NOW, text=text) for n, text in enumerate([CLEAN, f"{CLEAN} She said so.", OTHERS[0]])
+        ]
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.insert(PREDICTIONS), rows)
+            connection.execute(sqlalchemy.insert(FEEDBACK), [thumb(row["request_id"], NOW) for row in rows])
+        (root / "live.yaml").write_text(json.dumps({"log": {"url": url, "folder": ".scratch/live/log"}}))
+        layout = read_layout(root)
+        what = steps.resolve(layout, [KEY]).what
+        assert [(place.where, place.n) for place in services.find(layout, what)] == [("prediction log", 2)]
+        assert services.erase(layout, what) == ["3 rows, 3 of feedback and 0 dead letters out of the prediction log"]
+        assert services.find(layout, what) == []
+        with engine.connect() as connection:
+            assert connection.execute(sqlalchemy.select(PREDICTIONS.c.text)).scalars().all() == [OTHERS[0]]
+            assert connection.execute(sqlalchemy.select(FEEDBACK.c.request_id)).scalars().all() == ["r2"]
+        engine.dispose()
 
 
 def test_the_next_run_leaves_it_out_though_the_source_still_has_it(root: Path) -> None:

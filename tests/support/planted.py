@@ -27,10 +27,11 @@ from ratchet.labels.store import append, write_batch
 from ratchet.prediction_log.compaction import compact
 from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.writer import LogWriter
+from ratchet.scoring.shards import RECORD, write_shard
 from ratchet.table_files import write_table
 from ratchet.tables import ANNOTATIONS, LABELED, empty_table
 from tests.pipeline_steps.test_ingest import VALUES
-from tests.support.live_rows import prediction
+from tests.support.live_rows import prediction, thumb
 from tests.support.miniature import environment
 from tests.support.params import params_tree
 
@@ -86,6 +87,8 @@ def plant(base: Path) -> Path:
     _dvc(root, "push", "--quiet", "--run-cache")
     _files(root)
     _production(root)
+    for folder in (root / ".scratch/scores", base / "scores"):
+        _scores(folder)
     (root / "notes.md").write_text(f"> {CLEAN}\n")
     _run(root, "git", "add", ".")
     _run(root, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first")
@@ -198,10 +201,22 @@ def _production(root: Path) -> None:
             prediction(f"s{moment.hour}", moment, text=OTHERS[0]),
         ]
         writer.add("predictions", rows)
+        writer.add("feedback", [thumb(row["request_id"], moment) for row in rows])
         writer.close(30)
         if moment != NOW:
             compact(engine, root / ".scratch/live/log", NOW.replace(hour=11), 90)
     engine.dispose()
+
+
+def _scores(folder: Path) -> None:
+    """What `ratchet score` leaves: a shard, and the words behind a text; its id is in both, no text."""
+    ids = [KEY, text_id(OTHERS[0])]
+    write_json(folder / RECORD, {"is_complete": True})
+    write_shard(
+        folder / "scores-000000.parquet", pd.DataFrame({"row": [0, 1], "id": ids, "label": "bad"}), {"first": 0}
+    )
+    words = pd.DataFrame({"id": [KEY, KEY, ids[1]], "word": ["Quillfeather", "dreadful", "ants"]})
+    write_shard(folder / "words-000000.parquet", words, {"first": 0})
 
 
 def _dvc(root: Path, *arguments: str) -> None:
