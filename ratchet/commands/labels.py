@@ -157,6 +157,24 @@ def quality(
 
 
 @app.command()
+def effect() -> None:
+    """Print what people's corrections of given labels brought, and whether to go on.
+
+    The primary metric of the probe on the validation texts, with the labels as they came and as people left them."""
+    from pathlib import Path
+
+    from flows.labelling.effect import measure_effect
+
+    found = measure_effect(Path.cwd())
+    print(f"{found.n_changed} labels changed, {found.n_closed} texts closed as unusable")
+    for name, value in (("before", found.before), ("after", found.after), ("gain", found.gain)):
+        sign = "+" if name == "gain" else ""
+        interval = f"[{value.low:{sign}.3f}, {value.high:{sign}.3f}]"
+        print(f"{name:<7}{value.value:{sign}.3f} {interval} on {value.n} validation texts")
+    print(found.advice)
+
+
+@app.command()
 def notes(
     text: Annotated[str, typer.Argument(metavar="[ID]", help="A text's id: print every answer to it.")] = "",
 ) -> None:

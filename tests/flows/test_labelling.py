@@ -23,6 +23,7 @@ import pytest
 
 from flows.labelling import flow as label
 from flows.labelling import steps as labelling
+from flows.labelling.effect import measure_effect
 from flows.runner import workspace
 from ratchet.errors import PipelineError, SourceError, TableError, TrainingError
 from ratchet.files import read_json
@@ -487,6 +488,9 @@ def test_suspects_are_asked_about_again_and_the_answer_is_trained_on(world: Path
     retrain()
     labeled = read_table(world / labelling.LABELED, LABELED).set_index("id")
     assert labeled.loc[names[:2], "label"].tolist() == [FLIPPED[was[name]] for name in names[:2]]
+    found = measure_effect(world)
+    assert (found.n_changed, found.n_closed) == (2, 0)
+    assert found.gain.n == read_table(world / labelling.SPLITS / "validation.parquet", SPLIT)["label"].notna().sum()
     with pytest.raises(PipelineError, match="chosen by `vet`"):
         push(suspects=True, query_strategy="margin")
 
