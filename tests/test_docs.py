@@ -64,6 +64,7 @@ MINUTES = {
     "python -m benchmarks.engines": "reports/bench/",
     "python -m benchmarks.group_thresholds": "decisions/gates-that-can-fail.md",
     "python -m benchmarks.readers": "reports/bench/readers.json",
+    "python -m benchmarks.label_noise": "reports/bench/label_noise.json",
     "python -m benchmarks.league": "reports/bench/league",
     "python -m benchmarks.recipes": "reports/bench/",
     "python -m benchmarks.mitigation": "decisions/gates-that-can-fail.md",

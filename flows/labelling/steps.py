@@ -17,6 +17,7 @@ from ratchet.files import sha256_file, sha256_json
 
 if TYPE_CHECKING:
     from ratchet.labels.class_changes import Change
+    from ratchet.labels.guidelines import Guidelines
     from ratchet.labels.queues import Queue
 
 POINTER, STORE = Path("data/labels.json"), Path("data/labels")
@@ -53,19 +54,17 @@ def open_queue(root: Path, n_annotators: int, conflicts: bool = False) -> Queue:
     Raises:
         PipelineError: a server is named, but no token.
     """
-    from ratchet.labels.guidelines import read_guidelines
     from ratchet.labels.label_studio import LabelStudioQueue
     from ratchet.labels.queues import FileQueue, JoinedQueue
 
-    labels = present_labels(root)
-    guidelines = read_guidelines(root / GUIDELINES, labels)
+    guidelines = present_guidelines(root)
     files = FileQueue(root / (CONFLICTS if conflicts else QUEUE), guidelines)
     if not (url := os.environ.get(URL, "")):
         return files
     if not (token := os.environ.get(TOKEN, "")):
         raise PipelineError("There is no access token for Label Studio.", where=url, fix=f"export {TOKEN}=...")
     title = CONFLICT_PROJECT if conflicts else PROJECT
-    server = LabelStudioQueue(url, token, title, labels, n_annotators, guidelines=guidelines)
+    server = LabelStudioQueue(url, token, title, present_labels(root), n_annotators, guidelines=guidelines)
     return JoinedQueue(server, files) if (root / (CONFLICTS if conflicts else QUEUE)).is_dir() else server
 
 
@@ -88,12 +87,18 @@ def present_labels(root: Path) -> list[str]:
     return list(there)
 
 
+def present_guidelines(root: Path) -> Guidelines:
+    """The guidelines; empty ones where nobody wrote any. Only they need the classes, which a run has to have split."""
+    from ratchet.labels.guidelines import NONE, read_guidelines
+
+    path = root / GUIDELINES
+    return read_guidelines(path, present_labels(root)) if path.is_file() else NONE
+
+
 def guidelines_note(root: Path) -> str:
     """Which classes the guidelines have no section on; empty where none is missing, or nobody wrote any."""
-    from ratchet.labels.guidelines import read_guidelines
-
-    guidelines = read_guidelines(root / GUIDELINES, labels := present_labels(root))
-    missing = guidelines.without_section(labels) if guidelines.text else []
+    guidelines = present_guidelines(root)
+    missing = guidelines.without_section(present_labels(root)) if guidelines.text else []
     named = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
     return f"; {GUIDELINES} has no section on {named}" if missing else ""
 
