@@ -95,7 +95,8 @@ def mutants(module: str, text: str) -> Iterator[Mutant]:
     from cosmic_ray.mutating import mutate_code
     from parso import parse
 
-    nodes, found = list(ast_nodes(parse(text))), {}
+    nodes = list(ast_nodes(parse(text)))
+    found: dict[str, Mutant] = {}
     whole = _program(text)
     for name in plugins.operator_names():
         if not name.removeprefix("core/").startswith(OPERATORS):
