@@ -87,8 +87,8 @@ def plant(base: Path) -> Path:
     _dvc(root, "push", "--quiet", "--run-cache")
     _files(root)
     _production(root)
-    for folder in (root / ".scratch/scores", base / "scores"):
-        _scores(folder)
+    for scores in (root / ".scratch/scores", base / "scores"):
+        _scores(scores)
     (root / "notes.md").write_text(f"> {CLEAN}\n")
     _run(root, "git", "add", ".")
     _run(root, "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "first")

@@ -66,7 +66,10 @@ def _rename(root: Path) -> None:
 
 
 def _erase(root: Path) -> None:
-    erase_rows(root / POINTER, root / FOLDER, lambda frame: [name == ANNA for name in frame["annotator"]])
+    def is_about(frame: pd.DataFrame) -> list[bool]:
+        return [name == ANNA for name in frame["annotator"]]
+
+    erase_rows(root / POINTER, root / FOLDER, is_about, lambda remark: False)
 
 
 def _table(root: Path, n: int) -> None:
