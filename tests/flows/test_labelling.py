@@ -701,7 +701,8 @@ def _annotate(env: dict[str, str], token: str, error_rate: float, seed: int, tit
             right = truth()[task["data"]["id"]]
             chosen = FLIPPED[right] if rng.random() < error_rate else right
             choice = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [chosen]}}
-            annotation = {"result": [choice], "lead_time": float(rng.uniform(2, 12))}
+            remark = {"from_name": "comment", "to_name": "text", "type": "textarea", "value": {"text": ["read twice"]}}
+            annotation = {"result": [choice, remark], "lead_time": float(rng.uniform(2, 12))}
             person.post(f"/api/tasks/{task['id']}/annotations/", json=annotation).raise_for_status()
 
 
@@ -722,7 +723,10 @@ def test_the_whole_loop_over_http_with_three_people(
     """The first push and pull by the command line, with Prefect; what is repeated, without."""
     for name, value in server.items():
         monkeypatch.setenv(name, value)
-    assert "24 texts sent to Label Studio" in _run(tracked, server, "push", "--n", "24", "--annotators", "3")
+    (tracked / labelling.GUIDELINES).write_text("Read the *whole* text.\n\n# negative\n\nThe film is not liked.\n")
+    sent = _run(tracked, server, "push", "--n", "24", "--annotators", "3")
+    assert "24 texts sent to Label Studio" in sent
+    assert "no section on positive" in sent
     assert "0 texts sent to Label Studio" in push(24, n_annotators=3)
     tokens = {name: _sign_up(server, name) for name in ERROR_RATES}
     for seed, (name, error_rate) in enumerate(ERROR_RATES.items()):
@@ -734,6 +738,16 @@ def test_the_whole_loop_over_http_with_three_people(
     assert held.annotations["annotator"].nunique() == 3
     assert held.annotations["annotated_at"].notna().all()
     assert held.annotations["lead_time_s"].between(2, 12).all()
+    assert set(held.annotations["comment"]) == {"read twice"}
+    assert held.annotations["guidelines"].str.fullmatch("[0-9a-f]{12}").all()
+    owner = {"Authorization": f"Token {server['LABEL_STUDIO_TOKEN']}"}
+    (project,) = [
+        found
+        for found in httpx.get(f"{server['LABEL_STUDIO_URL']}/api/projects", headers=owner).json()["results"]
+        if found["title"] == labelling.PROJECT
+    ]
+    assert "<em>whole</em>" in project["expert_instruction"]
+    assert 'hint="The film is not liked."' in project["label_config"]
     assert held.annotations["bundle"].str.startswith("baseline@").all()
     n_escalated = int((held.decisions["state"] == "escalated").sum())
     assert 0 < n_escalated < 24  # the people do err
