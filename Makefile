@@ -1,6 +1,6 @@
 # make init DATA=FILE  configure a task from your texts; ARGS=--yes takes every proposal: docs/your-data.md
 # make run    bring every stage up to date, and show what came out; MINUTES=10: what fits into so many
-# make test   all tests this machine can run but the deep ones, in JOBS=2 processes, 12 minutes at most on two quiet cores
+# make test   all tests this machine can run but the deep ones, in JOBS=3 processes, for many wait, 12 minutes at most on two quiet cores
 # make test-deep  the deep ones: whole stories, training over several processes; docs/ci.md lists them
 # make check  dvc.lock is of this tree; style and types
 # make bench-data  ingest from thousands to millions of rows; then five million with planted faults through validate and split
@@ -34,7 +34,7 @@
 # make s3-env  an S3 server and its client, in environments of their own, for their test; make gcs-env: of Google Cloud
 
 PYTHON ?= python3
-JOBS ?= 2
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
