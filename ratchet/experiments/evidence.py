@@ -3,7 +3,7 @@
 In shadow mode each request has two rows, the champion's answer and the challenger's (arm `shadow`), and a difference is
 known for each. In a split each unit has one, drawn at random, and only means can be compared. Either way there are the
 same three measures: whether answers are good (right in shadow mode, not complained of in a split), whether they failed,
-and whether they were slow.
+and whether they were slow; in a split, where users see both, also whether they complained.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ratchet.experiments.satisfaction import approvals, satisfaction
 from ratchet.experiments.sequential_tests import Outcomes, Pairs, arms_difference, paired_difference
 from ratchet.measure.estimate import Estimate
 
-Measure = Literal["good", "failed", "slow"]
+Measure = Literal["good", "failed", "slow", "complained"]
 Mask = NDArray[np.bool_]
 FAILED_STATUS = 500
 SHED_STATUS = 429
@@ -131,6 +131,7 @@ def split_evidence(
         good=((approved != 0.0) & ~failed).astype(float),
         failed=failed.astype(float),
         slow=rows["latency_ms"].gt(slow_ms).astype(float),
+        complained=(approved == 0.0).astype(float),
         approved=approved,
     )
     return SplitEvidence(frame, share)

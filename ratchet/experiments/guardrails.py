@@ -1,4 +1,4 @@
-"""Guardrail metrics, which stop an experiment: failures, slowness, a group served worse.
+"""Guardrail metrics, which stop an experiment: failures, slowness, complaints, a group served worse.
 
 Each guard is a test that may be looked at at any time, and all share one chance of a false alarm. The bounds hold from
 the first text on, so no group is too small to be tested: a small one only seldom gives certainty. A guard without it
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ratchet.errors import ParamsError
-from ratchet.experiments.evidence import Evidence
+from ratchet.experiments.evidence import Evidence, SplitEvidence
 from ratchet.measure.estimate import Estimate
 from ratchet.monitoring.slices import production_groups
 from ratchet.params import Params
@@ -43,6 +43,8 @@ class GuardrailParams(Params):
     """By how much the rate of failed answers may rise."""
     max_slow_increase: float = Field(ge=0.0, le=1.0)
     """By how much the rate of slow answers may rise."""
+    max_complaint_increase: float = Field(ge=0.0, le=1.0)
+    """By how much the rate of answers that users complain of may rise; asked where users see both models."""
     features: list[str]
     """Features that define groups: length, a feature of data/lexicons/features.yaml, or a column of the log."""
     attributes: list[str]
@@ -82,8 +84,8 @@ def guards(
 ) -> list[Guard]:
     """All guards on what was seen: of features, those of the groups that were; of attributes, those of all groups.
 
-    The chance of a false alarm is shared equally by failures, slowness and fairness, and within fairness by the groups.
-    It is a one-sided one, so that the two-sided interval gets twice of it.
+    The chance of a false alarm is shared equally by failures, slowness, complaints and fairness, and within fairness by
+    the groups. It is a one-sided one, so that the two-sided interval gets twice of it.
 
     Args:
         seen: the evidence.
@@ -94,11 +96,13 @@ def guards(
     Raises:
         ParamsError: an attribute has no terms.
     """
-    level = 2.0 * params.alpha / 3.0
+    level = 2.0 * params.alpha / 4.0
     found = [
         Guard("failed answers", seen.difference("failed", level), params.max_failed_increase),
         Guard("slow answers", seen.difference("slow", level), params.max_slow_increase),
     ]
+    if isinstance(seen, SplitEvidence):
+        found.append(Guard("complaints", seen.difference("complained", level), params.max_complaint_increase))
     masks = _masks(seen.frame, params, lexicon, patterns)
     n_groups = max(len(masks), _n_possible(params, lexicon))
     for name, mask in masks.items():

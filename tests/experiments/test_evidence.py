@@ -27,6 +27,7 @@ PARAMS = GuardrailParams(
     slow_ms=100.0,
     max_failed_increase=0.01,
     max_slow_increase=0.05,
+    max_complaint_increase=0.03,
     features=["length", "negation"],
     attributes=[],
     length_edges=[3, 6],
@@ -161,6 +162,23 @@ def test_each_guard_stops_what_it_guards_and_a_harmless_challenger_passes_all() 
     ]
 
 
+@pytest.mark.parametrize(("rate", "stopped"), [(0.02, []), (0.12, ["complaints"])])
+def test_users_who_complain_more_of_the_challenger_stop_it_though_its_answers_come_and_are_fast(
+    rate: float, stopped: list[str]
+) -> None:
+    rng = np.random.default_rng(5)
+    log = frame(*(row(n, "challenger" if n % 2 else "champion") for n in range(6000)))
+    unhappy = rng.random(6000) < np.where(np.arange(6000) % 2, rate, 0.02)
+    thumbs = [
+        {"request_id": f"r{n}", "timestamp": NOON, "kind": "thumb", "value": -1.0, "label": None}
+        for n in np.flatnonzero(unhappy)
+    ]
+    seen = split_evidence(log, pd.DataFrame(thumbs), 0.5, 100.0, 0.0)
+    params = PARAMS.model_copy(update={"features": [], "max_group_loss": 1.0})
+    assert stopping_guards(guards(seen, params, None, PATTERNS)) == stopped
+    assert "complaints" not in [guard.name for guard in guards(_shadow(rng, 50), params, None, PATTERNS)]
+
+
 def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
     rng = np.random.default_rng(1)
     n_stopped = 0
@@ -174,9 +192,10 @@ def test_harm_at_its_limit_is_seldom_stopped_however_often_one_looks() -> None:
 
 
 def test_nothing_seen_stops_nothing_and_says_so() -> None:
-    empty = SplitEvidence(pd.DataFrame({"text": [], "challenger": [], "good": [], "failed": [], "slow": []}), 0.5)
+    columns = ("text", "challenger", "good", "failed", "slow", "complained")
+    empty = SplitEvidence(pd.DataFrame({name: [] for name in columns}), 0.5)
     found = guards(empty, PARAMS, None, PATTERNS)
-    assert [guard.name for guard in found] == ["failed answers", "slow answers"]
+    assert [guard.name for guard in found] == ["failed answers", "slow answers", "complaints"]
     assert stopping_guards(found) == []
     step = Step(name="half", share=0.5, margin=0.05, min_units=1, max_units=10)
     params = RolloutParams(experiment="e", state="s", alpha=0.05, feedback_delay_s=0.0, steps=[step], guardrails=PARAMS)

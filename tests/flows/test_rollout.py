@@ -43,8 +43,8 @@ rollout:
     - {name: shadow, share: 0.0, margin: 0.05, min_units: 200, max_units: 2000}
     - {name: small, share: 0.05, margin: 0.2, min_units: 200, max_units: 4000}
     - {name: half, share: 0.5, margin: 0.1, min_units: 200, max_units: 4000}
-  guardrails: {alpha: 0.05, slow_ms: 100.0, max_failed_increase: 0.02, max_slow_increase: 0.05, features: [length],
-               attributes: [gender], max_group_loss: 0.25}
+  guardrails: {alpha: 0.05, slow_ms: 100.0, max_failed_increase: 0.02, max_slow_increase: 0.05,
+               max_complaint_increase: 0.05, features: [length], attributes: [gender], max_group_loss: 0.25}
 """
 OTHER = {"positive": "negative", "negative": "positive"}
 USERS = simulation.Habits(thumb_down=0.4, correction=0.5)
