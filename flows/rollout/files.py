@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,21 +25,63 @@ if TYPE_CHECKING:
     from ratchet.experiments.evidence import Evidence
 
 REASON = "champion and challenger disagree"
-COLUMNS = ["timestamp", "request_id", "text", "predicted", "latency_ms", "status", "arm", "experiment"]
+COLUMNS = [
+    "timestamp",
+    "request_id",
+    "text",
+    "predicted",
+    "latency_ms",
+    "status",
+    "arm",
+    "experiment",
+    "model_version",
+]
 """Columns of the log that evidence rests on, beside those by which guardrails group."""
 CLOCKS_DIFFER = timedelta(minutes=5)
 """Clock skew of the server to allow for: the log is read from that earlier on, and rows are filtered by step."""
 
 
-def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> Evidence:
-    """Evidence of the current step: the log's rows with the feedback of users and the labels of annotators."""
+def read_evidence(root: Path, params: RolloutParams, state: Rollout) -> tuple[Evidence, str]:
+    """Evidence of the current step against its champion, and which model answered as the champion last.
+
+    The log's rows with the feedback of users and the labels of annotators. Outcomes that an earlier call gave stay as
+    they were. Before the step knows its champion, that is the one that answered last.
+    """
     from ratchet.experiments.evidence import shadow_evidence, split_evidence
+    from ratchet.experiments.frozen import freeze, read_held, write_held
 
     predictions, feedback = _read_step(root, params, state)
+    last = last_champion(predictions)
+    champion = state.champion or last
+    predictions = against_champion(predictions, champion)
     step, guardrails = params.step(state.step), params.guardrails
+    seen: Evidence
     if step.share:
-        return split_evidence(predictions, feedback, step.share, guardrails.slow_ms, params.feedback_delay_s)
-    return shadow_evidence(predictions, _labels(root, predictions, feedback), guardrails.slow_ms)
+        seen = split_evidence(predictions, feedback, step.share, guardrails.slow_ms, params.feedback_delay_s)
+    else:
+        seen = shadow_evidence(predictions, _labels(root, predictions, feedback), guardrails.slow_ms)
+    path, of = root / params.state, (state.name, state.step, champion)
+    path = path.with_name(f"{path.stem}-outcomes.parquet")
+    frame, held = freeze(seen.frame, read_held(path, of))
+    write_held(path, of, held)
+    return replace(seen, frame=frame), last
+
+
+def last_champion(predictions: pd.DataFrame) -> str:
+    """The model that answered as the champion last; empty: none did."""
+    rows = predictions[predictions["arm"] == "champion"].sort_values(["timestamp", "request_id"], kind="stable")
+    return str(rows["model_version"].iloc[-1]) if len(rows) else ""
+
+
+def against_champion(predictions: pd.DataFrame, champion: str) -> pd.DataFrame:
+    """The rows since this model became the champion, without answers of another one: it was another comparison."""
+    answers = predictions["arm"] == "champion"
+    own = answers & (predictions["model_version"] == champion)
+    if not own.any():
+        return predictions[:0]
+    began = predictions.loc[own, "timestamp"].min()
+    kept: pd.DataFrame = predictions[(own | ~answers) & (predictions["timestamp"] >= began)]
+    return kept
 
 
 def send_disagreements(root: Path, n: int, n_annotators: int) -> tuple[int, str]:

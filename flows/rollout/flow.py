@@ -98,7 +98,10 @@ def advance(root: Path, promote: Promote) -> Rollout:
             return settle(root, params, state)
         if not WAYS[state.status]:
             return state
-        seen, proved = read_evidence(root, params, state), state.status == "proved"
+        (seen, last), proved = read_evidence(root, params, state), state.status == "proved"
+        if state.status == "running" and state.champion and last not in ("", state.champion):
+            return settle(root, params, state.begun_anew(last))
+        state = state.model_copy(update={"champion": state.champion or last})
         lexicon, patterns = read_lexicon(root, params.guardrails.attributes), read_patterns(root)
         verdict = judge(params.step(state.step), seen, params, lexicon, patterns, proved=proved)
         evidence = verdict.to_json() | {"satisfaction": seen.satisfaction()}

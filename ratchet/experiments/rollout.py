@@ -124,6 +124,8 @@ class Rollout(Params):
     """The reason of the last change."""
     evidence: dict[str, Any]
     """Evidence for the last change."""
+    champion: str = ""
+    """The model that the step is against, as the log names it: with its hash. Empty: nothing was answered yet."""
 
     def changed(self, status: Status, step: str, since: str, why: str, evidence: dict[str, Any]) -> Rollout:
         """The rollout after a change that is not settled yet; `since` counts when the step is another one.
@@ -144,12 +146,18 @@ class Rollout(Params):
                 "status": status,
                 "step": step,
                 "since": self.since if step == self.step else since,
+                "champion": self.champion if step == self.step else "",
                 "n": self.n + 1,
                 "settled": False,
                 "why": why[:500],
                 "evidence": evidence,
             }
         )
+
+    def begun_anew(self, champion: str) -> Rollout:
+        """The rollout at the beginning of the same step, against another champion than it began with."""
+        why = f"the champion changed from {self.champion} to {champion}: the step begins anew"
+        return self.changed("running", self.step, self.since, why, {}).model_copy(update={"champion": champion})
 
     def experiment(self, params: RolloutParams) -> Experiment:
         """The experiment for the server, in this state."""

@@ -197,7 +197,7 @@ def test_a_bad_challenger_goes_back_at_any_step(world: Path, step: str, n: int) 
     serve(world, n, right_in(0.45), seed=1)
     state = advance(world, nobody)
     assert (state.status, state.step) == ("rolled_back", step)
-    assert "worse by more" in state.why or "stopped by good answers" in state.why
+    assert "worse by more" in state.why or "good answers" in state.why
     assert read_experiment(world / "live/experiment.json").mode == "off"
     last = entries(log_path(world))[-1]
     assert (last.action, last.details["step"]) == ("rollback", step)
@@ -393,3 +393,61 @@ def test_the_settings_of_the_repository_hold() -> None:
     params = read_params(ROOT)
     assert [step.share for step in params.steps] == [0.0, 0.05, 0.5]
     assert json.loads(params.model_dump_json())["alpha"] <= 0.05
+
+
+def _late_complaints(root: Path, arm: str) -> None:
+    """Every user of one arm complains of what was answered long ago."""
+    engine = open_database("sqlite:///log.db")
+    with engine.begin() as connection:
+        predictions = TABLES["predictions"]
+        query = sqlalchemy.select(predictions.c.request_id).where(predictions.c.arm == arm)
+        now = int(pd.Timestamp.now("UTC").value // 1000)
+        late = [
+            {"timestamp": now, "request_id": name, "kind": "thumb", "value": -1.0, "label": None}
+            for name in connection.execute(query).scalars().all()
+        ]
+        connection.execute(sqlalchemy.insert(TABLES["feedback"]), late)
+    engine.dispose()
+
+
+def _to_half(root: Path) -> None:
+    start(root, "first", Path("models/new"), "", "better in tests")
+    for n in (800, 3000):
+        serve(root, n, right_in(0.9))
+        state = advance(root, nobody)
+    assert (state.step, state.champion) == ("half", "")
+
+
+def test_an_outcome_is_bet_on_once_however_late_users_complain(world: Path) -> None:
+    _to_half(world)
+    serve(world, 380, right_in(0.8), seed=3)
+    before = advance(world, nobody)
+    assert before.evidence["decision"] == "stay"
+    assert before.evidence["difference"]["n"] > 50
+    _late_complaints(world, "challenger")
+    assert json.dumps(advance(world, nobody).evidence) == json.dumps(before.evidence)
+
+
+def test_a_step_is_against_one_champion_and_begins_anew_with_another(world: Path) -> None:
+    _to_half(world)
+    serve(world, 380, right_in(0.8), seed=3)
+    before = advance(world, nobody)
+    assert before.champion == "champion"
+    serve(world, 400, right_in(0.8), seed=4, hours=1)
+    _swap_champion(world, 4)
+    state = advance(world, nobody)
+    assert state.why == "the champion changed from champion to sentiment@v2: the step begins anew"
+    assert (state.status, state.step, state.champion, state.evidence) == ("running", "half", "sentiment@v2", {})
+    assert log_of(world)[-1] == ("rollout", "half")
+    state = advance(world, nobody)
+    assert 0 < state.evidence["difference"]["n"] <= 400
+    assert (state.n, state.champion) == (before.n + 1, "sentiment@v2")
+
+
+def _swap_champion(root: Path, seed: int) -> None:
+    """The answers of one lot were those of another champion."""
+    engine, predictions = open_database("sqlite:///log.db"), TABLES["predictions"]
+    lot = (predictions.c.arm == "champion") & predictions.c.request_id.like(f"half-{seed}%")
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.update(predictions).where(lot).values(model_version="sentiment@v2"))
+    engine.dispose()
