@@ -27,6 +27,7 @@ from ratchet.serving.problems import ProblemError, Response, problem_response
 from ratchet.serving.requests import Request, check_head, read_body
 from ratchet.serving.routes import Route, Router
 from ratchet.serving.service import Service
+from ratchet.serving.tracing import Tracing
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -44,8 +45,10 @@ class App:
         access: Access,
         metrics: Metrics,
         log_line: Callable[[bytes], None] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._services, self._access, self._metrics, self._log_line = services, access, metrics, log_line
+        self._tracing = tracing
         self._first = next(iter(services.values()))
         self._params = self._first.params
         routes = [
@@ -119,13 +122,18 @@ class App:
         """Count an answer and log its line: never the path as sent, which may be anything."""
         seconds = time.perf_counter() - request.start
         self._metrics.count_request(route, status, seconds)
+        method = method if method.isalpha() and len(method) < 10 else "other"
+        if self._tracing is not None:
+            told = {"request_id": request.request_id, "key_id": request.key_id, "n_texts": request.n_texts}
+            told["model"] = request.path.get("model") or request.path.get("name") or self._first.name
+            self._tracing.record(request.headers, seconds, method, route, status, **told)
         if self._log_line is not None:
             self._log_line(
                 orjson.dumps(
                     {
                         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                         "request_id": request.request_id,
-                        "method": method if method.isalpha() and len(method) < 10 else "other",
+                        "method": method,
                         "route": route,
                         "status": status,
                         "ms": round(1000 * seconds, 3),
@@ -150,6 +158,8 @@ class App:
         for service in self._services.values():
             await service.close()
         await asyncio.to_thread(self._first.log.close, self._params.shutdown_s)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _refresh_keys(self) -> None:
@@ -159,7 +169,12 @@ class App:
             await asyncio.to_thread(self._access.refresh)
 
 
-def make_app(services: Services | Service, access: Access, log_line: Callable[[bytes], None] | None = None) -> App:
+def make_app(
+    services: Services | Service,
+    access: Access,
+    log_line: Callable[[bytes], None] | None = None,
+    tracing: Tracing | None = None,
+) -> App:
     """The ASGI application of services, or of one."""
     listed = {services.name: services} if isinstance(services, Service) else services
-    return App(listed, access, next(iter(listed.values())).metrics, log_line)
+    return App(listed, access, next(iter(listed.values())).metrics, log_line, tracing)

@@ -32,6 +32,7 @@ from ratchet.serving.served_model import ModelSource
 from ratchet.serving.service import DEFAULT_MODEL, Service
 from ratchet.serving.settings import LogParams, ModelParams, ServeParams
 from ratchet.serving.shared_state import SharedState
+from ratchet.serving.tracing import Tracing
 
 _LOGGER = logging.getLogger("ratchet.serving")
 _SPARE_FILES = 200
@@ -75,7 +76,7 @@ def serve(
         register_gauges(metrics, services, access, messages, lines)
         pool = Pool(params, metrics.count_closed)
         config = uvicorn.Config(
-            make_app(services, access, lines.write if lines else None),
+            make_app(services, access, lines.write if lines else None, Tracing() if params.traces == "otlp" else None),
             host=params.host,
             port=params.port,
             loop="uvloop",

@@ -109,6 +109,8 @@ class ServeParams(Params):
     """Where the keys cannot be read, those that are known work for so long; then nobody is let in."""
     access_log: str
     """File of the access log, a JSON line a request; -: standard output; empty: none."""
+    traces: Literal["off", "otlp"]
+    """Whether each request is sent as an OpenTelemetry span, to the address in `OTEL_EXPORTER_OTLP_ENDPOINT`."""
     explain_max_evals: int = Field(ge=16)
     """Masked texts that an explanation scores, as in `attribute`."""
     max_explanations: int = Field(ge=1, le=100)
