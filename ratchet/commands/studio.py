@@ -47,7 +47,7 @@ def studio(
         raise PipelineError("The port is taken.", where=port, got=error, fix="name another: --port 0") from error
     with listener:
         port, token = listener.getsockname()[1], secrets.token_urlsafe(32)
-        workspace = Workspace(Paths(root, root / paths.data, root / REPORTS, root / MEASUREMENTS))
+        workspace = Workspace(Paths(root, root / paths.data, root / REPORTS, root / MEASUREMENTS, root / paths.models))
         app = make_app(workspace, token, port, compare, guests)
         print(f"Open http://127.0.0.1:{port}/?token={token}", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")

@@ -11,6 +11,7 @@ from ratchet.reporting.outline import outline
 from ratchet.reporting.templates import render_template
 from ratchet.studio.guard import Application, Guard
 from ratchet.studio.texts import choices, find_texts, one_text, parse_asked
+from ratchet.studio.trying import MAX_CHARACTERS, Trying
 from ratchet.studio.views import default_bundle, errors_view, run_view
 from ratchet.studio.workspace import HIDDEN_KEYS, Workspace
 
@@ -40,6 +41,7 @@ def make_app(workspace: Workspace, token: str, port: int, compare: Compare, gues
         Route("/texts", pages.texts),
         Route("/texts/{row:int}", pages.text),
         Route("/errors", pages.errors),
+        Route("/try", pages.try_text),
         Route("/compare", pages.compare),
         Route("/reports", pages.reports),
         Route("/reports/{name}", pages.report),
@@ -52,6 +54,7 @@ class Pages:
 
     def __init__(self, workspace: Workspace, compare: Compare) -> None:
         self._workspace, self._compare = workspace, compare
+        self._trying = Trying(workspace.paths.models)
 
     def run(self, request: Request) -> Response:
         """`GET /`: verdict, ladder, front, gates."""
@@ -91,6 +94,24 @@ class Pages:
         found = errors_view(self._workspace, bundle, against)
         shown: dict[str, Any] = {"view": "errors", "bundle": bundle, "against": against, "bundles": bundles}
         return _html(render_template("studio_errors.html", **shown, **found))
+
+    def try_text(self, request: Request) -> Response:
+        """`GET /try`: a text of one's own through one bundle, or two."""
+        bundles = self._trying.names()
+        if not bundles:
+            return _message("try", "There is no bundle here yet", "Run `make run`; in a clone, `dvc pull`.")
+        default = default_bundle(self._workspace)
+        bundle = _one_of(request.query_params.get("bundle", ""), bundles, default if default in bundles else bundles[0])
+        against = _one_of(request.query_params.get("against", ""), bundles, "")
+        text, answers, error = request.query_params.get("text", ""), [], ""
+        for name in dict.fromkeys(filter(None, (bundle, against))) if text.strip() else ():
+            try:
+                answers.append(self._trying.answer(name, text))
+            except RatchetError as caught:
+                error = str(caught)
+        shown: dict[str, Any] = {"view": "try", "bundle": bundle, "against": against, "bundles": bundles}
+        shown |= {"text": text, "answers": answers, "error": error, "max_characters": MAX_CHARACTERS}
+        return _html(render_template("studio_try.html", **shown))
 
     def compare(self, request: Request) -> Response:
         """`GET /compare`: what `ratchet diff` says of two revisions."""

@@ -182,14 +182,14 @@ def _words(folder: Path, text: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         predicted = max(proba, key=lambda label: proba[label])
         words = pq.read_table(path, filters=[("id", "=", text["id"])]).sort_by("start").to_pylist()
         values = {word["start"]: (word["end"], word[f"value_{predicted}"]) for word in words}
-        explained[name] = {"predicted": predicted, "pieces": _pieces(text["text"], values)}
+        explained[name] = {"predicted": predicted, "pieces": pieces(text["text"], values)}
     return explained
 
 
-def _pieces(text: str, values: Mapping[int, tuple[int, float]]) -> list[dict[str, Any]]:
+def pieces(text: str, values: Mapping[int, tuple[int, float]]) -> list[dict[str, Any]]:
     """A text cut at its words, which carry their value relative to the largest.
 
-    >>> _pieces("a late train", {2: (6, -0.4), 7: (12, 0.1)})[1:]
+    >>> pieces("a late train", {2: (6, -0.4), 7: (12, 0.1)})[1:]
     [{'text': 'late', 'value': -1.0}, {'text': ' ', 'value': 0.0}, {'text': 'train', 'value': 0.25}]
     """
     largest = max((abs(value) for _, value in values.values()), default=0.0) or 1.0

@@ -64,6 +64,7 @@ class Paths:
     data: Path
     reports: Path
     measurements: Path
+    models: Path
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import numpy as np
@@ -27,6 +29,7 @@ from ratchet.studio.guard import HEADERS
 from ratchet.studio.texts import PAGE_ROWS, Asked, find_texts, parse_asked
 from ratchet.studio.views import errors_view
 from ratchet.studio.workspace import Paths, Workspace
+from tests.support.live_server import word_bundle
 from tests.support.release_reports import evaluate_report, judge_report
 
 PORT, TOKEN = 8787, "a-token"
@@ -141,7 +144,7 @@ def write_run(root: Path) -> pd.DataFrame:
 
 
 def workspace_of(root: Path) -> Workspace:
-    return Workspace(Paths(root, root / "data", root / "reports", root / "measurements"))
+    return Workspace(Paths(root, root / "data", root / "reports", root / "measurements", root / "models"))
 
 
 def no_compare(base: str, head: str) -> Change:
@@ -440,3 +443,47 @@ def test_a_new_run_is_shown_without_a_restart(tmp_path: Path) -> None:
     before = find_texts(workspace, Asked())["n"]
     frame.drop(columns="part").head(40).to_parquet(tmp_path / "data/corpus.parquet")
     assert (before, find_texts(workspace, Asked())["n"]) == (128, 32)
+
+
+@pytest.fixture(scope="module")
+def trying(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The application over two bundles of words, of which the second has learned the opposite."""
+    root = tmp_path_factory.mktemp("bundles")
+    word_bundle(root / "models/words", praise=["superb"], blame=["dull"])
+    word_bundle(root / "models/a&b", "a&b", praise=["dull"], blame=["superb"])
+    return make_app(workspace_of(root), TOKEN, PORT, no_compare)
+
+
+def test_a_text_of_ones_own_is_answered_by_two_bundles_with_the_words_behind_it(trying: Any) -> None:
+    page = ask(trying, "/try?text=a+superb+film&bundle=words&against=a%26b").text
+    assert page.index("words: positive") < page.index("a&amp;b: negative")
+    assert page.count('<mark class="for2" title="+1.00 of the largest">superb</mark>') == 2
+    assert page.count("<meter ") == 4
+    values = [float(value) for name, value in Page(page).attributes if name == "value" and value.startswith("0.")]
+    assert values[0] + values[1] == pytest.approx(1)
+    assert values[0] > values[1]
+
+
+@pytest.mark.parametrize("attack", XSS)
+def test_a_text_of_ones_own_is_text(trying: Any, attack: str) -> None:
+    answer = ask(trying, f"/try?{urlencode({'text': attack, 'bundle': attack, 'against': attack})}")
+    assert answer.status_code == 200
+    assert {"script", "img", "svg"}.isdisjoint(Page(answer.text).tags)
+    assert answer.text.count("<textarea") == answer.text.count("</textarea>") == 1
+
+
+def test_trying_says_what_is_missing_or_damaged_and_reads_a_bundle_again_that_a_run_has_replaced(
+    tmp_path: Path,
+) -> None:
+    app = make_app(workspace_of(tmp_path), TOKEN, PORT, no_compare)
+    assert "There is no bundle here yet" in ask(app, "/try").text
+    word_bundle(tmp_path / "models/words", praise=["superb"], blame=["dull"])
+    assert "<meter" not in ask(app, "/try").text
+    assert "words: positive" in ask(app, "/try?text=superb").text
+    shutil.rmtree(tmp_path / "models/words")
+    word_bundle(tmp_path / "models/words", praise=["dull"], blame=["superb"])
+    assert "words: negative" in ask(app, "/try?text=superb").text
+    shutil.rmtree(tmp_path / "models/words")
+    word_bundle(tmp_path / "models/words", praise=["dull", "late"], blame=["superb"])
+    (tmp_path / "models/words/tfidf.safetensors").write_bytes(b"damaged")
+    assert 'role="alert"' in ask(app, "/try?text=superb").text
