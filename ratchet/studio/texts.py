@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from ratchet.errors import RatchetError
 from ratchet.studio.workspace import Workspace
 
 PAGE_ROWS = 50
@@ -124,9 +125,37 @@ def one_text(workspace: Workspace, row: int) -> dict[str, Any] | None:
         "answers": workspace.query(
             "SELECT * FROM answers WHERE id = $id ORDER BY correct, confidence DESC, bundle", {"id": text["id"]}
         ),
+        "said": _said(workspace, text["id"]),
         "words": _words(workspace.paths.reports / "explain", text),
+        "counterfactuals": _counterfactuals(workspace.report("counterfactuals"), text["text"]),
         "neighbours": _neighbours(workspace, text["id"]),
     }
+
+
+def _said(workspace: Workspace, identifier: str) -> list[str]:
+    """Every answer of people to the text, a line each, with comments and reasons; none without a label store."""
+    from ratchet.labels.remarks import notes
+    from ratchet.labels.store import read_store
+
+    pointer = workspace.paths.data / "labels.json"
+    if not pointer.is_file():
+        return []
+    try:
+        held = read_store(pointer, workspace.paths.data / "labels")
+    except RatchetError as error:
+        return [str(error)]
+    return [note.line.removeprefix(f"{note.id} ") for note in notes(held.annotations, identifier)]
+
+
+def _counterfactuals(report: Mapping[str, Any], text: str) -> list[dict[str, Any]]:
+    """The edits of this text that change a bundle's answer, of those that the report quotes."""
+    return [
+        {"bundle": name, "kind": kind, **example}
+        for name, found in report.get("bundles", {}).items()
+        for kind in ("deletion", "exchange")
+        for example in found.get(kind, {}).get("examples", ())
+        if example["text"] == text
+    ]
 
 
 def _conditions(asked: Asked) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,16 @@ import pytest
 
 from ratchet.errors import ReleaseError
 from ratchet.files import write_json
+from ratchet.labels.annotations import annotation_table
+from ratchet.labels.remarks import ANNOTATIONS
+from ratchet.labels.store import append, write_batch
 from ratchet.reporting.change import Change, Section
 from ratchet.studio.app import make_app
 from ratchet.studio.guard import HEADERS
 from ratchet.studio.texts import PAGE_ROWS, Asked, find_texts, parse_asked
 from ratchet.studio.views import errors_view
 from ratchet.studio.workspace import Paths, Workspace
+from tests.support.answers import answer as said
 from tests.support.live_server import word_bundle
 from tests.support.release_reports import evaluate_report, judge_report
 
@@ -487,3 +492,29 @@ def test_trying_says_what_is_missing_or_damaged_and_reads_a_bundle_again_that_a_
     word_bundle(tmp_path / "models/words", praise=["dull", "late"], blame=["superb"])
     (tmp_path / "models/words/tfidf.safetensors").write_bytes(b"damaged")
     assert 'role="alert"' in ask(app, "/try?text=superb").text
+
+
+def test_a_text_shows_what_people_said_of_it_and_what_would_change_the_answer(tmp_path: Path) -> None:
+    frame = write_run(tmp_path)
+    key, text = str(frame["id"][6]), str(frame["text"][6])
+    given = replace(said(key, "anna", "no"), comment=XSS[0])
+    rows = annotation_table(
+        [given, replace(said(key, "anna", "yes", 9), change_reason="misread")], "annotator", "k", ["no", "yes"]
+    )
+    batch = write_batch(tmp_path / "data/labels", rows, ANNOTATIONS)
+    assert batch is not None
+    write_json(tmp_path / "data/labels.json", {"batches": []})
+    append(tmp_path / "data/labels.json", [batch])
+    edit = {"text": text, "edited": XSS[1], "edits": "Film → (deleted)", "predicted": "a", "becomes": "b"}
+    other = {**edit, "text": "another text", "edited": "never shown"}
+    examples = {"deletion": {"examples": [edit, other]}, "exchange": {"examples": []}}
+    write_json(tmp_path / "reports/counterfactuals.json", {"bundles": {"teacher": examples}})
+    app = make_app(workspace_of(tmp_path), TOKEN, PORT, no_compare)
+    page = ask(app, "/texts/6").text
+    assert "no → yes, because: misread" in page
+    assert "teacher, deletion: Film → (deleted) (a becomes b)" in page
+    assert "never shown" not in page
+    assert {"script", "img"}.isdisjoint(Page(page).tags)
+    assert "What people said" not in ask(app, "/texts/1").text
+    (tmp_path / "data/labels" / batch.file).unlink()
+    assert ask(app, "/texts/6").status_code == 200
