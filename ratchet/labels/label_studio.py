@@ -96,14 +96,20 @@ class LabelStudioQueue:
         return len(numbers)
 
     def _pages(self, project: int) -> Iterator[list[dict[str, Any]]]:
-        """The project's tasks, a page at a time; none of project 0."""
-        page, seen, path = 1, 0, "/api/tasks"
+        """The project's tasks, a page at a time; none of project 0.
+
+        Raises:
+            SourceError: an answer of another shape, or a page that comes twice, which would never end.
+        """
+        page, seen, before, path = 1, 0, list[dict[str, Any]](), "/api/tasks"
         while project:
             query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
             answer = self._client.ask("GET", path, params=query)
             tasks = expected(answer, "tasks", list, path)
+            if tasks and tasks == before:
+                raise unexpected(path, f"page {page} as page {page - 1}", "the next tasks")
             yield tasks
-            seen, page = seen + len(tasks), page + 1
+            seen, page, before = seen + len(tasks), page + 1, tasks
             if seen >= expected(answer, "total", int, path) or not tasks:
                 return
 

@@ -106,6 +106,20 @@ def test_more_tasks_than_a_page_are_all_found(monkeypatch: pytest.MonkeyPatch) -
     assert len(queue(server).items()) == 50
 
 
+def test_a_server_that_gives_the_same_page_for_ever_is_refused() -> None:
+    server = Server()
+    queue(server).send(ITEMS[:2])
+
+    def proxied(request: httpx.Request) -> httpx.Response:  # a cache before the server that does not tell pages apart
+        tasks = {"total": 10**9, "tasks": server.tasks}
+        return httpx.Response(200, json=tasks) if request.url.path == "/api/tasks" else server(request)
+
+    waiting = LabelStudioQueue("http://server", TOKEN, "Ratchet", [], 3, httpx.MockTransport(proxied))
+    with pytest.raises(SourceError, match="something else") as refused:
+        waiting.items()
+    assert "page 2 as page 1" in str(refused.value)
+
+
 def test_a_lost_answer_neither_loses_nor_doubles_a_text() -> None:
     server = Server()
     server.fails_after = 1
