@@ -17,7 +17,7 @@ from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.writer import LogWriter
 from ratchet.serving.access import Access
 from ratchet.serving.line_writer import LineWriter, QueuedLines
-from ratchet.serving.served_model import ModelSource, ServedModel
+from ratchet.serving.served_model import ModelSource, Passes, ServedModel
 from ratchet.serving.server import register_gauges
 from ratchet.serving.service import Service
 from ratchet.serving.settings import ServeParams
@@ -92,7 +92,7 @@ def _served(folder: Path) -> set[str]:
     params = load_params(ServeParams, "serve", ROOT / "live.yaml")
     engine = open_database(f"sqlite:///{folder}/log.db")
     writer = LogWriter(engine, 10, 20, 100)
-    source = ModelSource(folder / "champion.json", None, None, 1, 8)
+    source = ModelSource(folder / "champion.json", None, None, Passes(1, 8))
     service = Service(ServedModel(LinearWords(), "v1", "", 0.1), source, params, writer)
     access = Access(folder / "keys.json", False)
     messages = LineWriter(sys.stderr.fileno())

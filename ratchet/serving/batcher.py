@@ -24,9 +24,11 @@ import numpy as np
 from ratchet.models.batching import Tokens
 from ratchet.models.predictor import Predictor, Proba, TokenPredictor
 from ratchet.serving.batch_planning import batch_with_oldest
+from ratchet.serving.pace import Pace
 
 _TEXT_COST = 40
 """Fixed cost of a text, in characters."""
+DEFAULT_PACE = Pace()
 _SMOOTHING = 0.05
 """Weight of the newest pass in the measured rate."""
 
@@ -54,6 +56,7 @@ class _Request:
     texts: Sequence[str]
     cost: float
     answer: asyncio.Future[Proba]
+    pace: Pace
     proba: Proba | None = None
     """Rows are filled as passes end; one text needs none."""
     n_left: int = 0
@@ -75,7 +78,6 @@ class Batcher:
         self,
         n_workers: int,
         max_batch: int,
-        batch_size: int,
         window_ms: float,
         max_wait_ms: float,
         max_characters: int,
@@ -83,7 +85,7 @@ class Batcher:
     ) -> None:
         self.characters_per_s = 0.0
         """Measured, of one worker; 0 before the first pass."""
-        self._n_workers, self._max_batch, self._batch_size = n_workers, max_batch, batch_size
+        self._n_workers, self._max_batch = n_workers, max_batch
         self._window_s, self._max_wait_s = window_ms / 1000, max_wait_ms / 1000
         self._max_characters, self._on_batch = max_characters, on_batch
         self._queue: deque[_Request] = deque()
@@ -118,12 +120,15 @@ class Batcher:
         for worker in self._workers:
             worker.start()
 
-    async def score(self, predictor: Predictor, texts: Sequence[str], spare: bool = False) -> Proba:
+    async def score(
+        self, predictor: Predictor, texts: Sequence[str], pace: Pace = DEFAULT_PACE, spare: bool = False
+    ) -> Proba:
         """Probabilities of the texts, (n_texts, n_classes).
 
         Args:
             predictor: which model.
             texts: at least one.
+            pace: what its passes cost.
             spare: work that nobody waits for: refused as soon as half of the allowed wait is reached.
 
         Raises:
@@ -133,7 +138,8 @@ class Batcher:
         if wait > self._max_wait_s * (0.5 if spare else 1.0):
             raise OverloadedError(wait)
         cost = sum(map(self._cost_of, texts))
-        request = _Request(predictor, texts, cost, asyncio.get_running_loop().create_future(), n_left=len(texts))
+        future = asyncio.get_running_loop().create_future()
+        request = _Request(predictor, texts, cost, future, pace, n_left=len(texts))
         self._cost += cost
         with self._lock:
             self._queue.append(request)
@@ -224,11 +230,13 @@ class Batcher:
 
         While others are idle a worker takes no more than its share.
         """
-        model = self._ready[0].request.predictor
+        first = self._ready[0].request
+        model, pace = first.predictor, first.pace
         seen = [text for text in self._ready if text.request.predictor is model][: self._max_batch]
         if isinstance(model, TokenPredictor):
             share = -(-len(seen) // (1 + len(self._idle)))
-            together = batch_with_oldest([len(text.tokens) for text in seen], min(self._batch_size, share))
+            size = min(pace.batch_size, share)
+            together = batch_with_oldest([len(text.tokens) for text in seen], size, pace.pass_cost)
             chosen = [seen[index] for index in together]
         else:
             chosen = seen

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from ratchet.data.cleaning import clean
 from ratchet.engines.loading import load
@@ -14,11 +15,23 @@ from ratchet.experiments.assignment import OFF, Experiment, parse_experiment, re
 from ratchet.files import sha256_file
 from ratchet.models.bundle import MANIFEST
 from ratchet.models.predictor import Predictor
+from ratchet.serving.pace import Pace, measure_pace
 from ratchet.serving.pointer import Pointer, parse_pointer, read_pointer
 from ratchet.serving.shared_state import SharedState
 
 _WARM_UP = [" ".join(["word"] * n_words) for n_words in (2, 10, 64)]
 """Texts of several lengths, so that the first request meets code and buffers that ran before."""
+
+
+class Passes(NamedTuple):
+    """How a model's forward passes are made."""
+
+    n_threads: int
+    """Of the arithmetic of each."""
+    batch_size: int | Literal["auto"]
+    """Texts of each at most; auto: measured when the model is loaded."""
+    max_batch: int = 32
+    """The most that `auto` may come to."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,11 @@ class ServedModel:
     manifest_sha256: str
     """Pins every byte of it."""
     load_s: float
-    """Seconds for verifying, loading and warming up."""
+    """Seconds for verifying, loading, warming up and measuring."""
+    folder: Path = Path()
+    """Of the bundle."""
+    pace: Pace = field(default_factory=Pace)
+    """What its forward passes cost here."""
 
     @property
     def log_version(self) -> str:
@@ -62,8 +79,7 @@ class ModelSource:
     """A bundle to serve instead of the champion."""
     check: Callable[[Path], None] | None
     """Raises a `ReleaseError` unless the bundle was released; None where the pointer is trusted as it is."""
-    n_threads: int
-    batch_size: int
+    passes: Passes
     experiment: Path | None = None
     """The experiment's file; None: there is none."""
     shared: SharedState | None = None
@@ -98,7 +114,7 @@ class ModelSource:
             ReleaseError: it was not released.
         """
         if self.bundle is not None:
-            return load_model(self.bundle, "", self.n_threads, self.batch_size)
+            return load_model(self.bundle, "", self.passes)
         named = self._read_pointer()
         if named.bundle is None or named.manifest_sha256 is None:
             raise BundleError(
@@ -110,7 +126,7 @@ class ModelSource:
         if self.check is not None:
             self.check(Path(named.bundle))
         version = named.version or ""
-        return load_model(Path(named.bundle), version, self.n_threads, self.batch_size, named.manifest_sha256)
+        return load_model(Path(named.bundle), version, self.passes, named.manifest_sha256)
 
     @property
     def _pointer_place(self) -> object:
@@ -128,8 +144,8 @@ class ModelSource:
         return OFF if self.experiment is None else read_experiment(self.experiment)
 
 
-def load_model(path: Path, version: str, n_threads: int, batch_size: int, manifest_sha256: str = "") -> ServedModel:
-    """The bundle at `path`, verified, loaded and warm.
+def load_model(path: Path, version: str, passes: Passes, manifest_sha256: str = "") -> ServedModel:
+    """The bundle at `path`, verified, loaded, warm and measured.
 
     Raises:
         BundleError: it is damaged, or its manifest is not the pinned one.
@@ -140,9 +156,13 @@ def load_model(path: Path, version: str, n_threads: int, batch_size: int, manife
     found = sha256_file(path / MANIFEST)
     if manifest_sha256 and found != manifest_sha256:
         raise BundleError("The bundle is not the one that was pinned.", where=path, got=found, expected=manifest_sha256)
-    predictor = load(path, n_threads, batch_size)
+    n_threads, size, max_batch = passes
+    predictor = load(path, n_threads, max_batch if size == "auto" else size)
     predictor.predict_proba(_WARM_UP)
-    return ServedModel(predictor, version or predictor.manifest.name, found, time.perf_counter() - start)
+    pace = measure_pace(predictor, max_batch)
+    if size != "auto":
+        pace = pace._replace(batch_size=size)
+    return ServedModel(predictor, version or predictor.manifest.name, found, time.perf_counter() - start, path, pace)
 
 
 def attestation_check(key_files: Sequence[str]) -> Callable[[Path], None]:

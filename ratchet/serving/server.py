@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import uvicorn
 from sqlalchemy.engine import Engine
 
+from ratchet.engines.loading import load
 from ratchet.errors import ParamsError
 from ratchet.prediction_log.database import open_database
 from ratchet.prediction_log.writer import LogWriter, to_stored_row
@@ -28,7 +30,8 @@ from ratchet.serving.auth import KeyPlace, read_keys
 from ratchet.serving.connections import Pool, protocol_within
 from ratchet.serving.line_writer import LineHandler, LineWriter, QueuedLines
 from ratchet.serving.metrics import Metrics
-from ratchet.serving.served_model import ModelSource
+from ratchet.serving.pace import Layout, choose_layout, layout_for, n_cores
+from ratchet.serving.served_model import ModelSource, Passes, ServedModel
 from ratchet.serving.service import DEFAULT_MODEL, Service
 from ratchet.serving.settings import LogParams, ModelParams, ServeParams
 from ratchet.serving.shared_state import SharedState
@@ -149,22 +152,29 @@ def _services(
 ) -> dict[str, Service]:
     """The services of all models, the first one that of `pointer` or of the bundle."""
     first = ModelParams(name=DEFAULT_MODEL, pointer=params.pointer, experiment=params.experiment)
-    loaded = {}
+    n_threads = 1 if params.n_threads == "auto" else params.n_threads
+    sources = dict[str, ModelSource]()
     for model in (first, *params.models):
-        if model.name in loaded:
+        if model.name in sources:
             raise ParamsError("Two models have one name.", where="serve.models", got=model.name)
         is_first = model is first
-        source = ModelSource(
+        sources[model.name] = ModelSource(
             Path(model.pointer),
             bundle if is_first else None,
             None if bundle is not None and is_first else check,
-            params.n_threads,
-            params.batch_size,
+            Passes(n_threads, params.batch_size, params.max_batch),
             Path(model.experiment),
             shared,
             "" if is_first else f":{model.name}",
         )
-        loaded[model.name] = source, source.load()
+    champions = {name: source.load() for name, source in sources.items()}
+    layout = _layout(params, next(iter(champions.values())))
+    if layout.n_threads != n_threads:
+        sources = {
+            name: replace(source, passes=source.passes._replace(n_threads=layout.n_threads))
+            for name, source in sources.items()
+        }
+        champions = {name: source.load() for name, source in sources.items()}
     log = LogWriter(
         engine,
         log_params.batch_size,
@@ -172,7 +182,21 @@ def _services(
         log_params.queue_size,
         to_stored_row(log_params.personal_data, log_params.regions),
     )
-    return {name: Service(champion, source, params, log, metrics, name) for name, (source, champion) in loaded.items()}
+    return {
+        name: Service(champions[name], source, params, log, metrics, name, layout.n_workers)
+        for name, source in sources.items()
+    }
+
+
+def _layout(params: ServeParams, model: ServedModel) -> Layout:
+    """Workers and threads as params say; what they leave to a measurement is measured on this model."""
+    cores, size = n_cores(), model.pace.batch_size
+    return layout_for(
+        params.n_workers,
+        params.n_threads,
+        cores,
+        lambda: choose_layout(lambda n_threads: load(model.folder, n_threads, size), size, cores),
+    )
 
 
 def _check_keys(place: KeyPlace) -> None:

@@ -64,6 +64,7 @@ class Service:
         log: LogWriter,
         metrics: Metrics | None = None,
         name: str = DEFAULT_MODEL,
+        n_workers: int = 1,
     ) -> None:
         self.champion, self.params, self.log, self.name = champion, params, log, name
         self.challenger: ServedModel | None = None
@@ -80,9 +81,8 @@ class Service:
         self._changing = asyncio.Lock()
         max_tokens = champion.predictor.manifest.max_tokens
         self.batcher = Batcher(
-            params.n_workers,
+            n_workers,
             params.max_batch,
-            params.batch_size,
             params.window_ms,
             params.max_wait_ms,
             6 * max_tokens or params.max_text_characters,
@@ -123,7 +123,7 @@ class Service:
         if challenger is not None and assign(unit, experiment) == "challenger":
             try:
                 request = request._replace(texts=await _read(challenger, texts))
-                proba = await self.batcher.score(challenger.predictor, request.texts)
+                proba = await self.batcher.score(challenger.predictor, request.texts, challenger.pace)
             except OverloadedError:
                 self._log_failed(request, challenger, "challenger", 429)
                 raise
@@ -135,7 +135,7 @@ class Service:
                 return Answer(challenger, proba, request_ids)
         try:
             request = request._replace(texts=await _read(champion, texts))
-            proba = await self.batcher.score(champion.predictor, request.texts)
+            proba = await self.batcher.score(champion.predictor, request.texts, champion.pace)
         except Exception as error:
             self._log_failed(request, champion, "champion", 429 if isinstance(error, OverloadedError) else 500)
             raise
@@ -192,7 +192,7 @@ class Service:
         if self.challenger is not None and self.challenger.manifest_sha256 == experiment.manifest_sha256:
             return self.challenger
         bundle = Path(experiment.bundle)
-        return load_model(bundle, "", self.params.n_threads, self.params.batch_size, experiment.manifest_sha256)
+        return load_model(bundle, "", self._source.passes, experiment.manifest_sha256)
 
     async def _watch(self) -> None:
         """Look at pointer and experiment for ever: whatever they hold, it is reported and looked at again."""
@@ -215,7 +215,7 @@ class Service:
         request = Request(texts, request_ids, key_id, time.perf_counter(), experiment)
         try:
             request = request._replace(texts=await _read(model, texts))
-            proba = await self.batcher.score(model.predictor, request.texts, spare=True)
+            proba = await self.batcher.score(model.predictor, request.texts, model.pace, spare=True)
         except OverloadedError:
             return
         except Exception:

@@ -69,12 +69,12 @@ class ServeParams(Params):
     """Where keys, pointer, experiment and the use of rates are: in files of this machine, or in the log's database."""
     watch_s: float = Field(gt=0.0, le=3600.0)
     """Pointer and experiment are looked at so often."""
-    n_workers: int = Field(ge=1, le=256)
-    """Forward passes at a time."""
-    n_threads: int = Field(ge=1, le=256)
-    """Threads for the arithmetic of each."""
-    batch_size: int = Field(ge=1, le=1024)
-    """Texts of a forward pass, at most."""
+    n_workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"]
+    """Forward passes at a time; auto: as many as fill the cores, where `n_threads` is auto too by a measurement."""
+    n_threads: Annotated[int, Field(ge=1, le=256)] | Literal["auto"]
+    """Threads for the arithmetic of each; auto: as `n_workers`."""
+    batch_size: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
+    """Texts of a forward pass, at most; auto: measured for each model when it is loaded."""
     max_batch: int = Field(ge=1, le=4096)
     """Of the texts that wait, so many, the oldest, are read ahead and compared by length; a pass is made of these."""
     window_ms: float = Field(ge=0.0, le=1000.0)

@@ -11,23 +11,19 @@ import numpy as np
 import pytest
 
 from pipeline_steps import cascade
-from ratchet.compress.static_student import teach
 from ratchet.engines.kinds.cascade import SETTINGS, CascadePredictor, write_cascade
 from ratchet.engines.loading import load
 from ratchet.errors import BundleError
 from ratchet.files import read_json, write_json
-from ratchet.models.bundle import MANIFEST, read_manifest, write_bundle
+from ratchet.models.bundle import MANIFEST, read_manifest
 from ratchet.models.discovery import discover
-from ratchet.models.examples import Examples, class_indices
 from ratchet.models.left_out import leave_out, reason_left_out
 from ratchet.models.lineage import ancestors_of
-from ratchet.models.static_model import save_static
-from ratchet.models.word_tokens import WordTokens
 from ratchet.table_files import write_table
 from ratchet.tables import SPLIT
 from ratchet.trust.attributions import attribute
 from ratchet.trust.lockstep import cached_score
-from tests.support.bundles import LABELS, manifest, torch_bundle
+from tests.support.bundles import LABELS, static_bundle, torch_bundle
 from tests.support.params import write_params
 from tests.support.tiny import ACCURACY, reviews
 
@@ -45,21 +41,8 @@ def params(**changes: Any) -> dict[str, Any]:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A static student of the labels, a transformer, and validation texts."""
     monkeypatch.chdir(tmp_path)
-    second, validation = torch_bundle(Path("models"), SECOND), reviews(80, 2)
-    words, texts = WordTokens(second), reviews(200, 1)
-    encoded = words.encode(texts["text"].tolist())
-    held_out = Examples(words.encode(validation["text"].tolist()), class_indices(validation, LABELS))
-    sure = np.where(texts["label"].to_numpy()[:, None] == np.array(LABELS), 0.98, 0.02)
-    vectors = np.zeros((words.n_tokens, 4), dtype=np.float32)
-    limits: dict[str, Any] = {"inverse_regularization": 100.0, "min_pair_texts": 2, "max_pairs": 0}
-    student = teach(encoded, sure, held_out, vectors, **limits).model
-
-    def save(folder: Path) -> None:
-        save_static(student, folder)
-        shutil.copyfile(second / "tokenizer.json", folder / "tokenizer.json")
-
-    write_bundle(Path("models/static"), manifest("static", kind="static", max_tokens=0), save, ("numpy",))
-    write_table(Path("data/splits/validation.parquet"), validation, SPLIT)
+    static_bundle(Path("models/static"), torch_bundle(Path("models"), SECOND))
+    write_table(Path("data/splits/validation.parquet"), reviews(80, 2), SPLIT)
     return tmp_path
 
 

@@ -32,7 +32,7 @@ class Slow(LinearWords):
 
 
 def _batcher(done: list[BatchDone], max_wait_ms: float = 60_000, n_workers: int = 2) -> Batcher:
-    return Batcher(n_workers, 16, 8, 0.0, max_wait_ms, 1000, done.append)
+    return Batcher(n_workers, 16, 0.0, max_wait_ms, 1000, done.append)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -14,20 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratchet.compress.compilers import Compilation
 from ratchet.data.cleaning import REPAIRS
 from ratchet.engines.compiling import export
+from ratchet.engines.kinds.cascade import write_cascade
+from ratchet.engines.loading import load
 from ratchet.experiments.assignment import Experiment, assign, write_experiment
 from ratchet.files import sha256_file, write_json
 from ratchet.models.bundle import MANIFEST
 from ratchet.prediction_log.tables import read_log
 from ratchet.serving.schemas import PredictResponse
-from tests.support.bundles import torch_bundle
+from tests.support.bundles import static_bundle, torch_bundle
 from tests.support.live_server import Running, serving, word_bundle
-from tests.support.tiny import BLAME, PRAISE
+from tests.support.tiny import BLAME, PRAISE, reviews
 
 pytestmark = pytest.mark.service
 JSON = {"content-type": "application/json"}
@@ -353,7 +356,7 @@ from ratchet.params import load_params
 
 folder = Path(sys.argv[1])
 params = load_params(settings.ServeParams, "serve", settings.LIVE_FILE)
-source = served_model.ModelSource(folder / "champion.json", folder / "compiled", None, 1, 8)
+source = served_model.ModelSource(folder / "champion.json", folder / "compiled", None, served_model.Passes(1, 8))
 engine = log_database.open_database(f"sqlite:///{folder}/log.db")
 writer = log_writer.LogWriter(engine, 10, 20, 100, log_writer.to_stored_row("mask", ["US"]))
 served = service.Service(source.load(), source, params, writer)
@@ -361,6 +364,25 @@ with TestClient(app.make_app(served, Access(folder / "none", False))) as client:
     print(client.post("/v1/predict", json={"texts": ["a film", "a dull film"]}).raise_for_status().text)
 print(sorted(name for name in sys.modules if name.partition(".")[0] in ("onnxruntime", "torch", "transformers")))
 """
+
+
+@pytest.mark.slow
+def test_static_student_cascade_and_transformer_are_served_by_one_code(tmp_path: Path) -> None:
+    second = tmp_path / "transformer"
+    export(torch_bundle(tmp_path, n_layers=1), second, "onnx-int8", Compilation([[1, 2]]), "0" * 64)
+    first = static_bundle(tmp_path / "static", second)
+    texts = reviews(40, 9)["text"].tolist()
+    threshold = float(np.median(load(first, 1).predict_proba(texts).max(axis=1)))
+    both = tmp_path / "both"
+    write_cascade(both, "both", first, second, threshold, "0" * 64)
+    for bundle in (first, second, both):
+        predictor = load(bundle, 1)
+        with serving(tmp_path, "--bundle", str(bundle)) as running:
+            answer = running.client.post("/v1/predict", json={"texts": texts}).raise_for_status().json()
+            probas = [list(item["proba"].values()) for item in answer["predictions"]]
+            np.testing.assert_allclose(probas, predictor.predict_proba(texts), atol=0.02)
+            told = running.client.post("/v1/explain", json={"text": texts[0]}).raise_for_status().json()
+            assert told["words"]
 
 
 @pytest.mark.slow
