@@ -21,9 +21,9 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 CANDIDATES = ("32-true", "bf16-mixed", "16-mixed")
 N_STEPS = 24
 """Steps of each precision that was not given up before."""
-N_FIRST, LEAST_SPEEDUP = 6, 1.2
-"""After so many steps a precision whose median step is not this much faster than 32-bit is given up: it would have to
-gain much more to be chosen, and the trial can take longer than the training."""
+N_FIRST, LEAST_SPEEDUP = 4, 1.2
+"""Whenever so many steps were made, a precision whose median step is not this much faster than 32-bit is given up: it
+would have to gain much more to be chosen, and the trial can take longer than the training."""
 HOPELESS = 2.0
 """A precision in which a matrix product takes this many times as long as in 32-bit is given up before any step:
 where it is emulated, a single step can take minutes."""
@@ -117,7 +117,7 @@ def measured_choice(
     steps = {name: make_step(name) for name in kept}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in kept}
     for index, batch in enumerate(batches):  # interleaved: what else the machine does falls on all alike
-        if index == N_FIRST:
+        if index and index % N_FIRST == 0:
             slow = [name for name in steps if name != "32-true" and _speedup(taken, name) < LEAST_SPEEDUP]
             steps = {name: step for name, step in steps.items() if name not in slow}
             if list(steps) == ["32-true"]:

@@ -199,8 +199,10 @@ def test_auto_measures_and_leaves_no_trace_in_the_weights(backbone: Path, tmp_pa
     assert precision.Choice.from_json({"precision": "32-true", "reason": "", "trials": []}).trials == []
 
 
-def trials(bf16_s: float, bf16_loss: float, n: int = 5, n_bf16: int = 5) -> precision.Choice:
-    """A choice among steps that take and lose what is said; 32-bit takes 4 ms and loses 1."""
+def trials(
+    bf16_s: float, bf16_loss: float, n: int = precision.N_FIRST, n_bf16: int = precision.N_FIRST, slow_after: int = 99
+) -> precision.Choice:
+    """A choice among steps that take and lose what is said; 32-bit, and bf16 when it slows down, takes 4 ms."""
     import time
 
     counts = dict.fromkeys(precision.CANDIDATES, 0)
@@ -208,7 +210,8 @@ def trials(bf16_s: float, bf16_loss: float, n: int = 5, n_bf16: int = 5) -> prec
     def make(name: str) -> precision.Step:
         def step(batch: Any) -> float:
             counts[name] += 1
-            end = time.process_time() + {"32-true": 0.004, "bf16-mixed": bf16_s, "16-mixed": 0.1}[name]
+            seconds = {"32-true": 0.004, "bf16-mixed": bf16_s if counts[name] <= slow_after else 0.004, "16-mixed": 0.1}
+            end = time.process_time() + seconds[name]
             while time.process_time() < end:
                 pass
             return bf16_loss if name == "bf16-mixed" else 1.0
@@ -217,7 +220,7 @@ def trials(bf16_s: float, bf16_loss: float, n: int = 5, n_bf16: int = 5) -> prec
 
     products = {"32-true": 1.0, "bf16-mixed": 1.5, "16-mixed": 40.0}
     choice = precision.measured_choice(make, [None] * n, "cpu", products)
-    assert counts == {"32-true": min(n, max(n_bf16, 5)), "bf16-mixed": n_bf16, "16-mixed": 0}
+    assert counts == {"32-true": n_bf16, "bf16-mixed": n_bf16, "16-mixed": 0}
     return choice
 
 
@@ -240,9 +243,11 @@ def test_what_disagrees_or_gains_too_little_is_not_chosen() -> None:
 
 
 def test_what_gains_nothing_is_given_up_after_a_few_steps_and_what_gains_is_tried_to_the_end() -> None:
-    given_up = trials(0.004, 1.0, n=12, n_bf16=precision.N_FIRST)
-    assert {t.precision: t.n_steps for t in given_up.trials} == {"32-true": 6, "bf16-mixed": 6, "16-mixed": 0}
+    few = precision.N_FIRST
+    given_up = trials(0.004, 1.0, n=12, n_bf16=few)
+    assert {t.precision: t.n_steps for t in given_up.trials} == {"32-true": few, "bf16-mixed": few, "16-mixed": 0}
     assert given_up.precision == "32-true"
+    assert trials(0.002, 1.0, n=12, n_bf16=2 * few, slow_after=2).precision == "32-true"
     assert trials(0.001, 1.0, n=12, n_bf16=12).precision == "bf16-mixed"
 
 
