@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.checks import checklist
-from flows.checks.project import PIPELINE, RECORD, Project
+from flows.checks.project import PARAMS, PIPELINE, RECORD, Project
 from flows.checks.run_time import corpus_json
 from flows.init import task_state
 from flows.init.concepts import concept_files
@@ -176,8 +176,8 @@ def change_of(
         PipelineError: people's labels or edits would be lost.
     """
     undo_unfinished(root)
-    record = read_json(root / RECORD) if (root / RECORD).is_file() else {"origin": None, "files": {}}
-    committed = task_state.committed_files(root) if not record["files"] and _is_an_example(root) else set()
+    record = _read_record(root)
+    committed = task_state.committed_files(root) if record["origin"] is None and _is_an_example(root) else set()
     edited = [
         path
         for path in _task_paths(root)
@@ -287,9 +287,18 @@ def _is_edited(root: Path, path: str, hashes: Mapping[str, str]) -> bool:
     if not (root / path).is_file():
         return False
     content = (root / path).read_bytes()
-    if path in hashes:
-        return _sha256(content) != hashes[path]
+    if _sha256(content) == hashes.get(path):
+        return False
     return all(not item.is_file() or item.read_bytes() != content for item in (root / EXAMPLES).glob(f"*/{path}"))
+
+
+def _read_record(root: Path) -> dict[str, Any]:
+    """What init wrote last; of no origin where Git or somebody has put an example's params.yaml back since."""
+    record = read_json(root / RECORD) if (root / RECORD).is_file() else {"origin": None, "files": {}}
+    written = record["files"].get(PARAMS, "")
+    stands = (root / PARAMS).is_file() and _sha256((root / PARAMS).read_bytes()) == written
+    put_back = not stands and not _is_edited(root, PARAMS, {})
+    return {**record, "origin": None} if put_back else record
 
 
 def _is_an_example(root: Path) -> bool:

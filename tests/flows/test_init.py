@@ -250,6 +250,18 @@ def test_again_with_more_rows_keeps_what_somebody_edited(root: Path, tickets: Pa
     assert (root / "reports/evaluate.json").exists(), "it is the same task: its state stays"
 
 
+def test_a_task_that_git_took_back_is_configured_anew(root: Path, tickets: Path) -> None:
+    before = tree(root)
+    init(tickets, "--yes")
+    configured = tree(root)
+    for path, content in before.items():
+        (root / path).write_bytes(content)  # as `git checkout .` does; the record of init is no part of the repository
+    said = init(tickets, "--yes")
+    assert "Kept" not in said
+    assert "dvc.lock" in said, "what belongs to the task that stood there is reset"
+    assert tree(root) == configured
+
+
 def test_an_edited_task_is_not_replaced_by_another_one(root: Path, tickets: Path) -> None:
     (root / "data/suites/labels.json").write_text("{}")
     with pytest.raises(PipelineError, match=r"edited: data/suites/labels\.json"):
