@@ -48,10 +48,10 @@ FIXED_S = {
     "report": 5.0,
 }
 """Stage of dvc.yaml → seconds that it takes whatever the data, the sizes and the rungs are."""
-RUNG_S = {"simplify": 8.0, "quantize": 10.0, "export": 18.0, "cascade": 4.0, "evaluate": 6.0}
+RUNG_S = {"simplify": 8.0, "quantize": 10.0, "export": 12.0, "cascade": 4.0, "evaluate": 6.0}
 """Stage → seconds of each of its rungs; of `evaluate`, of each bundle: started cold, measured, compared."""
-MAX_COMPARED, COMPARED_FOLDS, N_TFIDF, N_PROBES, N_ARMS, BATCH = 3000, 3, 4, 5, 3, 32
-"""Of `architect`: labels and folds, fits of TF-IDF and of a probe in each fold, arms, and their batches."""
+COMPARED_FOLDS, N_TFIDF, N_PROBES, N_ARMS, BATCH = 3, 4, 5, 3, 32
+"""Of `architect`: folds, fits of TF-IDF and of a probe in each fold, arms, and their batches."""
 LEFT_OUT_S = 2.0
 """Of a stage that the ladder leaves out: it starts and says so."""
 ROWS_PER_S = {"ingest": 2000, "validate": 800, "split": 2000}
@@ -59,9 +59,10 @@ ROWS_PER_S = {"ingest": 2000, "validate": 800, "split": 2000}
 PROBE_S, TFIDF_S = 4e-6, 1e-4
 """Seconds a text and class of logistic regression on embeddings of 384 numbers, and on TF-IDF of words and pairs of
 words, on one thread. Measured: 9,000 texts of 77 classes in 1 and 23 CPU-seconds, noisy ones of 28 up to ten times."""
-LATENCY_S, EXPLAINED_S, COUNTERFACTUAL_S, TRIGGER_S = 70.0, 2.5, 2.3, 0.16
+LATENCY_S, EXPLAINED_S, COUNTERFACTUAL_S, TRIGGER_S, SENSITIVITY_S = 70.0, 2.5, 2.3, 0.16, 0.4
 """Of the backbone that the figures were measured with: seconds of the latency rounds of all rungs, 80 texts twice, a
-text explained with 64 evaluations, a counterfactual, and a trigger word and class."""
+text explained with 64 evaluations, a counterfactual, a trigger word and class, and a text for the sensitivity of each
+matrix of an int8 graph."""
 TRAINING, INFERENCE = 6, 2
 """Operations a parameter and token."""
 REFERENCE_PARAMETERS, REFERENCE_TOKENS = 10.7e6, 28
@@ -119,6 +120,9 @@ class Sizes:
     """Labels on which vetting is tried, at most: not planned, as it costs little."""
     n_search_steps: int = 60
     """Of all arms of `architect`; 0: nothing is fine-tuned."""
+    max_compared: int = 3000
+    """Labels that `architect` compares with."""
+    n_sensitivity: int = 32
     n_latency: int = 80
     n_rounds: int = 2
     distil: tuple[str, ...] = ("student",)
@@ -141,6 +145,8 @@ class Sizes:
         return 2 + sum(len(getattr(self, stage)) for stage in LADDER)
 
 
+FASTEST = "-onnx-int8"
+"""How the exported rungs end that are the last to be left out: the smallest that run on every machine."""
 LADDER = ("distil", "prune", "simplify", "quantize", "export", "cascade")
 """The stages that build rungs, in their order."""
 
@@ -164,6 +170,8 @@ KEYS = {
     "n_vet_seeds": "vet.n_seeds",
     "n_tried": "vet.n_tried",
     "n_search_steps": "architect.n_steps",
+    "max_compared": "architect.max_compared",
+    "n_sensitivity": "export.n_sensitivity",
     "n_latency": "evaluate.n_latency",
     "n_rounds": "evaluate.n_rounds",
     **{stage: f"ladder.{stage}" for stage in LADDER},
@@ -201,7 +209,7 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
     n_rows, n_texts = corpus.n_labeled + corpus.n_unlabeled, n_labeled + corpus.n_unlabeled
     n_train = min(sizes.n_train, n_labeled) if sizes.n_search_steps else 0
     n_distil = min(sizes.n_distil, n_texts) if sizes.distil or sizes.simplify else 0
-    n_compared, n_folds = min(n_labeled, MAX_COMPARED), COMPARED_FOLDS
+    n_compared, n_folds = min(n_labeled, sizes.max_compared), COMPARED_FOLDS
     tokens = corpus.mean_tokens(sizes.max_tokens)
     student = min(sizes.student_layers / max(encoder.n_layers, 1), 1.0) * encoder.n_parameters
     scale = encoder.n_parameters / REFERENCE_PARAMETERS * tokens / REFERENCE_TOKENS
@@ -233,6 +241,7 @@ def stage_seconds(corpus: Corpus, encoder: Encoder, sizes: Sizes, operations_per
         "evaluate": LATENCY_S * min(scale, 4) * rounds / (80 * 2)
         + passes(INFERENCE, encoder.n_parameters, 5 * n_validation),
         "judge": passes(INFERENCE, encoder.n_parameters, 3 * n_test),
+        "export": SENSITIVITY_S * scale * sizes.n_sensitivity * sum(name.endswith(FASTEST) for name in sizes.export),
         "explain": EXPLAINED_S * sizes.n_explained * sizes.max_evals / 64 * scale,
         "counterfactuals": COUNTERFACTUAL_S * sizes.n_counterfactuals * scale,
         "behave": TRIGGER_S * corpus.n_classes * sizes.n_trigger_words * scale,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ratchet.measure.stage_costs import (
+    FASTEST,
     KEYS,
     OPERATIONS_PER_CORE_S,
     Corpus,
@@ -35,8 +36,6 @@ MIN_PER_CLASS = 20
 """Labels a class for fine-tuning, at least."""
 UNTAUGHT = 100
 """Texts that the teacher labels where nothing learns from them."""
-FASTEST = "-onnx-int8"
-"""How the exported rungs end that are the last to be left out: the smallest that run on every machine."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +173,8 @@ def _poorer(sizes: Sizes) -> Iterator[Sizes]:
             n_counterfactuals=min(4, sizes.n_counterfactuals),
             n_latency=min(20, sizes.n_latency),
             n_trigger_words=min(4, sizes.n_trigger_words),
+            n_sensitivity=0,
+            max_compared=min(1000, sizes.max_compared),
         )
     )
     # nothing learns from the teacher any more, so that it need not label much

@@ -13,6 +13,7 @@ from pipeline_steps import (
     embed,
     evaluate,
     explain,
+    export,
     prune,
     split,
     teach,
@@ -25,7 +26,7 @@ from ratchet.measure.time_plan import plan, within
 from tests.contract import ORDER
 
 MINILM = Encoder(10_650_000, 6)
-STEPS = (architect, behave, counterfactuals, distil, embed, evaluate, explain, prune, split, teach, train, vet)
+STEPS = (architect, behave, counterfactuals, distil, embed, evaluate, explain, export, prune, split, teach, train, vet)
 SPEED = 2 * OPERATIONS_PER_CORE_S
 SMALL = Corpus(3000, 0, 2, [20] * 9)
 MANY_CLASSES = Corpus(13_000, 0, 77, [15] * 9)
