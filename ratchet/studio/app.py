@@ -46,7 +46,7 @@ def make_app(workspace: Workspace, token: str, port: int, compare: Compare, gues
         Route("/reports", pages.reports),
         Route("/reports/{name}", pages.report),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={404: _unknown}), token, port, guests)
+    return Guard(Starlette(routes=routes, exception_handlers={404: _unknown}), {"": token}, port, guests)
 
 
 class Pages:

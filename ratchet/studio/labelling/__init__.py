@@ -1,0 +1,1 @@
+"""The labelling view of the studio: one text, one key, on the queue that `ratchet labels` fills and empties."""
