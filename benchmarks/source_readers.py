@@ -52,9 +52,7 @@ def _pandas(path: Path, dialect: CsvDialect) -> Rows:
     """The parser in C of pandas. Of a record that begins with a delimiter behind a lone CR it loses the empty field."""
     import pandas as pd
 
-    unzipped = gzip.decompress(path.read_bytes()) if dialect.compression == "gzip" else path.read_bytes()
-    text = unzipped.decode(dialect.encoding, "replace")
-    if re.search(rf"(?:^|[\r\n])\r{re.escape(dialect.delimiter)}", text):
+    if re.search(rf"(?:^|[\r\n])\r{re.escape(dialect.delimiter)}", _text(path, dialect)):
         raise ValueError("CR before a delimiter")
     frame = pd.read_csv(
         path,
@@ -72,11 +70,22 @@ def _pandas(path: Path, dialect: CsvDialect) -> Rows:
     return [tuple(text or None for text in row) for row in frame[COLUMNS].to_numpy().tolist()]
 
 
+def _text(path: Path, dialect: CsvDialect) -> str:
+    """The file's characters, those that are none replaced."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if dialect.compression == "gzip" else content).decode(dialect.encoding, "replace")
+
+
 def _duckdb_csv(path: Path, dialect: CsvDialect) -> Rows:
-    """DuckDB knows few encodings and no empty quote: elsewhere it refuses."""
+    """DuckDB knows few encodings and no empty quote: elsewhere it refuses.
+
+    Of a record that begins with a space behind a lone CR it loses the space.
+    """
     encodings = {"utf-8": "utf-8", "latin-1": "latin-1", "utf-16": "utf-16"}
     if dialect.encoding not in encodings or not dialect.quote:
         raise ValueError(dialect.encoding)
+    if "\r " in _text(path, dialect):
+        raise ValueError("CR before a space")
     options = {
         "header": "true",
         "auto_detect": "false",

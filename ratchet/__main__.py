@@ -13,6 +13,7 @@ from ratchet.commands import (
     content,
     data,
     doctor,
+    dossier,
     forget,
     init,
     keys,
@@ -74,6 +75,7 @@ for _name, _group in {
     "rollout": rollout.app,
     "registry": registry.app,
     "audit": audit.app,
+    "dossier": dossier.app,
     "keys": keys.app,
 }.items():
     app.add_typer(_group, name=_name)

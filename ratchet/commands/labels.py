@@ -175,6 +175,33 @@ def effect() -> None:
 
 
 @app.command()
+def worth(
+    more: Annotated[int, typer.Option(min=1, help="Labels that might be bought.")] = 100,
+    least: Annotated[
+        float, typer.Option(min=0, metavar="RISE", help="Rise of the primary metric that they are worth.")
+    ] = 0.005,
+) -> None:
+    """Print what the next labels are worth, and whether to go on.
+
+    By how much the primary metric of a probe would rise, with an interval; of the classes those that gain most."""
+    import math
+    from pathlib import Path
+
+    from flows.labelling.worth import next_labels
+
+    found = next_labels(Path.cwd(), more)
+    told = found.forecast
+    print(
+        f"now    {told.now.value:.3f} [{told.now.low:.3f}, {told.now.high:.3f}] by cross-validation on {told.n_labels}"
+    )
+    if not math.isnan(found.usd):
+        print(f"cost   {found.hours:.1f} hours, {found.usd:.2f} USD for {more} labels")
+    gains = [f"{name} {gain:+.3f}" for name, gain in list(told.by_class.items())[:5]]
+    print(f"gains  {', '.join(gains)} (recall)")
+    print(told.advice(least))
+
+
+@app.command()
 def notes(
     text: Annotated[str, typer.Argument(metavar="[ID]", help="A text's id: print every answer to it.")] = "",
 ) -> None:

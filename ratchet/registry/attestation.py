@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +62,31 @@ def sign_attestation(attestation: Attestation, private_key: bytes) -> bytes:
     Raises:
         ReleaseError: the key is no PEM key of an elliptic curve.
     """
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     statement = {
         "_type": STATEMENT,
         "subject": [{"name": "bundle.json", "digest": {"sha256": attestation.manifest_sha256}}],
         "predicateType": PREDICATE,
         "predicate": attestation.model_dump(),
     }
+    return sign_statement(statement, private_key)
+
+
+def sign_statement(statement: Mapping[str, Any], private_key: bytes) -> bytes:
+    """An in-toto statement in its signed envelope, as JSON.
+
+    Raises:
+        ReleaseError: the key is no PEM key of an elliptic curve.
+    """
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     payload = json.dumps(statement, sort_keys=True).encode()
     try:
         key = serialization.load_pem_private_key(private_key, None)
     except (ValueError, TypeError) as error:
-        raise ReleaseError("The key of the attestation cannot be read.", got=error, expected="a PEM key") from None
+        raise ReleaseError("The signing key cannot be read.", got=error, expected="a PEM key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ReleaseError("The key of the attestation is none of an elliptic curve.", expected="P-256")
+        raise ReleaseError("The signing key is none of an elliptic curve.", expected="P-256")
     signature = key.sign(encode_payload(payload), ec.ECDSA(hashes.SHA256()))
     envelope = {
         "payloadType": PAYLOAD_TYPE,
@@ -93,6 +102,24 @@ def read_attestation(envelope: bytes, public_keys: Sequence[bytes]) -> Attestati
     Raises:
         ReleaseError: none did, or it is something else than the attestation of a release.
     """
+    statement = open_statement(envelope, public_keys)
+    try:
+        found = Attestation.model_validate(statement["predicate"])
+        subject = [item["digest"]["sha256"] for item in statement["subject"]]
+        kinds = statement["_type"], statement["predicateType"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReleaseError("The attestation is none of a release.", got=type(error).__name__, fix=_FIX) from None
+    if kinds != (STATEMENT, PREDICATE) or subject != [found.manifest_sha256]:
+        raise ReleaseError("The attestation is none of a release.", fix=_FIX)
+    return found
+
+
+def open_statement(envelope: bytes, public_keys: Sequence[bytes]) -> dict[str, Any]:
+    """The statement in a signed envelope, if one of the keys signed it.
+
+    Raises:
+        ReleaseError: none did, or it is no envelope of a statement.
+    """
     try:
         content = json.loads(envelope)
         payload, (signed,) = base64.b64decode(content["payload"], validate=True), content["signatures"]
@@ -103,15 +130,9 @@ def read_attestation(envelope: bytes, public_keys: Sequence[bytes]) -> Attestati
     if kind != PAYLOAD_TYPE or not is_signed(payload, signature, public_keys):
         raise ReleaseError("The attestation is signed by none of the keys that count.", fix=_FIX)
     try:
-        statement: dict[str, Any] = json.loads(payload)
-        found = Attestation.model_validate(statement["predicate"])
-        subject = [item["digest"]["sha256"] for item in statement["subject"]]
-        kinds = statement["_type"], statement["predicateType"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReleaseError("The attestation is none of a release.", got=type(error).__name__, fix=_FIX) from None
-    if kinds != (STATEMENT, PREDICATE) or subject != [found.manifest_sha256]:
-        raise ReleaseError("The attestation is none of a release.", fix=_FIX)
-    return found
+        return dict(json.loads(payload))
+    except (TypeError, ValueError, RecursionError):
+        raise ReleaseError("The attestation cannot be read.", fix=_FIX) from None
 
 
 def check_attested(bundle: Path, public_keys: Sequence[bytes]) -> Attestation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ import pytest
 from flows.labelling import flow as label
 from flows.labelling import steps as labelling
 from flows.labelling.effect import measure_effect
+from flows.labelling.worth import next_labels
 from flows.runner import workspace
 from ratchet.errors import PipelineError, SourceError, TableError, TrainingError
 from ratchet.files import read_json
@@ -493,6 +495,22 @@ def test_suspects_are_asked_about_again_and_the_answer_is_trained_on(world: Path
     assert found.gain.n == read_table(world / labelling.SPLITS / "validation.parquet", SPLIT)["label"].notna().sum()
     with pytest.raises(PipelineError, match="chosen by `vet`"):
         push(suspects=True, query_strategy="margin")
+
+
+def test_what_the_next_labels_are_worth_counts_people_s_labels(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    n = len(read_table(world / labelling.LABELED, LABELED))
+    with pytest.raises(TrainingError, match="too few labels"):
+        next_labels(world, 50)
+    monkeypatch.setattr("ratchet.labels.forecast.LEAST", n)
+    before = next_labels(world, 50)
+    assert (before.forecast.n_labels, before.forecast.n_more) == (n, 50)
+    assert before.forecast.gain.low <= before.forecast.gain.value <= before.forecast.gain.high
+    assert math.isnan(before.usd), "nobody was timed"
+    answered(world)
+    pull()
+    after = next_labels(world, 50)
+    held = read_store(world / labelling.POINTER, world / labelling.STORE).decisions
+    assert after.forecast.n_labels == n + (held["state"] == "resolved").sum()
 
 
 def logged(root: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -10,7 +10,7 @@ document.addEventListener("keydown", (event) => {
   if (pressed.matches("input, textarea")) pressed.focus();
   else pressed.click();
 });
-// A finger that swipes left goes to the next answer's place: back to the text before; right: skips.
+// A swipe to the left skips, one to the right goes back to the text before.
 let start = null;
 document.addEventListener("touchstart", (event) => { start = event.changedTouches[0]; }, { passive: true });
 document.addEventListener("touchend", (event) => {

@@ -1,0 +1,1 @@
+"""Technical documentation that fills itself: sentences around measured figures, each with its file, sealed together."""
