@@ -60,7 +60,9 @@ def verify(
     ] = None,
     root: Annotated[Path, typer.Option(help="The clone.")] = Path(),
 ) -> None:
-    """Check each figure, document and the signature again. Exit code 1: something is not as it was sealed."""
+    """Check each figure, document and the signature again.
+
+    Exit code 1: something is not as it was sealed."""
     from ratchet.errors import ReleaseError
     from ratchet.reporting.dossier.seal import check_seal
 

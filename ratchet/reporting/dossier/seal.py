@@ -104,5 +104,5 @@ def _read(seal: Path, public_keys: Sequence[bytes]) -> tuple[dict[str, Any], boo
     if kinds != (STATEMENT, PREDICATE):
         raise ReleaseError("This is the seal of something else.", where=seal, got=kinds, fix=fix)
     if public_keys and not is_signed:
-        raise ReleaseError("The dossier is not signed.", where=seal, fix="ratchet dossier --signing-key FILE")
+        raise ReleaseError("The dossier is not signed.", where=seal, fix="ratchet dossier write --signing-key FILE")
     return statement, is_signed
