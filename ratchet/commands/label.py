@@ -41,6 +41,8 @@ def label(
     from flows.labelling import steps as labelling
     from ratchet.errors import MissingExtraError, PipelineError
     from ratchet.labels.queues import FileQueue
+    from ratchet.measure.primary import PrimaryMetricParams
+    from ratchet.params import load_params
     from ratchet.studio.labelling.app import make_app
     from ratchet.studio.labelling.desk import Desk
     from ratchet.studio.labelling.ranking import Ranking
@@ -57,7 +59,8 @@ def label(
     if not items:
         fix = "ratchet labels pull brings conflicts" if conflicts else "send some: ratchet labels push"
         raise PipelineError("There is nothing to label.", where=folder, fix=fix)
-    ranking = Ranking(items, labels, _known(root, list(items)))
+    metric = load_params(PrimaryMetricParams, "", root / "params.yaml").metric_of(labelling.class_labels(root))
+    ranking = Ranking(items, labels, _known(root, list(items)), metric if set(labels) <= set(metric.classes) else None)
     desk = Desk(queue, folder, person, labels, 1 if conflicts else annotators, 1.0 if conflicts else hidden, ranking)
     try:
         listener = socket.create_server(("127.0.0.1", port))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,11 +27,13 @@ from ratchet.labels.annotations import Item
 from ratchet.labels.guidelines import NONE, Guidelines
 from ratchet.labels.queues import FileQueue
 from ratchet.measure.bootstrap import proportion_estimate
+from ratchet.measure.primary import primary_metric
 from ratchet.studio.labelling.answer_log import AnswerLog, Given, read_logs
 from ratchet.studio.labelling.app import make_app
 from ratchet.studio.labelling.desk import LEASE_S, Desk, is_hidden
 from ratchet.studio.labelling.progress import newcombe, progress, pull_of_suggestions
 from ratchet.studio.labelling.ranking import BATCH, NOTHING, Known, Ranking
+from tests.support.miniature import ROOT
 
 LABELS = ["praise", "blame", "question"]
 PORT, HOST = 8788, "127.0.0.1:8788"
@@ -41,6 +44,9 @@ XSS = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 def items(n: int = 8, **changes: Any) -> list[Item]:
     texts = [f"text number {number}" for number in range(n)]
     return [Item(text_id(text), text, "made", suggested="praise", confidence=0.6, **changes) for text in texts]
+
+
+ACCURACY = primary_metric("accuracy", LABELS)
 
 
 def desk(
@@ -57,7 +63,16 @@ def desk(
     queue = FileQueue(folder)
     queue.send(items() if sent is None else sent)
     there = queue.items()
-    return Desk(queue, folder, people, labels, n_annotators, hidden, Ranking(there, labels, known), **changes)
+    return Desk(
+        queue,
+        folder,
+        people,
+        labels,
+        n_annotators,
+        hidden,
+        Ranking(there, labels, known, ACCURACY if labels is LABELS else None),
+        **changes,
+    )
 
 
 def say(at: Desk, person: str, label: str, name: str = "", comment: str = "", seconds: float = 2.0) -> str:
@@ -230,6 +245,7 @@ def test_after_a_batch_of_answers_a_probe_orders_and_suggests(tmp_path: Path) ->
         say(at, "ann", truth[task.item.id])
     at.ranking.wait()
     assert at.ranking.n_learned == BATCH
+    assert progress(at).outlook is None, "twenty labels tell nothing of a hundred"
     waiting = [item for item in sent if item.id not in at.answers("ann")]
     right = [at.ranking.suggestion(item)[0] == truth[item.id] for item in waiting]
     assert np.mean(right) > 0.8
@@ -238,6 +254,19 @@ def test_after_a_batch_of_answers_a_probe_orders_and_suggests(tmp_path: Path) ->
     assert at.ranking.suggestion(task.item)[1] == pytest.approx(
         min(at.ranking.suggestion(item)[1] for item in waiting), abs=0.1
     )
+
+
+def test_after_some_labels_it_says_what_the_next_ones_are_worth(tmp_path: Path) -> None:
+    sent, known, truth = world()
+    at = desk(tmp_path, sent, known=known)
+    for item in sent[:60]:
+        say(at, "ann", truth[item.id], item.id)
+        at.ranking.wait()
+    outlook = progress(at).outlook
+    assert outlook is not None
+    assert (outlook.n_labels, outlook.n_more) == (60, 100)
+    assert outlook.now.value > 0.7
+    assert outlook.gain.low < outlook.gain.value < outlook.gain.high
 
 
 def test_texts_that_were_drawn_at_random_are_asked_in_their_turn(tmp_path: Path) -> None:
@@ -504,6 +533,7 @@ def label_root(tmp_path: Path) -> Path:
 
     write_table(tmp_path / "data/splits/validation.parquet", reviews(20, 1), SPLIT)
     write_json(tmp_path / "data/labels.json", {"batches": []})
+    shutil.copyfile(ROOT / "examples/films/params.yaml", tmp_path / "params.yaml")
     return tmp_path
 
 

@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 
 from ratchet.labels.agreement import krippendorff_alpha
+from ratchet.labels.forecast import Forecast
 from ratchet.measure.bootstrap import proportion_estimate
 from ratchet.measure.estimate import Estimate
 from ratchet.studio.labelling.answer_log import Given
@@ -70,6 +71,8 @@ class Progress:
     """Answers the suggestions rest on; 0: on the model that chose the texts."""
     usd: float
     """What the timed seconds cost."""
+    outlook: Forecast | None
+    """What the probe reaches and the next hundred labels would bring; None: too few labels to tell."""
 
 
 def progress(desk: Desk, hours_wage: float = 0.0) -> Progress:
@@ -99,6 +102,7 @@ def progress(desk: Desk, hours_wage: float = 0.0) -> Progress:
         pull_of_suggestions(everybody),
         desk.ranking.n_learned,
         sum(seconds) / 3600 * hours_wage,
+        desk.ranking.outlook,
     )
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.errors import TrainingError
 from ratchet.labels.annotations import Item
+from ratchet.labels.forecast import Forecast, forecast
+from ratchet.measure.primary import PrimaryMetric
 from ratchet.models.predictor import softmax
 from ratchet.models.probe import INVERSE_REGULARIZATIONS, fit_probe
 
@@ -22,6 +26,8 @@ BATCH = 20
 """Answers after which the probe is fitted anew; the first one needs as many."""
 DRAWN = ("random", "drift_random")
 """Query strategies whose texts are samples without bias: they are asked in their turn."""
+MAX_OUTLOOK = 60_000
+"""Labels times classes beyond which no forecast is made beside the labelling: `ratchet labels worth` has the time."""
 MANY_CLASSES = 12
 """Of more classes than these, the likeliest come first."""
 REGULARIZATION = INVERSE_REGULARIZATIONS[2]
@@ -54,8 +60,22 @@ class _Fitted:
 class Ranking:
     """Order and suggestions; without embeddings those that the texts came with."""
 
-    def __init__(self, items: Mapping[str, Item], labels: Sequence[str], known: Known = NOTHING) -> None:
-        self._labels, self._known = list(labels), known
+    def __init__(
+        self,
+        items: Mapping[str, Item],
+        labels: Sequence[str],
+        known: Known = NOTHING,
+        metric: PrimaryMetric | None = None,
+    ) -> None:
+        """Args:
+        items: that were sent, by id.
+        labels: the classes.
+        known: what texts are told apart by.
+        metric: by which it is forecast what more labels would bring; None: it is not.
+        """
+        self.outlook: Forecast | None = None
+        """What the probe reaches, and what the next hundred labels would bring; None: too few labels to tell."""
+        self._labels, self._known, self._metric = list(labels), known, metric
         self._items = [name for name in items if name in known.places]
         self._fitted: _Fitted | None = None
         self._drawn = {name for name, item in items.items() if item.query_strategy in DRAWN}
@@ -131,3 +151,7 @@ class Ranking:
         rows = {name: row for row, name in enumerate(self._items)}
         self._fitted = _Fitted(labels, rows, proba, two[:, 1] - two[:, 0])
         self._n_learned = n_answers
+        if self._metric is not None and len(targets) * len(labels) <= MAX_OUTLOOK:
+            indices = np.array([self._metric.classes.index(labels[target]) for target in targets], dtype=np.int64)
+            with suppress(TrainingError):  # too few labels yet
+                self.outlook = forecast(vectors, indices, self._metric)
