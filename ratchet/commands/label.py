@@ -11,6 +11,8 @@ from flows.defaults import N_ANNOTATORS
 from ratchet.commands.flow_run import SHARE
 
 if TYPE_CHECKING:
+    from ratchet.labels.annotations import Item
+    from ratchet.studio.labelling.gold import Gold
     from ratchet.studio.labelling.ranking import Known
 
 
@@ -29,6 +31,9 @@ def label(
     conflicts: Annotated[
         bool, typer.Option("--conflicts", help="Settle what people disagreed about, instead.")
     ] = False,
+    gold: Annotated[
+        str, typer.Option(metavar="FILE", help="A sheet with `text` and the right `label`: asked between the others.")
+    ] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="On loopback; 0: any that is free.")] = 8788,
 ) -> None:
     """Label in the browser: one text, one key.
@@ -61,7 +66,16 @@ def label(
         raise PipelineError("There is nothing to label.", where=folder, fix=fix)
     metric = load_params(PrimaryMetricParams, "", root / "params.yaml").metric_of(labelling.class_labels(root))
     ranking = Ranking(items, labels, _known(root, list(items)), metric if set(labels) <= set(metric.classes) else None)
-    desk = Desk(queue, folder, person, labels, 1 if conflicts else annotators, 1.0 if conflicts else hidden, ranking)
+    desk = Desk(
+        queue,
+        folder,
+        person,
+        labels,
+        1 if conflicts else annotators,
+        1.0 if conflicts else hidden,
+        ranking,
+        gold=_gold(root, gold, items, folder, person, labels) if gold else None,
+    )
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError as error:
@@ -74,6 +88,19 @@ def label(
             print(f"{name}: http://127.0.0.1:{port}/?token={token}", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _gold(root: Path, file: str, items: dict[str, Item], folder: Path, people: list[str], labels: list[str]) -> Gold:
+    """The gold questions of a sheet, cleaned and masked as the corpus is."""
+    from ratchet.data.cleaning_params import CleaningParams
+    from ratchet.labels.annotations import masked
+    from ratchet.labels.queues import read_answers
+    from ratchet.params import load_params
+    from ratchet.studio.labelling.gold import Gold
+
+    cleaning = load_params(CleaningParams, "", root / "params.yaml").cleaning
+    questions = [masked(answer, cleaning, items) for answer in read_answers(Path(file), items)]
+    return Gold(questions, items, folder, people, labels)
 
 
 def _known(root: Path, names: list[str]) -> Known:

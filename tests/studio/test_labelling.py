@@ -23,7 +23,7 @@ import pytest
 from ratchet.data.cleaning import text_id
 from ratchet.errors import TableError
 from ratchet.files import write_json
-from ratchet.labels.annotations import Item
+from ratchet.labels.annotations import Answer, Item
 from ratchet.labels.guidelines import NONE, Guidelines
 from ratchet.labels.queues import FileQueue
 from ratchet.measure.bootstrap import proportion_estimate
@@ -31,6 +31,7 @@ from ratchet.measure.primary import primary_metric
 from ratchet.studio.labelling.answer_log import AnswerLog, Given, read_logs
 from ratchet.studio.labelling.app import make_app
 from ratchet.studio.labelling.desk import LEASE_S, Desk, is_hidden
+from ratchet.studio.labelling.gold import Gold
 from ratchet.studio.labelling.progress import newcombe, progress, pull_of_suggestions
 from ratchet.studio.labelling.ranking import BATCH, NOTHING, Known, Ranking
 from tests.support.miniature import ROOT
@@ -310,6 +311,74 @@ def test_the_interval_of_a_difference_is_the_one_that_was_published() -> None:
     assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
 
 
+# Gold questions
+
+
+def questions(n: int = 4, label: str = "praise") -> list[Answer]:
+    texts = [f"known text {number}" for number in range(n)]
+    return [Answer(Item(text_id(text), text, "gold"), label, "") for text in texts]
+
+
+def gold_desk(folder: Path, people: Sequence[str] = ("ann",), n: int = 40, rate: float = 0.3) -> tuple[Desk, Gold]:
+    sent = items(n, reason="margin 0.03")
+    gold = Gold(questions(), {item.id: item for item in sent}, folder, people, LABELS, rate)
+    return desk(folder, sent, people, n_annotators=2, gold=gold), gold
+
+
+def test_gold_questions_come_between_the_texts_once_to_each_person_and_pull_reads_none(tmp_path: Path) -> None:
+    at, gold = gold_desk(tmp_path, ("ann", "bob"))
+    asked = {person: [say(at, person, "praise") for _ in range(44)] for person in ("ann", "bob")}
+    places = {person: [n for n, name in enumerate(names) if name in gold.items] for person, names in asked.items()}
+    assert [len(found) for found in places.values()] == [4, 4]
+    assert places["ann"] != places["bob"]
+    assert all(len(set(names)) == 44 for names in asked.values())
+    assert at.next("ann") is None
+    assert {answer.item.id for answer in FileQueue(tmp_path).answers()} == set(at.items)
+    assert len(at.answers("ann")) == progress(at).people[0].n_answers == 40
+
+
+def test_a_gold_question_looks_like_a_text_whose_suggestion_is_hidden_and_stays_at_a_reload(tmp_path: Path) -> None:
+    at, gold = gold_desk(tmp_path)
+    for _ in range(44):
+        first, again = at.next("ann"), at.next("ann")
+        assert first == again
+        assert first
+        assert first.item.reason == ""
+        assert (first.suggested == "") is (first.item.id in gold.items)
+        say(at, "ann", "praise", first.item.id)
+
+
+def test_accuracy_on_gold_questions_is_of_the_answers_that_count_and_skips_are_wrong(tmp_path: Path) -> None:
+    at, gold = gold_desk(tmp_path)
+    assert progress(at).people[0].gold is None
+    names = [say(at, "ann", "praise") for _ in range(44)]
+    first, second, third, fourth = (name for name in names if name in gold.items)
+    say(at, "ann", "blame", second)
+    say(at, "ann", "skip", third)
+    say(at, "ann", "blame", fourth)
+    say(at, "ann", "praise", fourth)
+    assert progress(at).people[0].gold == proportion_estimate(2, 4)
+    again, _ = gold_desk(tmp_path)
+    assert progress(again).people[0].gold == proportion_estimate(2, 4)
+    assert again.next("ann") is None
+    before = names[names.index(first) + 1]
+    assert again.previous("ann", before) == first
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (questions(2, "other"), "none of the classes"),
+        ([*questions(1), *questions(1, "blame")], "two classes"),
+        ([Answer(items(1)[0], "praise", "")], "no gold question"),
+        ([], "no gold question"),
+    ],
+)
+def test_gold_questions_that_cannot_be_asked_are_refused(tmp_path: Path, given: list[Answer], what: str) -> None:
+    with pytest.raises(TableError, match=what):
+        Gold(given, {item.id: item for item in items()}, tmp_path, ["ann"], LABELS)
+
+
 # The pages
 
 
@@ -515,6 +584,25 @@ def test_a_server_that_is_killed_loses_no_answer_that_it_confirmed(tmp_path: Pat
             process.send_signal(signal.SIGKILL)
     assert len(set(done)) == 6
     assert [answer.item.id for answer in FileQueue(folder).answers()] == done
+
+
+@pytest.mark.service
+@pytest.mark.deep
+def test_the_command_mixes_in_the_gold_questions_of_a_sheet(label_root: Path) -> None:
+    folder = label_root / "data/label_queue"
+    FileQueue(folder).send(items(60))
+    (label_root / "gold.csv").write_text("text,label\nknown well,positive\nalso known,negative\n", encoding="utf-8")
+    arguments = ("--person", "ann", "--annotators", "1", "--gold", "gold.csv")
+    with running(label_root, *arguments) as (_, address), httpx.Client(follow_redirects=True) as client:
+        page, base, n_pages = client.get(address), address.partition("/?")[0], 0
+        while (form := Form(page.text)).action:
+            sent = {**form.hidden, "label": "positive"}
+            page = client.post(base + form.action, data=sent, headers={"origin": base})
+            n_pages += 1
+    assert n_pages == 62
+    half = proportion_estimate(1, 2)
+    assert f"0.50 [{half.low:.2f}, {half.high:.2f}], 2" in page.text
+    assert len(FileQueue(folder).answers()) == 60
 
 
 def test_without_texts_it_says_what_to_do(label_root: Path) -> None:

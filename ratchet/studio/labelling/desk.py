@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ratchet.labels.annotations import SKIPS, Item
 from ratchet.labels.annotators import canonical_name
 from ratchet.labels.queues import FileQueue
 from ratchet.studio.labelling.answer_log import AnswerLog, Given
+from ratchet.studio.labelling.gold import Gold
 from ratchet.studio.labelling.ranking import Ranking
 
 SKIP = "skip"
@@ -60,6 +61,7 @@ class Desk:
         hidden_rate: float,
         ranking: Ranking,
         clock: Callable[[], float] = time.monotonic,
+        gold: Gold | None = None,
     ) -> None:
         """Args:
         queue: with the texts, and the answers of sheets beside.
@@ -70,11 +72,12 @@ class Desk:
         hidden_rate: share of texts whose suggestion is hidden.
         ranking: the order of the texts.
         clock: seconds.
+        gold: questions that are asked between the texts; None: there are none.
         """
         if twice := [name for name, n in Counter(map(canonical_name, people)).items() if n > 1]:
             raise TableError("Two people have one name.", got=twice[0], fix="name each of them once")
         self.labels, self.n_annotators, self.ranking = list(labels), n_annotators, ranking
-        self._items, self._hidden_rate, self._clock = queue.items(), hidden_rate, clock
+        self._items, self._hidden_rate, self._clock, self.gold = queue.items(), hidden_rate, clock, gold
         self._logs = {name: AnswerLog(folder, name) for name in people}
         here = {(canonical_name(person), name) for person, log in self._logs.items() for name in log.latest}
         known = {(canonical_name(answer.annotator), answer.item.id) for answer in queue.answers()}
@@ -103,13 +106,15 @@ class Desk:
             waiting = self._waiting(person)
             if not waiting:
                 return None
+            if self.gold and (question := self.gold.due(person, len(self._logs[person].latest))):
+                return self._task(person, question, len(waiting))
             chosen = self.ranking.first(waiting)
             self._leases[chosen] = person, self._clock() + LEASE_S
         return self._task(person, chosen, len(waiting))
 
     def again(self, person: str, name: str) -> Task | None:
         """A text that the person comes back to; None: it was never sent."""
-        if name not in self._items:
+        if self._item(name) is None:
             return None
         with self._lock:
             n_left = len(self._waiting(person))
@@ -117,7 +122,7 @@ class Desk:
 
     def previous(self, person: str, before: str = "") -> str:
         """The text that the person answered before this one, or last; empty: none."""
-        done = list(self.answers(person))
+        done = self._order(person)
         if before in done:
             done = done[: done.index(before)]
         return done[-1] if done else ""
@@ -140,9 +145,9 @@ class Desk:
             TableError: the text was never sent, or there is no label.
         """
         label = self._named(label)
-        if name not in self._items or not label:
+        if (item := self._item(name)) is None or not label:
             raise TableError("An answer names no text or no class.", got=f"text {name!r}, class {label!r}")
-        suggested = self.ranking.suggestion(self._items[name])[0]
+        suggested = self.ranking.suggestion(item)[0]
         given = Given(
             name,
             label,
@@ -154,12 +159,28 @@ class Desk:
             suggested,
             shown and bool(suggested),
         )
+        if self.gold and name in self.gold.items:
+            return self.gold.add(given)
         if not self._logs[person].add(given):
             return False
         with self._lock:
             self._leases.pop(name, None)
         self._learn()
         return True
+
+    def _item(self, name: str) -> Item | None:
+        """What is asked; beside gold questions nothing says why, since nothing does of them."""
+        if self.gold is None:
+            return self._items.get(name)
+        item = self._items.get(name) or self.gold.items.get(name)
+        return item and replace(item, reason="")
+
+    def _order(self, person: str) -> list[str]:
+        """Ids of what the person has answered, gold questions among them, in the order they came to them."""
+        if self.gold is None:
+            return list(self._logs[person].latest)
+        given = sorted([*self._logs[person].answers, *self.gold.answers(person)], key=lambda given: given.annotated_at)
+        return list(dict.fromkeys(answer.id for answer in given))
 
     def _named(self, label: str) -> str:
         """The class in the task's spelling, whatever the case and spaces it was typed in."""
@@ -183,11 +204,14 @@ class Desk:
         ]
 
     def _task(self, person: str, name: str, n_left: int) -> Task:
-        item = self._items[name]
+        item = self._item(name)
+        if item is None:
+            raise TableError("A text was never sent.", got=name)
         suggested, confidence = self.ranking.suggestion(item)
         hidden = is_hidden(person, name, self._hidden_rate)
         ranked = self.ranking.labels(item, self.labels) if not hidden else self.labels
-        given = self._logs[person].latest.get(name)
+        answers = self._logs[person].latest | (self.gold.latest(person) if self.gold else {})
+        given = answers.get(name)
         if hidden or not suggested:
             return Task(item, ranked, "", math.nan, suggested, given, n_left)
         return Task(item, ranked, suggested, confidence, "", given, n_left)

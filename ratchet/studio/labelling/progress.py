@@ -31,6 +31,8 @@ class Person:
     n_skipped: int
     seconds: float
     """Median of a text; NaN: no page was timed."""
+    gold: Estimate | None
+    """Accuracy on gold questions; None: none was answered."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def progress(desk: Desk, hours_wage: float = 0.0) -> Progress:
     proposed = Counter(given.label for given in everybody if given.label not in (*desk.labels, SKIP))
     seconds = [given.lead_time_s for given in everybody if not np.isnan(given.lead_time_s)]
     return Progress(
-        [_person(name, answers) for name, answers in by_person.items()],
+        [_person(name, answers, desk) for name, answers in by_person.items()],
         {name: classes[name] for name in desk.labels},
         dict(proposed.most_common()),
         len(desk.items),
@@ -133,10 +135,11 @@ def newcombe(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(value, value - float(below), value + float(above), first.n + second.n)
 
 
-def _person(name: str, answers: list[Given]) -> Person:
+def _person(name: str, answers: list[Given], desk: Desk) -> Person:
     seconds = [given.lead_time_s for given in answers if not np.isnan(given.lead_time_s)]
     n_skipped = sum(given.label == SKIP for given in answers)
-    return Person(name, len(answers), n_skipped, median(seconds) if seconds else float("nan"))
+    gold = desk.gold.accuracy(name) if desk.gold else None
+    return Person(name, len(answers), n_skipped, median(seconds) if seconds else float("nan"), gold)
 
 
 def _alpha(votes: dict[str, Counter[str]], labels: list[str]) -> dict[str, float]:
