@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ratchet.errors import RatchetError, ReleaseError
+from ratchet.errors import ReleaseError
 from ratchet.files import replace_file
 from ratchet.models.discovery import CHAMPION, MARK
 from ratchet.registry import attesting, operations
@@ -18,12 +18,10 @@ from ratchet.registry.audit_entry import Action
 from ratchet.registry.audit_log import append, entries, log_path, verify
 from ratchet.registry.clone import Clone
 from ratchet.registry.fetching import check_bundle, fetch, find_version, reserve, take_reserved
-from ratchet.registry.high_water_mark import mark_of
+from ratchet.registry.listing import list_versions, roles_of
 from ratchet.registry.names import Version
 from ratchet.registry.signatures import PERSON
-from ratchet.registry.statements import RoleGiven
 from ratchet.registry.verification import check_tag
-from ratchet.registry.view import View
 
 app = typer.Typer(no_args_is_help=True, help="Releases: signed tags in Git, in GTO's naming.")
 Root = Annotated[Path, typer.Option(help="The clone.")]
@@ -38,10 +36,7 @@ Subject = Annotated[str, typer.Argument(help="A version, or a commit that change
 def list_command(root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False) -> None:
     """Print all versions, newest first, with their roles; a version that fails verification says why: see verify."""
     view = Clone(root).view()
-    mark = mark_of(view)
-    rows = [_row(view, version) for version in reversed(view.versions())]
-    for row in rows:
-        row["roles"] += ["high-water mark"] if mark and row["version"] == mark.tag else []
+    rows = list_versions(view)
     if as_json:
         print(json.dumps(rows, indent=1))
         return
@@ -64,7 +59,7 @@ def show(ref: Ref, root: Root = Path()) -> None:
         "signed_by": tag.signer,
         "released": tag.time.isoformat(),
         "why": tag.statement.why,
-        "roles": _roles(view, version),
+        "roles": roles_of(view, version),
         "reviews": reviews,
     }
     print(json.dumps(facts, indent=1, sort_keys=True))
@@ -106,7 +101,7 @@ def verify_command(
     view, failures = clone.view(), clone.verification_failures(frozenset({pushed} - {""}))
     if ref:
         version = find_version(view, ref)
-        names = [version.tag, "champion", *_roles(view, version)]
+        names = [version.tag, "champion", *roles_of(view, version)]
         failures = {name: why for name, why in failures.items() if name in names}
         check_tag(view, version.tag)
         if fetch_bytes:
@@ -206,35 +201,6 @@ def _review(kind: Literal["approval", "rejection"], subject: str, why: str, who:
 
 def _log(root: Path, who: str, action: Action, subject: str, why: str, *, tag: str) -> None:
     append(log_path(root), who=who, action=action, subject=subject, why=why, details={"tag": tag})
-
-
-def _row(view: View, version: Version) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "version": version.tag,
-        "roles": _roles(view, version),
-        "bundle": "",
-        "released": "",
-        "accuracy": None,
-        "error": "",
-    }
-    try:
-        tag, record = view.tag(version.tag), view.record(version)
-    except RatchetError as error:
-        return row | {"error": f"FAILS VERIFICATION: {str(error).splitlines()[0]}"}
-    accuracy = record["metrics"].get("accuracy", {}).get("value")
-    return row | {"bundle": record["bundle"], "released": tag.time.date().isoformat(), "accuracy": accuracy}
-
-
-def _roles(view: View, version: Version) -> list[str]:
-    """The role tags that currently assign a role to the version."""
-    found = []
-    for role in ("challenger", "champion", "archived"):
-        for change in reversed(view.changes()):
-            statement = view.tag(change.tag).statement
-            if change.role == role and isinstance(statement, RoleGiven):
-                found += [change.tag] if statement.version == version.tag else []
-                break
-    return found
 
 
 def _dashed(version: Version) -> str:

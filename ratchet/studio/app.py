@@ -10,6 +10,7 @@ from ratchet.reporting.change import Change
 from ratchet.reporting.outline import outline
 from ratchet.reporting.templates import render_template
 from ratchet.studio.guard import Application, Guard
+from ratchet.studio.releases import releases_view
 from ratchet.studio.texts import choices, find_texts, one_text, parse_asked
 from ratchet.studio.trying import MAX_CHARACTERS, Trying
 from ratchet.studio.views import default_bundle, errors_view, run_view
@@ -43,6 +44,7 @@ def make_app(workspace: Workspace, token: str, port: int, compare: Compare, gues
         Route("/errors", pages.errors),
         Route("/try", pages.try_text),
         Route("/compare", pages.compare),
+        Route("/releases", pages.releases),
         Route("/reports", pages.reports),
         Route("/reports/{name}", pages.report),
     ]
@@ -130,6 +132,12 @@ class Pages:
             "error": error,
         }
         return _html(render_template("studio_compare.html", **shown))
+
+    def releases(self, request: Request) -> Response:
+        """`GET /releases`: versions, roles, rights, the audit log."""
+        return _html(
+            render_template("studio_releases.html", view="releases", **releases_view(self._workspace.paths.root))
+        )
 
     def reports(self, request: Request) -> Response:
         """`GET /reports`: the names of the reports."""
