@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,9 @@ from sqlalchemy.engine import Connection, Engine, make_url
 
 from ratchet.errors import SourceError
 from ratchet.prediction_log.schema import LOCK, is_up_to_date, update
+
+BUSY_S = 30
+"""How long SQLite waits for others who write, or make the database."""
 
 
 def open_database(url: str) -> Engine:
@@ -75,9 +80,25 @@ def exclusive(engine: Engine, number: int) -> Iterator[Connection]:
 
 def _set_pragmas(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+    for pragma in (f"busy_timeout={1000 * BUSY_S}", "synchronous=NORMAL", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    _write_ahead(cursor)
     cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Turn the write-ahead log on, where nobody has yet: for that SQLite waits for nobody, whatever its timeout."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _hidden(url: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -100,6 +103,21 @@ def test_a_newer_log_is_one_message(url: str) -> None:
 
 
 STARTS = "from ratchet.prediction_log.database import open_database; import sys; open_database(sys.argv[1]).dispose()"
+
+
+def test_a_server_waits_for_one_that_makes_the_file_at_the_same_moment(tmp_path: Path) -> None:
+    """SQLite refuses at once to turn the write-ahead log on while somebody writes, whatever its timeout."""
+    writer = sqlite3.connect(tmp_path / "log.db", isolation_level=None, check_same_thread=False)
+    writer.execute("CREATE TABLE others (a)")
+    writer.execute("BEGIN IMMEDIATE")
+    ends = threading.Timer(0.5, lambda: writer.execute("COMMIT"))
+    ends.start()
+    open_database(f"sqlite:///{tmp_path}/log.db").dispose()
+    ends.join()
+    writer.close()
+    reader = sqlite3.connect(tmp_path / "log.db")
+    assert reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    reader.close()
 
 
 def test_servers_that_start_at_once_make_it_once(url: str) -> None:
