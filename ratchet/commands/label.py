@@ -48,6 +48,7 @@ def label(
     from ratchet.labels.queues import FileQueue
     from ratchet.measure.primary import PrimaryMetricParams
     from ratchet.params import load_params
+    from ratchet.studio.labelling.answer_log import alone
     from ratchet.studio.labelling.app import make_app
     from ratchet.studio.labelling.desk import Desk
     from ratchet.studio.labelling.ranking import Ranking
@@ -65,29 +66,32 @@ def label(
         fix = "ratchet labels pull brings conflicts" if conflicts else "send some: ratchet labels push"
         raise PipelineError("There is nothing to label.", where=folder, fix=fix)
     metric = load_params(PrimaryMetricParams, "", root / "params.yaml").metric_of(labelling.class_labels(root))
-    ranking = Ranking(items, labels, _known(root, list(items)), metric if set(labels) <= set(metric.classes) else None)
-    desk = Desk(
-        queue,
-        folder,
-        person,
-        labels,
-        1 if conflicts else annotators,
-        1.0 if conflicts else hidden,
-        ranking,
-        gold=_gold(root, gold, items, folder, person, labels) if gold else None,
-    )
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        raise PipelineError("The port is taken.", where=port, got=error, fix="name another: --port 0") from error
-    with listener:
-        port = listener.getsockname()[1]
-        tokens = {name: secrets.token_urlsafe(32) for name in person}
-        app = make_app(desk, tokens, port, guidelines)
-        for name, token in tokens.items():
-            print(f"{name}: http://127.0.0.1:{port}/?token={token}", flush=True)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
-        uvicorn.Server(config).run(sockets=[listener])
+    with alone(folder):
+        ranking = Ranking(
+            items, labels, _known(root, list(items)), metric if set(labels) <= set(metric.classes) else None
+        )
+        desk = Desk(
+            queue,
+            folder,
+            person,
+            labels,
+            1 if conflicts else annotators,
+            1.0 if conflicts else hidden,
+            ranking,
+            gold=_gold(root, gold, items, folder, person, labels) if gold else None,
+        )
+        try:
+            listener = socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            raise PipelineError("The port is taken.", where=port, got=error, fix="name another: --port 0") from error
+        with listener:
+            port = listener.getsockname()[1]
+            tokens = {name: secrets.token_urlsafe(32) for name in person}
+            app = make_app(desk, tokens, port, guidelines)
+            for name, token in tokens.items():
+                print(f"{name}: http://127.0.0.1:{port}/?token={token}", flush=True)
+            config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _gold(root: Path, file: str, items: dict[str, Item], folder: Path, people: list[str], labels: list[str]) -> Gold:

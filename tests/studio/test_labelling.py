@@ -605,6 +605,18 @@ def test_the_command_mixes_in_the_gold_questions_of_a_sheet(label_root: Path) ->
     assert len(FileQueue(folder).answers()) == 60
 
 
+@pytest.mark.service
+def test_one_folder_is_served_once_at_a_time(label_root: Path) -> None:
+    FileQueue(label_root / "data/label_queue").send(items(2))
+    with running(label_root, "--person", "ann"):
+        command = [sys.executable, "-m", "ratchet", "label", "--person", "bob", "--port", "0"]
+        second = subprocess.run(command, cwd=label_root, capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    assert "served from this folder already" in second.stderr
+    with running(label_root, "--person", "bob") as (_, address):
+        assert address, "the first was killed, and holds nothing any more"
+
+
 def test_without_texts_it_says_what_to_do(label_root: Path) -> None:
     command = [sys.executable, "-m", "ratchet", "label", "--person", "ann"]
     done = subprocess.run(command, cwd=label_root, capture_output=True, text=True, check=False)

@@ -8,14 +8,17 @@ import math
 import os
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ratchet.errors import PipelineError
 from ratchet.labels.annotators import canonical_name
 from ratchet.labels.queues import read_rows
 
-PREFIX = "answers-"
+PREFIX, LOCK = "answers-", ".label.lock"
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,28 @@ class AnswerLog:
             self._answers.append(answer)
             self._latest[answer.id] = answer
             return True
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """A folder's answers are taken by one server at a time: two would ask the same texts and not know of each other.
+
+    Raises:
+        PipelineError: another one takes them. It is left when its process ends, however it ends.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PipelineError(
+                "Somebody is served from this folder already.",
+                where=folder,
+                fix="end the other ratchet label, or name all people in one: --person ann --person bob",
+            ) from None
+        yield
 
 
 def read_logs(folder: Path) -> list[Given]:
