@@ -10,6 +10,7 @@ from ratchet.reporting.change import Change
 from ratchet.reporting.outline import outline
 from ratchet.reporting.templates import render_template
 from ratchet.studio.guard import Application, Guard
+from ratchet.studio.production import production_view, window_page
 from ratchet.studio.releases import releases_view
 from ratchet.studio.texts import choices, find_texts, one_text, parse_asked
 from ratchet.studio.trying import MAX_CHARACTERS, Trying
@@ -44,6 +45,8 @@ def make_app(workspace: Workspace, token: str, port: int, compare: Compare, gues
         Route("/errors", pages.errors),
         Route("/try", pages.try_text),
         Route("/compare", pages.compare),
+        Route("/production", pages.production),
+        Route("/production/windows/{number:int}", pages.window),
         Route("/releases", pages.releases),
         Route("/reports", pages.reports),
         Route("/reports/{name}", pages.report),
@@ -132,6 +135,18 @@ class Pages:
             "error": error,
         }
         return _html(render_template("studio_compare.html", **shown))
+
+    def production(self, request: Request) -> Response:
+        """`GET /production`: windows, alerts, the rollout, the cost."""
+        found = production_view(self._workspace.paths.root, self._workspace.paths.reports)
+        return _html(render_template("studio_production.html", view="production", **found))
+
+    def window(self, request: Request) -> Response:
+        """`GET /production/windows/N`: what moved in a window."""
+        page = window_page(self._workspace.paths.reports, request.path_params["number"])
+        if page is None:
+            return _message("production", "There is no such window", "`/production` lists them.", 404)
+        return _html(page)
 
     def releases(self, request: Request) -> Response:
         """`GET /releases`: versions, roles, rights, the audit log."""
