@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flows.runner.environment import set_environment
 from ratchet.errors import PipelineError, RatchetError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def announce_start() -> None:
     Raises:
         PipelineError: a server is named and does not answer; Prefect itself would end in a traceback.
     """
+    set_environment()  # here, before Prefect is imported: the flow's own module comes later
     if not os.environ.get("PREFECT_API_URL"):
         print("starting Prefect's embedded server, a quarter of a minute ...", flush=True)
     _need_server()

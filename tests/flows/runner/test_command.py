@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from prefect.client.schemas.objects import State
@@ -13,6 +17,7 @@ from prefect.states import Completed, Failed
 
 from flows.runner.command import announce_start, run_flow
 from ratchet.errors import PipelineError
+from tests.support.miniature import ROOT
 
 
 def test_the_message_is_printed_with_the_name_of_the_state(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,3 +85,21 @@ def test_a_server_that_is_named_must_answer_before_anything_runs(
     assert f"PREFECT_API_URL={no_prefect}" in printed
     assert "unset PREFECT_API_URL" in printed
     assert len(printed.strip().splitlines()) == 5
+
+
+_SETTINGS = """
+from flows.runner.command import announce_start
+announce_start()
+from prefect.settings import get_current_settings
+found = get_current_settings()
+print(found.home, found.server.analytics_enabled, found.server.ephemeral.startup_timeout_seconds)
+"""
+
+
+def test_prefect_is_set_up_before_a_command_imports_it(tmp_path: Path) -> None:
+    """Prefect reads its settings once: those of a flow's module came too late for commands that begin a flow."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environ |= {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _SETTINGS]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{tmp_path / '.prefect'} False 120"
